@@ -1,0 +1,109 @@
+/* Kafka over librdkafka: topics, an idempotent producer, a consumer that hands out batches. */
+#ifndef WEIR_CORE_BUS_H
+#define WEIR_CORE_BUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+typedef struct weir_bus_header {
+    const char *name; /* NUL-terminated */
+    const void *value;
+    size_t len;
+} weir_bus_header;
+
+/* A consumed record; everything is borrowed until the batch is released. */
+typedef struct weir_bus_record {
+    const char *topic;
+    int topic_index; /* into the consumer's topic list */
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms; /* Kafka's record timestamp */
+    const void *key;      /* NULL when there is none */
+    size_t key_len;
+    const void *value; /* NULL for a tombstone */
+    size_t value_len;
+    void *raw; /* rd_kafka_message_t */
+} weir_bus_record;
+
+/** Header of a consumed record by name (the last of that name); false when it has none. */
+bool weir_bus_header_get(const weir_bus_record *record, const char *name, weir_bus_header *ret_header);
+/** The i-th header; false past the end. */
+bool weir_bus_header_at(const weir_bus_record *record, size_t i, weir_bus_header *ret_header);
+
+/* ---- admin ---- */
+typedef struct weir_topic_spec {
+    const char *name;
+    int partitions;
+    bool compact;
+    int64_t retention_ms;      /* -1: for ever */
+    int64_t max_message_bytes; /* 0: the broker's */
+} weir_topic_spec;
+/** Creates what is absent; a topic that exists with another partition count is WEIR_ECONFLICT FATAL naming both counts. Broker away: RETRY. */
+weir_status weir_bus_topics_create(const char *brokers, const weir_topic_spec *specs, size_t count, weir_err *err) WEIR_MUST_CHECK;
+/** Deletes what exists and waits until it is gone. */
+weir_status weir_bus_topics_delete(const char *brokers, const char *const *names, size_t count, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_bus_groups_delete(const char *brokers, const char *const *groups, size_t count, weir_err *err) WEIR_MUST_CHECK;
+/** Partition count of a topic; WEIR_ENOTFOUND when there is no such topic. */
+weir_status weir_bus_partitions(const char *brokers, const char *topic, int *ret_count, weir_err *err) WEIR_MUST_CHECK;
+/** Kafka's default partitioner (murmur2 of the key, sign bit cleared, modulo), as Java clients use. librdkafka producers are set to the same. */
+int32_t weir_bus_partition_of(const void *key, size_t key_len, int partition_count);
+
+/* ---- producer: idempotent, acks=all, lz4; thread-safe ---- */
+typedef struct weir_producer weir_producer;
+weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) WEIR_MUST_CHECK;
+void weir_producer_free(weir_producer *producer);
+/** Queues one record (bytes are copied). partition -1: by key. timestamp_ms 0: now. A full queue waits for room (bounded), then RETRY. */
+weir_status weir_producer_send(weir_producer *producer, const char *topic, int32_t partition, const void *key, size_t key_len, const void *value, size_t value_len,
+                               const weir_bus_header *headers, size_t header_count, int64_t timestamp_ms, weir_err *err) WEIR_MUST_CHECK;
+/** Waits until everything sent so far by anybody is acknowledged. An undelivered record since the last flush: RETRY (or FATAL when librdkafka says so), naming topic and reason.
+ *  After a RETRY the queue is purged: the caller sends its batch again. */
+weir_status weir_producer_flush(weir_producer *producer, int timeout_ms, weir_err *err) WEIR_MUST_CHECK;
+
+/* ---- consumer ---- */
+typedef struct weir_consumer weir_consumer;
+typedef struct weir_partition {
+    const char *topic;
+    int topic_index;
+    int32_t partition;
+    int64_t offset; /* next to read; -1: committed or beginning */
+} weir_partition;
+
+/* Called from weir_consumer_poll, on the polling thread. assigned may change offset of each partition (e.g. to what its store says). An error fails the poll. */
+typedef struct weir_consumer_events {
+    weir_status (*assigned)(void *context, weir_partition *partitions, size_t count, weir_err *err);
+    weir_status (*revoked)(void *context, const weir_partition *partitions, size_t count, bool lost, weir_err *err);
+    void *context;
+} weir_consumer_events;
+
+/** A member of a consumer group: range assignor (so that partitions of co-partitioned topics stay together), no auto store, stored offsets committed every second and on close,
+ *  from the beginning where nothing is committed. events may be NULL. */
+weir_status weir_consumer_new(const char *brokers, const char *group, const char *const *topics, size_t topic_count, const weir_consumer_events *events, weir_consumer **ret_consumer,
+                              weir_err *err) WEIR_MUST_CHECK;
+/** No group: reads every partition of the topics from the beginning (or from the end). Used by replicas and tails. */
+weir_status weir_consumer_new_tail(const char *brokers, const char *const *topics, size_t topic_count, bool from_end, weir_consumer **ret_consumer, weir_err *err) WEIR_MUST_CHECK;
+/** A tail that reads just these partitions from their offsets. */
+weir_status weir_consumer_new_assigned(const char *brokers, const weir_partition *partitions, size_t count, weir_consumer **ret_consumer, weir_err *err) WEIR_MUST_CHECK;
+void weir_consumer_free(weir_consumer *consumer); /* leaves the group, commits what is stored */
+
+/** Up to max records, after at most timeout_ms; *ret_count may be 0. Records are borrowed until weir_consumer_release. Broker away is not an error: it returns 0 records
+ *  and keeps trying. Fatal client errors are FATAL. */
+weir_status weir_consumer_poll(weir_consumer *consumer, weir_bus_record *records, size_t max, int timeout_ms, size_t *ret_count, weir_err *err) WEIR_MUST_CHECK;
+void weir_consumer_release(weir_consumer *consumer, weir_bus_record *records, size_t count);
+/** Marks records before `offset` of the partition as done; committed in the background. */
+weir_status weir_consumer_store(weir_consumer *consumer, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) WEIR_MUST_CHECK;
+/** Commits what is stored, now. */
+weir_status weir_consumer_commit(weir_consumer *consumer, weir_err *err) WEIR_MUST_CHECK;
+/** Goes back (or on) to offset; fetched records before it are dropped. */
+weir_status weir_consumer_seek(weir_consumer *consumer, const char *topic, int32_t partition, int64_t offset, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_consumer_pause_all(weir_consumer *consumer, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_consumer_resume_all(weir_consumer *consumer, weir_err *err) WEIR_MUST_CHECK;
+/** Partitions held now; returns how many there are, fills at most max. offset is the position (next to be read), -1 when nothing was read. */
+size_t weir_consumer_assignment(weir_consumer *consumer, weir_partition *partitions, size_t max);
+/** Newest known end of a held partition without a network call (-1 unknown). */
+int64_t weir_consumer_end_cached(weir_consumer *consumer, const char *topic, int32_t partition);
+/** First and next-to-be-written offset, asked of the broker. */
+weir_status weir_consumer_range(weir_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_first, int64_t *ret_end, int timeout_ms, weir_err *err) WEIR_MUST_CHECK;
+
+#endif

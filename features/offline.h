@@ -1,0 +1,43 @@
+/* The offline store: PostgreSQL tables fed from topics. One table a topic, its columns the flattened columns of the Avro schema ('.' becomes '_'), in schema <pipeline>,
+ * range-partitioned by day of event time, offsets kept in the same transaction as the rows. */
+#ifndef WEIR_FEATURES_OFFLINE_H
+#define WEIR_FEATURES_OFFLINE_H
+
+#include "core/avro.h"
+#include "core/pg.h"
+#include "features/pipeline.h"
+
+typedef struct weir_offline weir_offline;
+/** One writer of one pipeline. */
+weir_status weir_offline_new(const char *pg_url, const weir_pipeline *pipeline, weir_offline **ret_store, weir_err *err) WEIR_MUST_CHECK;
+void weir_offline_free(weir_offline *store);
+
+typedef struct weir_offline_table weir_offline_table;
+/** A table "<pipeline>.<name>" for rows of `schema`. Creates it, adds columns that are new in the schema, never rewrites. Besides the schema's columns it has
+ *  tenant text, entity text, event_time timestamptz, available_time timestamptz, source_partition int4, source_offset int8 where the schema lacks them.
+ *  Unique by (event_time, source_partition, source_offset). skip: column names not stored (NULL-terminated; "state"). */
+weir_status weir_offline_table_open(weir_offline *store, const char *name, const weir_schema *schema, const char *const *skip, weir_offline_table **ret_table, weir_err *err) WEIR_MUST_CHECK;
+
+/* What every row has; taken from the row itself when the schema has columns of these names. */
+typedef struct weir_offline_meta {
+    const char *tenant;
+    size_t tenant_len;
+    const char *entity;
+    size_t entity_len;
+    int64_t event_time_us, available_time_us;
+    int32_t source_partition;
+    int64_t source_offset;
+} weir_offline_meta;
+
+/** Adds a row to the pending batch (memory only; bytes are copied). meta may be NULL when the schema has all of it. */
+weir_status weir_offline_add(weir_offline_table *table, const weir_datum *row, const weir_offline_meta *meta, weir_err *err) WEIR_MUST_CHECK;
+/** Remembers, with the pending batch, that the topic partition is done before next_offset. sink: name of the consumer ("store"). */
+weir_status weir_offline_add_offset(weir_offline *store, const char *sink, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) WEIR_MUST_CHECK;
+/** One transaction: makes the day partitions needed, COPY BINARY of all pending rows, drops repeats by source, writes offsets. OK: durable, pending is empty.
+ *  Error: nothing happened, pending is dropped. *ret_rows / *ret_repeats may be NULL. */
+weir_status weir_offline_flush(weir_offline *store, int64_t *ret_rows, int64_t *ret_repeats, weir_err *err) WEIR_MUST_CHECK;
+void weir_offline_discard(weir_offline *store);
+/** Stored next offset; -1 when there is none. */
+weir_status weir_offline_offset(weir_offline *store, const char *sink, const char *topic, int32_t partition, int64_t *ret_next, weir_err *err) WEIR_MUST_CHECK;
+
+#endif

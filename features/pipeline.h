@@ -1,0 +1,110 @@
+/* The pipeline file: what a pipeline reads, checks, computes, learns and serves. Parsed and validated once; read-only afterwards. */
+#ifndef WEIR_FEATURES_PIPELINE_H
+#define WEIR_FEATURES_PIPELINE_H
+
+#include <cjson/cJSON.h>
+
+#include "core/avro.h"
+#include "core/bus.h"
+#include "core/err.h"
+
+enum { WEIR_VIEWS_MAX = 16, WEIR_FEATURES_MAX = 512, WEIR_KEY_COLUMNS_MAX = 4, WEIR_CHECKS_MAX = 256 };
+
+typedef enum weir_feed { WEIR_FROM_EVENTS, WEIR_FROM_LABELS } weir_feed;
+
+/* One feature of a view. Exactly one of agg and op is set. */
+typedef struct weir_feature_def {
+    const char *name;    /* unique in the pipeline */
+    const char *agg;     /* "count", "mean", "sum", "min", "max": over the entity's records in (t-delay-window, t-delay] */
+    const char *op;      /* of the record itself: "weekend" (Sat, Sun), "hour_between" (from ≤ hour ≤ to, UTC) */
+    const char *of;      /* column; count may go without; op reads a timestamp column, default the event time */
+    int64_t window_us;   /* agg */
+    int64_t delay_us;    /* agg; 0: the record itself is included */
+    int64_t from, to;    /* hour_between */
+    double fallback;     /* "default": value of an empty window for anything but count; NaN when not given */
+    const char *unit, *doc;
+} weir_feature_def;
+
+typedef struct weir_view_def {
+    const char *name;
+    const char *entity[WEIR_KEY_COLUMNS_MAX]; /* columns of the feed */
+    int entity_count;
+    weir_feed from;
+    int64_t ttl_us;            /* 0: none */
+    weir_feature_def *features;
+    int feature_count;
+    bool rekeyed; /* entity differs from the feed's key: records pass through <pipeline>.repartition.<view> */
+} weir_view_def;
+
+typedef struct weir_check_def {
+    weir_feed on;       /* "on": "events" (default) or "labels" */
+    const char *column; /* checked column */
+    bool not_null;
+    bool has_min, has_max;
+    double min, max;
+    const char **in; /* allowed texts, NULL-terminated; NULL: any */
+    const char *name; /* shown in messages; default the column */
+} weir_check_def;
+
+/* Where records come from: the events or the labels. */
+typedef struct weir_feed_def {
+    char *topic;
+    char *schema_path;   /* as written, relative to the pipeline file or an embedded "schemas/…" */
+    weir_schema *schema; /* compiled */
+    const char *key[WEIR_KEY_COLUMNS_MAX]; /* entity columns of the record key */
+    int key_count;
+    int key_index[WEIR_KEY_COLUMNS_MAX]; /* their columns */
+    int tenant_index;    /* column, or -1: everything belongs to `tenant` */
+    const char *tenant;  /* constant tenant when there is no column; "default" */
+    int time_index;      /* event time column */
+    int available_index; /* column saying when the record could first be known; -1: the event time */
+    int64_t allowed_lateness_us; /* behind the newest event time of the same entity and source partition */
+    int64_t max_future_us;       /* ahead of the clock; default 1 day */
+    int64_t max_bytes;           /* larger values are rejected as oversize; default 65536 */
+} weir_feed_def;
+
+typedef struct weir_pipeline {
+    char *name;
+    char *path;
+    int partitions;       /* of every topic of the pipeline */
+    int64_t retention_ms; /* of events, labels, predictions, dead letters; -1: for ever */
+    weir_feed_def events, labels; /* labels.topic is NULL when the pipeline has none */
+    int label_column;     /* of labels.schema: what happened; -1 */
+    int label_join[2];    /* columns that join label to event: [0] in events.schema, [1] in labels.schema ("id") */
+    int64_t max_delay_us; /* labels come at most this much after the event */
+    weir_view_def *views;
+    int view_count;
+    int primary_view; /* the view of the events whose entity is the events' key: its records drive scoring */
+    weir_check_def *checks;
+    int check_count;
+    cJSON *json; /* the whole file, ${ENV} expanded: models/ read `training`, consumers/ read `rollout` and `serving` */
+    char *feature_hash; /* hex SHA-256 of source, labels and views: the version of the feature definitions */
+} weir_pipeline;
+
+/** Loads "fraud" (pipelines/fraud.json in the working directory, then the embedded copy) or a path. Errors: WEIR_EINVAL with JSON path, what was found, what was expected. */
+weir_status weir_pipeline_load(const char *name_or_path, weir_pipeline **ret_pipeline, weir_err *err) WEIR_MUST_CHECK;
+/** Same, from text; base_dir (may be NULL) is where schema paths start. */
+weir_status weir_pipeline_parse(const char *json, const char *base_dir, weir_pipeline **ret_pipeline, weir_err *err) WEIR_MUST_CHECK;
+void weir_pipeline_free(weir_pipeline *pipeline);
+const weir_view_def *weir_pipeline_view(const weir_pipeline *pipeline, const char *name); /* NULL when there is none */
+
+/** Names of topics, made at load: heap strings owned by the caller. */
+char *weir_topic_features(const weir_pipeline *pipeline, const weir_view_def *view);
+char *weir_topic_repartition(const weir_pipeline *pipeline, const weir_view_def *view);
+char *weir_topic_of(const weir_pipeline *pipeline, const char *what); /* "predictions", "deadletter" */
+/** Creates every topic of the pipeline and the weir.* topics where absent. */
+weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const char *brokers, weir_err *err) WEIR_MUST_CHECK;
+
+/** Avro schema (JSON text, heap) of <pipeline>.features.<view>:
+ *  tenant, entity: string; event_time, available_time: timestamp-micros; source_partition: int; source_offset: long;
+ *  record: the columns of the feed (nested record); features: one nullable double each (nested record); state: bytes. */
+weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_view_def *view, char **ret_json, weir_err *err) WEIR_MUST_CHECK;
+
+/* Checks of one record. */
+/** OK, or REJECT with column, found, expected. now_us is the clock; also checks the event time against max_future. *ret_class: "check" or "future". */
+weir_status weir_pipeline_check(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, const char **ret_class, weir_err *err) WEIR_MUST_CHECK;
+/** Writes "tenant/entity" from the given columns into key; REJECT when a column is null or too long. Returns its length in *ret_len. */
+enum { WEIR_KEY_MAX = 512 };
+weir_status weir_key_make(const weir_feed_def *feed, const int *columns, int column_count, const weir_datum *row, char key[WEIR_KEY_MAX], size_t *ret_len, weir_err *err) WEIR_MUST_CHECK;
+
+#endif

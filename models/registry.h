@@ -1,0 +1,53 @@
+/* The model registry in PostgreSQL (schema weir): runs, datasets, versions, aliases moved by compare-and-set, and an outbox of events for weir.models. */
+#ifndef WEIR_MODELS_REGISTRY_H
+#define WEIR_MODELS_REGISTRY_H
+
+#include <cjson/cJSON.h>
+
+#include "core/pg.h"
+
+typedef struct weir_run {
+    char id[40]; /* "run-" + time-ordered hex */
+} weir_run;
+
+/** Starts a run: pipeline, request JSON (parameters, window), code version. status: "running". */
+weir_status weir_run_start(weir_pg *pg, const char *pipeline, const cJSON *request, weir_run *ret_run, weir_err *err) WEIR_MUST_CHECK;
+/** status: "succeeded", "failed", "awaiting_labels"; detail JSON (durations, dataset digest, message) is merged in. */
+weir_status weir_run_update(weir_pg *pg, const char *run_id, const char *status, const cJSON *detail, weir_err *err) WEIR_MUST_CHECK;
+/** Runs of a pipeline with this status (NULL: all), newest first: JSON array of {id, status, request, detail, started_at, ended_at}. */
+weir_status weir_run_list(weir_pg *pg, const char *pipeline, const char *status, cJSON **ret_runs, weir_err *err) WEIR_MUST_CHECK;
+
+/* A version to be registered. Strings are borrowed. */
+typedef struct weir_version_new {
+    const char *pipeline;
+    const char *model; /* name: "fraud-logistic" */
+    const char *algorithm;
+    const char *run_id;
+    const char *digest; /* of the artifact */
+    const char *artifact_path; /* relative to the objects directory */
+    const char *feature_hash;
+    const char *dataset_digest;
+    const cJSON *lineage; /* dataset query, offsets, window, parameters, seed, code version */
+    const cJSON *signature; /* columns and types */
+    const cJSON *metrics; /* may be NULL; set later by weir_version_metrics */
+} weir_version_new;
+
+/** Sequential version number per model. The same digest again gives the version it already has. Writes an outbox event in the same transaction. */
+weir_status weir_version_register(weir_pg *pg, const weir_version_new *version, int *ret_version, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_version_metrics(weir_pg *pg, const char *pipeline, const char *model, int version, const cJSON *metrics, weir_err *err) WEIR_MUST_CHECK;
+/** JSON array of {pipeline, model, version, algorithm, digest, artifact_path, run_id, created_at, metrics, lineage, signature, aliases[]}, newest first; model may be NULL. */
+weir_status weir_version_list(weir_pg *pg, const char *pipeline, const char *model, cJSON **ret_versions, weir_err *err) WEIR_MUST_CHECK;
+
+/** Moves an alias ("champion", "challenger") of a pipeline to model/version. expected_digest: what it must point at now (NULL: nothing), otherwise WEIR_ECONFLICT.
+ *  model NULL removes it. Writes history and an outbox event in the same transaction. */
+weir_status weir_alias_move(weir_pg *pg, const char *pipeline, const char *alias, const char *expected_digest, const char *model, int version, const char *actor, const char *reason,
+                            weir_err *err) WEIR_MUST_CHECK;
+/** JSON array of {alias, model, version, digest, artifact_path, algorithm, moved_at}. */
+weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_aliases, weir_err *err) WEIR_MUST_CHECK;
+
+/** Takes up to 100 unsent outbox events in order: JSON array of {id, key, type ("version.registered", "alias.moved", "version.evaluated"), time_us, pipeline, model, version, digest, alias, artifact_path, payload (text)}.
+ *  weir_outbox_done marks them sent (in order, up to id). */
+weir_status weir_outbox_take(weir_pg *pg, cJSON **ret_events, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_outbox_done(weir_pg *pg, int64_t up_to_id, weir_err *err) WEIR_MUST_CHECK;
+
+#endif

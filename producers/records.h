@@ -1,0 +1,61 @@
+/* A source of events and labels in order of event time: a file (Parquet, CSV, JSON lines through DuckDB) or a simulator. */
+#ifndef WEIR_PRODUCERS_RECORDS_H
+#define WEIR_PRODUCERS_RECORDS_H
+
+#include "features/pipeline.h"
+
+/* One record to publish. Exactly one feed. row is in the columns of the feed's schema, borrowed until the next call. */
+typedef struct weir_record {
+    weir_feed feed;
+    int64_t at_us; /* when it becomes known: the event time of an event, the availability of a label; never decreases */
+    const weir_datum *row;
+} weir_record;
+
+typedef struct weir_records weir_records;
+typedef struct weir_records_ops {
+    /** Next record; *ret_more false at the end. */
+    weir_status (*next)(void *context, weir_record *ret_record, bool *ret_more, weir_err *err);
+    void (*done)(void *context);
+} weir_records_ops;
+struct weir_records {
+    const weir_records_ops *ops;
+    void *context;
+    int64_t event_count; /* known beforehand; -1 when not */
+    int64_t first_us, last_us; /* event times, when event_count ≥ 0 */
+};
+static inline weir_status weir_records_next(weir_records *records, weir_record *ret_record, bool *ret_more, weir_err *err) {
+    return records->ops->next(records->context, ret_record, ret_more, err);
+}
+void weir_records_free(weir_records *records);
+
+/** Files of the user, in any row order, columns matched by name (case-insensitive; `column_map` "TX_AMOUNT=amount" pairs, NULL-terminated, may be NULL; common names of
+ *  the handbook are known by the pipeline's `source.aliases`). Events come by event time, then key; when the files have the label column, a label record follows each event
+ *  max_delay after it (labels after the last event included). Columns that cannot be found or converted: WEIR_EDATA naming file, column, found, expected. */
+weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
+
+typedef struct weir_simulate_conf {
+    int64_t seed, entities, days;
+    int64_t start_us;
+} weir_simulate_conf;
+/** Card payments: customers, terminals, and the three fraud scenarios of the Fraud Detection Handbook (ch. 3, "Transaction data simulator"). */
+weir_status weir_records_simulate_fraud(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
+
+/* Publishing. */
+typedef struct weir_publish_conf {
+    const char *brokers, *registry_url;
+    double rate;      /* records/s of events; 0: as fast as possible */
+    double speed;     /* event time over wall time; 0: not paced by event time */
+    int64_t until_us; /* stop before the first record known at or after this; INT64_MAX: all */
+    void (*progress)(void *context, int64_t events, int64_t labels, int64_t at_us); /* about 10 times a second; may be NULL */
+    void *progress_context;
+} weir_publish_conf;
+typedef struct weir_publisher weir_publisher;
+weir_status weir_publisher_new(const weir_pipeline *pipeline, const weir_publish_conf *conf, weir_publisher **ret_publisher, weir_err *err) WEIR_MUST_CHECK;
+/** Publishes records (Confluent wire format, keys `tenant/entity`) until the end or until_us; may be called again with a later until_us. All are acknowledged when it returns OK. *stop (may be NULL) ends it early. */
+weir_status weir_publisher_run(weir_publisher *publisher, weir_records *records, int64_t until_us, const volatile int *stop, weir_err *err) WEIR_MUST_CHECK;
+int64_t weir_publisher_events(const weir_publisher *publisher);
+int64_t weir_publisher_labels(const weir_publisher *publisher);
+void weir_publisher_set_rate(weir_publisher *publisher, double rate);
+void weir_publisher_free(weir_publisher *publisher);
+
+#endif
