@@ -1,4 +1,4 @@
-/* The control events of the weir.* topics, and the prediction record: Avro schemas (schemas/, *.avsc) and the columns that code names. */
+/* The control events of the weir topics, and the prediction record: Avro schemas (in schemas/) and the columns that code names. */
 #ifndef WEIR_CONSUMERS_EVENTS_H
 #define WEIR_CONSUMERS_EVENTS_H
 
