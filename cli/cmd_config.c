@@ -1,6 +1,4 @@
 /* `weir config schema|docs`: the reference made from the tables that the code itself uses. */
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli/command.h"
 #include "core/metrics.h"

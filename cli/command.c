@@ -1,7 +1,6 @@
 /* The command table, dispatch and help. */
 #include "cli/command.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -56,7 +55,7 @@ static weir_status invocation_init(invocation *inv, const weir_command *command,
 static void invocation_done(invocation *inv) {
     if (!inv->object) return;
     weir_conf_done(inv->items, inv->object);
-    free(inv->object);
+    weir_mem.realloc(inv->object, 0);
 }
 
 /* Defaults, then the environment (of the settings; options are said on the command line), then flags. */
