@@ -37,25 +37,22 @@ void weir_event_codec_done(weir_event_codec *codec) {
     *codec = (weir_event_codec){0};
 }
 
-weir_status weir_event_send(weir_event_codec *codec, weir_producer *producer, const char *topic, const char *key, const char *type, const char *id, int64_t time_us,
-                            const weir_datum *row, weir_err *err) {
+weir_status weir_event_send(weir_event_codec *codec, weir_producer *producer, const char *topic, const char *key, const char *type, const char *id,
+                            int64_t time_us, const weir_datum *row, weir_err *err) {
     weir_buf_clear(&codec->buf);
     weir_status status = weir_serde_encode(codec->serde, row, &codec->buf, err);
     if (status) return weir_err_prefix(err, "%s", topic);
     char time[WEIR_TIME_TEXT_MAX];
     weir_time_format(time_us, time);
     const weir_bus_header headers[] = {
-        {"ce_specversion", "1.0", 3},
-        {"ce_id", id, strlen(id)},
-        {"ce_source", "weir", 4},
-        {"ce_type", type, strlen(type)},
-        {"ce_time", time, strlen(time)},
-        {"content-type", "application/avro", 16},
+        {"ce_specversion", "1.0", 3},    {"ce_id", id, strlen(id)},       {"ce_source", "weir", 4},
+        {"ce_type", type, strlen(type)}, {"ce_time", time, strlen(time)}, {"content-type", "application/avro", 16},
     };
     return weir_producer_send(producer, topic, -1, key, strlen(key), codec->buf.data, codec->buf.len, headers, sizeof headers / sizeof *headers, 0, err);
 }
 
-weir_status weir_features_codec_init(weir_features_codec *codec, weir_registry *registry, const weir_pipeline *pipeline, const weir_view_def *view, weir_err *err) {
+weir_status weir_features_codec_init(weir_features_codec *codec, weir_registry *registry, const weir_pipeline *pipeline, const weir_view_def *view,
+                                     weir_err *err) {
     *codec = (weir_features_codec){0};
     char *json = NULL, *topic = weir_topic_features(pipeline, view);
     weir_status status = topic ? weir_features_schema_json(pipeline, view, &json, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a topic name");
@@ -70,7 +67,8 @@ weir_status weir_features_codec_init(weir_features_codec *codec, weir_registry *
         if (weir_schema_field_count(codec->codec.schema) != codec->column_count || weir_schema_find(codec->codec.schema, "state") != codec->state_index)
             status = WEIR_FAIL(err, WEIR_EINTERNAL, "schema of %s has other columns than its codec expects", topic);
     }
-    if (!status && !(codec->row = calloc((size_t)codec->column_count, sizeof *codec->row))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %s", topic);
+    if (!status && !(codec->row = calloc((size_t)codec->column_count, sizeof *codec->row)))
+        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %s", topic);
     if (status) weir_features_codec_done(codec);
     free(json);
     free(topic);
@@ -95,8 +93,18 @@ static const struct {
     const char *name;
     const char *const *type;
 } prediction_fields[PRED_VIEWS] = {
-#define TEXT(n) {n, (const char *const[]){"\"string\""}}
-#define TYPE(n, t) {n, (const char *const[]){t}}
+#define TEXT(n)                                                                                                                                                \
+    {                                                                                                                                                          \
+        n, (const char *const[]) {                                                                                                                             \
+            "\"string\""                                                                                                                                       \
+        }                                                                                                                                                      \
+    }
+#define TYPE(n, t)                                                                                                                                             \
+    {                                                                                                                                                          \
+        n, (const char *const[]) {                                                                                                                             \
+            t                                                                                                                                                  \
+        }                                                                                                                                                      \
+    }
     [PRED_ID] = TEXT("prediction_id"),
     [PRED_TENANT] = TEXT("tenant"),
     [PRED_ENTITY] = TEXT("entity"),
@@ -118,8 +126,9 @@ static const struct {
 };
 
 static bool prediction_schema(const weir_pipeline *pipeline, const char *const *columns, int column_count, weir_buf *out) {
-    bool ok = weir_buf_printf(out, "{\"type\":\"record\",\"name\":\"Prediction\",\"namespace\":\"weir.%s\",\"doc\":\"A score, who gave it, and what it was made of.\",\"fields\":[",
-                              pipeline->name);
+    bool ok = weir_buf_printf(
+        out, "{\"type\":\"record\",\"name\":\"Prediction\",\"namespace\":\"weir.%s\",\"doc\":\"A score, who gave it, and what it was made of.\",\"fields\":[",
+        pipeline->name);
     for (int i = 0; ok && i < PRED_VIEWS; i++) ok = add_field(out, prediction_fields[i].name, *prediction_fields[i].type);
     ok = ok && weir_buf_printf(out, ",{\"name\":\"views\",\"type\":{\"type\":\"record\",\"name\":\"Views\",\"fields\":[");
     for (int v = 0; ok && v < pipeline->view_count; v++) {
@@ -129,17 +138,19 @@ static bool prediction_schema(const weir_pipeline *pipeline, const char *const *
              add_field(out, "event_time", nullable_time_type) && add_field(out, "age_seconds", "[\"null\",\"double\"]") && weir_buf_printf(out, "]}}");
     }
     ok = ok && weir_buf_printf(out, "]}},{\"name\":\"features\",\"type\":{\"type\":\"record\",\"name\":\"Inputs\",\"fields\":[");
-    for (int i = 0; ok && i < column_count; i++) ok = weir_buf_printf(out, "%s{\"name\":\"%s\",\"type\":[\"null\",\"double\"],\"default\":null}", i ? "," : "", columns[i]);
+    for (int i = 0; ok && i < column_count; i++)
+        ok = weir_buf_printf(out, "%s{\"name\":\"%s\",\"type\":[\"null\",\"double\"],\"default\":null}", i ? "," : "", columns[i]);
     return ok && weir_buf_printf(out, "]}}]}");
 }
 
-weir_status weir_prediction_codec_init(weir_prediction_codec *codec, weir_registry *registry, const weir_pipeline *pipeline, const char *const *columns, int column_count,
-                                       weir_err *err) {
+weir_status weir_prediction_codec_init(weir_prediction_codec *codec, weir_registry *registry, const weir_pipeline *pipeline, const char *const *columns,
+                                       int column_count, weir_err *err) {
     *codec = (weir_prediction_codec){0};
     weir_buf json = {0};
     char *topic = weir_topic_of(pipeline, "predictions");
-    weir_status status = topic && prediction_schema(pipeline, columns, column_count, &json) ? weir_event_codec_init_json(&codec->codec, registry, json.data, topic, err)
-                                                                                            : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the schema of predictions");
+    weir_status status = topic && prediction_schema(pipeline, columns, column_count, &json)
+                             ? weir_event_codec_init_json(&codec->codec, registry, json.data, topic, err)
+                             : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the schema of predictions");
     if (!status) {
         codec->input_base = PRED_VIEWS + 4 * pipeline->view_count;
         codec->input_count = column_count;

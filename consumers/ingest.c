@@ -63,10 +63,12 @@ typedef struct ingest {
     int topic_count;
     weir_metric *online_bytes;
     int64_t checkpoint_at_us; /* monotonic */
-    bool *held;               /* [partitions] */
+    bool *held; /* [partitions] */
 } ingest;
 
-static const weir_feed_def *feed_of(const ingest *g, weir_feed feed) { return feed == WEIR_FROM_EVENTS ? &g->pipeline->events : &g->pipeline->labels; }
+static const weir_feed_def *feed_of(const ingest *g, weir_feed feed) {
+    return feed == WEIR_FROM_EVENTS ? &g->pipeline->events : &g->pipeline->labels;
+}
 
 /* ---- one record ---- */
 
@@ -149,7 +151,8 @@ static weir_status rekey(ingest *g, const ingest_record *r, const ingest_view *v
     if (r->record->key) headers[count++] = (weir_bus_header){HEADER_SOURCE_KEY, r->record->key, r->record->key_len};
     if (weir_bus_header_get(r->record, HEADER_TRACE, &headers[count])) count++;
     weir_metric_add(r->topic->rekeyed, 1);
-    return weir_producer_send(weir_worker_producer(g->worker), v->repartition, -1, key, key_len, r->record->value, r->record->value_len, headers, count, 0, err);
+    return weir_producer_send(weir_worker_producer(g->worker), v->repartition, -1, key, key_len, r->record->value, r->record->value_len, headers, count, 0,
+                              err);
 }
 
 static weir_status emit(ingest *g, const ingest_record *r, ingest_view *v, const char *key, size_t key_len, weir_err *err) {
@@ -172,8 +175,8 @@ static weir_status emit(ingest *g, const ingest_record *r, ingest_view *v, const
     weir_bus_header trace;
     size_t headers = weir_bus_header_get(r->record, HEADER_TRACE, &trace) ? 1 : 0;
     weir_metric_add(v->features, 1);
-    return weir_producer_send(weir_worker_producer(g->worker), v->topic, r->record->partition, key, key_len, v->codec.codec.buf.data, v->codec.codec.buf.len, &trace, headers, 0,
-                              err);
+    return weir_producer_send(weir_worker_producer(g->worker), v->topic, r->record->partition, key, key_len, v->codec.codec.buf.data, v->codec.codec.buf.len,
+                              &trace, headers, 0, err);
 }
 
 /* Adds the record to its entity's state, in the open transaction, and produces the features. *ret_late: it came too late for this view. */
@@ -220,8 +223,8 @@ static weir_status handle_view(ingest *g, ingest_record *r, int index, weir_err 
     if (status) return reject(g, r, status == WEIR_ELIMIT ? "limit" : "key", &why, err);
     if (late) {
         char time[WEIR_TIME_TEXT_MAX], newest[WEIR_TIME_TEXT_MAX];
-        (void)WEIR_REJECT(&why, WEIR_EDATA, "event time %s of %.*s is more than the allowed lateness behind its newest, %s (view %s)", weir_time_format(r->event_time_us, time),
-                          (int)key_len, key, weir_time_format(v->state.max_time, newest), v->def->name);
+        (void)WEIR_REJECT(&why, WEIR_EDATA, "event time %s of %.*s is more than the allowed lateness behind its newest, %s (view %s)",
+                          weir_time_format(r->event_time_us, time), (int)key_len, key, weir_time_format(v->state.max_time, newest), v->def->name);
         return reject(g, r, "late", &why, err);
     }
     return WEIR_OK;
@@ -306,8 +309,9 @@ static weir_status restore_view(ingest *g, int index, int32_t partition, weir_er
     weir_status status = weir_online_offset(g->online, v->topic, partition, &next, err);
     if (!status) status = weir_consumer_range(weir_worker_consumer(g->worker), v->topic, partition, &first, &end, 10000, err);
     if (status) return status;
-    if (next > end) return WEIR_FAIL(err, WEIR_ECONFLICT, "the local state is ahead of %s [%d] (%lld > %lld): the topic was made anew; remove the state directory", v->topic, partition,
-                                     (long long)next, (long long)end);
+    if (next > end)
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "the local state is ahead of %s [%d] (%lld > %lld): the topic was made anew; remove the state directory",
+                         v->topic, partition, (long long)next, (long long)end);
     at.offset = next < first ? first : next;
     if (at.offset >= end) return WEIR_OK;
     if (!(records = calloc(RESTORE_BATCH, sizeof *records))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to restore %s", v->topic);
@@ -328,7 +332,8 @@ static weir_status restore_view(ingest *g, int index, int32_t partition, weir_er
     }
     weir_consumer_free(consumer);
     free(records);
-    if (!status && restored) WEIR_INFO("restored state from the changelog", WEIR_S("topic", v->topic), WEIR_I("partition", partition), WEIR_I("records", restored));
+    if (!status && restored)
+        WEIR_INFO("restored state from the changelog", WEIR_S("topic", v->topic), WEIR_I("partition", partition), WEIR_I("records", restored));
     return status;
 }
 
@@ -355,7 +360,8 @@ static weir_status ingest_assigned(void *context, weir_partition *partitions, si
     for (size_t i = 0; i < count; i++) {
         int32_t p = partitions[i].partition;
         if (p >= g->pipeline->partitions)
-            return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partitions[i].topic, p, g->pipeline->partitions);
+            return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partitions[i].topic, p,
+                             g->pipeline->partitions);
         if (g->held[p]) continue;
         g->held[p] = true;
         for (int v = 0; v < g->pipeline->view_count; v++) {
@@ -446,7 +452,8 @@ static weir_status init_feed(ingest *g, weir_registry *registry, weir_feed feed,
     const weir_feed_def *def = feed_of(g, feed);
     char subject[300];
     snprintf(subject, sizeof subject, "%s-value", def->topic);
-    if (!(g->row[feed] = calloc((size_t)weir_schema_field_count(def->schema), sizeof **g->row))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %s", def->topic);
+    if (!(g->row[feed] = calloc((size_t)weir_schema_field_count(def->schema), sizeof **g->row)))
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %s", def->topic);
     weir_status status = weir_serde_new(registry, subject, def->schema, &g->serde[feed], err);
     /* Registered here, so that an outside producer finds the schema before the first record. */
     uint32_t id;
@@ -464,7 +471,8 @@ static weir_status ingest_init(weir_worker *worker, void **ret_context, weir_err
     g->env = env;
     g->pipeline = pipeline;
     g->online_bytes = WEIR_METRIC("weir_online_bytes", pipeline->name, "ingest");
-    if (!(g->held = calloc((size_t)pipeline->partitions, sizeof *g->held))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d partitions", pipeline->partitions);
+    if (!(g->held = calloc((size_t)pipeline->partitions, sizeof *g->held)))
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d partitions", pipeline->partitions);
 
     const char *topics[WEIR_VIEWS_MAX + 2];
     add_topic(g, topics[0] = pipeline->events.topic, WEIR_FROM_EVENTS, -1);

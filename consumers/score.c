@@ -19,7 +19,7 @@ enum { FLUSH_TIMEOUT_MS = 30000 };
 typedef struct score_arm {
     const weir_served *served;
     double *rows, *scores; /* [count][columns], [count] */
-    int *record;           /* [count] which record of the batch each row is */
+    int *record; /* [count] which record of the batch each row is */
     int count;
 } score_arm;
 
@@ -36,7 +36,7 @@ typedef struct score {
     char *topic, *source_topic;
     int primary, join_column;
     int *entity_columns[WEIR_VIEWS_MAX]; /* of each view, in the events' schema */
-    int *input_columns;                  /* [recipe.column_count] index into the inputs */
+    int *input_columns; /* [recipe.column_count] index into the inputs */
     double threshold;
     weir_metric *unserved, *latency, *age[WEIR_VIEWS_MAX];
 } score;
@@ -46,8 +46,8 @@ typedef struct scored {
     const weir_bus_record *record;
     const weir_served *served; /* NULL: not scored */
     double propensity, score;
-    weir_datum *row;  /* the feature record */
-    double *inputs;   /* [input_count] */
+    weir_datum *row; /* the feature record */
+    double *inputs; /* [input_count] */
     weir_view_read read[WEIR_VIEWS_MAX];
 } scored;
 
@@ -107,7 +107,9 @@ static weir_status predict_arm(score *s, score_arm *arm, scored *batch, weir_err
     return WEIR_OK;
 }
 
-static weir_datum number_or_null(double value) { return value == value ? weir_f64(value) : weir_null(); }
+static weir_datum number_or_null(double value) {
+    return value == value ? weir_f64(value) : weir_null();
+}
 
 /* A column of the event that identifies it to its label, as text. */
 static weir_datum join_id(const score *s, const weir_datum *event, char text[32]) {
@@ -154,7 +156,8 @@ static weir_status emit(score *s, const scored *r, int64_t now_us, weir_err *err
     if (status) return status;
     weir_bus_header trace;
     size_t headers = weir_bus_header_get(r->record, "traceparent", &trace) ? 1 : 0;
-    return weir_producer_send(weir_worker_producer(s->worker), s->topic, r->record->partition, r->record->key, r->record->key_len, buf->data, buf->len, &trace, headers, 0, err);
+    return weir_producer_send(weir_worker_producer(s->worker), s->topic, r->record->partition, r->record->key, r->record->key_len, buf->data, buf->len, &trace,
+                              headers, 0, err);
 }
 
 /* A challenger that fails must not cost anybody a prediction: its vectors go to the champion, with certainty from there on. */
@@ -264,7 +267,8 @@ static weir_status resolve_columns(score *s, weir_err *err) {
         s->input_columns[i] = -1;
         for (int j = 0; j < weir_serving_input_count(s->serving); j++)
             if (!strcmp(weir_serving_input_name(s->serving, j), s->recipe.columns[i])) s->input_columns[i] = j;
-        if (s->input_columns[i] < 0) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns[%d]: %s is neither a feature nor a column of the events", i, s->recipe.columns[i]);
+        if (s->input_columns[i] < 0)
+            return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns[%d]: %s is neither a feature nor a column of the events", i, s->recipe.columns[i]);
     }
     return WEIR_OK;
 }

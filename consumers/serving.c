@@ -41,7 +41,7 @@ struct weir_serving {
     weir_consumer *features_tail, *models_tail;
     weir_event_codec model_events;
     weir_bus_record *records; /* [TAIL_BATCH] */
-    int64_t *ends;            /* [views][partitions] ends of the features topics at start; -1: reached */
+    int64_t *ends; /* [views][partitions] ends of the features topics at start; -1: reached */
     wanted_model wanted[ARM_COUNT];
     int64_t reload_at_us, stats_at_us;
 
@@ -113,8 +113,12 @@ static weir_status new_arms(const weir_pipeline *pipeline, weir_arms **ret_arms,
     return WEIR_OK;
 }
 
-int weir_serving_input_count(const weir_serving *serving) { return serving->input_count; }
-int weir_serving_input_of_view(const weir_serving *serving, int view) { return serving->first_input[view]; }
+int weir_serving_input_count(const weir_serving *serving) {
+    return serving->input_count;
+}
+int weir_serving_input_of_view(const weir_serving *serving, int view) {
+    return serving->first_input[view];
+}
 
 const char *weir_serving_input_name(const weir_serving *serving, int index) {
     if (index < serving->event_columns) return weir_schema_field_at(serving->pipeline->events.schema, index)->name;
@@ -148,7 +152,9 @@ static weir_status load_served(weir_serving *s, int arm, weir_served **ret_serve
     for (int i = 0; !status && i < weir_model_column_count(served->model); i++) {
         const char *name = weir_model_columns(served->model)[i];
         served->columns[i] = input_index(s, name);
-        if (served->columns[i] < 0) status = WEIR_FAIL(err, WEIR_EDATA, "model %s version %d wants input %s, which pipeline %s does not have", wanted->name, wanted->version, name, s->pipeline->name);
+        if (served->columns[i] < 0)
+            status = WEIR_FAIL(err, WEIR_EDATA, "model %s version %d wants input %s, which pipeline %s does not have", wanted->name, wanted->version, name,
+                               s->pipeline->name);
     }
     if (status)
         free_served(served);
@@ -205,9 +211,13 @@ static void apply_wanted(weir_serving *s, int64_t now_us) {
     }
 }
 
-static void copy_text(char *out, size_t size, const weir_datum *text) { snprintf(out, size, "%.*s", text->type == WEIR_T_STR ? (int)text->len : 0, text->type == WEIR_T_STR ? text->p : ""); }
+static void copy_text(char *out, size_t size, const weir_datum *text) {
+    snprintf(out, size, "%.*s", text->type == WEIR_T_STR ? (int)text->len : 0, text->type == WEIR_T_STR ? text->p : "");
+}
 
-static bool is_text(const weir_datum *d, const char *text) { return d->type == WEIR_T_STR && d->len == strlen(text) && !memcmp(d->p, text, d->len); }
+static bool is_text(const weir_datum *d, const char *text) {
+    return d->type == WEIR_T_STR && d->len == strlen(text) && !memcmp(d->p, text, d->len);
+}
 
 static weir_status take_model_event(weir_serving *s, const weir_bus_record *record, weir_err *err) {
     weir_datum row[MOD_COUNT];
@@ -361,8 +371,8 @@ static weir_status open_tails(weir_serving *s, weir_err *err) {
         if (!status) status = weir_consumer_range(s->models_tail, from[i].topic, from[i].partition, &first, &s->ends[i], 10000, err);
         if (status) break;
         if (next > s->ends[i])
-            status = WEIR_FAIL(err, WEIR_ECONFLICT, "the replica is ahead of %s [%d] (%lld > %lld): the topic was made anew; remove the state directory", from[i].topic,
-                               from[i].partition, (long long)next, (long long)s->ends[i]);
+            status = WEIR_FAIL(err, WEIR_ECONFLICT, "the replica is ahead of %s [%d] (%lld > %lld): the topic was made anew; remove the state directory",
+                               from[i].topic, from[i].partition, (long long)next, (long long)s->ends[i]);
         from[i].offset = next < first ? first : next;
         if (from[i].offset >= s->ends[i]) s->ends[i] = -1;
     }
@@ -428,9 +438,15 @@ void weir_serving_stop(weir_serving *s) {
     free(s);
 }
 
-bool weir_serving_ready(const weir_serving *s) { return s->ready; }
-weir_online *weir_serving_online(weir_serving *s) { return s->online; }
-weir_view *const *weir_serving_views(const weir_serving *s) { return s->views; }
+bool weir_serving_ready(const weir_serving *s) {
+    return s->ready;
+}
+weir_online *weir_serving_online(weir_serving *s) {
+    return s->online;
+}
+weir_view *const *weir_serving_views(const weir_serving *s) {
+    return s->views;
+}
 
 weir_status weir_serving_check(weir_serving *s, weir_err *err) {
     pthread_mutex_lock(&s->lock);
@@ -467,8 +483,12 @@ void weir_serving_reader_free(weir_serving_reader *reader) {
     free(reader);
 }
 
-weir_status weir_serving_read_begin(weir_serving_reader *reader, weir_err *err) { return weir_online_read_begin(reader->online, err); }
-void weir_serving_read_end(weir_serving_reader *reader) { weir_online_read_end(reader->online); }
+weir_status weir_serving_read_begin(weir_serving_reader *reader, weir_err *err) {
+    return weir_online_read_begin(reader->online, err);
+}
+void weir_serving_read_end(weir_serving_reader *reader) {
+    weir_online_read_end(reader->online);
+}
 
 weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out,
                                    weir_view_read *ret_read, weir_err *err) {

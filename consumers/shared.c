@@ -42,9 +42,12 @@ void weir_shared_drop_serving(weir_shared *shared, weir_serving **serving) {
 }
 
 /* In the order in which `weir run` starts them; they stop in reverse. */
-static const weir_worker_ops *const kinds[] = {&weir_store_ops, &weir_train_ops, &weir_score_ops, &weir_serve_ops, &weir_experiment_ops, &weir_ingest_ops, NULL};
+static const weir_worker_ops *const kinds[] = {
+    &weir_store_ops, &weir_train_ops, &weir_score_ops, &weir_serve_ops, &weir_experiment_ops, &weir_ingest_ops, NULL};
 
-const weir_worker_ops *const *weir_worker_kinds(void) { return kinds; }
+const weir_worker_ops *const *weir_worker_kinds(void) {
+    return kinds;
+}
 
 const weir_worker_ops *weir_worker_kind_find(const char *name) {
     for (const weir_worker_ops *const *kind = kinds; *kind; kind++)

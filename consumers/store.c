@@ -135,7 +135,8 @@ static weir_status store_assigned(void *context, weir_partition *partitions, siz
 }
 
 /* The columns that every row has, for labels, whose own schema does not have them. */
-static weir_status label_meta(const store *s, const weir_bus_record *record, const weir_datum *row, char key[WEIR_KEY_MAX], weir_offline_meta *ret_meta, weir_err *err) {
+static weir_status label_meta(const store *s, const weir_bus_record *record, const weir_datum *row, char key[WEIR_KEY_MAX], weir_offline_meta *ret_meta,
+                              weir_err *err) {
     const weir_feed_def *feed = &s->pipeline->labels;
     size_t len;
     weir_status status = weir_key_make(feed, feed->key_index, feed->key_count, row, key, &len, err);

@@ -140,7 +140,8 @@ static void fill_job(train *t, const cJSON *run, train_step step) {
 static weir_status start_job(train *t, const cJSON *run, train_step step, weir_err *err) {
     fill_job(t, run, step);
     train_job *job = &t->job;
-    weir_status status = step == STEP_FIT ? set_status(t, job->run_id, job->request_id, "running", NULL, err) : window_of_run(t, job->detail, &job->training.window, err);
+    weir_status status =
+        step == STEP_FIT ? set_status(t, job->run_id, job->request_id, "running", NULL, err) : window_of_run(t, job->detail, &job->training.window, err);
     if (!status && pthread_create(&job->thread, NULL, work, job)) status = WEIR_RETRY(err, WEIR_ELIMIT, "cannot start a training thread");
     if (status)
         cJSON_Delete(job->detail);
@@ -157,7 +158,8 @@ static void show_metrics(const train *t, const cJSON *detail) {
         snprintf(number, sizeof number, "%d", (int)number_at(version, "version", 0));
         cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(version, "metrics")) {
             if (cJSON_IsNumber(metric))
-                weir_metric_set(WEIR_METRIC("weir_train_metric_ratio", t->pipeline->name, text_at(version, "name"), number, metric->string), metric->valuedouble);
+                weir_metric_set(WEIR_METRIC("weir_train_metric_ratio", t->pipeline->name, text_at(version, "name"), number, metric->string),
+                                metric->valuedouble);
         }
     }
 }
@@ -261,8 +263,8 @@ static weir_status known_request(train *t, const char *request_id, bool *ret_kno
     const cJSON *run;
     *ret_known = false;
     weir_status status = weir_run_list(t->pg, t->pipeline->name, NULL, &runs, err);
-    if (!status) cJSON_ArrayForEach(run, runs)
-            if (!strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), request_id)) *ret_known = true;
+    if (!status)
+        cJSON_ArrayForEach(run, runs) if (!strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), request_id)) *ret_known = true;
     cJSON_Delete(runs);
     return status;
 }
@@ -340,8 +342,9 @@ static weir_status requeue_orphans(train *t, weir_err *err) {
     cJSON *runs = NULL;
     const cJSON *run;
     weir_status status = weir_run_list(t->pg, t->pipeline->name, "running", &runs, err);
-    if (!status) cJSON_ArrayForEach(run, runs)
-            if ((status = set_status(t, text_at(run, "id"), text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), "queued", NULL, err))) break;
+    if (!status)
+        cJSON_ArrayForEach(run, runs) if ((status = set_status(t, text_at(run, "id"), text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"),
+                                                               "queued", NULL, err))) break;
     cJSON_Delete(runs);
     return status;
 }

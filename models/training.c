@@ -18,7 +18,8 @@ static int64_t day_floor(int64_t time_us) {
     return (time_us % WEIR_DAY_US < 0 ? day - 1 : day) * WEIR_DAY_US;
 }
 
-weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us, weir_window *ret_window, weir_err *err) {
+weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us, weir_window *ret_window,
+                                 weir_err *err) {
     if (train_from_us == INT64_MIN) {
         int64_t first, last, labels_until;
         weir_status status = weir_history_span(pg_url, pipeline, &first, &last, &labels_until, err);
@@ -94,7 +95,8 @@ static weir_status make_dirs(char *path, weir_err *err) {
 /* Written aside, synced, renamed: a reader sees the whole artifact or none. */
 static weir_status write_artifact(const char *objects_dir, const char *relative, const weir_buf *artifact, weir_err *err) {
     char path[4096], aside[4096 + 8];
-    if (snprintf(path, sizeof path, "%s/%s", objects_dir, relative) >= (int)sizeof path) return WEIR_FAIL(err, WEIR_EINVAL, "the objects directory's name is too long");
+    if (snprintf(path, sizeof path, "%s/%s", objects_dir, relative) >= (int)sizeof path)
+        return WEIR_FAIL(err, WEIR_EINVAL, "the objects directory's name is too long");
     weir_status status = make_dirs(path, err);
     if (status) return status;
     snprintf(aside, sizeof aside, "%s.part", path);
@@ -121,7 +123,9 @@ static void add_time(cJSON *json, const char *name, int64_t time_us) {
     cJSON_AddStringToObject(json, name, weir_time_format(time_us, text));
 }
 
-static double seconds_since(int64_t mono_us) { return (double)(weir_clock_mono_us(weir_clock_system()) - mono_us) / 1e6; }
+static double seconds_since(int64_t mono_us) {
+    return (double)(weir_clock_mono_us(weir_clock_system()) - mono_us) / 1e6;
+}
 
 static void describe_window(const weir_training *t, cJSON *detail) {
     cJSON *window = cJSON_AddObjectToObject(detail, "window");
@@ -166,13 +170,15 @@ static cJSON *describe_lineage(const weir_training *t, const weir_candidate *can
 }
 
 /* Fits one candidate and registers it. Adds {name, version, digest, artifact_path, algorithm, fit_seconds} to versions. */
-static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, const chosen *rows, const cJSON *dataset, cJSON *versions, weir_err *err) {
+static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, const chosen *rows, const cJSON *dataset,
+                                 cJSON *versions, weir_err *err) {
     weir_buf artifact = {0};
     weir_model *model = NULL;
     int64_t started = weir_clock_mono_us(weir_clock_system());
     char path[512];
     int version = 0;
-    weir_status status = weir_model_fit(candidate->algorithm, candidate->params, &rows->matrix, t->pipeline->feature_hash, t->recipe->seed, t->recipe->threads, &artifact, err);
+    weir_status status =
+        weir_model_fit(candidate->algorithm, candidate->params, &rows->matrix, t->pipeline->feature_hash, t->recipe->seed, t->recipe->threads, &artifact, err);
     double fit_s = seconds_since(started);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &model, err); /* what is registered has been read back */
     if (!status) {
@@ -222,15 +228,15 @@ static const cJSON *find_named(const cJSON *array, const char *key, const char *
 }
 
 /* Points the alias at the version that this run made of a candidate. only_if_free: leave it where somebody has it. */
-static weir_status give_alias(const weir_training *t, weir_pg *pg, const cJSON *aliases, const cJSON *versions, const char *alias, const char *candidate, bool only_if_free,
-                              weir_err *err) {
+static weir_status give_alias(const weir_training *t, weir_pg *pg, const cJSON *aliases, const cJSON *versions, const char *alias, const char *candidate,
+                              bool only_if_free, weir_err *err) {
     const cJSON *now = find_named(aliases, "alias", alias), *version = candidate ? find_named(versions, "name", candidate) : NULL;
     if (!version || (now && only_if_free)) return WEIR_OK;
     const char *digest = now ? cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(now, "digest")) : NULL;
     const char *new_digest = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "digest"));
     if (digest && !strcmp(digest, new_digest)) return WEIR_OK;
-    return weir_alias_move(pg, t->pipeline->name, alias, digest, candidate, (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")), t->run_id,
-                           only_if_free ? "first champion" : "newly trained", err);
+    return weir_alias_move(pg, t->pipeline->name, alias, digest, candidate, (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")),
+                           t->run_id, only_if_free ? "first champion" : "newly trained", err);
 }
 
 static weir_status give_aliases(const weir_training *t, weir_pg *pg, const cJSON *versions, weir_err *err) {
@@ -261,7 +267,8 @@ weir_status weir_training_fit(const weir_training *t, weir_pg *pg, cJSON *detail
     if (!(keep = malloc((size_t)history->row_count))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows", (long long)history->row_count);
     for (int64_t r = 0; !status && r < history->row_count; r++) keep[r] = !isnan(history->label[r]);
     if (!status) status = choose_rows(history, keep, &rows, err);
-    if (!status && !rows.matrix.row_count) status = WEIR_FAIL(err, WEIR_ENOTFOUND, "none of the %lld events of the training days has a label", (long long)history->row_count);
+    if (!status && !rows.matrix.row_count)
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "none of the %lld events of the training days has a label", (long long)history->row_count);
     cJSON_AddNumberToObject(detail, "dataset_seconds", seconds_since(started));
     if (!status) {
         dataset = describe_dataset(history, &rows);
@@ -318,7 +325,8 @@ static cJSON *metrics_json(const weir_metrics_binary *m) {
     return json;
 }
 
-static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *version, const chosen *rows, uint32_t entity_count, double *scores, weir_err *err) {
+static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *version, const chosen *rows, uint32_t entity_count, double *scores,
+                                    weir_err *err) {
     char path[4096];
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "name"));
     snprintf(path, sizeof path, "%s/%s", t->objects_dir, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "artifact_path")));
@@ -355,8 +363,8 @@ static weir_status test_rows(const weir_training *t, const weir_history *h, chos
     weir_status status = WEIR_OK;
     if (t->recipe->exclude_known) {
         int delay_days = (int)(t->recipe->delay_us / WEIR_DAY_US);
-        status = weir_exclude_known_positives(h->event_time_us, h->label, h->entity, h->row_count, h->entity_count, w->train_from_us, w->train_to_us, delay_days, w->deploy_us,
-                                              w->test_to_us, keep, err);
+        status = weir_exclude_known_positives(h->event_time_us, h->label, h->entity, h->row_count, h->entity_count, w->train_from_us, w->train_to_us,
+                                              delay_days, w->deploy_us, w->test_to_us, keep, err);
     } else {
         for (int64_t r = 0; r < h->row_count; r++) keep[r] = h->event_time_us[r] >= w->deploy_us;
     }

@@ -9,7 +9,7 @@
 /* The periods of a run. Labels take up to `delay` to become known, so the model that is fitted at `deploy` knows every label of the training days and none of the test days. */
 typedef struct weir_window {
     int64_t train_from_us, train_to_us; /* fitted on [from, to) */
-    int64_t deploy_us;                  /* = test_from: train_to + delay */
+    int64_t deploy_us; /* = test_from: train_to + delay */
     int64_t test_to_us;
 } weir_window;
 
