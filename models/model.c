@@ -222,7 +222,7 @@ static weir_status read_header(weir_model *model, const artifact_parts *parts, w
 }
 
 weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) {
-    artifact_parts parts;
+    artifact_parts parts = {0};
     weir_status status = split_artifact(artifact, len, &parts, err);
     if (status != WEIR_OK) return status;
     weir_model *model = calloc(1, sizeof *model);
