@@ -16,7 +16,13 @@ enum { PIECE_VALUES = 8192 };
 #define ARRAY_INTERFACE "{\"data\": [%" PRIuPTR ", true], \"shape\": [%" PRId64 ", %d], \"typestr\": \"<f4\", \"version\": 3}"
 enum { ARRAY_INTERFACE_MAX = 160 };
 
-static weir_status library_failed(const char *what, weir_err *err) { return WEIR_FAIL(err, WEIR_EINTERNAL, "XGBoost: %s: %.300s", what, XGBGetLastError()); }
+/* The library's message is followed by a stack trace, a line each. */
+static int message_length(const char *message) { return (int)strcspn(message, "\n"); }
+
+static weir_status library_failed(const char *what, weir_err *err) {
+    const char *message = XGBGetLastError();
+    return WEIR_FAIL(err, WEIR_EINTERNAL, "XGBoost: %s: %.*s", what, message_length(message), message);
+}
 
 void weir_xgb_put(weir_xgb_params *params, const char *name, const char *format, ...) {
     weir_xgb_param *item = &params->items[params->count++];
@@ -113,7 +119,7 @@ weir_status weir_xgb_load(const void *body, size_t len, int column_count, void *
     /* One thread: rows are scored by many callers at once, and a team of threads for a handful of rows costs more than it gives. */
     if (XGBoosterSetParam(booster, "nthread", "1") != 0 || XGBoosterSetParam(booster, "verbosity", "0") != 0) status = library_failed("parameters", err);
     if (status == WEIR_OK && (XGBoosterLoadModelFromBuffer(booster, body, len) != 0 || XGBoosterGetNumFeature(booster, &features) != 0))
-        status = WEIR_FAIL(err, WEIR_EDATA, "the body is not a model of XGBoost: %.300s", XGBGetLastError());
+        status = WEIR_FAIL(err, WEIR_EDATA, "the body is not a model of XGBoost: %.*s", message_length(XGBGetLastError()), XGBGetLastError());
     if (status == WEIR_OK && features != (bst_ulong)column_count)
         status = WEIR_FAIL(err, WEIR_EDATA, "the body has %" PRIu64 " columns, the header %d", (uint64_t)features, column_count);
     if (status == WEIR_OK) status = warm_up(booster, column_count, err);
@@ -126,7 +132,7 @@ weir_status weir_xgb_load(const void *body, size_t len, int column_count, void *
 
 /* In-place prediction: the result lies in storage that belongs to this thread and booster, until the next call. */
 static weir_status predict_piece(BoosterHandle booster, const float *values, int64_t row_count, int column_count, double *out, weir_err *err) {
-    static const char config[] = "{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": true, \"missing\": NaN}";
+    static const char config[] = "{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": true, \"cache_id\": 0, \"missing\": NaN}";
     char array[ARRAY_INTERFACE_MAX];
     const bst_ulong *shape = NULL;
     const float *scores = NULL;
