@@ -22,7 +22,7 @@ stack_settings() {
 answers_kafka() { kcat -L -m 2 -b "$(service_address kafka)"; }
 answers_postgres() {
     pg_address=$(service_address postgres)
-    "$PG_BIN/pg_isready" -q -h "${pg_address%:*}" -p "${pg_address#*:}"
+    "$PG_BIN/pg_isready" -q -U weir -d postgres -h "${pg_address%:*}" -p "${pg_address#*:}"
 }
 answers_registry() { curl -fsS -m 2 "http://$(service_address registry)/subjects"; }
 answers_prometheus() { curl -fsS -m 2 "http://$(service_address prometheus)/-/ready"; }
@@ -92,6 +92,13 @@ launch_postgres() {
             die "the database cluster could not be made; see $STACK/log/postgres.log"
         touch "$PG_DATA/ready"
     fi
+    # After kill -9 of the server its children need a moment to notice, and it cannot start before they have left; its lock file then means nothing,
+    # even if a container's init has not yet buried the pid in it.
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        [ -n "$(find /proc/[0-9]*/cwd -lname "$PG_DATA/cluster" 2>/dev/null)" ] || break
+        sleep 0.5
+    done
+    [ -n "$(find /proc/[0-9]*/cwd -lname "$PG_DATA/cluster" 2>/dev/null)" ] || rm -f "$PG_DATA/cluster/postmaster.pid"
     # TCP on loopback only: the path of a socket file would be too long below some folders.
     # shellcheck disable=SC2086 # AS_POSTGRES is a command prefix or nothing
     start_process postgres "127.0.0.1:$WEIR_PG_PORT" $AS_POSTGRES "$PG_BIN/postgres" -D "$PG_DATA/cluster" -p "$WEIR_PG_PORT" -c listen_addresses=127.0.0.1 \
@@ -166,17 +173,17 @@ stack_up() {
     done
 }
 settle_launched() {
-    for service in $launched; do "settle_$service"; done
+    for settling in $launched; do "settle_$settling"; done
     launched=
 }
 
 # stack_down SERVICE…: in the order given.
 stack_down() {
-    for service in "$@"; do
-        case $service in
+    for stopping in "$@"; do
+        case $stopping in
         postgres) stop_process postgres INT 30 ;; # INT: "fast", does not wait for clients to leave
         weir) stop_process weir TERM 30 ;;
-        *) stop_process "$service" TERM 20 ;;
+        *) stop_process "$stopping" TERM 20 ;;
         esac
     done
 }
