@@ -38,15 +38,16 @@ typedef struct weir_conf_item {
 /** Frees what the object owns and sets every field to its default. The object is zeroed memory at first. */
 weir_status weir_conf_defaults(const weir_conf_item *table, void *object, weir_err *err) WEIR_MUST_CHECK;
 void weir_conf_done(const weir_conf_item *table, void *object);
-/** Sets one field from text. Errors name the setting, what was found, what was expected; an unknown name suggests the nearest. */
+/** Sets one field from text; a LIST is split at commas. Errors name the setting, what was found, what was expected; an unknown name suggests the nearest. */
 weir_status weir_conf_set(const weir_conf_item *table, void *object, const char *name, const char *text, weir_err *err) WEIR_MUST_CHECK;
-/** Takes every set WEIR_… environment variable that the table knows. */
+/** Takes every WEIR_… environment variable that the table knows and that is set and not empty. */
 weir_status weir_conf_from_env(const weir_conf_item *table, void *object, weir_err *err) WEIR_MUST_CHECK;
 /** Takes a JSON object; path ("$.source") prefixes messages; unknown keys are errors; "${NAME}" in strings is the environment's. */
 weir_status weir_conf_from_json(const weir_conf_item *table, void *object, const cJSON *json, const char *path, weir_err *err) WEIR_MUST_CHECK;
-/** Takes --flag value, --flag=value, --bool, --no-bool and positionals. *ret_help is set when --help was there. */
+/** Takes --flag value, --flag=value, --bool, --no-bool and positionals from argv[0 … argc), the program's and the command's names left out. A LIST's first flag replaces what was
+ *  there, further ones add to it; a positional LIST takes all the rest. *ret_help is set when --help was there; what follows it is then not read. */
 weir_status weir_conf_from_args(const weir_conf_item *table, void *object, int argc, char **argv, bool *ret_help, weir_err *err) WEIR_MUST_CHECK;
-/** Fails with WEIR_EINVAL when a REQUIRED field is empty. */
+/** Fails with WEIR_EINVAL when a REQUIRED field is empty: no text, no elements, 0 (of a BOOL or ENUM no value is empty). */
 weir_status weir_conf_check(const weir_conf_item *table, const void *object, weir_err *err) WEIR_MUST_CHECK;
 void weir_conf_help(const weir_conf_item *table, FILE *out);
 /** {"type":"object","properties":…,"additionalProperties":false}; the caller deletes it. NULL when memory ran out. */

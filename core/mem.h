@@ -39,7 +39,7 @@ bool weir_buf_printf(weir_buf *buf, const char *format, ...) WEIR_PRINTF(2, 3) W
 /** Appends text as the inside of a JSON string (escaped, no quotes). Invalid UTF-8 bytes become U+FFFD. */
 bool weir_buf_json_escape(weir_buf *buf, const char *text, size_t len) WEIR_MUST_CHECK;
 
-/** Injectable allocation: tests make the n-th allocation fail. The default is malloc/realloc/free. */
+/** Injectable allocation: tests make the n-th allocation fail. The default is malloc/realloc/free; realloc(old, 0) frees and returns NULL. */
 typedef struct weir_allocator {
     void *(*realloc)(void *old, size_t size);
 } weir_allocator;

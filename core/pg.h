@@ -57,4 +57,7 @@ typedef struct weir_embedded_file {
 extern const weir_embedded_file weir_embedded_files[]; /* NULL-path-terminated, sorted by path */
 const weir_embedded_file *weir_embedded_find(const char *path);
 
+/** weir_pg_migrate with other files than the embedded ones; for tests. */
+weir_status weir_pg_migrate_files(weir_pg *pg, const weir_embedded_file *files, weir_err *err) WEIR_MUST_CHECK;
+
 #endif
