@@ -1,9 +1,9 @@
-/* Avro: schemas parsed with Avro-C, then compiled into plans that decode straight into rows, and the Confluent wire format.
+/* Avro: schemas compiled into plans that decode straight into rows, and the Confluent wire format.
  *
  * Records are flattened: field "features.amount_mean_1d" is the member of a nested record. A column is null, boolean, int, long, float,
  * double, string, bytes, fixed, enum (its symbol as text), a logical type over one of these (timestamp-millis becomes micros), or a union of
- * null and one of these. Other shapes (arrays, maps, wider unions) may stand in a writer's schema where the reader has no such
- * field: they are skipped. A nullable nested record is not supported as a column. */
+ * null and one of these. Other shapes (arrays, maps, wider unions, nullable nested records) are not columns: they are skipped when
+ * read, and a schema that has one cannot be written (weir_schema_opaque names it). */
 #ifndef WEIR_CORE_AVRO_H
 #define WEIR_CORE_AVRO_H
 
@@ -23,22 +23,25 @@ typedef struct weir_schema_field {
     const char *doc;     /* may be NULL */
 } weir_schema_field;
 
-/** Parses and compiles a record schema. Errors: WEIR_EINVAL naming the field and what is not supported. */
+/** Parses and compiles a record schema. Errors: WEIR_EINVAL naming the field and what is wrong with it. */
 weir_status weir_schema_parse(const char *json, size_t len, weir_schema **ret_schema, weir_err *err) WEIR_MUST_CHECK;
 void weir_schema_free(weir_schema *schema);
 const char *weir_schema_name(const weir_schema *schema); /* full name of the record */
 const char *weir_schema_json(const weir_schema *schema); /* the text it was parsed from */
 int weir_schema_field_count(const weir_schema *schema);
 const weir_schema_field *weir_schema_field_at(const weir_schema *schema, int index);
+/** Dotted name of the first member that cannot be a column; NULL when every member is one. */
+const char *weir_schema_opaque(const weir_schema *schema);
 /** Index of the column, or -1. */
 int weir_schema_find(const weir_schema *schema, const char *name);
 
-/* Decodes what `writer` wrote into the columns of `reader`: by name, promotions (int→long→double, string↔bytes), defaults for what is missing. */
+/* Decodes what `writer` wrote into the columns of `reader`: by name, promotions (int→long→double, string↔bytes), aliases, defaults for what is missing.
+ * Names of records, enums and fixed types do not matter; a timestamp in milliseconds becomes microseconds. */
 typedef struct weir_avro_plan weir_avro_plan;
 /** Both schemas must outlive the plan. Errors: WEIR_EDATA naming the field that does not resolve. */
 weir_status weir_avro_plan_new(const weir_schema *writer, const weir_schema *reader, weir_avro_plan **ret_plan, weir_err *err) WEIR_MUST_CHECK;
 void weir_avro_plan_free(weir_avro_plan *plan);
-/** Shapes: row [reader's field count]. Text points into bytes (or into the schema, for defaults and enums). The whole input must be used up.
+/** Shapes: row [reader's field count]. Text points into bytes (or into schema and plan, for defaults and enums). The whole input must be used up.
  *  Errors: WEIR_EDATA REJECT naming the field and byte position; row is then unspecified. No allocation; thread-safe. */
 weir_status weir_avro_decode(const weir_avro_plan *plan, const void *bytes, size_t len, weir_datum *row, weir_err *err) WEIR_MUST_CHECK;
 /** Appends the row's encoding. Errors: WEIR_EDATA naming the field whose value does not fit its type (I64 into a double column is taken); out is then as before. */
