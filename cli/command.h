@@ -20,7 +20,10 @@ typedef struct weir_command {
     weir_status (*run)(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err);
 } weir_command;
 
-/* Every command; cli/cmd_NAME.c defines weir_command_NAME. A new one is one more line. */
+/** Index of word among choices (NULL-terminated), for a positional like "list|show". Else WEIR_EINVAL that lists them and suggests the nearest. */
+weir_status weir_action_find(const char *word, const char *const *choices, int *ret_index, weir_err *err) WEIR_MUST_CHECK;
+
+/* Every command; cli/cmd_NAME.c defines weir_command_NAME. A new one is one more line here. */
 #define WEIR_COMMANDS(X) X(config)
 
 #define WEIR_COMMAND_DECLARE(name) extern const weir_command weir_command_##name;
@@ -35,9 +38,9 @@ int weir_command_main(const weir_command *const *commands, int argc, char **argv
 /* `--output table|json` for commands that print a table: put weir_output_choices into an ENUM item. */
 typedef enum weir_output { WEIR_OUTPUT_TABLE, WEIR_OUTPUT_JSON } weir_output;
 extern const char *const weir_output_choices[];
-#define WEIR_OUTPUT_ITEM(type, member)                                                                                                                         \
+#define WEIR_OUTPUT_ITEM(object, member)                                                                                                                       \
     {                                                                                                                                                          \
-        .name = "output", .type = WEIR_CONF_ENUM, .offset = offsetof(type, member), .choices = weir_output_choices, .fallback = "table",                       \
+        .name = "output", .type = WEIR_CONF_ENUM, .offset = offsetof(object, member), .choices = weir_output_choices, .fallback = "table",                     \
         .doc = "form of what is printed"                                                                                                                       \
     }
 
