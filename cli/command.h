@@ -24,7 +24,23 @@ typedef struct weir_command {
 weir_status weir_action_find(const char *word, const char *const *choices, int *ret_index, weir_err *err) WEIR_MUST_CHECK;
 
 /* Every command; cli/cmd_NAME.c defines weir_command_NAME. A new one is one more line here. */
-#define WEIR_COMMANDS(X) X(config)
+// clang-format off
+#define WEIR_COMMANDS(X) \
+    X(run) \
+    X(ingest) \
+    X(store) \
+    X(train) \
+    X(score) \
+    X(serve) \
+    X(experiment) \
+    X(replay) \
+    X(simulate) \
+    X(topics) \
+    X(migrate) \
+    X(models) \
+    X(schema_registry) \
+    X(config)
+// clang-format on
 
 #define WEIR_COMMAND_DECLARE(name) extern const weir_command weir_command_##name;
 WEIR_COMMANDS(WEIR_COMMAND_DECLARE)

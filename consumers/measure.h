@@ -12,7 +12,7 @@ typedef struct weir_arm_measure {
     char arm[16], model[64], digest[65];
     int version;
     int64_t predictions, labelled; /* labelled ≤ predictions */
-    weir_metrics_binary metrics;   /* over the labelled ones */
+    weir_metrics_binary metrics; /* over the labelled ones */
 } weir_arm_measure;
 
 typedef struct weir_measure {
@@ -25,6 +25,7 @@ typedef struct weir_measure {
 } weir_measure;
 
 /** card_k for card precision; threshold for f1, precision, recall. Reads <pipeline>.predictions and .labels of the offline store. */
-weir_status weir_measure_arms(weir_pg *pg, const weir_pipeline *pipeline, double threshold, int card_k, weir_measure *ret_measure, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_measure_arms(weir_pg *pg, const weir_pipeline *pipeline, double threshold, int card_k, weir_measure *ret_measure,
+                              weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -11,8 +11,8 @@
 
 /* One served model version; immutable once published. */
 typedef struct weir_served {
-    char arm[16];   /* alias: "champion", "challenger" */
-    char name[64];  /* model name */
+    char arm[16]; /* alias: "champion", "challenger" */
+    char name[64]; /* model name */
     int version;
     weir_model *model;
     int *columns; /* [weir_model_column_count] how to fill each input: see weir_serving_columns */
@@ -22,12 +22,13 @@ typedef struct weir_served {
 typedef struct weir_arms {
     _Atomic int references;
     weir_served *champion, *challenger; /* NULL: nobody */
-    double challenger_share;            /* 0 without a challenger */
+    double challenger_share; /* 0 without a challenger */
     char salt[64];
 } weir_arms;
 
 typedef struct weir_serving weir_serving;
-weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, weir_serving **ret_serving, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, weir_serving **ret_serving,
+                               weir_err *err) WEIR_MUST_CHECK;
 void weir_serving_stop(weir_serving *serving); /* NULL is fine */
 
 /** The arms now; give them back with weir_arms_drop. Never NULL. */
@@ -65,7 +66,7 @@ weir_status weir_serving_read_begin(weir_serving_reader *reader, weir_err *err) 
 void weir_serving_read_end(weir_serving_reader *reader);
 /** Features of one view for an entity at time t, from the replica. Shapes: out [feature_count of the view]. An entity that is not there has the features of an empty state.
  *  row (may be NULL): a record of the view's feed that is not in the state yet; it is applied to a copy first, so that "this payment" counts. */
-weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out, weir_view_read *ret_read,
-                                   weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out,
+                                   weir_view_read *ret_read, weir_err *err) WEIR_MUST_CHECK;
 
 #endif
