@@ -224,7 +224,7 @@ void weir_chart_timeline(weir_page *page, const char *title, int64_t from_us, in
         if (marks[i].at_us < from_us || marks[i].at_us > to_us) continue;
         double x = at_x(&f, (double)(marks[i].at_us - from_us)), y = 16 + 20.0 * i;
         bool flip = x + 7.5 * (double)strlen(marks[i].name) > FULL_WIDTH;
-        line_at(page, x, y - 10, x, f.top + f.height, "mark");
+        line_at(page, x, y - 10, x, f.top, "mark");
         text_at(page, flip ? x - 8 : x + 8, y, "label", flip ? "end" : "start", marks[i].name);
     }
     weir_page_put(page, "</svg>");

@@ -96,8 +96,10 @@ char *weir_words_duration(double seconds, char text[WEIR_WORDS_MAX]) {
         snprintf(text, WEIR_WORDS_MAX, "%lld s", whole);
     else if (whole < 3600)
         snprintf(text, WEIR_WORDS_MAX, "%lld min %lld s", whole / 60, whole % 60);
-    else
+    else if (whole < 48 * 3600)
         snprintf(text, WEIR_WORDS_MAX, "%lld h %lld min", whole / 3600, whole % 3600 / 60);
+    else
+        snprintf(text, WEIR_WORDS_MAX, "%.3g days", seconds / 86400);
     return text;
 }
 

@@ -221,7 +221,7 @@ void weir_report_judge(weir_report *report) {
         report->better = up ? WEIR_BETTER_CHALLENGER : WEIR_BETTER_CHAMPION;
         snprintf(report->headline, sizeof report->headline, up ? "The challenger, %s, is better" : "The champion, %s, stays ahead", up ? challenger->model : champion->model);
         snprintf(report->verdict, sizeof report->verdict, "Challenger minus champion: %s%s", words,
-                 auc && ap ? ". Both differences are clear." : auc ? ". Only the first difference is clear." : ". Only the second difference is clear.");
+                 auc && ap ? ". Both differences are clear." : auc ? ". Only the difference in AUC is clear." : ". Only the difference in average precision is clear.");
     } else {
         report->better = WEIR_BETTER_NEITHER;
         snprintf(report->headline, sizeof report->headline, "No clear difference yet");

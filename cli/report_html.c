@@ -7,22 +7,22 @@
 #include "core/clock.h"
 
 static const char style[] =
-    ":root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;--good:#2c7a52;"
-    "--p0:#7fa6cf;--p1:#2f6db3;--p2:#d9741f;--p3:#e8b184;--before:#e4e6e2;--train:#2f6db3;--delay:#b9c4cd;--test:#2c7a52;--after:#d5dad3;--on:#fff}"
+    ":root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;"
+    "--p0:#a9b7c2;--p1:#46596b;--p2:#2c7a52;--p3:#a5c9b4;--before:#e4e6e2;--train:#46596b;--delay:#b9c4cd;--test:#2c7a52;--after:#d5dad3;--on:#fff}"
     "@media(prefers-color-scheme:dark){:root{--paper:#15181b;--ink:#e7e9ea;--soft:#9aa4ac;--rule:#2d3338;--panel:#1d2125;--c0:#6ba6e6;--c1:#f09750;--cn:#8b959d;"
-    "--good:#5fb98a;--p0:#3f5f80;--p1:#6ba6e6;--p2:#f09750;--p3:#8a5c38;--before:#2a2f33;--train:#6ba6e6;--delay:#4a545c;--test:#5fb98a;--after:#30373a;--on:#10131a}}"
-    "@media print{:root{color-scheme:light;--paper:#fff;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;--good:#2c7a52;"
-    "--p0:#7fa6cf;--p1:#2f6db3;--p2:#d9741f;--p3:#e8b184;--before:#e4e6e2;--train:#2f6db3;--delay:#b9c4cd;--test:#2c7a52;--after:#d5dad3;--on:#fff}"
+    "--p0:#4c5a66;--p1:#93a7ba;--p2:#5fb98a;--p3:#35604a;--before:#2a2f33;--train:#93a7ba;--delay:#4a545c;--test:#5fb98a;--after:#30373a;--on:#10131a}}"
+    "@media print{:root{color-scheme:light;--paper:#fff;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;"
+    "--p0:#a9b7c2;--p1:#46596b;--p2:#2c7a52;--p3:#a5c9b4;--before:#e4e6e2;--train:#46596b;--delay:#b9c4cd;--test:#2c7a52;--after:#d5dad3;--on:#fff}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}section,figure,table{break-inside:avoid}}"
-    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,\"Segoe UI\",Roboto,\"Noto Sans\",\"Liberation Sans\","
+    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 -apple-system,\"Segoe UI\",Roboto,\"Noto Sans\",\"Liberation Sans\","
     "Helvetica,Arial,sans-serif;-webkit-font-smoothing:antialiased}"
     "main{max-width:1000px;margin:0 auto;padding:40px 24px 64px}header .over{color:var(--soft);font-size:14px;margin:0 0 10px}"
     "h1{font-size:36px;line-height:1.18;letter-spacing:-.015em;font-weight:650;margin:0 0 14px;text-wrap:balance;max-width:22em}"
     "h2{font-size:21px;line-height:1.3;letter-spacing:-.005em;font-weight:650;margin:0 0 6px}h3{font-size:15px;font-weight:650;margin:0 0 6px}"
     "p{margin:0 0 14px;max-width:44em}.lead{font-size:18px;max-width:42em}.note{color:var(--soft);font-size:14px;max-width:52em}"
     "section{border-top:1px solid var(--rule);padding-top:26px;margin-top:38px}"
-    ".flow{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:1px;background:var(--rule);border:1px solid var(--rule);border-radius:10px;overflow:hidden;margin:26px 0 0}"
-    ".flow div{background:var(--paper);padding:16px 18px}.flow b{display:block;font-size:26px;line-height:1.2;font-weight:620;letter-spacing:-.01em;font-variant-numeric:tabular-nums;white-space:nowrap}"
+    ".flow{display:flex;flex-wrap:wrap;gap:1px;background:var(--rule);border:1px solid var(--rule);border-radius:10px;overflow:hidden;margin:26px 0 0}"
+    ".flow div{background:var(--paper);padding:16px 18px;flex:1 1 170px}.flow b{display:block;font-size:26px;line-height:1.2;font-weight:620;letter-spacing:-.01em;font-variant-numeric:tabular-nums;white-space:nowrap}"
     ".flow span{display:block;color:var(--soft);font-size:13.5px;line-height:1.4}.flow .what{color:var(--ink);font-weight:550;font-size:14.5px}"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:15px;font-variant-numeric:tabular-nums;margin:14px 0 10px}"
     "th{font-weight:550;color:var(--soft);font-size:13.5px;text-align:right;vertical-align:bottom;padding:6px 10px;border-bottom:1px solid var(--ink);line-height:1.3}"
@@ -88,6 +88,22 @@ static void flow(weir_page *p, const weir_report *r) {
     weir_page_put(p, "</div>");
 }
 
+/* What the figures mean at a desk: alarms raised and frauds found at the threshold that is served. */
+static void alarms(weir_page *p, const weir_report *r) {
+    bool any = false;
+    for (int a = 0; a < WEIR_REPORT_ARMS; a++) {
+        const weir_arm_measure *arm = arm_last(r, a);
+        if (!arm || !isfinite(arm->metrics.recall) || !isfinite(arm->metrics.precision)) continue;
+        char found[WEIR_WORDS_MAX], right[WEIR_WORDS_MAX];
+        weir_page_printf(p, "%sThe %s, ", any ? " " : "<p>", arm_names[a]);
+        any = true;
+        weir_page_text(p, arm->model);
+        weir_page_printf(p, ", finds %s\u00a0%% of the frauds among its payments, and %s\u00a0%% of its alarms are right.", weir_words_ratio(100 * arm->metrics.recall, 0, found),
+                         weir_words_ratio(100 * arm->metrics.precision, 0, right));
+    }
+    if (any) weir_page_put(p, "</p>");
+}
+
 static void top(weir_page *p, const weir_report *r) {
     char moment[WEIR_WORDS_MAX], total[WEIR_WORDS_MAX];
     weir_page_put(p, "<header><p class=\"over\">Weir \u00b7 pipeline ");
@@ -97,6 +113,7 @@ static void top(weir_page *p, const weir_report *r) {
     weir_page_put(p, "</h1><p class=\"lead\">");
     weir_page_text(p, r->verdict);
     weir_page_put(p, "</p>");
+    alarms(p, r);
     flow(p, r);
     weir_page_put(p, "</header>");
 }
@@ -114,7 +131,7 @@ static void arms_table(weir_page *p, const weir_report *r) {
         char w[8][WEIR_WORDS_MAX];
         weir_page_put(p, "<tr><td>");
         weir_page_text(p, arm->model);
-        weir_page_printf(p, " <span class=\"version\">v%d</span>", arm->version);
+        weir_page_printf(p, " v%d", arm->version);
         tag(p, arm->arm);
         weir_page_printf(p, "</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_count(arm->predictions, w[0]),
                          weir_words_count(arm->labelled, w[1]), weir_words_count(m->positives, w[2]), weir_words_ratio(m->auc_roc, 3, w[3]), weir_words_ratio(m->average_precision, 3, w[4]),
@@ -189,7 +206,7 @@ static void days(weir_page *p, const weir_report *r) {
 }
 
 static void experiment(weir_page *p, const weir_report *r) {
-    weir_page_put(p, "<section><h2>Champion against challenger, on live payments</h2><p>Both models scored at the same time, each its own half of the cards. The outcome of a payment becomes known "
+    weir_page_put(p, "<section><h2>Champion against challenger, on live payments</h2><p>Both models scored at the same time, each its own share of the cards. The outcome of a payment becomes known "
                      "days later; only then does it count here. Cards already known to be compromised are included, so these figures are not those of the test days below.</p>");
     arms_table(p, r);
     if (r->measure.has_difference) {
@@ -301,10 +318,11 @@ static void split_chart(weir_page *p, const weir_report *r) {
         {"delay", "delay", train_to, test_from},
         {"test", "test", test_from, test_to},
         {"live only", "after", test_to, end},
+        {"outcomes", "before", end, last},
     };
-    const weir_chart_mark marks[] = {{"models go live", test_from}, {"outcomes of the test days are known", test_to + r->label_delay_us}};
+    const weir_chart_mark marks[] = {{"outcomes of the test days are known", test_to + r->label_delay_us}, {"models go live", test_from}};
     weir_page_put(p, "<figure class=\"scroll\">");
-    weir_chart_timeline(p, "How the data was split", r->source.first_us, last > end ? last : end, spans, 5, marks, 2);
+    weir_chart_timeline(p, "How the data was split", r->source.first_us, last > end ? last : end, spans, 6, marks, 2);
     weir_page_put(p, "</figure>");
 }
 

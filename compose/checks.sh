@@ -84,12 +84,12 @@ cmd_test() {
 test_environment() {
     WEIR_BINARY=$ROOT/build-asan/weir
     export WEIR_BINARY
-    WEIR_TEST_DATA=${WEIR_TEST_DATA:-$ROOT/../shared/data}
+    WEIR_TEST_DATA=${WEIR_TEST_DATA:-../shared/data}
     if [ -d "$WEIR_TEST_DATA" ]; then
         WEIR_TEST_DATA=$(cd "$WEIR_TEST_DATA" && pwd -P)
         export WEIR_TEST_DATA
     else
-        say "There is no $WEIR_TEST_DATA: tests that read real data are skipped (WEIR_TEST_DATA names another place)"
+        say "There is no folder $WEIR_TEST_DATA: tests that read real data are skipped (WEIR_TEST_DATA names another place)"
         unset WEIR_TEST_DATA
     fi
     ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}
@@ -106,7 +106,7 @@ cmd_bench() {
     WHEN_DONE=stack
     stack_up kafka postgres registry
     unlock_stack
-    foreground "$WEIR" bench "$@"
+    foreground "$ROOT/build-release/weir_bench"
 }
 
 cmd_fuzz() {

@@ -218,7 +218,7 @@ static weir_status experiment_init(weir_worker *worker, void **ret_context, weir
 
 static weir_status experiment_tick(void *context, int64_t mono_us, weir_err *err) {
     experiment *e = context;
-    int64_t progress;
+    int64_t progress = 0;
     weir_measure measure;
     if (mono_us < e->next_us) return WEIR_OK;
     weir_status status = read_progress(e, &progress, err);

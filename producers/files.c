@@ -68,7 +68,7 @@ typedef struct plan {
 
 /* One of the two streams; the current row is a look-ahead unless `emitted`. */
 typedef struct stream {
-    weir_duck_cursor *cursor; /* NULL: no such stream. Columns: those of the schema, then at */
+    weir_duck_cursor *cursor; /* NULL: no such stream. Columns: those of the schema, then known_at */
     weir_datum *row;
     int count;
     bool has_row, emitted;
@@ -648,10 +648,10 @@ static weir_status stream_init(const plan *p, bool labels, stream *s, weir_err *
         snprintf(at, sizeof at, "c%d", p->available);
     else
         snprintf(at, sizeof at, "c%d + %lld", p->time, (long long)p->pipeline->max_delay_us);
-    weir_sql_add(&sql, "%s AS at FROM records", at);
+    weir_sql_add(&sql, "%s AS known_at FROM records", at);
     if (labels) weir_sql_add(&sql, " WHERE c%d IS NOT NULL", p->label);
     if (labels && p->own_available) { /* the table is in another order than theirs */
-        weir_sql_add(&sql, " ORDER BY at, ");
+        weir_sql_add(&sql, " ORDER BY known_at, ");
         add_order(&sql, p);
     }
     weir_status st = weir_sql_end(&sql, err);
