@@ -33,9 +33,19 @@ typedef struct logistic_params {
 } logistic_params;
 
 static const weir_conf_item params_table[] = {
-    {.name = "l2", .type = WEIR_CONF_NUMBER, .offset = offsetof(logistic_params, l2), .min = 0, .max = 1e12, .fallback = "1",
+    {.name = "l2",
+     .type = WEIR_CONF_NUMBER,
+     .offset = offsetof(logistic_params, l2),
+     .min = 0,
+     .max = 1e12,
+     .fallback = "1",
      .doc = "penalty on the squared coefficients of the standardised columns; 1/C of scikit-learn"},
-    {.name = "max_iterations", .type = WEIR_CONF_INT, .offset = offsetof(logistic_params, max_iterations), .min = 1, .max = 10000, .fallback = "100",
+    {.name = "max_iterations",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(logistic_params, max_iterations),
+     .min = 1,
+     .max = 10000,
+     .fallback = "100",
      .doc = "Newton steps before the fit is given up"},
     {.name = NULL},
 };
@@ -53,15 +63,17 @@ typedef struct newton {
     const logistic_model *model; /* the standardisation */
     double l2;
     int q;
-    double *z;        /* [CHUNK_ROWS][q] standardised rows, 1 in the last column */
-    double *eta;      /* [CHUNK_ROWS] */
+    double *z; /* [CHUNK_ROWS][q] standardised rows, 1 in the last column */
+    double *eta; /* [CHUNK_ROWS] */
     double *residual; /* [CHUNK_ROWS] p − y */
     double *w, *trial, *gradient, *step; /* [q] */
-    double *hessian;  /* [q][q], upper triangle */
+    double *hessian; /* [q][q], upper triangle */
 } newton;
 
 /* OpenBLAS would start a thread per core for every process-wide call. Weir's parallelism is its workers, and sums must not depend on how many cores a machine has. */
-static void one_blas_thread(void) { openblas_set_num_threads(1); }
+static void one_blas_thread(void) {
+    openblas_set_num_threads(1);
+}
 
 static logistic_model *model_new(int column_count) {
     size_t p = (size_t)column_count;
@@ -118,9 +130,13 @@ static double sigmoid(double eta) {
 }
 
 /* ln(1 + e^η) − y η without overflow. */
-static double row_loss(double eta, double y) { return fmax(eta, 0) + log1p(exp(-fabs(eta))) - y * eta; }
+static double row_loss(double eta, double y) {
+    return fmax(eta, 0) + log1p(exp(-fabs(eta))) - y * eta;
+}
 
-static double penalty(const newton *s, const double *w) { return s->l2 / 2 * cblas_ddot(s->q - 1, w, 1, w, 1); }
+static double penalty(const newton *s, const double *w) {
+    return s->l2 / 2 * cblas_ddot(s->q - 1, w, 1, w, 1);
+}
 
 static double objective(const newton *s, const double *w) {
     double loss = 0;
@@ -180,9 +196,11 @@ static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
         cblas_dcopy(s->q, s->gradient, 1, s->step, 1);
         lapack_int info = LAPACKE_dposv(LAPACK_ROW_MAJOR, 'U', s->q, 1, s->hessian, s->q, s->step, 1);
         if (info != 0)
-            return WEIR_FAIL(err, WEIR_ENUMERIC, "the columns are linearly dependent or separate the classes (Cholesky stopped at parameter %d): a larger l2 helps", (int)info);
+            return WEIR_FAIL(err, WEIR_ENUMERIC,
+                             "the columns are linearly dependent or separate the classes (Cholesky stopped at parameter %d): a larger l2 helps", (int)info);
         double decrement = cblas_ddot(s->q, s->gradient, 1, s->step, 1);
-        if (!isfinite(loss) || !isfinite(decrement)) return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers at Newton step %lld", (long long)iteration);
+        if (!isfinite(loss) || !isfinite(decrement))
+            return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers at Newton step %lld", (long long)iteration);
         bool moved = line_search(s, loss);
         if (decrement <= 1e-16 * (1 + loss)) return WEIR_OK;
         if (!moved) return WEIR_FAIL(err, WEIR_ENUMERIC, "Newton step %lld found no descent (decrement %g)", (long long)iteration, decrement);
@@ -219,9 +237,9 @@ static weir_status fit(const void *params, const weir_matrix *train, uint64_t se
     standardise(train, m);
     weir_status status = run_newton(params, train, m, err);
     size_t column_bytes = (size_t)m->column_count * sizeof(double);
-    if (status == WEIR_OK &&
-        !(weir_buf_append(ret_body, body_magic, sizeof body_magic) && weir_buf_append(ret_body, &m->intercept, sizeof m->intercept) &&
-          weir_buf_append(ret_body, m->mean, column_bytes) && weir_buf_append(ret_body, m->scale, column_bytes) && weir_buf_append(ret_body, m->coefficient, column_bytes)))
+    if (status == WEIR_OK && !(weir_buf_append(ret_body, body_magic, sizeof body_magic) && weir_buf_append(ret_body, &m->intercept, sizeof m->intercept) &&
+                               weir_buf_append(ret_body, m->mean, column_bytes) && weir_buf_append(ret_body, m->scale, column_bytes) &&
+                               weir_buf_append(ret_body, m->coefficient, column_bytes)))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the body of a model of %d columns", m->column_count);
     free(m);
     return status;
