@@ -1,4 +1,4 @@
-/* The online store: LMDB, one writer in batches, readers in place without locks. Holds entity states by view, partition and key. */
+/* The online store: LMDB, one writer in batches, readers in place without locks. Holds entity states by view and key. */
 #ifndef WEIR_FEATURES_ONLINE_H
 #define WEIR_FEATURES_ONLINE_H
 
@@ -20,7 +20,8 @@ typedef struct weir_online_value {
     size_t state_len;
 } weir_online_value;
 
-/* Writing: one thread, one open batch. */
+/* Writing: one thread, one open batch. After an error of put or put_offset (but REJECT) the batch can only be aborted.
+ * Errors: WEIR_ELIMIT when the map is full; WEIR_EDATA REJECT for a key that is empty or longer than 511 bytes. */
 weir_status weir_online_begin(weir_online *store, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_online_put(weir_online *store, int view, const void *key, size_t key_len, const weir_online_value *value, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_online_put_offset(weir_online *store, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) WEIR_MUST_CHECK;
@@ -38,6 +39,7 @@ weir_status weir_online_read(weir_online_reader *reader, int view, const void *k
 void weir_online_read_end(weir_online_reader *reader);
 /** Stored next offset of a topic partition, -1 when there is none. */
 weir_status weir_online_offset(weir_online *store, const char *topic, int32_t partition, int64_t *ret_next_offset, weir_err *err) WEIR_MUST_CHECK;
+/** Entities of a view (an index, below WEIR_VIEWS_MAX) and bytes of the pages that hold them, as of the last commit. */
 weir_status weir_online_stats(weir_online *store, int view, int64_t *ret_entities, int64_t *ret_bytes, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

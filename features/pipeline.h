@@ -16,7 +16,7 @@ typedef enum weir_feed { WEIR_FROM_EVENTS, WEIR_FROM_LABELS } weir_feed;
 typedef struct weir_feature_def {
     const char *name;    /* unique in the pipeline */
     const char *agg;     /* "count", "mean", "sum", "min", "max": over the entity's records in (t-delay-window, t-delay] */
-    const char *op;      /* of the record itself: "weekend" (Sat, Sun), "hour_between" (from ≤ hour ≤ to, UTC) */
+    const char *op;      /* of the record itself: "weekend" (Sat, Sun), "hour_between" (from ≤ hour ≤ to, UTC; over midnight when from > to); views of the events only */
     const char *of;      /* column; count may go without; op reads a timestamp column, default the event time */
     int64_t window_us;   /* agg */
     int64_t delay_us;    /* agg; 0: the record itself is included */
@@ -39,6 +39,7 @@ typedef struct weir_view_def {
 typedef struct weir_check_def {
     weir_feed on;       /* "on": "events" (default) or "labels" */
     const char *column; /* checked column */
+    int column_index;   /* its place in the feed's schema */
     bool not_null;
     bool has_min, has_max;
     double min, max;
@@ -101,9 +102,17 @@ weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const cha
 weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_view_def *view, char **ret_json, weir_err *err) WEIR_MUST_CHECK;
 
 /* Checks of one record. */
-/** OK, or REJECT with column, found, expected. now_us is the clock; also checks the event time against max_future. *ret_class: "check" or "future". */
+/** Years 1 to 9999: what the stores can hold. */
+#define WEIR_TIME_MIN_US (INT64_C(-62135596800) * 1000000)
+#define WEIR_TIME_MAX_US (INT64_C(253402300800) * 1000000 - 1)
+/** OK, or REJECT with column, found, expected. now_us is the clock; also checks the event time against max_future, times against what the stores can hold and texts with
+ *  weir_text_valid. *ret_class: "check" or "future". */
 weir_status weir_pipeline_check(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, const char **ret_class, weir_err *err) WEIR_MUST_CHECK;
-/** Writes "tenant/entity" from the given columns into key; REJECT when a column is null or too long. Returns its length in *ret_len. */
+/** Text that every store takes: UTF-8 without NUL. */
+bool weir_text_valid(const char *text, size_t len);
+/** Writes "tenant/entity" (and a NUL) from the given columns into key: the entity columns joined with '|', whole numbers in decimal. Returns its length in *ret_len.
+ *  REJECT when a column is null or empty, when the key is longer than WEIR_KEY_MAX - 2 bytes, and when it could be read as another key: '/' in the tenant, '|' in one of
+ *  several entity columns. */
 enum { WEIR_KEY_MAX = 512 };
 weir_status weir_key_make(const weir_feed_def *feed, const int *columns, int column_count, const weir_datum *row, char key[WEIR_KEY_MAX], size_t *ret_len, weir_err *err) WEIR_MUST_CHECK;
 

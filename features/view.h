@@ -46,6 +46,10 @@ enum { WEIR_STATE_RECORDS_MAX = 1 << 20 };
 weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row, weir_applied *ret_applied,
                             weir_err *err) WEIR_MUST_CHECK;
 
+/** Adds one record without regard to lateness or horizon, as retrieval from history does; values [column_count]. One that is there already changes nothing.
+ *  Errors: as for weir_view_apply. */
+weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *values, weir_err *err) WEIR_MUST_CHECK;
+
 /** Features at time t. Shapes: out [feature_count]; NaN: null.
  *  upto: records at exactly t count only if their (partition, offset) is not after *upto (NULL: all of them), as when they are computed record by record.
  *  row: the record itself, for `op` features (NULL: these are NaN). O(records in the horizon); no allocation; thread-safe on a state nobody changes.
