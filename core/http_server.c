@@ -175,22 +175,22 @@ static void free_body(void *data) {
     weir_mem.realloc(data, 0);
 }
 
-/* Hands the response's body over. */
+/* Takes the response's body. */
 static enum MHD_Result send_response(struct MHD_Connection *connection, weir_http_response *response, const char *allow) {
-    static char no_memory[] = "{\"error\":\"out of memory\"}\n";
-    bool failed = response->status < 200 || response->status > 599 || (response->status >= 400 && !response->body.data);
+    /* For a handler that said no more than a status, or had no memory to say it. */
+    static char no_details[] = "{\"error\":\"no details\"}\n";
+    if (response->status < 200 || response->status > 599) weir_http_error(response, 500, "the handler gave no answer");
     struct MHD_Response *answer;
-    if (failed || !response->body.data)
-        answer = MHD_create_response_from_buffer(failed ? sizeof no_memory - 1 : 0, no_memory, MHD_RESPMEM_PERSISTENT);
-    else
+    if (response->body.len > 0)
         answer = MHD_create_response_from_buffer_with_free_callback(response->body.len, response->body.data, free_body);
-    if (!answer || failed) weir_buf_done(&response->body);
-    if (!answer) return MHD_NO;
+    else
+        answer = MHD_create_response_from_buffer(response->status >= 400 ? sizeof no_details - 1 : 0, no_details, MHD_RESPMEM_PERSISTENT);
+    if (!answer || response->body.len == 0) weir_buf_done(&response->body);
     response->body = (weir_buf){0};
-    int status = failed ? 500 : response->status;
-    enum MHD_Result queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_CONTENT_TYPE, failed ? "application/json" : response->content_type);
+    if (!answer) return MHD_NO;
+    enum MHD_Result queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_CONTENT_TYPE, response->content_type);
     if (queued == MHD_YES && *allow) queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_ALLOW, allow);
-    if (queued == MHD_YES) queued = MHD_queue_response(connection, (unsigned)status, answer);
+    if (queued == MHD_YES) queued = MHD_queue_response(connection, (unsigned)response->status, answer);
     MHD_destroy_response(answer);
     return queued;
 }

@@ -1,0 +1,73 @@
+/* `weir config schema|docs`: the reference made from the tables that the code itself uses. */
+
+#include "cli/command.h"
+#include "core/metrics.h"
+
+typedef struct config_options {
+    int what;
+} config_options;
+
+enum { WHAT_SCHEMA, WHAT_DOCS };
+static const char *const whats[] = {"schema", "docs", NULL};
+
+static const weir_conf_item config_table[] = {
+    {.name = "what",
+     .type = WEIR_CONF_ENUM,
+     .offset = offsetof(config_options, what),
+     .choices = whats,
+     .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
+     .doc = "schema: JSON Schema of the settings; docs: settings, commands and metrics in Markdown"},
+    {.name = NULL},
+};
+
+static weir_status print_schema(FILE *out, weir_err *err) {
+    cJSON *schema = weir_conf_json_schema(weir_settings_table);
+    char *text = schema ? cJSON_Print(schema) : NULL;
+    cJSON_Delete(schema);
+    if (!text) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the JSON Schema");
+    fprintf(out, "%s\n", text);
+    cJSON_free(text);
+    return WEIR_OK;
+}
+
+static void print_metrics(FILE *out) {
+    static const char *const types[] = {[WEIR_COUNTER] = "counter", [WEIR_GAUGE] = "gauge", [WEIR_HISTOGRAM] = "histogram"};
+    fprintf(out, "| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    for (const weir_metric_def *def = weir_metric_table; def->name; def++) {
+        fprintf(out, "| `%s` | %s |", def->name, types[def->type]);
+        for (int i = 0; def->labels[i]; i++) fprintf(out, "%s %s", i ? "," : "", def->labels[i]);
+        fprintf(out, " | %s |\n", def->help);
+    }
+}
+
+static void print_docs(FILE *out) {
+    fprintf(out, "# Reference\n\nMade by `weir config docs`; not edited by hand.\n\n## Settings\n\n");
+    fprintf(out, "Each is a flag of every command (`--brokers`) and an environment variable (`WEIR_BROKERS`); the flag wins.\n\n");
+    weir_conf_markdown(weir_settings_table, out);
+    fprintf(out, "\n## Commands\n");
+    for (const weir_command *const *c = weir_commands(); *c; c++) {
+        fprintf(out, "\n### weir %s\n\n`weir %s %s`\n\n%s\n", (*c)->name, (*c)->name, (*c)->args, (*c)->doc);
+        if (!(*c)->options || !(*c)->options->name) continue;
+        fputc('\n', out);
+        weir_conf_markdown((*c)->options, out);
+    }
+    fprintf(out, "\n## Metrics\n\n");
+    print_metrics(out);
+}
+
+static weir_status run_config(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
+    (void)settings, (void)ret_exit;
+    const config_options *o = options;
+    if (o->what == WHAT_SCHEMA) return print_schema(stdout, err);
+    print_docs(stdout);
+    return WEIR_OK;
+}
+
+const weir_command weir_command_config = {
+    .name = "config",
+    .args = "schema|docs",
+    .doc = "Prints the JSON Schema of the settings, or the reference of settings, commands and metrics.",
+    .options = config_table,
+    .options_size = sizeof(config_options),
+    .run = run_config,
+};

@@ -1,0 +1,120 @@
+/* `weir run PIPELINE`: all workers of a pipeline in one process; `weir ingest PIPELINE` and so on: one of them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/workers.h"
+#include "consumers/shared.h"
+#include "core/log.h"
+#include "core/pg.h"
+#include "core/worker.h"
+
+enum { HTTP_THREADS = 2, HTTP_BODY_MAX = 8 << 20, KINDS_MAX = 16 };
+
+typedef struct run_options {
+    char *pipeline;
+} run_options;
+
+static const weir_conf_item run_table[] = {
+    {.name = "pipeline",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(run_options, pipeline),
+     .flags = WEIR_CONF_REQUIRED | WEIR_CONF_POSITIONAL,
+     .doc = "name of a pipeline, or path of its file"},
+    {0},
+};
+
+/* Creates what the workers stand on where it is absent; every step may be done by several processes at once. */
+static weir_status prepare(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
+    weir_pg *pg = NULL;
+    weir_status status = weir_pg_new(settings->pg_url, &pg, err);
+    if (!status) status = weir_pg_migrate(pg, err);
+    weir_pg_free(pg);
+    if (!status) status = weir_pipeline_create_topics(pipeline, settings->brokers, err);
+    return status;
+}
+
+static weir_status run_kinds(const weir_worker_env *env, const weir_pipeline *pipeline, const weir_worker_ops *const *kinds, size_t count, weir_err *err) {
+    weir_worker *workers[KINDS_MAX] = {0};
+    weir_status status = WEIR_OK;
+    size_t made = 0;
+    for (; !status && made < count; made++) status = weir_worker_new(kinds[made], env, pipeline->name, NULL, &workers[made], err);
+    if (!status) status = weir_workers_run(workers, count, err);
+    for (size_t i = made; i-- > 0;) weir_worker_free(workers[i]);
+    return status;
+}
+
+weir_status weir_run_workers(const weir_settings *settings, const char *name, const char *only, weir_err *err) {
+    const weir_worker_ops *kinds[KINDS_MAX];
+    size_t count = 0;
+    for (const weir_worker_ops *const *kind = weir_worker_kinds(); *kind; kind++)
+        if (!only || !strcmp((*kind)->name, only)) kinds[count++] = *kind;
+
+    weir_pipeline *pipeline = NULL;
+    weir_http_server *http = NULL;
+    weir_shared shared = {0};
+    weir_status status = weir_pipeline_load(name, &pipeline, err);
+    if (status) return status;
+    status = weir_http_server_start(settings->http_host, (int)settings->http_port, HTTP_THREADS, HTTP_BODY_MAX, &http, err);
+    if (!status) status = prepare(settings, pipeline, err);
+    if (!status) status = weir_shared_init(&shared, pipeline, settings->registry_url, err);
+    if (!status) {
+        const weir_worker_env env = {
+            .brokers = settings->brokers,
+            .registry_url = settings->registry_url,
+            .pg_url = settings->pg_url,
+            .state_dir = settings->state_dir,
+            .objects_dir = settings->objects_dir,
+            .instance = settings->instance,
+            .clock = weir_clock_system(),
+            .http = http,
+            .batch_max = (int)settings->batch_max,
+            .poll_ms = (int)settings->poll_ms,
+            .drain_ms = (int)settings->drain_ms,
+            .shared = &shared,
+        };
+        WEIR_INFO("starting", WEIR_S("pipeline", pipeline->name), WEIR_S("workers", only ? only : "all"), WEIR_I("http_port", weir_http_server_port(http)));
+        status = run_kinds(&env, pipeline, kinds, count, err);
+    }
+    weir_shared_done(&shared);
+    weir_http_server_stop(http);
+    weir_pipeline_free(pipeline);
+    return status;
+}
+
+static weir_status run_all(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
+    (void)ret_exit;
+    return weir_run_workers(settings, ((const run_options *)options)->pipeline, NULL, err);
+}
+
+const weir_command weir_command_run = {
+    .name = "run",
+    .args = "PIPELINE",
+    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment.",
+    .options = run_table,
+    .options_size = sizeof(run_options),
+    .is_service = true,
+    .run = run_all,
+};
+
+#define WORKER_COMMAND(kind, text)                                                                                                                             \
+    static weir_status run_##kind(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {                                          \
+        (void)ret_exit;                                                                                                                                        \
+        return weir_run_workers(settings, ((const run_options *)options)->pipeline, #kind, err);                                                               \
+    }                                                                                                                                                          \
+    const weir_command weir_command_##kind = {                                                                                                                 \
+        .name = #kind,                                                                                                                                         \
+        .args = "PIPELINE",                                                                                                                                    \
+        .doc = text,                                                                                                                                           \
+        .options = run_table,                                                                                                                                  \
+        .options_size = sizeof(run_options),                                                                                                                   \
+        .is_service = true,                                                                                                                                    \
+        .run = run_##kind,                                                                                                                                     \
+    }
+
+WORKER_COMMAND(ingest, "Runs the ingest worker: validates records, keeps entity states, produces features.");
+WORKER_COMMAND(store, "Runs the store worker: writes features, labels and predictions to the offline store.");
+WORKER_COMMAND(score, "Runs the score worker: scores feature records with champion and challenger.");
+WORKER_COMMAND(serve, "Runs the serve worker: the HTTP API for predictions and online features.");
+WORKER_COMMAND(experiment, "Runs the experiment worker: joins labels to predictions, compares the arms.");

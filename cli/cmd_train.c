@@ -1,0 +1,148 @@
+/* `weir train PIPELINE`: the train worker; with --now or --train-from: asks the worker for one run, waits for it and prints what came out. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "cli/workers.h"
+#include "consumers/events.h"
+#include "core/clock.h"
+#include "models/registry.h"
+
+typedef struct train_options {
+    char *pipeline;
+    bool now;
+    int64_t train_from, as_of;
+    int output;
+    int64_t wait;
+} train_options;
+
+static const weir_conf_item train_table[] = {
+    {.name = "pipeline",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, pipeline),
+     .flags = WEIR_CONF_REQUIRED | WEIR_CONF_POSITIONAL,
+     .doc = "name of a pipeline, or path of its file"},
+    {.name = "now",
+     .type = WEIR_CONF_BOOL,
+     .offset = offsetof(train_options, now),
+     .doc = "ask the running train worker for a run on the newest labelled days, and wait for it"},
+    {.name = "train_from", .type = WEIR_CONF_TIME, .offset = offsetof(train_options, train_from), .doc = "the same, with the training days starting here"},
+    {.name = "as_of", .type = WEIR_CONF_TIME, .offset = offsetof(train_options, as_of), .doc = "use nothing that became known later"},
+    {.name = "wait", .type = WEIR_CONF_DURATION, .offset = offsetof(train_options, wait), .fallback = "10m", .doc = "how long to wait for the run"},
+    WEIR_OUTPUT_ITEM(train_options, output),
+    {0},
+};
+
+static weir_status ask(const weir_settings *settings, const train_options *options, const char *pipeline, const char *request_id, weir_err *err) {
+    weir_registry *registry = NULL;
+    weir_producer *producer = NULL;
+    weir_event_codec codec = {0};
+    weir_status status = weir_registry_new(settings->registry_url, &registry, err);
+    if (!status) status = weir_event_codec_init(&codec, registry, "schemas/training_request.avsc", WEIR_TOPIC_REQUESTS, err);
+    if (!status) status = weir_producer_new(settings->brokers, "weir-train", &producer, err);
+    if (!status) {
+        int64_t now_us = weir_clock_wall_us(weir_clock_system());
+        const weir_datum row[REQ_COUNT] = {
+            [REQ_ID] = weir_text(request_id),
+            [REQ_PIPELINE] = weir_text(pipeline),
+            [REQ_REASON] = weir_text("manual"),
+            [REQ_REQUESTED_AT] = weir_i64(now_us),
+            [REQ_TRAIN_FROM] = options->train_from ? weir_i64(options->train_from) : weir_null(),
+            [REQ_AS_OF] = options->as_of ? weir_i64(options->as_of) : weir_null(),
+        };
+        status = weir_event_send(&codec, producer, WEIR_TOPIC_REQUESTS, pipeline, "weir.training.requested", request_id, now_us, row, err);
+        if (!status) status = weir_producer_flush(producer, 30000, err);
+    }
+    weir_producer_free(producer);
+    weir_event_codec_done(&codec);
+    weir_registry_free(registry);
+    return status;
+}
+
+static const char *text_at(const cJSON *json, const char *name) {
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
+    return text ? text : "";
+}
+
+/* The run of the request once it has ended (or awaits labels, which may take days), else NULL. *ret_runs is the caller's. */
+static weir_status find_ended(weir_pg *pg, const char *pipeline, const char *request_id, cJSON **ret_runs, const cJSON **ret_run, weir_err *err) {
+    const cJSON *run;
+    *ret_run = NULL;
+    weir_status status = weir_run_list(pg, pipeline, NULL, ret_runs, err);
+    if (!status) cJSON_ArrayForEach(run, *ret_runs) {
+            const char *state = text_at(run, "status");
+            bool ended = !strcmp(state, "succeeded") || !strcmp(state, "failed") || !strcmp(state, "awaiting_labels");
+            if (ended && !strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), request_id)) *ret_run = run;
+        }
+    return status;
+}
+
+static void print_run(const cJSON *run, int output) {
+    const cJSON *version, *detail = cJSON_GetObjectItemCaseSensitive(run, "detail");
+    if (output == WEIR_OUTPUT_JSON) {
+        char *text = cJSON_Print(run);
+        puts(text ? text : "{}");
+        cJSON_free(text);
+        return;
+    }
+    printf("%s %s\n", text_at(run, "id"), text_at(run, "status"));
+    if (*text_at(detail, "error")) printf("  %s\n", text_at(detail, "error"));
+    cJSON_ArrayForEach(version, cJSON_GetObjectItemCaseSensitive(detail, "versions")) {
+        const cJSON *metric;
+        printf("  %-20s version %-4d", text_at(version, "name"), (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")));
+        cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(version, "metrics")) if (cJSON_IsNumber(metric))
+            printf(" %s %.4g", metric->string, metric->valuedouble);
+        putchar('\n');
+    }
+}
+
+static weir_status ask_and_wait(const weir_settings *settings, const train_options *options, const char *pipeline, int *ret_exit, weir_err *err) {
+    char request_id[80];
+    weir_clock *clock = weir_clock_system();
+    snprintf(request_id, sizeof request_id, "manual-%lld-%d", (long long)weir_clock_wall_us(clock), (int)getpid());
+    weir_pg *pg = NULL;
+    weir_status status = weir_pg_new(settings->pg_url, &pg, err);
+    if (!status) status = ask(settings, options, pipeline, request_id, err);
+    int64_t deadline = weir_clock_mono_us(clock) + options->wait;
+    for (bool ended = false; !status && !ended;) {
+        cJSON *runs = NULL;
+        const cJSON *run;
+        status = find_ended(pg, pipeline, request_id, &runs, &run, err);
+        if (!status && run) {
+            ended = true;
+            print_run(run, options->output);
+            *ret_exit = !strcmp(text_at(run, "status"), "failed");
+        } else if (!status && weir_clock_mono_us(clock) > deadline) {
+            status = WEIR_FAIL(err, WEIR_ETIMEOUT, "no run of pipeline %s ended in time; is `weir train %s` or `weir run %s` running?", pipeline, pipeline,
+                               pipeline);
+        }
+        cJSON_Delete(runs);
+        if (!status && !ended) weir_clock_sleep_us(clock, WEIR_SECOND_US / 4);
+    }
+    weir_pg_free(pg);
+    return status;
+}
+
+static weir_status train(const weir_settings *settings, const void *object, int *ret_exit, weir_err *err) {
+    const train_options *options = object;
+    if (options->now || options->train_from) {
+        weir_pipeline *pipeline = NULL;
+        weir_status status = weir_pipeline_load(options->pipeline, &pipeline, err);
+        if (!status) status = ask_and_wait(settings, options, pipeline->name, ret_exit, err);
+        weir_pipeline_free(pipeline);
+        return status;
+    }
+    return weir_run_workers(settings, options->pipeline, "train", err);
+}
+
+const weir_command weir_command_train = {
+    .name = "train",
+    .args = "PIPELINE [--now | --train-from DATE]",
+    .doc = "Runs the train worker; with --now or --train-from asks it for one run and prints the outcome.",
+    .options = train_table,
+    .options_size = sizeof(train_options),
+    .is_service = true,
+    .run = train,
+};

@@ -1,0 +1,19 @@
+/* What every command of a process is told: where the services are, where state lives, how to log. */
+#ifndef WEIR_CLI_SETTINGS_H
+#define WEIR_CLI_SETTINGS_H
+
+#include "core/conf.h"
+
+typedef struct weir_settings {
+    char *brokers, *registry_url, *pg_url;
+    char *state_dir, *objects_dir, *instance;
+    char *http_host;
+    int64_t http_port;
+    int log_format, log_level; /* weir_log_format, weir_log_level */
+    int64_t batch_max, poll_ms, drain_ms;
+} weir_settings;
+
+/* From the environment (WEIR_BROKERS, …), then from flags (--brokers, …). */
+extern const weir_conf_item weir_settings_table[];
+
+#endif

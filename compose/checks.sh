@@ -1,0 +1,147 @@
+# shellcheck shell=sh
+# Tests, measurements, fuzzing, formatting. Sourced after lib.sh, deps.sh and local.sh.
+
+# A stack of its own for a command: other ports, its own folder, nothing left from before.
+separate_stack() {
+    STACK=$ROOT/.weir/$1
+    for variable in WEIR_KAFKA_PORT WEIR_KAFKA_CONTROLLER_PORT WEIR_PG_PORT WEIR_REGISTRY_PORT WEIR_PROMETHEUS_PORT WEIR_HTTP_PORT; do
+        eval "$variable=\$(($variable + $2)); export $variable"
+    done
+    stack_settings
+    WEIR_STACK_DIR=$STACK
+    export WEIR_STACK_DIR
+    stack_down weir prometheus registry postgres kafka
+    postgres_folder
+    rm -rf "$PG_DATA" "$STACK"
+    mkdir -p "$STACK/log" "$STACK/run"
+}
+
+# check NAME COMMAND…: a check that is no CTest test; counted with them.
+CHECKS_PASSED=0 CHECKS_FAILED=0 CHECKS_SKIPPED=0
+check() {
+    check_name=$1
+    shift
+    if "$@" >"$STACK/log/check.log" 2>&1; then
+        say "check $check_name: passed"
+        CHECKS_PASSED=$((CHECKS_PASSED + 1))
+    else
+        say "check $check_name: FAILED"
+        cat "$STACK/log/check.log"
+        CHECKS_FAILED=$((CHECKS_FAILED + 1))
+    fi
+}
+# check_with TOOL NAME COMMAND…: skipped where the tool is not installed.
+check_with() {
+    check_tool=$1
+    shift
+    has "$check_tool" && check "$@" && return
+    say "check $1: skipped, $check_tool is not installed"
+    CHECKS_SKIPPED=$((CHECKS_SKIPPED + 1))
+}
+
+static_checks() {
+    check "prometheus.yml" promtool check config monitoring/prometheus.yml
+    check "alert rules" promtool test rules monitoring/alerts_test.yml
+    check_with docker-compose "docker-compose.yml" docker-compose -f compose/docker-compose.yml config -q
+    check_with shellcheck "shell scripts" shellcheck -x run compose/install-packages .ci/run
+}
+
+# ctest_label LABEL JOBS
+ctest_label() {
+    foreground ctest --test-dir "$ROOT/build-asan" -L "^$1\$" -j "$2" --output-on-failure --output-junit "$STACK/$1.xml" \
+        --test-output-size-passed 4000000 --test-output-size-failed 4000000 || true
+}
+
+cmd_test() {
+    kind=${1:-all}
+    case $kind in unit | integration | all) ;; *) usage_error "test knows unit, integration and all, not '$kind'" ;; esac
+    deps_python
+    ensure_packages promtool:prometheus
+    build "$ROOT/build-asan" -DWEIR_SANITIZE=address
+    if [ "$kind" != unit ]; then deps_stack; fi
+    find_postgres || PG_BIN=
+    lock_stack
+    separate_stack test 1000
+    WHEN_DONE=stack
+    test_environment
+
+    if [ "$kind" != integration ]; then
+        static_checks
+        ctest_label unit 2
+    fi
+    if [ "$kind" != unit ]; then
+        stack_up kafka postgres registry
+        unlock_stack # tests may stop and start services themselves: ./run down kafka, ./run up kafka
+        ctest_label integration 1
+    fi
+    stack_down weir prometheus registry postgres kafka
+
+    counts=$(python3 tests/counts.py "$CHECKS_PASSED" "$CHECKS_FAILED" "$CHECKS_SKIPPED" "$STACK"/*.xml) && counts_rc=0 || counts_rc=$?
+    say "$counts"
+    exit "$counts_rc"
+}
+
+test_environment() {
+    WEIR_BINARY=$ROOT/build-asan/weir
+    export WEIR_BINARY
+    WEIR_TEST_DATA=${WEIR_TEST_DATA:-../shared/data}
+    if [ -d "$WEIR_TEST_DATA" ]; then
+        WEIR_TEST_DATA=$(cd "$WEIR_TEST_DATA" && pwd -P)
+        export WEIR_TEST_DATA
+    else
+        say "There is no folder $WEIR_TEST_DATA: tests that read real data are skipped (WEIR_TEST_DATA names another place)"
+        unset WEIR_TEST_DATA
+    fi
+    ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}
+    UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
+    LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-}
+    export ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
+}
+
+cmd_bench() {
+    deps_stack
+    build "$ROOT/build-release" -DCMAKE_BUILD_TYPE=Release
+    lock_stack
+    separate_stack bench 2000
+    WHEN_DONE=stack
+    stack_up kafka postgres registry
+    unlock_stack
+    foreground "$ROOT/build-release/weir_bench"
+}
+
+cmd_fuzz() {
+    # shellcheck disable=SC2086 # a list of names
+    ensure_packages $PACKAGES_FUZZ
+    [ $# -gt 0 ] || set -- "$ROOT"/tests/fuzz/fuzz_*.c
+    deps_build
+    mkdir -p "$ROOT/.weir/log"
+    quietly "Building the fuzz targets" "$ROOT/.weir/log/build.log" build_now "$ROOT/build-fuzz" -DCMAKE_C_COMPILER=clang -DWEIR_SANITIZE=fuzz
+    fuzz_failed=0
+    for target in "$@"; do
+        target=${target##*/} target=${target%.c}
+        [ -x "$ROOT/build-fuzz/$target" ] || usage_error "there is no fuzz target tests/fuzz/$target.c"
+        fuzz_dir=$ROOT/.weir/fuzz/$target
+        mkdir -p "$fuzz_dir/corpus"
+        fuzz_seeds=$ROOT/tests/fuzz/corpus/$target
+        [ -d "$fuzz_seeds" ] || fuzz_seeds=
+        say "Fuzzing $target for ${WEIR_FUZZ_SECONDS:-30} s"
+        # shellcheck disable=SC2086 # fuzz_seeds may be nothing
+        if foreground "$ROOT/build-fuzz/$target" "-max_total_time=${WEIR_FUZZ_SECONDS:-30}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+            "-artifact_prefix=$fuzz_dir/" "$fuzz_dir/corpus" ${fuzz_seeds:+"$fuzz_seeds"} >"$fuzz_dir/log" 2>&1; then
+            sed -n 's/^stat::number_of_executed_units: */  executions: /p' "$fuzz_dir/log"
+        else
+            warn "$target found something: see $fuzz_dir/log"
+            fuzz_failed=1
+        fi
+    done
+    return "$fuzz_failed"
+}
+
+cmd_format() {
+    # shellcheck disable=SC2086 # a list of names
+    ensure_packages $PACKAGES_FORMAT
+    format_how="--dry-run --Werror"
+    [ "${1:-}" != fix ] || format_how=-i
+    # shellcheck disable=SC2086 # one or two options
+    git ls-files -z '*.c' '*.h' | xargs -0 clang-format $format_how
+}

@@ -1,0 +1,97 @@
+/* The control events of the weir topics, and the prediction record: Avro schemas (in schemas/) and the columns that code names. */
+#ifndef WEIR_CONSUMERS_EVENTS_H
+#define WEIR_CONSUMERS_EVENTS_H
+
+#include "core/avro.h"
+#include "core/bus.h"
+#include "features/pipeline.h"
+
+#define WEIR_TOPIC_REQUESTS "weir.training.requests"
+#define WEIR_TOPIC_RUNS "weir.training.runs"
+#define WEIR_TOPIC_MODELS "weir.models"
+#define WEIR_TOPIC_PERFORMANCE "weir.performance"
+
+/* schemas/training_request.avsc */
+enum { REQ_ID, REQ_PIPELINE, REQ_REASON, REQ_REQUESTED_AT, REQ_TRAIN_FROM, REQ_AS_OF, REQ_COUNT };
+/* schemas/training_run.avsc */
+enum { RUN_ID, RUN_PIPELINE, RUN_STATUS, RUN_AT, RUN_REQUEST_ID, RUN_DETAIL, RUN_COUNT };
+/* schemas/model_event.avsc */
+enum { MOD_ID, MOD_TYPE, MOD_PIPELINE, MOD_AT, MOD_MODEL, MOD_VERSION, MOD_DIGEST, MOD_ALIAS, MOD_ARTIFACT, MOD_PAYLOAD, MOD_COUNT };
+/* schemas/performance.avsc */
+enum {
+    PERF_PIPELINE,
+    PERF_AT,
+    PERF_ARM,
+    PERF_MODEL,
+    PERF_VERSION,
+    PERF_DIGEST,
+    PERF_ROWS,
+    PERF_POSITIVES,
+    PERF_AUC,
+    PERF_AP,
+    PERF_F1,
+    PERF_PRECISION,
+    PERF_RECALL,
+    PERF_BRIER,
+    PERF_CARD,
+    PERF_COUNT
+};
+
+/* A serde for an embedded schema and a topic's value subject. */
+typedef struct weir_event_codec {
+    weir_schema *schema;
+    weir_serde *serde;
+    weir_buf buf;
+} weir_event_codec;
+weir_status weir_event_codec_init(weir_event_codec *codec, weir_registry *registry, const char *schema_path, const char *topic, weir_err *err) WEIR_MUST_CHECK;
+/** The same for a schema that is made at run time. */
+weir_status weir_event_codec_init_json(weir_event_codec *codec, weir_registry *registry, const char *schema_json, const char *topic,
+                                       weir_err *err) WEIR_MUST_CHECK;
+void weir_event_codec_done(weir_event_codec *codec);
+/** Encodes and queues one control event with CloudEvents headers (ce_id, ce_source "weir", ce_specversion, ce_type, ce_time). type: "weir.training.requested". */
+weir_status weir_event_send(weir_event_codec *codec, weir_producer *producer, const char *topic, const char *key, const char *type, const char *id,
+                            int64_t time_us, const weir_datum *row, weir_err *err) WEIR_MUST_CHECK;
+
+/* <pipeline>.features.<view>: fixed columns, then the feed's columns, the features, the state. */
+enum { FEAT_TENANT, FEAT_ENTITY, FEAT_EVENT_TIME, FEAT_AVAILABLE_TIME, FEAT_SOURCE_PARTITION, FEAT_SOURCE_OFFSET, FEAT_RECORD };
+typedef struct weir_features_codec {
+    weir_event_codec codec;
+    int record_count, feature_base, feature_count, state_index, column_count;
+    weir_datum *row; /* [column_count] scratch */
+} weir_features_codec;
+weir_status weir_features_codec_init(weir_features_codec *codec, weir_registry *registry, const weir_pipeline *pipeline, const weir_view_def *view,
+                                     weir_err *err) WEIR_MUST_CHECK;
+void weir_features_codec_done(weir_features_codec *codec);
+
+/* <pipeline>.predictions: fixed columns, then four of each view (views.<view>.source_partition, .source_offset, .event_time, .age_seconds), then the inputs
+ * (features.<column of the recipe>, nullable double). */
+enum {
+    PRED_ID,
+    PRED_TENANT,
+    PRED_ENTITY,
+    PRED_JOIN_ID,
+    PRED_EVENT_TIME,
+    PRED_SOURCE_PARTITION,
+    PRED_SOURCE_OFFSET,
+    PRED_PREDICTED_AT,
+    PRED_MODEL,
+    PRED_VERSION,
+    PRED_DIGEST,
+    PRED_ARM,
+    PRED_PROPENSITY,
+    PRED_SCORE,
+    PRED_DECISION,
+    PRED_FEATURE_HASH,
+    PRED_VIEWS
+};
+typedef struct weir_prediction_codec {
+    weir_event_codec codec;
+    int input_base, input_count, column_count;
+    weir_datum *row; /* [column_count] scratch */
+} weir_prediction_codec;
+/** columns: the recipe's inputs. */
+weir_status weir_prediction_codec_init(weir_prediction_codec *codec, weir_registry *registry, const weir_pipeline *pipeline, const char *const *columns,
+                                       int column_count, weir_err *err) WEIR_MUST_CHECK;
+void weir_prediction_codec_done(weir_prediction_codec *codec);
+
+#endif

@@ -1,0 +1,321 @@
+/* score: each feature record of the primary view becomes one prediction.
+ *
+ * The record brings its own view's features, so the vector has exactly the event in it that is scored; the other views are read from the replica as of the event's
+ * time, and the prediction says from which state. Champion and challenger are each scored as one batch. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consumers/events.h"
+#include "consumers/kinds.h"
+#include "consumers/shared.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "models/recipe.h"
+
+enum { FLUSH_TIMEOUT_MS = 30000 };
+
+/* The vectors of one batch that one served version scores; in the scratch arena. */
+typedef struct score_arm {
+    const weir_served *served;
+    double *rows, *scores; /* [count][columns], [count] */
+    int *record; /* [count] which record of the batch each row is */
+    int count;
+} score_arm;
+
+typedef struct score {
+    weir_worker *worker;
+    const weir_worker_env *env;
+    const weir_pipeline *pipeline;
+    weir_shared *shared;
+    weir_serving *serving;
+    weir_serving_reader *reader;
+    weir_recipe recipe;
+    weir_features_codec features;
+    weir_prediction_codec predictions;
+    char *topic, *source_topic;
+    int primary, join_column;
+    int *entity_columns[WEIR_VIEWS_MAX]; /* of each view, in the events' schema */
+    int *input_columns; /* [recipe.column_count] index into the inputs */
+    double threshold;
+    weir_metric *unserved, *latency, *age[WEIR_VIEWS_MAX];
+} score;
+
+/* What is known of one record of the batch; in the scratch arena. */
+typedef struct scored {
+    const weir_bus_record *record;
+    const weir_served *served; /* NULL: not scored */
+    double propensity, score;
+    weir_datum *row; /* the feature record */
+    double *inputs; /* [input_count] */
+    weir_view_read read[WEIR_VIEWS_MAX];
+} scored;
+
+/* Fills the inputs: event columns, own features from the record, other views from the replica. */
+static weir_status gather(score *s, scored *r, weir_err *err) {
+    const weir_datum *event = r->row + FEAT_RECORD;
+    int64_t t_us = r->row[FEAT_EVENT_TIME].i;
+    for (int i = 0; i < s->features.record_count; i++) r->inputs[i] = weir_datum_number(&event[i]);
+    for (int v = 0; v < s->pipeline->view_count; v++) {
+        double *out = r->inputs + weir_serving_input_of_view(s->serving, v);
+        if (v == s->primary) {
+            for (int i = 0; i < s->features.feature_count; i++) out[i] = weir_datum_number(&r->row[s->features.feature_base + i]);
+            r->read[v] = (weir_view_read){true, {(int32_t)r->row[FEAT_SOURCE_PARTITION].i, r->row[FEAT_SOURCE_OFFSET].i}, t_us};
+            continue;
+        }
+        char key[WEIR_KEY_MAX];
+        size_t key_len;
+        weir_status status = weir_key_make(&s->pipeline->events, s->entity_columns[v], s->pipeline->views[v].entity_count, event, key, &key_len, err);
+        if (!status) status = weir_serving_read_view(s->reader, v, key, key_len, t_us, NULL, out, &r->read[v], err);
+        if (status) return weir_err_prefix(err, "view %s", s->pipeline->views[v].name);
+        if (r->read[v].found) weir_metric_observe(s->age[v], (double)(t_us - r->read[v].event_time_us) / 1e6);
+    }
+    return WEIR_OK;
+}
+
+static weir_status add_to_arm(weir_arena *scratch, score_arm *arm, const scored *r, int record, size_t batch, weir_err *err) {
+    int columns = weir_model_column_count(arm->served->model);
+    if (!arm->rows) {
+        arm->rows = weir_arena_alloc(scratch, sizeof(double) * (size_t)columns * batch);
+        arm->scores = weir_arena_alloc(scratch, sizeof(double) * batch);
+        arm->record = weir_arena_alloc(scratch, sizeof(int) * batch);
+        if (!arm->rows || !arm->scores || !arm->record) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu vectors", batch);
+    }
+    double *row = arm->rows + (size_t)arm->count * (size_t)columns;
+    for (int i = 0; i < columns; i++) row[i] = r->inputs[arm->served->columns[i]];
+    arm->record[arm->count++] = record;
+    return WEIR_OK;
+}
+
+static weir_status predict_arm(score *s, score_arm *arm, scored *batch, weir_err *err) {
+    if (!arm->count) return WEIR_OK;
+    weir_status status = weir_model_predict(arm->served->model, arm->rows, arm->count, arm->scores, err);
+    if (status) return weir_err_prefix(err, "model %s version %d", arm->served->name, arm->served->version);
+    const char *pipeline = s->pipeline->name;
+    weir_metric *errors = WEIR_METRIC("weir_score_errors_total", pipeline, arm->served->name, arm->served->arm);
+    weir_metric *predictions = WEIR_METRIC("weir_score_predictions_total", pipeline, arm->served->name, arm->served->arm);
+    for (int i = 0; i < arm->count; i++) {
+        scored *r = &batch[arm->record[i]];
+        r->score = arm->scores[i];
+        if (r->score == r->score) {
+            weir_metric_add(predictions, 1);
+        } else {
+            weir_metric_add(errors, 1);
+            r->served = NULL;
+        }
+    }
+    return WEIR_OK;
+}
+
+static weir_datum number_or_null(double value) {
+    return value == value ? weir_f64(value) : weir_null();
+}
+
+/* A column of the event that identifies it to its label, as text. */
+static weir_datum join_id(const score *s, const weir_datum *event, char text[32]) {
+    if (s->join_column < 0) return weir_null();
+    const weir_datum *d = &event[s->join_column];
+    if (d->type == WEIR_T_STR) return *d;
+    if (d->type != WEIR_T_I64) return weir_null();
+    return weir_str(text, (size_t)snprintf(text, 32, "%lld", (long long)d->i));
+}
+
+static weir_status emit(score *s, const scored *r, int64_t now_us, weir_err *err) {
+    weir_datum *out = s->predictions.row;
+    const weir_datum *in = r->row;
+    char id[256], join[32];
+    int id_len = snprintf(id, sizeof id, "%s-%d-%lld", s->pipeline->name, (int)in[FEAT_SOURCE_PARTITION].i, (long long)in[FEAT_SOURCE_OFFSET].i);
+    out[PRED_ID] = weir_str(id, (size_t)id_len);
+    out[PRED_TENANT] = in[FEAT_TENANT];
+    out[PRED_ENTITY] = in[FEAT_ENTITY];
+    out[PRED_JOIN_ID] = join_id(s, in + FEAT_RECORD, join);
+    out[PRED_EVENT_TIME] = in[FEAT_EVENT_TIME];
+    out[PRED_SOURCE_PARTITION] = in[FEAT_SOURCE_PARTITION];
+    out[PRED_SOURCE_OFFSET] = in[FEAT_SOURCE_OFFSET];
+    out[PRED_PREDICTED_AT] = weir_i64(now_us);
+    out[PRED_MODEL] = weir_text(r->served->name);
+    out[PRED_VERSION] = weir_i64(r->served->version);
+    out[PRED_DIGEST] = weir_text(weir_model_digest(r->served->model));
+    out[PRED_ARM] = weir_text(r->served->arm);
+    out[PRED_PROPENSITY] = weir_f64(r->propensity);
+    out[PRED_SCORE] = weir_f64(r->score);
+    out[PRED_DECISION] = weir_bool(r->score >= s->threshold);
+    out[PRED_FEATURE_HASH] = weir_text(s->pipeline->feature_hash);
+    for (int v = 0; v < s->pipeline->view_count; v++) {
+        weir_datum *view = out + PRED_VIEWS + 4 * v;
+        const weir_view_read *read = &r->read[v];
+        view[0] = read->found ? weir_i64(read->source.partition) : weir_null();
+        view[1] = read->found ? weir_i64(read->source.offset) : weir_null();
+        view[2] = read->found ? weir_i64(read->event_time_us) : weir_null();
+        view[3] = read->found ? weir_f64((double)(in[FEAT_EVENT_TIME].i - read->event_time_us) / 1e6) : weir_null();
+    }
+    for (int i = 0; i < s->predictions.input_count; i++) out[s->predictions.input_base + i] = number_or_null(r->inputs[s->input_columns[i]]);
+    weir_buf *buf = &s->predictions.codec.buf;
+    weir_buf_clear(buf);
+    weir_status status = weir_serde_encode(s->predictions.codec.serde, out, buf, err);
+    if (status) return status;
+    weir_bus_header trace;
+    size_t headers = weir_bus_header_get(r->record, "traceparent", &trace) ? 1 : 0;
+    return weir_producer_send(weir_worker_producer(s->worker), s->topic, r->record->partition, r->record->key, r->record->key_len, buf->data, buf->len, &trace,
+                              headers, 0, err);
+}
+
+/* A challenger that fails must not cost anybody a prediction: its vectors go to the champion, with certainty from there on. */
+static weir_status fall_back(score *s, score_arm arm[2], scored *batch, const weir_err *why, size_t count, weir_err *err) {
+    weir_log_err(WEIR_LOG_ERROR, "the challenger failed, the champion answers for it", why);
+    weir_metric_add(WEIR_METRIC("weir_score_errors_total", s->pipeline->name, arm[1].served->name, arm[1].served->arm), arm[1].count);
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < arm[1].count; i++) {
+        scored *r = &batch[arm[1].record[i]];
+        r->served = arm[0].served;
+        r->propensity = 1;
+        status = add_to_arm(weir_worker_scratch(s->worker), &arm[0], r, arm[1].record[i], count, err);
+    }
+    return status;
+}
+
+/* Decodes, chooses arms, gathers inputs. Records that cannot be decoded go to the dead letters. */
+static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_record *records, size_t count, scored *batch, score_arm arm[2], weir_err *err) {
+    weir_arena *scratch = weir_worker_scratch(s->worker);
+    size_t inputs = (size_t)weir_serving_input_count(s->serving);
+    for (size_t i = 0; i < count; i++) {
+        scored *r = &batch[i];
+        *r = (scored){.record = &records[i]};
+        if (!records[i].value || !records[i].key) continue;
+        r->row = weir_arena_alloc(scratch, sizeof(weir_datum) * (size_t)s->features.column_count);
+        r->inputs = weir_arena_alloc(scratch, sizeof(double) * inputs);
+        if (!r->row || !r->inputs) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu vectors", count);
+        weir_err why;
+        weir_status status = weir_serde_decode(s->features.codec.serde, records[i].value, records[i].value_len, r->row, NULL, &why);
+        if (!status && !(r->served = weir_arms_choose(arms, records[i].key, records[i].key_len, &r->propensity))) {
+            weir_metric_add(s->unserved, 1);
+            continue;
+        }
+        if (!status) status = gather(s, r, &why);
+        if (status && why.action == WEIR_ACTION_REJECT) {
+            r->served = NULL;
+            status = weir_worker_reject(s->worker, &records[i], "decode", &why, &why);
+            if (!status) continue;
+        }
+        if (!status) status = add_to_arm(scratch, &arm[r->served == arms->challenger], r, (int)i, count, &why);
+        if (status) {
+            if (err) *err = why;
+            return status;
+        }
+    }
+    return WEIR_OK;
+}
+
+static weir_status score_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
+    score *s = context;
+    weir_status status = weir_serving_check(s->serving, err);
+    if (status) return status;
+    scored *batch = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof *batch * count);
+    if (!batch) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu records", count);
+    weir_arms *arms = weir_serving_arms(s->serving);
+    score_arm arm[2] = {{.served = arms->champion}, {.served = arms->challenger}};
+    status = weir_serving_read_begin(s->reader, err);
+    if (!status) {
+        status = prepare(s, arms, records, count, batch, arm, err);
+        weir_serving_read_end(s->reader);
+    }
+    weir_err why;
+    if (!status && predict_arm(s, &arm[1], batch, &why)) status = fall_back(s, arm, batch, &why, count, err);
+    if (!status) status = predict_arm(s, &arm[0], batch, err);
+    int64_t now_us = weir_clock_wall_us(s->env->clock);
+    for (size_t i = 0; !status && i < count; i++)
+        if (batch[i].served) status = emit(s, &batch[i], now_us, err);
+    if (!status) status = weir_producer_flush(weir_worker_producer(s->worker), FLUSH_TIMEOUT_MS, err);
+    now_us = weir_clock_wall_us(s->env->clock);
+    for (size_t i = 0; !status && i < count; i++)
+        if (batch[i].served) weir_metric_observe(s->latency, (double)(now_us / 1000 - records[i].timestamp_ms) / 1e3);
+    weir_arms_drop(arms);
+    return status;
+}
+
+/* ---- life ---- */
+
+static void score_done(void *context) {
+    score *s = context;
+    if (!s) return;
+    weir_serving_reader_free(s->reader);
+    weir_shared_drop_serving(s->shared, &s->serving);
+    weir_features_codec_done(&s->features);
+    weir_prediction_codec_done(&s->predictions);
+    weir_recipe_done(&s->recipe);
+    for (int v = 0; v < WEIR_VIEWS_MAX; v++) free(s->entity_columns[v]);
+    free(s->input_columns);
+    free(s->topic);
+    free(s->source_topic);
+    free(s);
+}
+
+/* Which columns of the event name the entity of each view, and which inputs the prediction record shows. */
+static weir_status resolve_columns(score *s, weir_err *err) {
+    for (int v = 0; v < s->pipeline->view_count; v++) {
+        const weir_view_def *def = &s->pipeline->views[v];
+        if (!(s->entity_columns[v] = calloc((size_t)def->entity_count, sizeof(int)))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", def->name);
+        for (int i = 0; i < def->entity_count; i++) {
+            s->entity_columns[v][i] = weir_schema_find(s->pipeline->events.schema, def->entity[i]);
+            if (s->entity_columns[v][i] < 0)
+                return WEIR_FAIL(err, WEIR_EINVAL, "view %s cannot be joined to an event: the events have no column %s", def->name, def->entity[i]);
+        }
+        s->age[v] = WEIR_METRIC("weir_score_feature_age_seconds", s->pipeline->name, def->name);
+    }
+    if (!(s->input_columns = calloc((size_t)s->recipe.column_count + 1, sizeof(int)))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the inputs");
+    for (int i = 0; i < s->recipe.column_count; i++) {
+        s->input_columns[i] = -1;
+        for (int j = 0; j < weir_serving_input_count(s->serving); j++)
+            if (!strcmp(weir_serving_input_name(s->serving, j), s->recipe.columns[i])) s->input_columns[i] = j;
+        if (s->input_columns[i] < 0)
+            return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns[%d]: %s is neither a feature nor a column of the events", i, s->recipe.columns[i]);
+    }
+    return WEIR_OK;
+}
+
+static weir_status score_init(weir_worker *worker, void **ret_context, weir_err *err) {
+    const weir_worker_env *env = weir_worker_env_of(worker);
+    score *s = calloc(1, sizeof *s);
+    if (!s) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the score worker");
+    *ret_context = s;
+    s->worker = worker;
+    s->env = env;
+    s->shared = env->shared;
+    s->pipeline = s->shared->pipeline;
+    s->primary = s->pipeline->primary_view;
+    s->join_column = s->pipeline->label_join[0];
+    s->unserved = WEIR_METRIC("weir_score_unserved_total", s->pipeline->name);
+    s->latency = WEIR_METRIC("weir_score_latency_seconds", s->pipeline->name);
+    const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(s->pipeline->json, "serving"), "threshold");
+    s->threshold = cJSON_IsNumber(threshold) ? threshold->valuedouble : 0.5;
+    const weir_view_def *primary = &s->pipeline->views[s->primary];
+    s->topic = weir_topic_of(s->pipeline, "predictions");
+    s->source_topic = weir_topic_features(s->pipeline, primary);
+    if (!s->topic || !s->source_topic) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for topic names");
+    weir_status status = weir_recipe_load(s->pipeline, &s->recipe, err);
+    if (!status) status = weir_features_codec_init(&s->features, s->shared->registry, s->pipeline, primary, err);
+    if (!status) status = weir_prediction_codec_init(&s->predictions, s->shared->registry, s->pipeline, s->recipe.columns, s->recipe.column_count, err);
+    if (!status) status = weir_shared_take_serving(s->shared, env, &s->serving, err);
+    if (!status) status = resolve_columns(s, err);
+    if (!status) status = weir_serving_reader_new(s->serving, &s->reader, err);
+    /* Scoring before the replica has caught up would use states older than the features topics have. */
+    while (!status && !weir_serving_ready(s->serving) && !weir_worker_stopping(worker)) {
+        weir_clock_sleep_us(env->clock, 20000);
+        status = weir_serving_check(s->serving, err);
+    }
+    if (status) return status;
+    char *deadletter = weir_topic_of(s->pipeline, "deadletter");
+    weir_worker_set_deadletter(worker, deadletter);
+    free(deadletter);
+    const char *topic = s->source_topic;
+    return weir_worker_subscribe(worker, &topic, 1, err);
+}
+
+const weir_worker_ops weir_score_ops = {
+    .abi = WEIR_WORKER_ABI,
+    .name = "score",
+    .doc = "scores feature records with champion and challenger, writes predictions",
+    .init = score_init,
+    .batch = score_batch,
+    .done = score_done,
+};

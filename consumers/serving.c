@@ -1,0 +1,514 @@
+/* The serving state: one thread tails the features topics into LMDB and weir.models into the arms; readers take snapshots of both. */
+#include "consumers/serving.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consumers/events.h"
+#include "consumers/split.h"
+#include "core/log.h"
+#include "core/metrics.h"
+
+enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20 };
+#define RELOAD_AFTER_US (5 * WEIR_SECOND_US)
+#define STATS_EVERY_US (5 * WEIR_SECOND_US)
+#define ONLINE_MAX_BYTES (INT64_C(64) << 30)
+
+/* What the newest alias event says an arm should serve. */
+typedef struct wanted_model {
+    char name[64], digest[65], path[512];
+    int version; /* 0: nobody */
+    bool dirty;
+} wanted_model;
+
+enum { ARM_CHAMPION, ARM_CHALLENGER, ARM_COUNT };
+static const char *const arm_names[ARM_COUNT] = {"champion", "challenger"};
+
+struct weir_serving {
+    const weir_worker_env *env;
+    const weir_pipeline *pipeline;
+    weir_online *online;
+    weir_view *views[WEIR_VIEWS_MAX];
+    weir_features_codec codecs[WEIR_VIEWS_MAX];
+    char *topics[WEIR_VIEWS_MAX];
+    int first_input[WEIR_VIEWS_MAX], event_columns, input_count;
+
+    pthread_t thread;
+    bool thread_started;
+    _Atomic bool stop, ready;
+    weir_consumer *features_tail, *models_tail;
+    weir_event_codec model_events;
+    weir_bus_record *records; /* [TAIL_BATCH] */
+    int64_t *ends; /* [views][partitions] ends of the features topics at start; -1: reached */
+    wanted_model wanted[ARM_COUNT];
+    int64_t reload_at_us, stats_at_us;
+
+    pthread_mutex_t lock; /* guards arms and failure */
+    weir_arms *arms;
+    weir_err failure;
+};
+
+/* ---- arms ---- */
+
+static void free_served(weir_served *served) {
+    if (!served) return;
+    weir_model_free(served->model);
+    free(served->columns);
+    free(served);
+}
+
+/* An arm's model is shared by successive weir_arms values, so it is counted too: by moving it, never copying, the newest arms own it; old ones keep theirs alive. */
+typedef struct served_box {
+    weir_served served; /* first: a weir_served * is a served_box * */
+    _Atomic int references;
+} served_box;
+
+static weir_served *keep_served(weir_served *served) {
+    if (served) ((served_box *)served)->references++;
+    return served;
+}
+
+static void drop_served(weir_served *served) {
+    if (served && --((served_box *)served)->references == 0) free_served(served);
+}
+
+void weir_arms_drop(weir_arms *arms) {
+    if (!arms || --arms->references > 0) return;
+    drop_served(arms->champion);
+    drop_served(arms->challenger);
+    free(arms);
+}
+
+weir_arms *weir_serving_arms(weir_serving *serving) {
+    pthread_mutex_lock(&serving->lock);
+    weir_arms *arms = serving->arms;
+    arms->references++;
+    pthread_mutex_unlock(&serving->lock);
+    return arms;
+}
+
+const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, double *ret_propensity) {
+    *ret_propensity = 1;
+    if (!arms->champion || !arms->challenger || arms->challenger_share <= 0) return arms->champion;
+    bool challenged = weir_split_point(arms->salt, key, key_len) < arms->challenger_share;
+    *ret_propensity = challenged ? arms->challenger_share : 1 - arms->challenger_share;
+    return challenged ? arms->challenger : arms->champion;
+}
+
+/* rollout {salt, challenger_share} of the pipeline file. */
+static weir_status new_arms(const weir_pipeline *pipeline, weir_arms **ret_arms, weir_err *err) {
+    const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(pipeline->json, "rollout");
+    const cJSON *share = cJSON_GetObjectItemCaseSensitive(rollout, "challenger_share");
+    const cJSON *salt = cJSON_GetObjectItemCaseSensitive(rollout, "salt");
+    if (share && (!cJSON_IsNumber(share) || share->valuedouble < 0 || share->valuedouble > 1))
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.rollout.challenger_share: expected a number from 0 to 1");
+    weir_arms *arms = calloc(1, sizeof *arms);
+    if (!arms) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the arms");
+    arms->references = 1;
+    arms->challenger_share = share ? share->valuedouble : 0.1;
+    snprintf(arms->salt, sizeof arms->salt, "%s", cJSON_IsString(salt) ? salt->valuestring : pipeline->name);
+    *ret_arms = arms;
+    return WEIR_OK;
+}
+
+int weir_serving_input_count(const weir_serving *serving) {
+    return serving->input_count;
+}
+int weir_serving_input_of_view(const weir_serving *serving, int view) {
+    return serving->first_input[view];
+}
+
+const char *weir_serving_input_name(const weir_serving *serving, int index) {
+    if (index < serving->event_columns) return weir_schema_field_at(serving->pipeline->events.schema, index)->name;
+    int view = 0;
+    while (view + 1 < serving->pipeline->view_count && index >= serving->first_input[view + 1]) view++;
+    return serving->pipeline->views[view].features[index - serving->first_input[view]].name;
+}
+
+static int input_index(const weir_serving *serving, const char *name) {
+    for (int i = 0; i < serving->input_count; i++)
+        if (!strcmp(weir_serving_input_name(serving, i), name)) return i;
+    return -1;
+}
+
+static weir_status load_served(weir_serving *s, int arm, weir_served **ret_served, weir_err *err) {
+    const wanted_model *wanted = &s->wanted[arm];
+    char path[4096 + 520];
+    snprintf(path, sizeof path, "%s/%s", s->env->objects_dir, wanted->path);
+    served_box *box = calloc(1, sizeof *box);
+    if (!box) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
+    box->references = 1;
+    weir_served *served = &box->served;
+    snprintf(served->arm, sizeof served->arm, "%s", arm_names[arm]);
+    snprintf(served->name, sizeof served->name, "%s", wanted->name);
+    served->version = wanted->version;
+    weir_status status = weir_model_load_file(path, &served->model, err);
+    if (!status && strcmp(weir_model_digest(served->model), wanted->digest))
+        status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %s, the registry says %s", path, weir_model_digest(served->model), wanted->digest);
+    if (!status && !(served->columns = calloc((size_t)weir_model_column_count(served->model), sizeof *served->columns)))
+        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
+    for (int i = 0; !status && i < weir_model_column_count(served->model); i++) {
+        const char *name = weir_model_columns(served->model)[i];
+        served->columns[i] = input_index(s, name);
+        if (served->columns[i] < 0)
+            status = WEIR_FAIL(err, WEIR_EDATA, "model %s version %d wants input %s, which pipeline %s does not have", wanted->name, wanted->version, name,
+                               s->pipeline->name);
+    }
+    if (status)
+        free_served(served);
+    else
+        *ret_served = served;
+    return status;
+}
+
+static weir_metric *model_info(const weir_serving *s, const weir_served *served) {
+    char version[16];
+    snprintf(version, sizeof version, "%d", served->version);
+    return WEIR_METRIC("weir_score_model_info", s->pipeline->name, served->arm, served->name, version, weir_model_digest(served->model));
+}
+
+/* Publishes new arms in which `arm` is served by `served` (NULL: by nobody). */
+static weir_status swap_arm(weir_serving *s, int arm, weir_served *served, weir_err *err) {
+    weir_arms *arms;
+    weir_status status = new_arms(s->pipeline, &arms, err);
+    if (status) {
+        drop_served(served);
+        return status;
+    }
+    pthread_mutex_lock(&s->lock);
+    weir_arms *old = s->arms;
+    arms->champion = arm == ARM_CHAMPION ? served : keep_served(old->champion);
+    arms->challenger = arm == ARM_CHALLENGER ? served : keep_served(old->challenger);
+    s->arms = arms;
+    pthread_mutex_unlock(&s->lock);
+    weir_served *replaced = arm == ARM_CHAMPION ? old->champion : old->challenger;
+    if (replaced) weir_metric_hide(model_info(s, replaced));
+    if (served) weir_metric_set(model_info(s, served), 1);
+    weir_arms_drop(old);
+    return WEIR_OK;
+}
+
+/* Loads what the events asked for. A model that cannot be loaded leaves the arm as it is and is tried again later. */
+static void apply_wanted(weir_serving *s, int64_t now_us) {
+    if (now_us < s->reload_at_us) return;
+    for (int arm = 0; arm < ARM_COUNT; arm++) {
+        wanted_model *wanted = &s->wanted[arm];
+        if (!wanted->dirty) continue;
+        weir_err err;
+        weir_served *served = NULL;
+        weir_status status = wanted->version ? load_served(s, arm, &served, &err) : WEIR_OK;
+        if (!status) status = swap_arm(s, arm, served, &err);
+        if (status) {
+            weir_log_err(WEIR_LOG_ERROR, "a model could not be swapped in; the arm stays as it is", &err);
+            s->reload_at_us = now_us + RELOAD_AFTER_US;
+            continue;
+        }
+        wanted->dirty = false;
+        weir_metric_observe(WEIR_METRIC("weir_score_swap_seconds", s->pipeline->name), (double)(weir_clock_mono_us(s->env->clock) - now_us) / 1e6);
+        WEIR_INFO("serving", WEIR_S("arm", arm_names[arm]), WEIR_S("model", wanted->version ? wanted->name : "nobody"), WEIR_I("version", wanted->version));
+    }
+}
+
+static void copy_text(char *out, size_t size, const weir_datum *text) {
+    snprintf(out, size, "%.*s", text->type == WEIR_T_STR ? (int)text->len : 0, text->type == WEIR_T_STR ? text->p : "");
+}
+
+static bool is_text(const weir_datum *d, const char *text) {
+    return d->type == WEIR_T_STR && d->len == strlen(text) && !memcmp(d->p, text, d->len);
+}
+
+static weir_status take_model_event(weir_serving *s, const weir_bus_record *record, weir_err *err) {
+    weir_datum row[MOD_COUNT];
+    if (!record->value) return WEIR_OK;
+    weir_status status = weir_serde_decode(s->model_events.serde, record->value, record->value_len, row, NULL, err);
+    if (status) return status;
+    if (!is_text(&row[MOD_PIPELINE], s->pipeline->name) || !is_text(&row[MOD_TYPE], "alias.moved")) return WEIR_OK;
+    for (int arm = 0; arm < ARM_COUNT; arm++) {
+        wanted_model *wanted = &s->wanted[arm];
+        if (!is_text(&row[MOD_ALIAS], arm_names[arm])) continue;
+        wanted->version = row[MOD_MODEL].type == WEIR_T_NULL ? 0 : (int)row[MOD_VERSION].i;
+        copy_text(wanted->name, sizeof wanted->name, &row[MOD_MODEL]);
+        copy_text(wanted->digest, sizeof wanted->digest, &row[MOD_DIGEST]);
+        copy_text(wanted->path, sizeof wanted->path, &row[MOD_ARTIFACT]);
+        wanted->dirty = true;
+        s->reload_at_us = 0;
+    }
+    return WEIR_OK;
+}
+
+static weir_status poll_models(weir_serving *s, weir_err *err) {
+    size_t count = 0;
+    weir_status status = weir_consumer_poll(s->models_tail, s->records, TAIL_BATCH, 0, &count, err);
+    for (size_t i = 0; !status && i < count; i++) {
+        status = take_model_event(s, &s->records[i], err);
+        if (status && err->action == WEIR_ACTION_REJECT) { /* somebody else's bytes on a control topic must not stop serving */
+            weir_log_err(WEIR_LOG_WARN, "an unreadable record on " WEIR_TOPIC_MODELS " was passed over", err);
+            status = WEIR_OK;
+        }
+    }
+    weir_consumer_release(s->models_tail, s->records, count);
+    if (!status && count < TAIL_BATCH) apply_wanted(s, weir_clock_mono_us(s->env->clock));
+    return status;
+}
+
+/* ---- replica ---- */
+
+static weir_status replicate(weir_serving *s, const weir_bus_record *record, weir_err *err) {
+    int view = record->topic_index;
+    weir_features_codec *codec = &s->codecs[view];
+    if (record->value && record->key) {
+        weir_status status = weir_serde_decode(codec->codec.serde, record->value, record->value_len, codec->row, NULL, err);
+        if (status && err->action == WEIR_ACTION_REJECT) {
+            weir_log_err(WEIR_LOG_WARN, "an unreadable feature record was passed over", err);
+            return WEIR_OK;
+        }
+        if (status) return status;
+        const weir_datum *row = codec->row;
+        const weir_online_value value = {
+            .event_time_us = row[FEAT_EVENT_TIME].i,
+            .source = {(int32_t)row[FEAT_SOURCE_PARTITION].i, row[FEAT_SOURCE_OFFSET].i},
+            .state = row[codec->state_index].p,
+            .state_len = row[codec->state_index].len,
+        };
+        if ((status = weir_online_put(s->online, view, record->key, record->key_len, &value, err))) return status;
+    }
+    return weir_online_put_offset(s->online, record->topic, record->partition, record->offset + 1, err);
+}
+
+static weir_status replicate_batch(weir_serving *s, size_t count, weir_err *err) {
+    weir_status status = weir_online_begin(s->online, err);
+    if (status) return status;
+    for (size_t i = 0; !status && i < count; i++) status = replicate(s, &s->records[i], err);
+    if (!status) return weir_online_commit(s->online, err);
+    weir_online_abort(s->online);
+    /* The first record of each partition is where it goes on. */
+    weir_err ignored;
+    for (size_t i = count; i-- > 0;) {
+        weir_status seek = weir_consumer_seek(s->features_tail, s->records[i].topic, s->records[i].partition, s->records[i].offset, &ignored);
+        if (seek) return WEIR_FAIL(err, seek, "cannot go back after a failure: %s", ignored.message);
+    }
+    return status;
+}
+
+/* Have all ends known at start been reached? */
+static void note_progress(weir_serving *s) {
+    weir_partition positions[WEIR_VIEWS_MAX * 64];
+    size_t count = weir_consumer_assignment(s->features_tail, positions, sizeof positions / sizeof *positions), missing = 0;
+    for (size_t i = 0; i < count && i < sizeof positions / sizeof *positions; i++) {
+        int64_t *end = &s->ends[positions[i].topic_index * s->pipeline->partitions + positions[i].partition];
+        if (*end >= 0 && positions[i].offset >= *end) *end = -1;
+    }
+    for (int i = 0; i < s->pipeline->view_count * s->pipeline->partitions; i++) missing += s->ends[i] >= 0;
+    if (!missing) s->ready = true;
+}
+
+static weir_status poll_features(weir_serving *s, weir_err *err) {
+    size_t count = 0;
+    weir_status status = weir_consumer_poll(s->features_tail, s->records, TAIL_BATCH, TAIL_POLL_MS, &count, err);
+    if (!status && count) status = replicate_batch(s, count, err);
+    weir_consumer_release(s->features_tail, s->records, count);
+    if (!status && !s->ready) note_progress(s);
+    return status;
+}
+
+static weir_status report_stats(weir_serving *s, weir_err *err) {
+    int64_t now_us = weir_clock_mono_us(s->env->clock), entities, bytes = 0;
+    if (now_us < s->stats_at_us) return WEIR_OK;
+    s->stats_at_us = now_us + STATS_EVERY_US;
+    for (int v = 0; v < s->pipeline->view_count; v++) {
+        weir_status status = weir_online_stats(s->online, v, &entities, &bytes, err);
+        if (status) return status;
+        weir_metric_set(WEIR_METRIC("weir_online_entities", s->pipeline->name, s->pipeline->views[v].name, "serving"), (double)entities);
+    }
+    weir_metric_set(WEIR_METRIC("weir_online_bytes", s->pipeline->name, "serving"), (double)bytes);
+    return WEIR_OK;
+}
+
+static void *tail(void *context) {
+    weir_serving *s = context;
+    const weir_log_field fields[] = {WEIR_S("worker", "serving"), WEIR_S("pipeline", s->pipeline->name)};
+    weir_log_context(fields, 2);
+    int64_t backoff_us = 100000;
+    while (!s->stop) {
+        weir_err err;
+        weir_status status = poll_features(s, &err);
+        if (!status) status = poll_models(s, &err);
+        if (!status) status = report_stats(s, &err);
+        if (!status) {
+            backoff_us = 100000;
+        } else if (err.action == WEIR_ACTION_RETRY) {
+            weir_log_err(WEIR_LOG_WARN, "serving state falls behind, trying again", &err);
+            weir_clock_sleep_us(s->env->clock, backoff_us);
+            if (backoff_us < 10 * WEIR_SECOND_US) backoff_us *= 2;
+        } else {
+            weir_log_err(WEIR_LOG_ERROR, "the serving state can no longer be kept", &err);
+            pthread_mutex_lock(&s->lock);
+            s->failure = err;
+            pthread_mutex_unlock(&s->lock);
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+/* Where each partition's replica goes on, and how far the topic reaches now. */
+static weir_status open_tails(weir_serving *s, weir_err *err) {
+    int partitions = s->pipeline->partitions, total = s->pipeline->view_count * partitions;
+    weir_partition *from = calloc((size_t)total, sizeof *from);
+    s->ends = calloc((size_t)total, sizeof *s->ends);
+    s->records = calloc(TAIL_BATCH, sizeof *s->records);
+    const char *models = WEIR_TOPIC_MODELS;
+    weir_status status = from && s->ends && s->records ? weir_consumer_new_tail(s->env->brokers, &models, 1, false, &s->models_tail, err)
+                                                       : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
+    for (int i = 0; !status && i < total; i++) {
+        int64_t next = -1, first;
+        from[i] = (weir_partition){.topic = s->topics[i / partitions], .topic_index = i / partitions, .partition = i % partitions};
+        status = weir_online_offset(s->online, from[i].topic, from[i].partition, &next, err);
+        if (!status) status = weir_consumer_range(s->models_tail, from[i].topic, from[i].partition, &first, &s->ends[i], 10000, err);
+        if (status) break;
+        if (next > s->ends[i])
+            status = WEIR_FAIL(err, WEIR_ECONFLICT, "the replica is ahead of %s [%d] (%lld > %lld): the topic was made anew; remove the state directory",
+                               from[i].topic, from[i].partition, (long long)next, (long long)s->ends[i]);
+        from[i].offset = next < first ? first : next;
+        if (from[i].offset >= s->ends[i]) s->ends[i] = -1;
+    }
+    if (!status) status = weir_consumer_new_assigned(s->env->brokers, from, (size_t)total, &s->features_tail, err);
+    free(from);
+    return status;
+}
+
+static weir_status init_views(weir_serving *s, weir_registry *registry, weir_err *err) {
+    s->event_columns = weir_schema_field_count(s->pipeline->events.schema);
+    s->input_count = s->event_columns;
+    for (int v = 0; v < s->pipeline->view_count; v++) {
+        const weir_view_def *def = &s->pipeline->views[v];
+        s->first_input[v] = s->input_count;
+        s->input_count += def->feature_count;
+        if (!(s->topics[v] = weir_topic_features(s->pipeline, def))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a topic name");
+        weir_status status = weir_view_new(s->pipeline, def, &s->views[v], err);
+        if (!status) status = weir_features_codec_init(&s->codecs[v], registry, s->pipeline, def, err);
+        if (status) return status;
+    }
+    return weir_event_codec_init(&s->model_events, registry, "schemas/model_event.avsc", WEIR_TOPIC_MODELS, err);
+}
+
+weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, weir_serving **ret_serving, weir_err *err) {
+    weir_serving *s = calloc(1, sizeof *s);
+    if (!s) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the serving state");
+    s->env = env;
+    s->pipeline = pipeline;
+    pthread_mutex_init(&s->lock, NULL);
+    weir_status status = new_arms(pipeline, &s->arms, err);
+    if (!status) status = init_views(s, registry, err);
+    char dir[4096];
+    snprintf(dir, sizeof dir, "%s/%s/serving-%s", env->state_dir, pipeline->name, env->instance);
+    if (!status) status = weir_online_open(dir, ONLINE_MAX_BYTES, &s->online, err);
+    if (!status) status = open_tails(s, err);
+    if (!status && pthread_create(&s->thread, NULL, tail, s)) status = WEIR_FAIL(err, WEIR_ELIMIT, "cannot start the serving thread");
+    if (status) {
+        weir_serving_stop(s);
+        return status;
+    }
+    s->thread_started = true;
+    *ret_serving = s;
+    return WEIR_OK;
+}
+
+void weir_serving_stop(weir_serving *s) {
+    if (!s) return;
+    s->stop = true;
+    if (s->thread_started) pthread_join(s->thread, NULL);
+    weir_consumer_free(s->features_tail);
+    weir_consumer_free(s->models_tail);
+    weir_event_codec_done(&s->model_events);
+    for (int v = 0; v < WEIR_VIEWS_MAX; v++) {
+        weir_view_free(s->views[v]);
+        weir_features_codec_done(&s->codecs[v]);
+        free(s->topics[v]);
+    }
+    weir_arms_drop(s->arms);
+    weir_online_close(s->online);
+    free(s->records);
+    free(s->ends);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+bool weir_serving_ready(const weir_serving *s) {
+    return s->ready;
+}
+weir_online *weir_serving_online(weir_serving *s) {
+    return s->online;
+}
+weir_view *const *weir_serving_views(const weir_serving *s) {
+    return s->views;
+}
+
+weir_status weir_serving_check(weir_serving *s, weir_err *err) {
+    pthread_mutex_lock(&s->lock);
+    weir_err failure = s->failure;
+    pthread_mutex_unlock(&s->lock);
+    if (failure.code && err) *err = failure;
+    return failure.code;
+}
+
+/* ---- readers ---- */
+
+struct weir_serving_reader {
+    weir_serving *serving;
+    weir_online_reader *online;
+    weir_state state; /* scratch */
+};
+
+weir_status weir_serving_reader_new(weir_serving *serving, weir_serving_reader **ret_reader, weir_err *err) {
+    weir_serving_reader *reader = calloc(1, sizeof *reader);
+    if (!reader) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
+    reader->serving = serving;
+    weir_status status = weir_online_reader_new(serving->online, &reader->online, err);
+    if (status)
+        free(reader);
+    else
+        *ret_reader = reader;
+    return status;
+}
+
+void weir_serving_reader_free(weir_serving_reader *reader) {
+    if (!reader) return;
+    weir_online_reader_free(reader->online);
+    weir_state_done(&reader->state);
+    free(reader);
+}
+
+weir_status weir_serving_read_begin(weir_serving_reader *reader, weir_err *err) {
+    return weir_online_read_begin(reader->online, err);
+}
+void weir_serving_read_end(weir_serving_reader *reader) {
+    weir_online_read_end(reader->online);
+}
+
+weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out,
+                                   weir_view_read *ret_read, weir_err *err) {
+    weir_view *v = reader->serving->views[view];
+    weir_online_value value;
+    weir_status status = weir_online_read(reader->online, view, key, key_len, &value, err);
+    *ret_read = (weir_view_read){.found = !status};
+    if (status == WEIR_ENOTFOUND) {
+        weir_state_clear(&reader->state);
+    } else {
+        if (!status) status = weir_state_decode(v, value.state, value.state_len, &reader->state, err);
+        if (status) return status;
+        ret_read->source = value.source;
+        ret_read->event_time_us = value.event_time_us;
+    }
+    if (row) {
+        weir_applied applied;
+        const weir_source last = {INT32_MAX, INT64_MAX};
+        if ((status = weir_view_apply(v, &reader->state, t_us, last, row, &applied, err))) return status;
+    }
+    weir_view_eval(v, &reader->state, t_us, NULL, row, out);
+    return WEIR_OK;
+}

@@ -1,0 +1,72 @@
+/* What serving reads: a replica of every view's states (LMDB, fed from the features topics by a thread of its own) and the models that the arms serve
+ * (fed from the alias events on weir.models). Used by score (Kafka) and serve (HTTP). */
+#ifndef WEIR_CONSUMERS_SERVING_H
+#define WEIR_CONSUMERS_SERVING_H
+
+#include <stdbool.h>
+
+#include "core/worker.h"
+#include "features/online.h"
+#include "models/model.h"
+
+/* One served model version; immutable once published. */
+typedef struct weir_served {
+    char arm[16]; /* alias: "champion", "challenger" */
+    char name[64]; /* model name */
+    int version;
+    weir_model *model;
+    int *columns; /* [weir_model_column_count] how to fill each input: see weir_serving_columns */
+} weir_served;
+
+/* The arms at one moment. Held by reference, so a swap never changes what a batch or request sees. */
+typedef struct weir_arms {
+    _Atomic int references;
+    weir_served *champion, *challenger; /* NULL: nobody */
+    double challenger_share; /* 0 without a challenger */
+    char salt[64];
+} weir_arms;
+
+typedef struct weir_serving weir_serving;
+weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, weir_serving **ret_serving,
+                               weir_err *err) WEIR_MUST_CHECK;
+void weir_serving_stop(weir_serving *serving); /* NULL is fine */
+
+/** The arms now; give them back with weir_arms_drop. Never NULL. */
+weir_arms *weir_serving_arms(weir_serving *serving);
+void weir_arms_drop(weir_arms *arms);
+/** The arm that this key gets and the probability with which it does. NULL without a champion. key: "tenant/entity". */
+const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, double *ret_propensity);
+
+/** Caught up with the features topics as they stood at start. */
+bool weir_serving_ready(const weir_serving *serving);
+/** First failure of the feeding thread, if any: then serving is stale and workers fail with it. */
+weir_status weir_serving_check(weir_serving *serving, weir_err *err) WEIR_MUST_CHECK;
+weir_online *weir_serving_online(weir_serving *serving);
+/** Compiled views, in the pipeline's order. */
+weir_view *const *weir_serving_views(const weir_serving *serving);
+
+/* All inputs that any model of the pipeline may name form one flat vector: first the numeric columns of the events' schema (schema order, text columns included as NaN),
+ * then the features of each view in the pipeline's order. weir_served.columns are indexes into it. */
+int weir_serving_input_count(const weir_serving *serving);
+const char *weir_serving_input_name(const weir_serving *serving, int index);
+int weir_serving_input_of_view(const weir_serving *serving, int view); /* index of the view's first feature */
+
+/* The state that a view was read from, for the prediction record. */
+typedef struct weir_view_read {
+    bool found;
+    weir_source source;
+    int64_t event_time_us;
+} weir_view_read;
+
+/* One reader per thread. */
+typedef struct weir_serving_reader weir_serving_reader;
+weir_status weir_serving_reader_new(weir_serving *serving, weir_serving_reader **ret_reader, weir_err *err) WEIR_MUST_CHECK;
+void weir_serving_reader_free(weir_serving_reader *reader);
+weir_status weir_serving_read_begin(weir_serving_reader *reader, weir_err *err) WEIR_MUST_CHECK;
+void weir_serving_read_end(weir_serving_reader *reader);
+/** Features of one view for an entity at time t, from the replica. Shapes: out [feature_count of the view]. An entity that is not there has the features of an empty state.
+ *  row (may be NULL): a record of the view's feed that is not in the state yet; it is applied to a copy first, so that "this payment" counts. */
+weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out,
+                                   weir_view_read *ret_read, weir_err *err) WEIR_MUST_CHECK;
+
+#endif

@@ -1,0 +1,30 @@
+/* What the workers of one process share above core: the pipeline, and the serving state that score and serve both read. */
+#ifndef WEIR_CONSUMERS_SHARED_H
+#define WEIR_CONSUMERS_SHARED_H
+
+#include <pthread.h>
+
+#include "consumers/serving.h"
+#include "core/worker.h"
+#include "features/pipeline.h"
+
+/* The `shared` of weir_worker_env. One per process and pipeline; the caller owns the pipeline. */
+typedef struct weir_shared {
+    const weir_pipeline *pipeline;
+    weir_registry *registry;
+    pthread_mutex_t lock; /* guards serving and serving_users */
+    weir_serving *serving;
+    int serving_users;
+} weir_shared;
+
+weir_status weir_shared_init(weir_shared *shared, const weir_pipeline *pipeline, const char *registry_url, weir_err *err) WEIR_MUST_CHECK;
+void weir_shared_done(weir_shared *shared);
+/** The process's serving state, started on first use. Give it back with weir_shared_drop_serving. */
+weir_status weir_shared_take_serving(weir_shared *shared, const weir_worker_env *env, weir_serving **ret_serving, weir_err *err) WEIR_MUST_CHECK;
+void weir_shared_drop_serving(weir_shared *shared, weir_serving **serving);
+
+/** The kinds of worker, NULL-terminated: ingest, store, score, serve, train, experiment. */
+const weir_worker_ops *const *weir_worker_kinds(void);
+const weir_worker_ops *weir_worker_kind_find(const char *name); /* NULL when there is none */
+
+#endif

@@ -1,0 +1,212 @@
+/* store: what the topics say goes to the offline store, each record once.
+ *
+ *   <pipeline>.features.<view>  → table features_<view> (without the state)
+ *   <pipeline>.labels           → table labels          (accepted labels only: ingest has the others in the dead letters)
+ *   <pipeline>.predictions      → table predictions
+ *
+ * Rows and offsets are one PostgreSQL transaction, so the offsets that PostgreSQL has are the truth: an assignment starts there, not at Kafka's commits. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consumers/events.h"
+#include "consumers/kinds.h"
+#include "consumers/shared.h"
+#include "core/metrics.h"
+#include "features/offline.h"
+#include "models/recipe.h"
+
+typedef enum store_kind { STORE_FEATURES, STORE_LABELS, STORE_PREDICTIONS } store_kind;
+
+/* One topic and the table it fills. */
+typedef struct store_sink {
+    store_kind kind;
+    char *topic;
+    weir_features_codec features;
+    weir_event_codec labels;
+    weir_prediction_codec predictions;
+    weir_datum *row;
+    weir_serde *serde; /* of one of the codecs */
+    weir_offline_table *table;
+    weir_metric *rows;
+    int64_t pending; /* rows of the open batch */
+} store_sink;
+
+typedef struct store {
+    weir_worker *worker;
+    const weir_pipeline *pipeline;
+    weir_clock *clock;
+    weir_offline *offline;
+    weir_recipe recipe;
+    store_sink sinks[WEIR_VIEWS_MAX + 2];
+    int sink_count;
+    weir_metric *repeats;
+} store;
+
+static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, const weir_view_def *view, weir_err *err) {
+    store_sink *sink = &s->sinks[s->sink_count++];
+    sink->kind = kind;
+    weir_status status = WEIR_OK;
+    char table[128];
+    const weir_schema *schema = NULL;
+    const char *const skip[] = {"state", NULL};
+    switch (kind) {
+    case STORE_FEATURES:
+        snprintf(table, sizeof table, "features_%s", view->name);
+        sink->topic = weir_topic_features(s->pipeline, view);
+        status = weir_features_codec_init(&sink->features, registry, s->pipeline, view, err);
+        sink->row = sink->features.row;
+        sink->serde = sink->features.codec.serde;
+        schema = sink->features.codec.schema;
+        break;
+    case STORE_LABELS:
+        snprintf(table, sizeof table, "labels");
+        sink->topic = strdup(s->pipeline->labels.topic);
+        status = weir_event_codec_init_json(&sink->labels, registry, weir_schema_json(s->pipeline->labels.schema), sink->topic, err);
+        if (!status) {
+            schema = sink->labels.schema;
+            sink->row = calloc((size_t)weir_schema_field_count(schema), sizeof *sink->row);
+            sink->serde = sink->labels.serde;
+        }
+        break;
+    case STORE_PREDICTIONS:
+        snprintf(table, sizeof table, "predictions");
+        sink->topic = weir_topic_of(s->pipeline, "predictions");
+        status = weir_prediction_codec_init(&sink->predictions, registry, s->pipeline, s->recipe.columns, s->recipe.column_count, err);
+        sink->row = sink->predictions.row;
+        sink->serde = sink->predictions.codec.serde;
+        schema = sink->predictions.codec.schema;
+        break;
+    }
+    if (status) return status;
+    if (!sink->topic || !sink->row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
+    sink->rows = WEIR_METRIC("weir_store_rows_total", s->pipeline->name, table);
+    return weir_offline_table_open(s->offline, table, schema, skip, &sink->table, err);
+}
+
+static void store_done(void *context) {
+    store *s = context;
+    if (!s) return;
+    for (int i = 0; i < s->sink_count; i++) {
+        store_sink *sink = &s->sinks[i];
+        if (sink->kind == STORE_LABELS) free(sink->row);
+        weir_features_codec_done(&sink->features);
+        weir_event_codec_done(&sink->labels);
+        weir_prediction_codec_done(&sink->predictions);
+        free(sink->topic);
+    }
+    weir_offline_free(s->offline);
+    weir_recipe_done(&s->recipe);
+    free(s);
+}
+
+static weir_status store_init(weir_worker *worker, void **ret_context, weir_err *err) {
+    const weir_worker_env *env = weir_worker_env_of(worker);
+    weir_shared *shared = env->shared;
+    store *s = calloc(1, sizeof *s);
+    if (!s) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the store worker");
+    *ret_context = s;
+    s->worker = worker;
+    s->pipeline = shared->pipeline;
+    s->clock = env->clock;
+    s->repeats = WEIR_METRIC("weir_store_repeats_total", s->pipeline->name);
+    weir_status status = weir_recipe_load(s->pipeline, &s->recipe, err);
+    if (!status) status = weir_offline_new(env->pg_url, s->pipeline, &s->offline, err);
+    for (int v = 0; !status && v < s->pipeline->view_count; v++) status = add_sink(s, shared->registry, STORE_FEATURES, &s->pipeline->views[v], err);
+    if (!status && s->pipeline->labels.topic) status = add_sink(s, shared->registry, STORE_LABELS, NULL, err);
+    if (!status) status = add_sink(s, shared->registry, STORE_PREDICTIONS, NULL, err);
+    const char *topics[WEIR_VIEWS_MAX + 2];
+    for (int i = 0; i < s->sink_count; i++) topics[i] = s->sinks[i].topic;
+    char *deadletter = weir_topic_of(s->pipeline, "deadletter");
+    weir_worker_set_deadletter(worker, deadletter);
+    free(deadletter);
+    return status ? status : weir_worker_subscribe(worker, topics, (size_t)s->sink_count, err);
+}
+
+static weir_status store_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) {
+    store *s = context;
+    for (size_t i = 0; i < count; i++) {
+        int64_t next = -1;
+        weir_status status = weir_offline_offset(s->offline, "store", partitions[i].topic, partitions[i].partition, &next, err);
+        if (status) return status;
+        if (next >= 0) partitions[i].offset = next;
+    }
+    return WEIR_OK;
+}
+
+/* The columns that every row has, for labels, whose own schema does not have them. */
+static weir_status label_meta(const store *s, const weir_bus_record *record, const weir_datum *row, char key[WEIR_KEY_MAX], weir_offline_meta *ret_meta,
+                              weir_err *err) {
+    const weir_feed_def *feed = &s->pipeline->labels;
+    size_t len;
+    weir_status status = weir_key_make(feed, feed->key_index, feed->key_count, row, key, &len, err);
+    if (status) return status;
+    const char *slash = memchr(key, '/', len);
+    *ret_meta = (weir_offline_meta){
+        .tenant = key,
+        .tenant_len = (size_t)(slash - key),
+        .entity = slash + 1,
+        .entity_len = len - (size_t)(slash - key) - 1,
+        .event_time_us = row[feed->time_index].i,
+        .available_time_us = row[feed->available_index >= 0 ? feed->available_index : feed->time_index].i,
+        .source_partition = record->partition,
+        .source_offset = record->offset,
+    };
+    return WEIR_OK;
+}
+
+static weir_status add_record(store *s, store_sink *sink, const weir_bus_record *record, weir_err *err) {
+    if (!record->value) return WEIR_OK; /* a tombstone removes an entity from the online store; history stays */
+    weir_err why;
+    weir_status status = weir_serde_decode(sink->serde, record->value, record->value_len, sink->row, NULL, &why);
+    if (sink->kind == STORE_LABELS) {
+        char key[WEIR_KEY_MAX];
+        const char *error_class;
+        weir_offline_meta meta;
+        if (!status && record->value_len > (size_t)s->pipeline->labels.max_bytes) return WEIR_OK;
+        if (!status) status = weir_pipeline_check(s->pipeline, WEIR_FROM_LABELS, sink->row, weir_clock_wall_us(s->clock), &error_class, &why);
+        if (!status) status = label_meta(s, record, sink->row, key, &meta, &why);
+        if (!status) status = weir_offline_add(sink->table, sink->row, &meta, &why);
+        if (status && why.action == WEIR_ACTION_REJECT) return WEIR_OK; /* ingest reads the same topic and has it in the dead letters */
+    } else {
+        if (!status) status = weir_offline_add(sink->table, sink->row, NULL, &why);
+        if (status && why.action == WEIR_ACTION_REJECT) return weir_worker_reject(s->worker, record, "decode", &why, err);
+    }
+    if (status) {
+        if (err) *err = why;
+        return status;
+    }
+    sink->pending++;
+    return WEIR_OK;
+}
+
+static weir_status store_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
+    store *s = context;
+    weir_status status = WEIR_OK;
+    for (int i = 0; i < s->sink_count; i++) s->sinks[i].pending = 0;
+    for (size_t i = 0; !status && i < count; i++) {
+        status = add_record(s, &s->sinks[records[i].topic_index], &records[i], err);
+        if (!status) status = weir_offline_add_offset(s->offline, "store", records[i].topic, records[i].partition, records[i].offset + 1, err);
+    }
+    /* Rejects first: offsets that PostgreSQL has are never read again. */
+    if (!status) status = weir_producer_flush(weir_worker_producer(s->worker), 30000, err);
+    int64_t repeats = 0;
+    if (!status)
+        status = weir_offline_flush(s->offline, NULL, &repeats, err);
+    else
+        weir_offline_discard(s->offline);
+    if (status) return status;
+    weir_metric_add(s->repeats, (double)repeats);
+    for (int i = 0; i < s->sink_count; i++) weir_metric_add(s->sinks[i].rows, (double)s->sinks[i].pending);
+    return WEIR_OK;
+}
+
+const weir_worker_ops weir_store_ops = {
+    .abi = WEIR_WORKER_ABI,
+    .name = "store",
+    .doc = "writes features, labels and predictions to the offline store",
+    .init = store_init,
+    .assigned = store_assigned,
+    .batch = store_batch,
+    .done = store_done,
+};

@@ -1,0 +1,9 @@
+/* The algorithms that are compiled in; models/model.c lists them. */
+#ifndef WEIR_MODELS_ALGORITHMS_H
+#define WEIR_MODELS_ALGORITHMS_H
+
+#include "models/model.h"
+
+extern const weir_algorithm weir_algorithm_logistic, weir_algorithm_xgboost, weir_algorithm_forest;
+
+#endif

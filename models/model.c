@@ -1,0 +1,312 @@
+/* The algorithms of this build and the artifact: what a fitted model is on disk.
+ *
+ *   offset        bytes
+ *   0             8       "WEIRMOD1"
+ *   8             4       format version, 1
+ *   12            4       length H of the header
+ *   16            H       header, a JSON object in UTF-8
+ *   16+H          8       length B of the body
+ *   24+H          B       body, the algorithm's own format
+ *   24+H+B        32      SHA-256 of all bytes before it
+ *
+ * Numbers are little-endian. The digest of a model is the SHA-256 of the whole file. */
+#include "models/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "models/algorithms.h"
+
+enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20 };
+static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
+#define ARTIFACT_MAX (INT64_C(4) << 30)
+
+struct weir_model {
+    const weir_algorithm *algorithm;
+    void *predictor;
+    cJSON *header; /* columns and names point into it */
+    const char **columns;
+    int column_count;
+    char digest[65];
+};
+
+static const weir_algorithm *const algorithms[] = {&weir_algorithm_logistic, &weir_algorithm_xgboost, &weir_algorithm_forest, NULL};
+
+const weir_algorithm *const *weir_algorithms(void) {
+    return algorithms;
+}
+
+const weir_algorithm *weir_algorithm_find(const char *name) {
+    for (const weir_algorithm *const *a = algorithms; *a; a++)
+        if (!strcmp((*a)->name, name)) return *a;
+    return NULL;
+}
+
+void weir_sha256_hex(const void *bytes, size_t len, char text[65]) {
+    static const char digits[] = "0123456789abcdef";
+    unsigned char sum[SHA256_DIGEST_LENGTH];
+    SHA256(bytes, len, sum);
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+        text[2 * i] = digits[sum[i] >> 4];
+        text[2 * i + 1] = digits[sum[i] & 15];
+    }
+    text[64] = 0;
+}
+
+/* ---- fitting ---- */
+
+static weir_status check_columns(const weir_matrix *m, weir_err *err) {
+    if (m->column_count < 1 || m->column_count > WEIR_MODEL_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_EINVAL, "the training set has %d columns, expected 1 to %d", m->column_count, WEIR_MODEL_COLUMNS_MAX);
+    for (int c = 0; c < m->column_count; c++) {
+        if (!m->column_names[c] || !*m->column_names[c]) return WEIR_FAIL(err, WEIR_EINVAL, "column %d has no name", c);
+        for (int other = 0; other < c; other++)
+            if (!strcmp(m->column_names[c], m->column_names[other])) return WEIR_FAIL(err, WEIR_EINVAL, "column '%s' is there twice", m->column_names[c]);
+    }
+    return WEIR_OK;
+}
+
+static weir_status check_rows(const weir_matrix *m, weir_err *err) {
+    int64_t positives = 0;
+    for (int64_t r = 0; r < m->row_count; r++) {
+        if (m->label[r] != 0 && m->label[r] != 1) return WEIR_FAIL(err, WEIR_EDATA, "label of row %lld is %g, expected 0 or 1", (long long)r, m->label[r]);
+        positives += m->label[r] == 1;
+        const double *row = m->values + r * m->column_count;
+        for (int c = 0; c < m->column_count; c++)
+            if (isinf(row[c])) return WEIR_FAIL(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)r, m->column_names[c]);
+    }
+    if (positives == 0 || positives == m->row_count)
+        return WEIR_FAIL(err, WEIR_EDATA, "%lld of the %lld training rows are positive, expected rows of both classes", (long long)positives,
+                         (long long)m->row_count);
+    return WEIR_OK;
+}
+
+/* The hyperparameters that were in force, defaults included: an artifact then means the same when defaults change. */
+static cJSON *params_to_json(const weir_conf_item *table, const void *params) {
+    cJSON *json = cJSON_CreateObject();
+    bool ok = json != NULL;
+    for (const weir_conf_item *item = table; ok && item->name; item++) {
+        const char *field = (const char *)params + item->offset;
+        switch (item->type) {
+        case WEIR_CONF_BOOL: ok = cJSON_AddBoolToObject(json, item->name, *(const bool *)field); break;
+        case WEIR_CONF_INT: ok = cJSON_AddNumberToObject(json, item->name, (double)*(const int64_t *)field); break;
+        case WEIR_CONF_NUMBER: ok = cJSON_AddNumberToObject(json, item->name, *(const double *)field); break;
+        case WEIR_CONF_ENUM: ok = cJSON_AddStringToObject(json, item->name, item->choices[*(const int *)field]); break;
+        default: ok = false; /* hyperparameters are numbers, switches and choices; the contract test fits every algorithm */
+        }
+    }
+    if (ok) return json;
+    cJSON_Delete(json);
+    return NULL;
+}
+
+static char *header_text(const weir_algorithm *algorithm, const void *params, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads) {
+    char number[24];
+    snprintf(number, sizeof number, "%llu", (unsigned long long)seed); /* a JSON number made from a double would lose digits */
+    cJSON *header = cJSON_CreateObject();
+    cJSON *columns = cJSON_CreateStringArray(train->column_names, train->column_count);
+    cJSON *params_json = params_to_json(algorithm->params, params);
+    bool ok = header && columns && params_json && cJSON_AddStringToObject(header, "algorithm", algorithm->name);
+    if (header && columns && cJSON_AddItemToObject(header, "columns", columns)) columns = NULL;
+    if (header && params_json && cJSON_AddItemToObject(header, "params", params_json)) params_json = NULL;
+    ok = ok && !columns && !params_json && cJSON_AddRawToObject(header, "seed", number) && cJSON_AddNumberToObject(header, "threads", threads) &&
+         cJSON_AddStringToObject(header, "preprocessing", algorithm->preprocessing) &&
+         cJSON_AddStringToObject(header, "feature_hash", feature_hash ? feature_hash : "");
+    char *text = ok ? cJSON_PrintUnformatted(header) : NULL;
+    cJSON_Delete(columns);
+    cJSON_Delete(params_json);
+    cJSON_Delete(header);
+    return text;
+}
+
+static void put_le(unsigned char *out, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) out[i] = (unsigned char)(value >> (8 * i));
+}
+
+static uint64_t get_le(const unsigned char *in, int bytes) {
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; i++) value |= (uint64_t)in[i] << (8 * i);
+    return value;
+}
+
+static weir_status append_artifact(const char *header, const weir_buf *body, weir_buf *artifact, weir_err *err) {
+    unsigned char front[8], body_len[8], sum[SHA256_DIGEST_LENGTH];
+    size_t start = artifact->len, header_len = strlen(header);
+    put_le(front, FORMAT_VERSION, 4);
+    put_le(front + 4, header_len, 4);
+    put_le(body_len, body->len, 8);
+    bool ok = header_len <= HEADER_MAX && weir_buf_append(artifact, magic, sizeof magic) && weir_buf_append(artifact, front, sizeof front) &&
+              weir_buf_append(artifact, header, header_len) && weir_buf_append(artifact, body_len, sizeof body_len) &&
+              weir_buf_append(artifact, body->data, body->len);
+    if (ok) {
+        SHA256((const unsigned char *)artifact->data + start, artifact->len - start, sum);
+        ok = weir_buf_append(artifact, sum, sizeof sum);
+    }
+    if (ok) return WEIR_OK;
+    artifact->len = start;
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an artifact with a body of %zu bytes", body->len);
+}
+
+weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads,
+                           weir_buf *ret_artifact, weir_err *err) {
+    const weir_algorithm *algorithm = weir_algorithm_find(algorithm_name);
+    if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; expected logistic, xgboost or random_forest", algorithm_name);
+    if (threads < 1) return WEIR_FAIL(err, WEIR_EINVAL, "%d threads, expected at least 1", threads);
+    weir_status status = check_columns(train, err);
+    if (status == WEIR_OK) status = check_rows(train, err);
+    if (status != WEIR_OK) return status;
+    void *params = calloc(1, algorithm->params_size);
+    weir_buf body = {0};
+    char *header = NULL;
+    if (!params) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
+    status = weir_conf_defaults(algorithm->params, params, err);
+    if (status == WEIR_OK && params_json) status = weir_conf_from_json(algorithm->params, params, params_json, "$.params", err);
+    if (status == WEIR_OK && !(header = header_text(algorithm, params, train, feature_hash, seed, threads)))
+        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
+    if (status == WEIR_OK) status = algorithm->fit(params, train, seed, threads, &body, err);
+    if (status == WEIR_OK) status = append_artifact(header, &body, ret_artifact, err);
+    cJSON_free(header);
+    weir_buf_done(&body);
+    weir_conf_done(algorithm->params, params);
+    free(params);
+    return status;
+}
+
+/* ---- loading ---- */
+
+typedef struct artifact_parts {
+    const char *header;
+    size_t header_len;
+    const unsigned char *body;
+    size_t body_len;
+} artifact_parts;
+
+/* Finds the parts of a file image and verifies the checksum; nothing is interpreted before that. */
+static weir_status split_artifact(const unsigned char *bytes, size_t len, artifact_parts *ret_parts, weir_err *err) {
+    unsigned char sum[SHA256_DIGEST_LENGTH];
+    if (len < HEADER_AT) return WEIR_FAIL(err, WEIR_EDATA, "the artifact ends after %zu bytes, inside its first %d", len, HEADER_AT);
+    if (memcmp(bytes, magic, sizeof magic) != 0) return WEIR_FAIL(err, WEIR_EDATA, "the artifact does not begin with WEIRMOD1");
+    uint64_t version = get_le(bytes + 8, 4), header_len = get_le(bytes + 12, 4);
+    if (version != FORMAT_VERSION)
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact has format version %llu, expected %d", (unsigned long long)version, FORMAT_VERSION);
+    size_t rest = len - HEADER_AT;
+    if (header_len > HEADER_MAX || rest < header_len + 8)
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header claims %llu bytes, %zu are left", (unsigned long long)header_len, rest);
+    rest -= header_len + 8;
+    uint64_t body_len = get_le(bytes + HEADER_AT + header_len, 8);
+    if (rest < sizeof sum || body_len != rest - sizeof sum)
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's body claims %llu bytes, %zu are left for body and checksum", (unsigned long long)body_len, rest);
+    SHA256(bytes, len - sizeof sum, sum);
+    if (memcmp(bytes + len - sizeof sum, sum, sizeof sum) != 0) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's checksum does not match its contents");
+    *ret_parts =
+        (artifact_parts){.header = (const char *)bytes + HEADER_AT, .header_len = header_len, .body = bytes + HEADER_AT + header_len + 8, .body_len = body_len};
+    return WEIR_OK;
+}
+
+static weir_status read_header(weir_model *model, const artifact_parts *parts, weir_err *err) {
+    model->header = cJSON_ParseWithLength(parts->header, parts->header_len);
+    if (!cJSON_IsObject(model->header)) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header is not a JSON object");
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(model->header, "algorithm"));
+    const cJSON *columns = cJSON_GetObjectItemCaseSensitive(model->header, "columns");
+    if (!name || !(model->algorithm = weir_algorithm_find(name)))
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
+    int count = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
+    if (count < 1 || count > WEIR_MODEL_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header lists %d columns, expected 1 to %d", count, WEIR_MODEL_COLUMNS_MAX);
+    model->columns = calloc((size_t)count + 1, sizeof *model->columns);
+    if (!model->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d column names", count);
+    const cJSON *column;
+    cJSON_ArrayForEach(column, columns) {
+        const char *text = cJSON_GetStringValue(column);
+        if (!text) return WEIR_FAIL(err, WEIR_EDATA, "column %d in the artifact's header is not a string", model->column_count);
+        model->columns[model->column_count++] = text;
+    }
+    return WEIR_OK;
+}
+
+weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) {
+    artifact_parts parts = {0};
+    weir_status status = split_artifact(artifact, len, &parts, err);
+    if (status != WEIR_OK) return status;
+    weir_model *model = calloc(1, sizeof *model);
+    if (!model) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
+    weir_sha256_hex(artifact, len, model->digest);
+    status = read_header(model, &parts, err);
+    if (status == WEIR_OK) status = model->algorithm->load(parts.body, parts.body_len, model->column_count, &model->predictor, err);
+    if (status != WEIR_OK) {
+        weir_model_free(model);
+        return status;
+    }
+    *ret_model = model;
+    return WEIR_OK;
+}
+
+static weir_status read_whole(int fd, const char *path, weir_buf *bytes, weir_err *err) {
+    struct stat info;
+    if (fstat(fd, &info) != 0) return WEIR_FAIL(err, WEIR_EIO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(info.st_mode)) return WEIR_FAIL(err, WEIR_EDATA, "%s is not a file", path);
+    if (info.st_size > ARTIFACT_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "%s has %lld bytes, expected at most %lld", path, (long long)info.st_size, (long long)ARTIFACT_MAX);
+    if (!weir_buf_reserve(bytes, (size_t)info.st_size)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %s, %lld bytes", path, (long long)info.st_size);
+    while (bytes->len < (size_t)info.st_size) {
+        ssize_t got = read(fd, bytes->data + bytes->len, (size_t)info.st_size - bytes->len);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return WEIR_FAIL(err, WEIR_EIO, "%s: %s", path, strerror(errno));
+        if (got == 0) break; /* cut while we read: the checks of the artifact say so */
+        bytes->len += (size_t)got;
+    }
+    return WEIR_OK;
+}
+
+weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_err *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return WEIR_FAIL(err, errno == ENOENT ? WEIR_ENOTFOUND : WEIR_EIO, "%s: %s", path, strerror(errno));
+    weir_buf bytes = {0};
+    weir_status status = read_whole(fd, path, &bytes, err);
+    close(fd);
+    if (status == WEIR_OK) {
+        status = weir_model_load(bytes.data ? bytes.data : "", bytes.len, ret_model, err);
+        if (status != WEIR_OK && err) status = weir_err_prefix(err, "%s", path);
+    }
+    weir_buf_done(&bytes);
+    return status;
+}
+
+void weir_model_free(weir_model *model) {
+    if (!model) return;
+    if (model->predictor) model->algorithm->unload(model->predictor);
+    free(model->columns);
+    cJSON_Delete(model->header);
+    free(model);
+}
+
+int weir_model_column_count(const weir_model *model) {
+    return model->column_count;
+}
+const char *const *weir_model_columns(const weir_model *model) {
+    return model->columns;
+}
+const char *weir_model_algorithm(const weir_model *model) {
+    return model->algorithm->name;
+}
+const char *weir_model_digest(const weir_model *model) {
+    return model->digest;
+}
+
+weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    for (int64_t i = 0; i < row_count * model->column_count; i++)
+        if (isinf(rows[i]))
+            return WEIR_REJECT(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)(i / model->column_count),
+                               model->columns[i % model->column_count]);
+    weir_status status = model->algorithm->predict(model->predictor, rows, row_count, model->column_count, out, err);
+    if (status != WEIR_OK) return status;
+    for (int64_t r = 0; r < row_count; r++)
+        if (!isfinite(out[r])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)r, out[r]);
+    return WEIR_OK;
+}

@@ -1,0 +1,343 @@
+/* DuckDB's C API: data chunks and vectors only. Of its deprecated functions one is used, duckdb_execute_prepared_streaming, because nothing else streams. */
+#include "producers/duck.h"
+
+#include <duckdb.h>
+#include <errno.h>
+#include <ftw.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct weir_duck {
+    duckdb_database database;
+    duckdb_connection connection;
+    char *spill_dir;
+};
+
+typedef struct column {
+    duckdb_type type;
+    const void *data;
+    uint64_t *validity; /* NULL: nothing is null */
+} column;
+
+struct weir_duck_cursor {
+    duckdb_connection connection; /* its own: a connection streams one result at a time */
+    duckdb_prepared_statement statement;
+    duckdb_result result;
+    duckdb_data_chunk chunk;
+    idx_t row, row_count;
+    bool ended;
+    column *columns;
+    int column_count;
+};
+
+struct weir_duck_appender {
+    duckdb_appender appender;
+    int column_count;
+    duckdb_type *types;
+};
+
+static void *zeroed(size_t size) {
+    void *p = weir_mem.realloc(NULL, size);
+    if (p) memset(p, 0, size);
+    return p;
+}
+
+/* ---- errors ---- */
+
+static weir_status code_of(duckdb_error_type type) {
+    switch (type) {
+    case DUCKDB_ERROR_IO:
+    case DUCKDB_ERROR_PERMISSION: return WEIR_EIO;
+    case DUCKDB_ERROR_OUT_OF_MEMORY: return WEIR_ENOMEM;
+    case DUCKDB_ERROR_INTERNAL:
+    case DUCKDB_ERROR_FATAL: return WEIR_EINTERNAL;
+    default: return WEIR_EDATA;
+    }
+}
+
+static weir_status fail(weir_err *err, weir_status code, const char *words) {
+    char line[WEIR_ERR_MESSAGE_MAX];
+    size_t n = 0;
+    for (const char *p = words ? words : "DuckDB failed without saying why"; *p && n < sizeof line - 1; p++) {
+        char c = *p == '\n' || *p == '\t' ? ' ' : *p;
+        if (c == ' ' && n && line[n - 1] == ' ') continue;
+        line[n++] = c;
+    }
+    line[n] = 0;
+    return WEIR_FAIL(err, code, "%s", line);
+}
+
+static weir_status result_fail(weir_err *err, duckdb_result *result) {
+    return fail(err, code_of(duckdb_result_error_type(result)), duckdb_result_error(result));
+}
+
+/* ---- the database ---- */
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static weir_status make_spill_dir(weir_duck *duck, weir_err *err) {
+    const char *base = getenv("TMPDIR");
+    if (!base || !*base) base = "/tmp";
+    size_t size = strlen(base) + sizeof "/weir-XXXXXX";
+    char *path = weir_mem.realloc(NULL, size);
+    if (!path) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a path");
+    snprintf(path, size, "%s/weir-XXXXXX", base);
+    if (!mkdtemp(path)) {
+        weir_status st = WEIR_FAIL(err, WEIR_EIO, "cannot make a folder in %s: %s", base, strerror(errno));
+        weir_mem.realloc(path, 0);
+        return st;
+    }
+    duck->spill_dir = path;
+    return WEIR_OK;
+}
+
+static weir_status configure(weir_duck *duck, weir_err *err) {
+    static const char *const settings[] = {
+        "SET memory_limit='1GB'", "SET threads=2", "SET autoinstall_known_extensions=false", "SET autoload_known_extensions=false", "SET TimeZone='UTC'", NULL};
+    weir_status st = WEIR_OK;
+    for (int i = 0; !st && settings[i]; i++) st = weir_duck_exec(duck, settings[i], err);
+    if (st) return st;
+    weir_sql sql = {0};
+    weir_sql_add(&sql, "SET temp_directory=");
+    weir_sql_literal(&sql, duck->spill_dir, strlen(duck->spill_dir));
+    st = weir_sql_end(&sql, err);
+    if (!st) st = weir_duck_exec(duck, sql.text.data, err);
+    weir_sql_done(&sql);
+    return st;
+}
+
+weir_status weir_duck_new(weir_duck **ret_duck, weir_err *err) {
+    weir_duck *duck = zeroed(sizeof *duck);
+    if (!duck) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a database");
+    char *words = NULL;
+    weir_status st = make_spill_dir(duck, err);
+    if (!st && (duckdb_open_ext(NULL, &duck->database, NULL, &words) != DuckDBSuccess || duckdb_connect(duck->database, &duck->connection) != DuckDBSuccess))
+        st = fail(err, WEIR_EINTERNAL, words);
+    if (words) duckdb_free(words);
+    if (!st) st = configure(duck, err);
+    if (st) {
+        weir_duck_free(duck);
+        return st;
+    }
+    *ret_duck = duck;
+    return WEIR_OK;
+}
+
+void weir_duck_free(weir_duck *duck) {
+    if (!duck) return;
+    if (duck->connection) duckdb_disconnect(&duck->connection);
+    if (duck->database) duckdb_close(&duck->database);
+    if (duck->spill_dir) nftw(duck->spill_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    weir_mem.realloc(duck->spill_dir, 0);
+    weir_mem.realloc(duck, 0);
+}
+
+weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
+    duckdb_result result = {0};
+    weir_status st = WEIR_OK;
+    if (duckdb_query(duck->connection, sql, &result) != DuckDBSuccess) st = result_fail(err, &result);
+    duckdb_destroy_result(&result);
+    return st;
+}
+
+/* ---- cursors ---- */
+
+static weir_status open_cursor(weir_duck *duck, const char *sql, weir_duck_cursor *cursor, weir_err *err) {
+    if (duckdb_connect(duck->database, &cursor->connection) != DuckDBSuccess) return fail(err, WEIR_EINTERNAL, "cannot connect to the in-memory database");
+    if (duckdb_prepare(cursor->connection, sql, &cursor->statement) != DuckDBSuccess) return fail(err, WEIR_EDATA, duckdb_prepare_error(cursor->statement));
+    if (duckdb_execute_prepared_streaming(cursor->statement, &cursor->result) != DuckDBSuccess) return result_fail(err, &cursor->result);
+    cursor->column_count = (int)duckdb_column_count(&cursor->result);
+    cursor->columns = zeroed((size_t)cursor->column_count * sizeof *cursor->columns + 1);
+    if (!cursor->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", cursor->column_count);
+    for (int i = 0; i < cursor->column_count; i++) cursor->columns[i].type = duckdb_column_type(&cursor->result, (idx_t)i);
+    return WEIR_OK;
+}
+
+weir_status weir_duck_query(weir_duck *duck, const char *sql, weir_duck_cursor **ret_cursor, weir_err *err) {
+    weir_duck_cursor *cursor = zeroed(sizeof *cursor);
+    if (!cursor) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a query");
+    weir_status st = open_cursor(duck, sql, cursor, err);
+    if (st) {
+        weir_duck_cursor_free(cursor);
+        return st;
+    }
+    *ret_cursor = cursor;
+    return WEIR_OK;
+}
+
+weir_status weir_duck_next(weir_duck_cursor *cursor, bool *ret_more, weir_err *err) {
+    *ret_more = false;
+    if (cursor->ended) return WEIR_OK;
+    if (cursor->chunk && ++cursor->row < cursor->row_count) {
+        *ret_more = true;
+        return WEIR_OK;
+    }
+    do {
+        duckdb_destroy_data_chunk(&cursor->chunk); /* NULL is fine; sets it to NULL */
+        cursor->chunk = duckdb_fetch_chunk(cursor->result);
+        const char *words = cursor->chunk ? NULL : duckdb_result_error(&cursor->result);
+        if (words && *words) return result_fail(err, &cursor->result);
+        cursor->row_count = cursor->chunk ? duckdb_data_chunk_get_size(cursor->chunk) : 0;
+    } while (cursor->chunk && !cursor->row_count);
+    cursor->row = 0;
+    for (int i = 0; cursor->chunk && i < cursor->column_count; i++) {
+        duckdb_vector vector = duckdb_data_chunk_get_vector(cursor->chunk, (idx_t)i);
+        cursor->columns[i].data = duckdb_vector_get_data(vector);
+        cursor->columns[i].validity = duckdb_vector_get_validity(vector);
+    }
+    cursor->ended = !cursor->chunk;
+    *ret_more = cursor->chunk != NULL;
+    return WEIR_OK;
+}
+
+int weir_duck_column_count(const weir_duck_cursor *cursor) {
+    return cursor->column_count;
+}
+
+weir_datum weir_duck_get(const weir_duck_cursor *cursor, int index) {
+    const column *c = &cursor->columns[index];
+    if (c->validity && !duckdb_validity_row_is_valid(c->validity, cursor->row)) return weir_null();
+    switch (c->type) {
+    case DUCKDB_TYPE_BOOLEAN: return weir_bool(((const bool *)c->data)[cursor->row]);
+    case DUCKDB_TYPE_INTEGER: return weir_i64(((const int32_t *)c->data)[cursor->row]);
+    case DUCKDB_TYPE_BIGINT:
+    case DUCKDB_TYPE_TIMESTAMP:
+    case DUCKDB_TYPE_TIMESTAMP_TZ: return weir_i64(((const int64_t *)c->data)[cursor->row]);
+    case DUCKDB_TYPE_DOUBLE: return weir_f64(((const double *)c->data)[cursor->row]);
+    case DUCKDB_TYPE_VARCHAR:
+    case DUCKDB_TYPE_BLOB: {
+        duckdb_string_t *text = (duckdb_string_t *)c->data + cursor->row;
+        weir_datum d = weir_str(duckdb_string_t_data(text), duckdb_string_t_length(*text));
+        if (c->type == DUCKDB_TYPE_BLOB) d.type = WEIR_T_BYTES;
+        return d;
+    }
+    default: return weir_null();
+    }
+}
+
+void weir_duck_cursor_free(weir_duck_cursor *cursor) {
+    if (!cursor) return;
+    duckdb_destroy_data_chunk(&cursor->chunk);
+    duckdb_destroy_result(&cursor->result);
+    duckdb_destroy_prepare(&cursor->statement);
+    if (cursor->connection) duckdb_disconnect(&cursor->connection);
+    weir_mem.realloc(cursor->columns, 0);
+    weir_mem.realloc(cursor, 0);
+}
+
+/* ---- appending ---- */
+
+static weir_status appender_fail(weir_err *err, weir_duck_appender *appender) {
+    duckdb_error_data data = duckdb_appender_error_data(appender->appender);
+    weir_status st = fail(err, code_of(duckdb_error_data_error_type(data)), duckdb_error_data_message(data));
+    duckdb_destroy_error_data(&data);
+    return st;
+}
+
+static void appender_free(weir_duck_appender *appender) {
+    if (appender->appender) duckdb_appender_destroy(&appender->appender);
+    weir_mem.realloc(appender->types, 0);
+    weir_mem.realloc(appender, 0);
+}
+
+weir_status weir_duck_append_to(weir_duck *duck, const char *table, weir_duck_appender **ret_appender, weir_err *err) {
+    weir_duck_appender *appender = zeroed(sizeof *appender);
+    if (!appender) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an appender");
+    weir_status st = WEIR_OK;
+    if (duckdb_appender_create(duck->connection, NULL, table, &appender->appender) != DuckDBSuccess) {
+        st = appender_fail(err, appender);
+    } else {
+        appender->column_count = (int)duckdb_appender_column_count(appender->appender);
+        appender->types = zeroed((size_t)appender->column_count * sizeof *appender->types + 1);
+        if (!appender->types) st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", appender->column_count);
+    }
+    for (int i = 0; !st && i < appender->column_count; i++) {
+        duckdb_logical_type type = duckdb_appender_column_type(appender->appender, (idx_t)i);
+        appender->types[i] = duckdb_get_type_id(type);
+        duckdb_destroy_logical_type(&type);
+    }
+    if (st) {
+        appender_free(appender);
+        return st;
+    }
+    *ret_appender = appender;
+    return WEIR_OK;
+}
+
+static duckdb_state append_datum(duckdb_appender appender, duckdb_type type, const weir_datum *d) {
+    switch ((weir_type)d->type) {
+    case WEIR_T_NULL: return duckdb_append_null(appender);
+    case WEIR_T_BOOL: return duckdb_append_bool(appender, d->i != 0);
+    case WEIR_T_I64:
+        if (type == DUCKDB_TYPE_TIMESTAMP) return duckdb_append_timestamp(appender, (duckdb_timestamp){.micros = d->i});
+        return duckdb_append_int64(appender, d->i);
+    case WEIR_T_F64: return duckdb_append_double(appender, d->f);
+    case WEIR_T_STR: return duckdb_append_varchar_length(appender, d->p, d->len);
+    case WEIR_T_BYTES: return duckdb_append_blob(appender, d->p, d->len);
+    }
+    return DuckDBError;
+}
+
+weir_status weir_duck_append(weir_duck_appender *appender, const weir_datum *row, int count, weir_err *err) {
+    if (count != appender->column_count) return WEIR_FAIL(err, WEIR_EINTERNAL, "%d values for a table of %d columns", count, appender->column_count);
+    for (int i = 0; i < count; i++)
+        if (append_datum(appender->appender, appender->types[i], &row[i]) != DuckDBSuccess) return appender_fail(err, appender);
+    if (duckdb_appender_end_row(appender->appender) != DuckDBSuccess) return appender_fail(err, appender);
+    return WEIR_OK;
+}
+
+weir_status weir_duck_append_end(weir_duck_appender *appender, weir_err *err) {
+    weir_status st = WEIR_OK;
+    if (duckdb_appender_close(appender->appender) != DuckDBSuccess) st = appender_fail(err, appender);
+    appender_free(appender);
+    return st;
+}
+
+/* ---- SQL text ---- */
+
+void weir_sql_add(weir_sql *sql, const char *format, ...) {
+    char small[1024];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(small, sizeof small, format, args);
+    va_end(args);
+    if (n < 0) {
+        sql->failed = true;
+    } else if ((size_t)n < sizeof small) {
+        sql->failed |= !weir_buf_append(&sql->text, small, (size_t)n);
+    } else if (!weir_buf_reserve(&sql->text, (size_t)n)) {
+        sql->failed = true;
+    } else {
+        va_start(args, format);
+        vsnprintf(sql->text.data + sql->text.len, (size_t)n + 1, format, args);
+        va_end(args);
+        sql->text.len += (size_t)n;
+    }
+}
+
+static void add_quoted(weir_sql *sql, char quote, const char *text, size_t len) {
+    bool ok = weir_buf_append(&sql->text, &quote, 1);
+    for (size_t i = 0; ok && i < len; i++) ok = (text[i] != quote || weir_buf_append(&sql->text, &quote, 1)) && weir_buf_append(&sql->text, text + i, 1);
+    sql->failed |= !ok || !weir_buf_append(&sql->text, &quote, 1);
+}
+
+void weir_sql_literal(weir_sql *sql, const char *text, size_t len) {
+    add_quoted(sql, '\'', text, len);
+}
+
+void weir_sql_name(weir_sql *sql, const char *name) {
+    add_quoted(sql, '"', name, strlen(name));
+}
+
+weir_status weir_sql_end(const weir_sql *sql, weir_err *err) {
+    return sql->failed ? WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an SQL statement") : WEIR_OK;
+}
+
+void weir_sql_done(weir_sql *sql) {
+    weir_buf_done(&sql->text);
+}

@@ -1,0 +1,48 @@
+/* DuckDB as Weir uses it to read and write files of users: an in-memory database that spills, errors as values, streamed results, appended rows.
+ * No type of DuckDB's appears here. */
+#ifndef WEIR_PRODUCERS_DUCK_H
+#define WEIR_PRODUCERS_DUCK_H
+
+#include "core/mem.h"
+#include "core/row.h"
+
+typedef struct weir_duck weir_duck;
+
+/** An empty database: at most 1 GB of memory and 2 threads, the rest spills to a folder of its own below $TMPDIR (/tmp), removed by weir_duck_free. UTC; extensions are never
+ *  downloaded. */
+weir_status weir_duck_new(weir_duck **ret_duck, weir_err *err) WEIR_MUST_CHECK;
+void weir_duck_free(weir_duck *duck); /* after its cursors and appenders */
+
+/** Runs a statement. Errors: WEIR_EIO (files, disk), WEIR_ENOMEM, else WEIR_EDATA; the message is DuckDB's, on one line. */
+weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) WEIR_MUST_CHECK;
+
+/* Rows of a query, streamed: memory stays bounded however many there are. Several cursors may be open at once. */
+typedef struct weir_duck_cursor weir_duck_cursor;
+weir_status weir_duck_query(weir_duck *duck, const char *sql, weir_duck_cursor **ret_cursor, weir_err *err) WEIR_MUST_CHECK;
+/** Moves to the first or next row; *ret_more false past the end. */
+weir_status weir_duck_next(weir_duck_cursor *cursor, bool *ret_more, weir_err *err) WEIR_MUST_CHECK;
+int weir_duck_column_count(const weir_duck_cursor *cursor);
+/** A value of the current row: BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR, BLOB and TIMESTAMP (as micros) columns; text is borrowed until weir_duck_next. */
+weir_datum weir_duck_get(const weir_duck_cursor *cursor, int column);
+void weir_duck_cursor_free(weir_duck_cursor *cursor);
+
+/* Fast inserts. */
+typedef struct weir_duck_appender weir_duck_appender;
+weir_status weir_duck_append_to(weir_duck *duck, const char *table, weir_duck_appender **ret_appender, weir_err *err) WEIR_MUST_CHECK;
+/** One value for each column of the table; I64 goes into TIMESTAMP columns as micros. */
+weir_status weir_duck_append(weir_duck_appender *appender, const weir_datum *row, int count, weir_err *err) WEIR_MUST_CHECK;
+/** Writes what is buffered and frees the appender, also when it fails. */
+weir_status weir_duck_append_end(weir_duck_appender *appender, weir_err *err) WEIR_MUST_CHECK;
+
+/* SQL text in the making. Nothing needs checking until weir_sql_end. */
+typedef struct weir_sql {
+    weir_buf text;
+    bool failed;
+} weir_sql;
+void weir_sql_add(weir_sql *sql, const char *format, ...) WEIR_PRINTF(2, 3);
+void weir_sql_literal(weir_sql *sql, const char *text, size_t len); /* 'it''s' */
+void weir_sql_name(weir_sql *sql, const char *name); /* "a ""b""" */
+weir_status weir_sql_end(const weir_sql *sql, weir_err *err) WEIR_MUST_CHECK; /* WEIR_ENOMEM when something could not be added */
+void weir_sql_done(weir_sql *sql);
+
+#endif

@@ -1,0 +1,438 @@
+/* Card payments with three kinds of fraud, as the Fraud Detection Handbook simulates them.
+ * Source: Y.-A. Le Borgne, W. Siblini, B. Lebichot, G. Bontempi, "Reproducible Machine Learning for Credit Card Fraud Detection - Practical Handbook", chapter 3,
+ * section "Transaction data simulator".
+ *
+ * - A customer lives at (x, y) uniform in [0, 100]², pays amounts of mean U(5, 100) and half of it as deviation, U(0, 4) times a day on average.
+ * - A terminal stands at (x, y) uniform in [0, 100]²; a customer uses, with equal chance, the terminals within a radius. One without any never pays.
+ * - A day: Poisson many attempts, each at a second drawn from Normal(43200, 20000) and dropped when that is outside the day; the amount is normal, a negative one becomes
+ *   U(0, 2 × mean); cents.
+ * - Scenario 1: above 220. Scenario 2: each day some terminals are compromised, and all their payments of the next 28 days are frauds. Scenario 3: each day the cards
+ *   of some customers leak, and for 14 days a third of their payments are frauds of five times the amount. Where several apply, the last one names the fraud.
+ *
+ * What the handbook leaves to its parameters is scaled from its 5000 customers, 10000 terminals, radius 5, 2 terminals and 3 customers a day: terminals are twice the
+ * customers, the radius keeps the expected number of terminals in reach (about 79), and the compromised ones keep their share, at least one each a day. One difference: a payment
+ * of a customer compromised twice at once is multiplied once.
+ *
+ * The seed alone decides (producers/random.h), day by day: more days only add to the end. */
+#include "producers/random.h"
+#include "producers/records.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+
+enum {
+    ENTITIES_MAX = 1000000, /* about 500 MB of terminals in reach */
+    DAYS_MAX = 36500,
+    TERMINAL_SPAN_DAYS = 28,
+    CUSTOMER_SPAN_DAYS = 14,
+    AMOUNT_RULE_CENTS = 22000,
+    NUMBER_TEXT_MAX = 24,
+};
+#define SQUARE_SIDE 100.0
+
+typedef struct place {
+    double x, y;
+} place;
+
+typedef struct customer {
+    place home;
+    double mean_amount, payments_per_day;
+    uint32_t first_reach, reach_count; /* range in population.reach */
+    int32_t compromised_until; /* first day that is safe again */
+} customer;
+
+typedef struct population {
+    customer *customers;
+    uint32_t customer_count, terminal_count;
+    int32_t *terminal_until; /* as customer.compromised_until */
+    uint32_t *reach; /* terminals of each customer, behind each other */
+    size_t reach_count, reach_capacity;
+    uint32_t customers_a_day, terminals_a_day; /* newly compromised */
+} population;
+
+typedef struct payment {
+    int64_t at_us;
+    int64_t id; /* position in the day until the day is sorted */
+    int64_t cents;
+    uint32_t customer, terminal;
+    uint8_t scenario; /* 0: honest */
+} payment;
+
+/* What a schema column is filled with. */
+typedef enum role { ROLE_FALLBACK, ROLE_TENANT, ROLE_ID, ROLE_TIME, ROLE_AVAILABLE, ROLE_CUSTOMER, ROLE_TERMINAL, ROLE_AMOUNT, ROLE_FRAUD, ROLE_SCENARIO } role;
+
+typedef struct feed_rows {
+    const weir_feed_def *feed;
+    role *roles;
+    weir_datum *row;
+    int count;
+} feed_rows;
+
+/* payments: [ 0 … label_next … event_next … count ): labels are out before label_next, events before event_next, the rest lies ahead */
+typedef struct simulation {
+    weir_random random;
+    population people;
+    int64_t start_us, max_delay_us;
+    int32_t day, days;
+    payment *payments;
+    size_t label_next, event_next, count, capacity;
+    int64_t next_id;
+    bool has_labels;
+    feed_rows events, labels;
+    char id_text[NUMBER_TEXT_MAX], customer_text[NUMBER_TEXT_MAX], terminal_text[NUMBER_TEXT_MAX];
+} simulation;
+
+static bool grow(void **array, size_t *capacity, size_t needed, size_t size) {
+    if (needed <= *capacity) return true;
+    size_t wanted = *capacity ? *capacity * 2 : 256;
+    if (wanted < needed) wanted = needed;
+    void *moved = weir_mem.realloc(*array, wanted * size);
+    if (!moved) return false;
+    *array = moved;
+    *capacity = wanted;
+    return true;
+}
+
+static void *zeroed(size_t count, size_t size) {
+    void *p = weir_mem.realloc(NULL, count * size + 1);
+    if (p) memset(p, 0, count * size + 1);
+    return p;
+}
+
+/* ---- the population ---- */
+
+/* Terminals by cell of a grid whose cells are at least a radius wide: what is in reach lies in the cell or its eight neighbours. */
+typedef struct grid {
+    int side;
+    double cell;
+    uint32_t *first; /* [side² + 1]: range in members */
+    uint32_t *members;
+} grid;
+
+static int cell_of(const grid *g, double v) {
+    int i = (int)(v / g->cell);
+    return i < g->side ? i : g->side - 1;
+}
+
+static bool grid_init(grid *g, const place *places, uint32_t count, double radius) {
+    g->side = (int)(SQUARE_SIDE / radius);
+    if (g->side < 1) g->side = 1;
+    g->cell = SQUARE_SIDE / g->side;
+    size_t cells = (size_t)g->side * (size_t)g->side;
+    g->first = zeroed(cells + 2, sizeof *g->first);
+    g->members = zeroed(count, sizeof *g->members);
+    if (!g->first || !g->members) return false;
+    for (uint32_t i = 0; i < count; i++) g->first[cell_of(g, places[i].y) * g->side + cell_of(g, places[i].x) + 2]++;
+    for (size_t c = 2; c < cells + 2; c++) g->first[c] += g->first[c - 1];
+    for (uint32_t i = 0; i < count; i++)
+        g->members[g->first[cell_of(g, places[i].y) * g->side + cell_of(g, places[i].x) + 1]++] = i; /* counting sort: in order within a cell */
+    return true;
+}
+
+static void grid_done(grid *g) {
+    weir_mem.realloc(g->first, 0);
+    weir_mem.realloc(g->members, 0);
+}
+
+static bool reach_of(population *people, customer *c, const grid *g, const place *places, double radius) {
+    assert(people->reach_count <= UINT32_MAX);
+    c->first_reach = (uint32_t)people->reach_count;
+    int cx = cell_of(g, c->home.x), cy = cell_of(g, c->home.y);
+    for (int y = cy - 1; y <= cy + 1; y++) {
+        for (int x = cx - 1; x <= cx + 1; x++) {
+            if (x < 0 || y < 0 || x >= g->side || y >= g->side) continue;
+            size_t cell = (size_t)y * (size_t)g->side + (size_t)x;
+            if (!grow((void **)&people->reach, &people->reach_capacity, people->reach_count + (g->first[cell + 1] - g->first[cell]), sizeof *people->reach))
+                return false;
+            for (uint32_t m = g->first[cell]; m < g->first[cell + 1]; m++) {
+                const place *p = &places[g->members[m]];
+                double dx = p->x - c->home.x, dy = p->y - c->home.y;
+                if (dx * dx + dy * dy < radius * radius) people->reach[people->reach_count++] = g->members[m];
+            }
+        }
+    }
+    c->reach_count = (uint32_t)(people->reach_count - c->first_reach);
+    return true;
+}
+
+static place random_place(weir_random *random) {
+    place p;
+    p.x = weir_random_uniform(random, 0, SQUARE_SIDE);
+    p.y = weir_random_uniform(random, 0, SQUARE_SIDE);
+    return p;
+}
+
+static uint32_t share_of(uint32_t handbook, uint32_t count, uint32_t handbook_count) {
+    uint32_t n = (uint32_t)(((uint64_t)handbook * count + handbook_count / 2) / handbook_count);
+    return n ? n : 1;
+}
+
+static bool population_init(population *people, weir_random *random, uint32_t customer_count) {
+    uint32_t terminal_count = 2 * customer_count;
+    double radius = 5 * sqrt(10000.0 / terminal_count);
+    *people = (population){.customer_count = customer_count, .terminal_count = terminal_count};
+    people->customers_a_day = share_of(3, customer_count, 5000);
+    people->terminals_a_day = share_of(2, terminal_count, 10000);
+    people->customers = zeroed(customer_count, sizeof *people->customers);
+    people->terminal_until = zeroed(terminal_count, sizeof *people->terminal_until);
+    place *places = zeroed(terminal_count, sizeof *places);
+    grid g = {0};
+    bool ok = people->customers && people->terminal_until && places;
+    for (uint32_t i = 0; ok && i < customer_count; i++) {
+        customer *c = &people->customers[i];
+        c->home = random_place(random);
+        c->mean_amount = weir_random_uniform(random, 5, 100);
+        c->payments_per_day = weir_random_uniform(random, 0, 4);
+    }
+    for (uint32_t i = 0; ok && i < terminal_count; i++) places[i] = random_place(random);
+    ok = ok && grid_init(&g, places, terminal_count, radius);
+    for (uint32_t i = 0; ok && i < customer_count; i++) ok = reach_of(people, &people->customers[i], &g, places, radius);
+    grid_done(&g);
+    weir_mem.realloc(places, 0);
+    return ok;
+}
+
+static void population_done(population *people) {
+    weir_mem.realloc(people->customers, 0);
+    weir_mem.realloc(people->terminal_until, 0);
+    weir_mem.realloc(people->reach, 0);
+}
+
+/* ---- a day ---- */
+
+/* Different ones within a day; one that is compromised already stays so for longer. */
+static void compromise(simulation *sim) {
+    population *people = &sim->people;
+    for (uint32_t i = 0; i < people->terminals_a_day;) {
+        int32_t *until = &people->terminal_until[weir_random_below(&sim->random, people->terminal_count)];
+        if (*until == sim->day + TERMINAL_SPAN_DAYS) continue;
+        *until = sim->day + TERMINAL_SPAN_DAYS;
+        i++;
+    }
+    for (uint32_t i = 0; i < people->customers_a_day;) {
+        int32_t *until = &people->customers[weir_random_below(&sim->random, people->customer_count)].compromised_until;
+        if (*until == sim->day + CUSTOMER_SPAN_DAYS) continue;
+        *until = sim->day + CUSTOMER_SPAN_DAYS;
+        i++;
+    }
+}
+
+static int64_t draw_cents(weir_random *random, double mean) {
+    double amount = weir_random_normal(random, mean, mean / 2);
+    if (amount < 0) amount = weir_random_uniform(random, 0, 2 * mean);
+    return (int64_t)(amount * 100 + 0.5);
+}
+
+static bool pay(simulation *sim, uint32_t index) {
+    const population *people = &sim->people;
+    const customer *c = &people->customers[index];
+    if (!c->reach_count) return true;
+    for (uint32_t n = weir_random_poisson(&sim->random, c->payments_per_day); n; n--) {
+        int64_t second = (int64_t)weir_random_normal(&sim->random, 43200, 20000);
+        if (second <= 0 || second >= 86400) continue;
+        payment p = {.customer = index, .id = (int64_t)sim->count};
+        p.at_us = sim->start_us + sim->day * WEIR_DAY_US + second * WEIR_SECOND_US;
+        p.cents = draw_cents(&sim->random, c->mean_amount);
+        p.terminal = people->reach[c->first_reach + weir_random_below(&sim->random, c->reach_count)];
+        if (p.cents > AMOUNT_RULE_CENTS) p.scenario = 1;
+        if (people->terminal_until[p.terminal] > sim->day) p.scenario = 2;
+        if (c->compromised_until > sim->day && weir_random_below(&sim->random, 3) == 0) {
+            p.scenario = 3;
+            p.cents *= 5;
+        }
+        if (!grow((void **)&sim->payments, &sim->capacity, sim->count + 1, sizeof *sim->payments)) return false;
+        sim->payments[sim->count++] = p;
+    }
+    return true;
+}
+
+static int by_time(const void *a, const void *b) {
+    const payment *p = a, *q = b;
+    if (p->at_us != q->at_us) return p->at_us < q->at_us ? -1 : 1;
+    return p->id < q->id ? -1 : 1; /* drawn customer by customer: by customer, then as drawn */
+}
+
+static weir_status simulate_day(simulation *sim, weir_err *err) {
+    size_t out = sim->label_next; /* nobody needs those any more */
+    if (out) memmove(sim->payments, sim->payments + out, (sim->count - out) * sizeof *sim->payments);
+    sim->count -= out, sim->event_next -= out, sim->label_next = 0;
+    size_t first = sim->count;
+    compromise(sim);
+    for (uint32_t i = 0; i < sim->people.customer_count; i++)
+        if (!pay(sim, i)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the payments of a day");
+    if (sim->count > first) qsort(sim->payments + first, sim->count - first, sizeof *sim->payments, by_time);
+    for (size_t i = first; i < sim->count; i++) sim->payments[i].id = sim->next_id++;
+    sim->day++;
+    return WEIR_OK;
+}
+
+/* ---- rows ---- */
+
+static size_t print_number(int64_t value, char text[NUMBER_TEXT_MAX]) {
+    char reversed[NUMBER_TEXT_MAX];
+    size_t n = 0;
+    for (uint64_t v = (uint64_t)value; v || !n; v /= 10) reversed[n++] = (char)('0' + v % 10);
+    for (size_t i = 0; i < n; i++) text[i] = reversed[n - 1 - i];
+    return n;
+}
+
+/* An id is text or a number, as the schema wants it. */
+static weir_datum id_datum(weir_type type, int64_t value, char text[NUMBER_TEXT_MAX]) {
+    return type == WEIR_T_STR ? weir_str(text, print_number(value, text)) : weir_i64(value);
+}
+
+static void fill(simulation *sim, feed_rows *rows, const payment *p) {
+    for (int i = 0; i < rows->count; i++) {
+        weir_type type = weir_schema_field_at(rows->feed->schema, i)->type;
+        weir_datum *d = &rows->row[i];
+        switch (rows->roles[i]) {
+        case ROLE_FALLBACK:
+        case ROLE_TENANT: break; /* constant, set at the start */
+        case ROLE_ID: *d = id_datum(type, p->id, sim->id_text); break;
+        case ROLE_TIME: d->i = p->at_us; break;
+        case ROLE_AVAILABLE: d->i = p->at_us + sim->max_delay_us; break;
+        case ROLE_CUSTOMER: *d = id_datum(type, p->customer, sim->customer_text); break;
+        case ROLE_TERMINAL: *d = id_datum(type, p->terminal, sim->terminal_text); break;
+        case ROLE_AMOUNT: d->f = (double)p->cents / 100; break;
+        case ROLE_FRAUD: *d = type == WEIR_T_BOOL ? weir_bool(p->scenario != 0) : weir_i64(p->scenario != 0); break;
+        case ROLE_SCENARIO: *d = p->scenario ? weir_i64(p->scenario) : weir_null(); break;
+        }
+    }
+}
+
+static role role_of(const weir_feed_def *feed, const weir_pipeline *pipeline, bool labels, int index) {
+    static const struct {
+        const char *name;
+        role role;
+    } names[] = {{"customer_id", ROLE_CUSTOMER}, {"terminal_id", ROLE_TERMINAL}, {"amount", ROLE_AMOUNT}};
+    if (index == feed->tenant_index) return ROLE_TENANT;
+    if (index == feed->time_index) return ROLE_TIME;
+    if (labels && index == feed->available_index) return ROLE_AVAILABLE;
+    if (labels && index == pipeline->label_column) return ROLE_FRAUD;
+    const char *name = weir_schema_field_at(feed->schema, index)->name;
+    if (pipeline->labels.topic && index == pipeline->label_join[labels]) return ROLE_ID;
+    if (!strcmp(name, "transaction_id")) return ROLE_ID;
+    if (labels && !strcmp(name, "scenario")) return ROLE_SCENARIO;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i].name)) return names[i].role;
+    return ROLE_FALLBACK;
+}
+
+static bool role_fits(role r, const weir_schema_field *field) {
+    switch (r) {
+    case ROLE_FALLBACK: return field->has_default || field->nullable;
+    case ROLE_TENANT: return field->type == WEIR_T_STR;
+    case ROLE_TIME:
+    case ROLE_AVAILABLE: return field->is_timestamp;
+    case ROLE_ID:
+    case ROLE_CUSTOMER:
+    case ROLE_TERMINAL: return field->type == WEIR_T_STR || field->type == WEIR_T_I64;
+    case ROLE_AMOUNT: return field->type == WEIR_T_F64;
+    case ROLE_FRAUD: return field->type == WEIR_T_BOOL || field->type == WEIR_T_I64 || field->type == WEIR_T_F64;
+    case ROLE_SCENARIO: return field->nullable && (field->type == WEIR_T_I64 || field->type == WEIR_T_F64);
+    }
+    return false;
+}
+
+static weir_status rows_init(feed_rows *rows, const weir_pipeline *pipeline, bool labels, weir_err *err) {
+    const weir_feed_def *feed = labels ? &pipeline->labels : &pipeline->events;
+    rows->feed = feed;
+    rows->count = weir_schema_field_count(feed->schema);
+    rows->roles = zeroed((size_t)rows->count, sizeof *rows->roles);
+    rows->row = zeroed((size_t)rows->count, sizeof *rows->row);
+    if (!rows->roles || !rows->row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row");
+    for (int i = 0; i < rows->count; i++) {
+        const weir_schema_field *field = weir_schema_field_at(feed->schema, i);
+        role r = role_of(feed, pipeline, labels, i);
+        if (!role_fits(r, field))
+            return WEIR_FAIL(
+                err, WEIR_EINVAL,
+                "the simulator of card payments cannot fill column '%s' of topic %s: neither its name nor its type is one it knows, and it has no default",
+                field->name, feed->topic);
+        rows->roles[i] = r;
+        rows->row[i] = r == ROLE_FALLBACK && field->has_default ? field->fallback : weir_null();
+        if (r == ROLE_TENANT) rows->row[i] = weir_text(feed->tenant ? feed->tenant : "default");
+        if (r == ROLE_TIME || r == ROLE_AVAILABLE) rows->row[i] = weir_i64(0);
+        if (r == ROLE_AMOUNT) rows->row[i] = weir_f64(0);
+    }
+    return WEIR_OK;
+}
+
+/* ---- the source ---- */
+
+/* A label that is due before (or at the same time as) the next event goes first: what is known at t counts for an event at t. */
+static weir_status simulation_next(void *context, weir_record *ret_record, bool *ret_more, weir_err *err) {
+    simulation *sim = context;
+    while (sim->event_next == sim->count && sim->day < sim->days) {
+        weir_status st = simulate_day(sim, err);
+        if (st) return st;
+    }
+    const payment *event = sim->event_next < sim->count ? &sim->payments[sim->event_next] : NULL;
+    const payment *label = sim->has_labels && sim->label_next < sim->event_next ? &sim->payments[sim->label_next] : NULL;
+    *ret_more = event || label;
+    if (label && (!event || label->at_us + sim->max_delay_us <= event->at_us)) {
+        fill(sim, &sim->labels, label);
+        sim->label_next++;
+        *ret_record = (weir_record){.feed = WEIR_FROM_LABELS, .at_us = label->at_us + sim->max_delay_us, .row = sim->labels.row};
+    } else if (event) {
+        fill(sim, &sim->events, event);
+        sim->event_next++;
+        if (!sim->has_labels) sim->label_next = sim->event_next;
+        *ret_record = (weir_record){.feed = WEIR_FROM_EVENTS, .at_us = event->at_us, .row = sim->events.row};
+    }
+    return WEIR_OK;
+}
+
+static void simulation_done(void *context) {
+    simulation *sim = context;
+    if (!sim) return;
+    population_done(&sim->people);
+    weir_mem.realloc(sim->payments, 0);
+    weir_mem.realloc(sim->events.roles, 0);
+    weir_mem.realloc(sim->events.row, 0);
+    weir_mem.realloc(sim->labels.roles, 0);
+    weir_mem.realloc(sim->labels.row, 0);
+    weir_mem.realloc(sim, 0);
+}
+
+static const weir_records_ops simulation_ops = {.next = simulation_next, .done = simulation_done};
+
+static weir_status check_conf(const weir_simulate_conf *conf, weir_err *err) {
+    if (conf->entities < 1 || conf->entities > ENTITIES_MAX)
+        return WEIR_FAIL(err, WEIR_EINVAL, "entities is %lld, expected 1 to %d customers", (long long)conf->entities, ENTITIES_MAX);
+    if (conf->days < 1 || conf->days > DAYS_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "days is %lld, expected 1 to %d", (long long)conf->days, DAYS_MAX);
+    return WEIR_OK;
+}
+
+weir_status weir_records_simulate_fraud(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records, weir_err *err) {
+    weir_status st = check_conf(conf, err);
+    if (st) return st;
+    weir_records *records = zeroed(1, sizeof *records);
+    simulation *sim = zeroed(1, sizeof *sim);
+    if (records) *records = (weir_records){.ops = &simulation_ops, .context = sim, .event_count = -1};
+    if (!records || !sim) {
+        st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a simulation");
+        goto out;
+    }
+    sim->start_us = conf->start_us;
+    sim->days = (int32_t)conf->days;
+    sim->max_delay_us = pipeline->max_delay_us;
+    sim->has_labels = pipeline->labels.topic != NULL;
+    weir_random_init(&sim->random, (uint64_t)conf->seed);
+    st = rows_init(&sim->events, pipeline, false, err);
+    if (!st && sim->has_labels) st = rows_init(&sim->labels, pipeline, true, err);
+    if (!st && !population_init(&sim->people, &sim->random, (uint32_t)conf->entities))
+        st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld customers", (long long)conf->entities);
+out:
+    if (st) {
+        if (!records) simulation_done(sim);
+        weir_records_free(records);
+        return st;
+    }
+    *ret_records = records;
+    return WEIR_OK;
+}

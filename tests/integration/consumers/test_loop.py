@@ -1,0 +1,108 @@
+"""The whole loop with outside clients: payments and labels in over Kafka, a model trained on request, predictions out, challenger and champion measured."""
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from weirtest import *  # noqa: E402,F403
+
+LABEL_DELAY_US = 2 * DAY_US
+
+
+def shorten(spec):
+    """Two days each of training, delay and test, so that three weeks of payments are enough; quick models."""
+    spec["labels"]["max_delay"] = "2d"
+    spec["training"]["split"] = {"train": "4d", "delay": "2d", "test": "2d", "exclude_known": True}
+    spec["training"]["card_k"] = 5
+    for candidate in spec["training"]["candidates"]:
+        candidate["name"] = candidate["name"].replace("fraud", spec["pipeline"])
+    spec["training"]["champion"] = spec["training"]["candidates"][0]["name"]
+    spec["training"]["challenger"] = spec["training"]["candidates"][1]["name"]
+
+
+def publish(p, payments, rows):
+    out = producer()
+    for row in rows:
+        key = ("default/" + row["customer_id"]).encode()
+        out.produce(p.topic("events"), p.encode(p.topic("events"), payments.event(row)), key)
+        out.produce(p.topic("labels"), p.encode(p.topic("labels"), payments.label(row, LABEL_DELAY_US)), key)
+    assert out.flush(60) == 0
+
+
+def train(p, train_from):
+    env = dict(os.environ, WEIR_STATE_DIR=os.path.join(p.dir, "state"))
+    done = subprocess.run([BINARY, "train", p.path, "--train-from", train_from, "--output", "json"], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, "weir train: %d\n%s\n%s" % (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def check_prediction(p, payments, prediction, versions):
+    """A prediction says who gave it, what it was made of, and how old that was."""
+    row = payments.by_id[prediction["join_id"]]
+    assert prediction["entity"] == row["customer_id"] and prediction["tenant"] == "default"
+    assert prediction["event_time"] == row["tx_time"]
+    assert prediction["digest"] == versions[prediction["model"]]["digest"] and prediction["version"] == versions[prediction["model"]]["version"]
+    assert prediction["propensity"] == 0.5 and 0 <= prediction["score"] <= 1
+    assert prediction["decision"] == (prediction["score"] >= 0.5)
+    want = payments.all_expected[prediction["join_id"]]
+    for name, value in want.items():
+        assert same(prediction["features"][name], value), "%s of %s: %r, expected %r" % (name, prediction["join_id"], prediction["features"][name], value)
+    assert prediction["features"]["amount"] == row["amount"]
+    own = prediction["views"]["customer"]
+    assert own["age_seconds"] == 0 and own["source_offset"] == prediction["source_offset"]
+
+
+def main():
+    payments = Payments(12000, seed=7, days=24)
+    payments.by_id = {r["transaction_id"]: r for r in payments.rows}
+    payments.all_expected = payments.expected()
+    first = payments.rows[0]["us"] // DAY_US * DAY_US
+    cut = next(i for i, r in enumerate(payments.rows) if r["us"] >= first + 14 * DAY_US)
+    with Pipeline(shorten) as p:
+        p.start()
+        publish(p, payments, payments.rows[:cut])
+        wait_for("features of the first payments", lambda: len(read_all(p.topic("features.customer"))) >= cut, 60, 0.5)
+        time.sleep(2)
+        run = train(p, at(first + 4 * DAY_US).strftime("%Y-%m-%d"))
+        versions = {v["name"]: v for v in run["detail"]["versions"]}
+        assert len(versions) == 3, versions
+        print("trained", ", ".join("%s v%d" % (n, v["version"]) for n, v in versions.items()))
+
+        served = lambda: {dict(labels)["arm"] for (name, labels), v in p.metrics().items() if name == "weir_score_model_info" and v == 1}
+        wait_for("both arms to be served", lambda: served() == {"champion", "challenger"}, 30)
+        publish(p, payments, payments.rows[cut:])
+        topic = p.topic("predictions")
+        records = wait_for("predictions of the rest", lambda: (lambda r: len(r) >= len(payments.rows) - cut and r)(read_all(topic)), 60, 0.5)
+        predictions = [p.decode(topic, m.value()) for m in records]
+        assert len({x["prediction_id"] for x in predictions}) == len(predictions) == len(payments.rows) - cut
+        for prediction in predictions:
+            check_prediction(p, payments, prediction, versions)
+        arms = collections.Counter(x["arm"] for x in predictions)
+        customers = {x["entity"]: x["arm"] for x in predictions}
+        assert all(customers[x["entity"]] == x["arm"] for x in predictions), "a customer saw both arms"
+        assert len(arms) == 2, arms
+        print("predictions by arm", dict(arms))
+
+        def evaluated():
+            done = subprocess.run([BINARY, "models", "list", p.path, "--output", "json"], cwd=ROOT, capture_output=True, text=True)
+            listed = json.loads(done.stdout) if done.returncode == 0 else []
+            return listed if listed and all(v.get("metrics") for v in listed) else None
+
+        for version in wait_for("metrics of the test days", evaluated, 60, 1):
+            metrics = version["metrics"]
+            print(version["model"], {k: round(v, 3) for k, v in metrics.items() if isinstance(v, float)})
+            assert metrics["auc_roc"] > 0.8, "%s learnt nothing: %r" % (version["model"], metrics)
+            for name in ("average_precision", "card_precision_5", "f1", "precision", "recall"):
+                assert name in metrics, name
+
+        joined = lambda: sum(v for (name, _), v in p.metrics().items() if name == "weir_experiment_predictions_joined_total")
+        wait_for("labels joined to all predictions", lambda: joined() == len(predictions), 60, 1)
+        performance = [p.decode("weir.performance", m.value()) for m in read_all("weir.performance")]
+        mine = [x for x in performance if x["pipeline"] == p.name]
+        assert {x["arm"] for x in mine} == {"champion", "challenger"}, mine
+        newest = {x["arm"]: x for x in mine}
+        assert sum(x["rows"] for x in newest.values()) == len(predictions)
+    print("ok: %d predictions, both arms measured" % len(predictions))
+
+
+main()
