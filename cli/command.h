@@ -21,7 +21,7 @@ typedef struct weir_command {
 } weir_command;
 
 /* Every command; cli/cmd_NAME.c defines weir_command_NAME. A new one is one more line. */
-#define WEIR_COMMANDS(X) X(run) X(ingest) X(store) X(train) X(score) X(serve) X(experiment) X(config)
+#define WEIR_COMMANDS(X) X(run) X(ingest) X(store) X(train) X(score) X(serve) X(experiment) X(demo) X(reset) X(config)
 
 #define WEIR_COMMAND_DECLARE(name) extern const weir_command weir_command_##name;
 WEIR_COMMANDS(WEIR_COMMAND_DECLARE)
