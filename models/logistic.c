@@ -15,10 +15,10 @@
 #include <lapacke.h>
 #include <math.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "models/algorithms.h"
+#include "models/memory.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the body is written as it lies in memory: this needs a little-endian machine"
@@ -77,7 +77,7 @@ static void one_blas_thread(void) {
 
 static logistic_model *model_new(int column_count) {
     size_t p = (size_t)column_count;
-    logistic_model *m = calloc(1, sizeof *m + 3 * p * sizeof(double));
+    logistic_model *m = weir_models_calloc(1, sizeof *m + 3 * p * sizeof(double));
     if (!m) return NULL;
     m->column_count = column_count;
     m->mean = (double *)(m + 1);
@@ -210,7 +210,7 @@ static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
 
 static weir_status run_newton(const logistic_params *params, const weir_matrix *train, logistic_model *m, weir_err *err) {
     size_t q = (size_t)m->column_count + 1;
-    double *block = calloc(CHUNK_ROWS * (q + 2) + 4 * q + q * q, sizeof *block);
+    double *block = weir_models_calloc(CHUNK_ROWS * (q + 2) + 4 * q + q * q, sizeof *block);
     if (!block) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a fit of %d columns", m->column_count);
     newton s = {.train = train, .model = m, .l2 = params->l2, .q = (int)q, .z = block};
     s.eta = s.z + CHUNK_ROWS * q;
@@ -223,7 +223,7 @@ static weir_status run_newton(const logistic_params *params, const weir_matrix *
     weir_status status = minimise(&s, params->max_iterations, err);
     memcpy(m->coefficient, s.w, (q - 1) * sizeof *s.w);
     m->intercept = s.w[q - 1];
-    free(block);
+    weir_models_free(block);
     return status;
 }
 
@@ -241,7 +241,7 @@ static weir_status fit(const void *params, const weir_matrix *train, uint64_t se
                                weir_buf_append(ret_body, m->mean, column_bytes) && weir_buf_append(ret_body, m->scale, column_bytes) &&
                                weir_buf_append(ret_body, m->coefficient, column_bytes)))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the body of a model of %d columns", m->column_count);
-    free(m);
+    weir_models_free(m);
     return status;
 }
 
@@ -257,7 +257,7 @@ static weir_status load(const void *body, size_t len, int column_count, void **r
     bool good = isfinite(m->intercept);
     for (int c = 0; c < column_count; c++) good = good && isfinite(m->mean[c]) && isfinite(m->scale[c]) && m->scale[c] > 0 && isfinite(m->coefficient[c]);
     if (!good) {
-        free(m);
+        weir_models_free(m);
         return WEIR_FAIL(err, WEIR_EDATA, "the body holds a number that is not finite or a scale that is not positive");
     }
     *ret_predictor = m;
@@ -286,6 +286,6 @@ const weir_algorithm weir_algorithm_logistic = {
     .fit = fit,
     .load = load,
     .predict = predict,
-    .unload = free,
+    .unload = weir_models_free,
     .preprocessing = "missing values become the column's training mean; columns are standardised to training mean 0 and deviation 1",
 };
