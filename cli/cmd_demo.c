@@ -293,6 +293,7 @@ static weir_status workers_ready(demo *d, bool *ret_done, char why[WEIR_WAITING_
     weir_status status = weir_http_call("GET", url, NULL, NULL, 0, 2000, &http_status, &body, err);
     weir_buf_done(&body);
     *ret_done = !status && http_status == 200;
+    if (!*ret_done) d->answered_us = weir_clock_mono_us(d->clock); /* they may still be starting: patience, not silence, ends this */
     snprintf(why, WEIR_WAITING_MAX, "waiting for the workers at %s", url);
     return status && err->action != WEIR_ACTION_RETRY ? status : WEIR_OK;
 }
