@@ -58,7 +58,8 @@ typedef struct demo {
     weir_live_view view;
     weir_report report;
     char metrics_url[128], request_id[64];
-    int64_t live_from_us, test_to_us; /* event times: models go live; end of the test days */
+    int64_t first_us, last_us; /* event times of the data */
+    int64_t live_from_us, test_to_us; /* models go live; end of the test days */
     int64_t started_us, phase_started_us, answered_us, sample_us, quiet_since_us; /* monotonic */
     double sampled_records, taken_events, taken_features, made_predictions; /* at the last samples */
     int64_t rate_from_us;
@@ -92,7 +93,7 @@ static void take_rates(demo *d, int64_t now_us) {
 }
 
 static void show_progress(demo *d, int phase) {
-    int64_t from = phase == LOAD ? d->records->first_us : d->live_from_us, to = phase == LOAD ? d->live_from_us : d->records->last_us;
+    int64_t from = phase == LOAD ? d->first_us : d->live_from_us, to = phase == LOAD ? d->live_from_us : d->last_us;
     bool moving = (phase == LOAD || phase == SERVE) && to > from;
     d->view.progress = !moving ? NAN : d->view.event_time_us == INT64_MIN ? 0 : fmax(0, (double)(d->view.event_time_us - from) / (double)(to - from));
 }
@@ -216,50 +217,56 @@ static weir_status keep_files(demo *d, weir_err *err) {
     return d->report.source.files ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the names of the files");
 }
 
-static weir_status open_source(demo *d, weir_err *err) {
+/* The simulator makes payments as it goes: it does not know beforehand how many, but when. */
+static weir_status open_simulator(demo *d, weir_err *err) {
+    const demo_options *o = d->options;
+    const weir_simulate_conf conf = {.seed = o->seed, .entities = o->entities, .days = o->days, .start_us = o->start};
+    char count[WEIR_WORDS_MAX], first[WEIR_WORDS_MAX], last[WEIR_WORDS_MAX];
+    snprintf(d->report.source.kind, sizeof d->report.source.kind, "simulator");
+    d->report.source.entities = o->entities;
+    d->report.source.days = o->days;
+    d->report.source.seed = o->seed;
+    d->first_us = o->start;
+    d->last_us = o->start + o->days * WEIR_DAY_US - 1;
+    snprintf(d->view.source, sizeof d->view.source, "simulated payments of %s customers, %s to %s", weir_words_count(o->entities, count),
+             weir_words_date(d->first_us, first), weir_words_date(d->last_us, last));
+    return weir_records_simulate_fraud(d->pipeline, &conf, &d->records, err);
+}
+
+static weir_status open_files(demo *d, weir_err *err) {
     const demo_options *o = d->options;
     char count[WEIR_WORDS_MAX], first[WEIR_WORDS_MAX], last[WEIR_WORDS_MAX];
-    weir_status status;
-    if (o->data && o->data[0]) {
-        snprintf(d->report.source.kind, sizeof d->report.source.kind, "files");
-        status = keep_files(d, err);
-        if (!status) status = weir_records_from_files(d->pipeline, (const char *const *)o->data, (const char *const *)o->map, &d->records, err);
-    } else {
-        const weir_simulate_conf conf = {.seed = o->seed, .entities = o->entities, .days = o->days, .start_us = o->start};
-        snprintf(d->report.source.kind, sizeof d->report.source.kind, "simulator");
-        d->report.source.entities = o->entities;
-        d->report.source.days = o->days;
-        d->report.source.seed = o->seed;
-        status = weir_records_simulate_fraud(d->pipeline, &conf, &d->records, err);
-    }
+    snprintf(d->report.source.kind, sizeof d->report.source.kind, "files");
+    weir_status status = keep_files(d, err);
+    if (!status) status = weir_records_from_files(d->pipeline, (const char *const *)o->data, (const char *const *)o->map, &d->records, err);
     if (status) return status;
-    if (d->records->event_count <= 0) return WEIR_FAIL(err, WEIR_EINVAL, "there are no events in the data");
-    const char *name = d->report.source.files ? d->report.source.files[0] : NULL, *slash = name ? strrchr(name, '/') : NULL;
-    snprintf(d->view.source, sizeof d->view.source, "%.60s%s: %s payments, %s to %s", name ? slash ? slash + 1 : name : "simulated cards",
-             name && d->report.source.files[1] ? " and others" : "", weir_words_count(d->records->event_count, count),
-             weir_words_date(d->records->first_us, first), weir_words_date(d->records->last_us, last));
-    d->report.source.events = d->records->event_count;
-    d->report.source.first_us = d->records->first_us;
-    d->report.source.last_us = d->records->last_us;
+    if (d->records->event_count <= 0) return WEIR_FAIL(err, WEIR_EINVAL, "there are no events in %s", o->data[0]);
+    d->first_us = d->records->first_us;
+    d->last_us = d->records->last_us;
+    const char *slash = strrchr(o->data[0], '/');
+    snprintf(d->view.source, sizeof d->view.source, "%.60s%s: %s payments, %s to %s", slash ? slash + 1 : o->data[0], o->data[1] ? " and others" : "",
+             weir_words_count(d->records->event_count, count), weir_words_date(d->first_us, first), weir_words_date(d->last_us, last));
     return WEIR_OK;
 }
 
 static weir_status plan(demo *d, weir_err *err) {
     const weir_recipe *r = &d->recipe;
-    int64_t first_day = midnight(d->records->first_us), from = d->options->train_from;
+    int64_t first_day = midnight(d->first_us), from = d->options->train_from;
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX];
     if (!from) {
-        from = midnight(d->records->last_us) - DEFAULT_HISTORY_DAYS * WEIR_DAY_US;
+        from = midnight(d->last_us) - DEFAULT_HISTORY_DAYS * WEIR_DAY_US;
         if (from < first_day) from = first_day;
     }
     int64_t needed = from + r->train_us + r->delay_us + WEIR_DAY_US;
     if (first_day > from)
-        return WEIR_FAIL(err, WEIR_EINVAL, "the data begins on %s, after the first training day, %s", weir_words_date(d->records->first_us, a),
+        return WEIR_FAIL(err, WEIR_EINVAL, "the data begins on %s, after the first training day, %s", weir_words_date(d->first_us, a),
                          weir_words_date(from, b));
-    if (d->records->last_us < needed)
+    if (d->last_us < needed)
         return WEIR_FAIL(err, WEIR_EINVAL,
                          "the data ends on %s, but training from %s needs it to reach %s: the training days, the delay of their labels, and a day to score",
-                         weir_words_date(d->records->last_us, a), weir_words_date(from, b), weir_words_date(needed, c));
+                         weir_words_date(d->last_us, a), weir_words_date(from, b), weir_words_date(needed, c));
+    d->report.source.first_us = d->first_us;
+    d->report.source.last_us = d->last_us;
     d->live_from_us = from + r->train_us + r->delay_us;
     d->test_to_us = d->live_from_us + r->test_us;
     d->report.train_from_us = from;
@@ -293,6 +300,7 @@ static weir_status workers_ready(demo *d, bool *ret_done, char why[WEIR_WAITING_
     weir_status status = weir_http_call("GET", url, NULL, NULL, 0, 2000, &http_status, &body, err);
     weir_buf_done(&body);
     *ret_done = !status && http_status == 200;
+    if (!*ret_done) d->answered_us = weir_clock_mono_us(d->clock); /* they may still be starting: patience, not silence, ends this */
     snprintf(why, WEIR_WAITING_MAX, "waiting for the workers at %s", url);
     return status && err->action != WEIR_ACTION_RETRY ? status : WEIR_OK;
 }
@@ -403,9 +411,10 @@ static weir_status train(demo *d, weir_err *err) {
 
 static weir_status serve(demo *d, weir_err *err) {
     char count[WEIR_WORDS_MAX];
-    int64_t rest = d->records->event_count - weir_publisher_events(d->publisher);
+    double loaded_days = (double)(d->live_from_us - d->first_us), rest_days = (double)(d->last_us - d->live_from_us);
+    double rest = (double)weir_publisher_events(d->publisher) * rest_days / fmax(loaded_days, 1); /* as many a day as before */
     begin_phase(d, SERVE, "publishing the rest");
-    weir_status status = publish(d, INT64_MAX, fmin(fmax((double)rest / SERVE_S, RATE_MIN), RATE_MAX), err);
+    weir_status status = publish(d, INT64_MAX, fmin(fmax(rest / SERVE_S, RATE_MIN), RATE_MAX), err);
     d->quiet_since_us = weir_clock_mono_us(d->clock);
     if (!status) status = wait_for(d, scored, PATIENCE_US, NULL, err);
     if (status) return weir_err_prefix(err, "serve");
@@ -435,6 +444,7 @@ static void fill_counts(demo *d) {
     count_series(&d->watch, "weir_worker_deadletters_total", d->pipeline->name, "class", &r->dead_letters);
     count_series(&d->watch, "weir_ingest_features_total", d->pipeline->name, "view", &r->features_out);
     r->unserved = llround(weir_watch_sum(&d->watch, "weir_score_unserved_total", WEIR_WATCH_WITH({"pipeline", d->pipeline->name})));
+    r->source.events = weir_publisher_events(d->publisher);
     r->source.labels = weir_publisher_labels(d->publisher);
     /* Everything was taken when we come here; a counter may have lost a moment of a killed worker. */
     r->events_in = d->view.events > weir_publisher_events(d->publisher) ? d->view.events : weir_publisher_events(d->publisher);
@@ -448,7 +458,7 @@ static double served_threshold(const weir_pipeline *pipeline) {
 
 /* Where the data ends before the test days do, their labels never become complete: the models stay without test metrics, which is no error. */
 static weir_status evaluate(demo *d, weir_err *err) {
-    bool complete = d->records->last_us >= d->test_to_us - WEIR_DAY_US, in_time = true;
+    bool complete = d->last_us >= d->test_to_us - WEIR_DAY_US, in_time = true;
     begin_phase(d, EVALUATE, "judging the models on the test days");
     weir_status status = wait_for(d, run_evaluated, complete ? TRAINING_PATIENCE_US : 2 * QUIET_US, complete ? NULL : &in_time, err);
     if (!status) {
@@ -474,7 +484,7 @@ static weir_status prepare(demo *d, weir_err *err) {
     if (!status) {
         snprintf(d->report.pipeline, sizeof d->report.pipeline, "%s", d->pipeline->name);
         snprintf(d->view.title, sizeof d->view.title, "Weir demo \u00b7 %.40s", d->pipeline->name);
-        status = open_source(d, err);
+        status = d->options->data && d->options->data[0] ? open_files(d, err) : open_simulator(d, err);
     }
     if (!status) status = plan(d, err);
     if (!status) status = want_empty(d, err);

@@ -124,7 +124,7 @@ static weir_status delete_topics(const weir_settings *settings, const weir_pipel
     if (pipeline->labels.topic) names[count++] = strdup(pipeline->labels.topic);
     for (int v = 0; v < pipeline->view_count; v++) {
         names[count++] = weir_topic_features(pipeline, &pipeline->views[v]);
-        if (pipeline->views[v].rekeyed) names[count++] = weir_topic_repartition(pipeline, &pipeline->views[v]);
+        names[count++] = weir_topic_repartition(pipeline, &pipeline->views[v]); /* every view may have one: records under a wrong key are re-keyed */
     }
     names[count++] = weir_topic_of(pipeline, "predictions");
     names[count++] = weir_topic_of(pipeline, "deadletter");
