@@ -104,7 +104,7 @@ cmd_bench() {
     WHEN_DONE=stack
     stack_up kafka postgres registry
     unlock_stack
-    foreground "$WEIR" bench "$@"
+    foreground "$ROOT/build-release/weir_bench"
 }
 
 cmd_fuzz() {

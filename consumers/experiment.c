@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "consumers/events.h"
-#include "consumers/experiment.h"
+#include "consumers/kinds.h"
 #include "consumers/measure.h"
 #include "consumers/shared.h"
 #include "core/log.h"
@@ -38,7 +38,7 @@ typedef struct experiment {
     bool codec_ready;
     double threshold;
     int card_k;
-    int64_t seen;    /* sum of the store's offsets at the last measurement; -1: none yet */
+    int64_t seen; /* sum of the store's offsets at the last measurement; -1: none yet */
     int64_t next_us; /* monotonic: not before */
     weir_metric *gauges[GAUGES_MAX];
     int gauge_count;
@@ -54,8 +54,8 @@ static weir_status read_progress(experiment *e, int64_t *ret_progress, weir_err 
     if (!predictions) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a topic name");
     const char *params[] = {e->pipeline->name, predictions, e->pipeline->labels.topic ? e->pipeline->labels.topic : predictions};
     PGresult *result = NULL;
-    weir_status status =
-        weir_pg_exec(e->pg, "SELECT coalesce(sum(next_offset), 0)::int8 FROM weir.sink_offsets WHERE pipeline = $1 AND topic IN ($2, $3)", 3, params, &result, err);
+    weir_status status = weir_pg_exec(e->pg, "SELECT coalesce(sum(next_offset), 0)::int8 FROM weir.sink_offsets WHERE pipeline = $1 AND topic IN ($2, $3)", 3,
+                                      params, &result, err);
     free(predictions);
     if (status) return status;
     *ret_progress = atoll(PQgetvalue(result, 0, 0));
@@ -72,8 +72,8 @@ typedef struct metric_value {
 
 static void metric_values(const weir_metrics_binary *m, metric_value values[METRICS_MAX]) {
     const metric_value all[METRICS_MAX] = {
-        {"auc_roc", m->auc_roc}, {"average_precision", m->average_precision}, {"f1", m->f1}, {"precision", m->precision}, {"recall", m->recall}, {"brier", m->brier},
-        {"card_precision", m->card_precision},
+        {"auc_roc", m->auc_roc}, {"average_precision", m->average_precision}, {"f1", m->f1}, {"precision", m->precision}, {"recall", m->recall},
+        {"brier", m->brier},     {"card_precision", m->card_precision},
     };
     memcpy(values, all, sizeof all);
 }
@@ -120,7 +120,9 @@ static void set_shares(const experiment *e, const weir_measure *measure) {
 
 /* ---- events ---- */
 
-static weir_datum number_or_null(double value) { return isfinite(value) ? weir_f64(value) : weir_null(); }
+static weir_datum number_or_null(double value) {
+    return isfinite(value) ? weir_f64(value) : weir_null();
+}
 
 static int64_t labelled_before(const experiment *e, const weir_arm_measure *arm) {
     for (int s = 0; s < e->said_count; s++) {
@@ -150,7 +152,8 @@ static weir_status send_performance(experiment *e, const weir_arm_measure *arm, 
     row[PERF_BRIER] = number_or_null(m->brier);
     row[PERF_CARD] = number_or_null(m->card_precision);
     snprintf(id, sizeof id, "%.64s-%s-%.16s-%lld", e->pipeline->name, arm->arm, arm->digest, (long long)arm->labelled);
-    return weir_event_send(&e->codec, weir_worker_producer(e->worker), WEIR_TOPIC_PERFORMANCE, e->pipeline->name, "weir.performance.measured", id, at_us, row, err);
+    return weir_event_send(&e->codec, weir_worker_producer(e->worker), WEIR_TOPIC_PERFORMANCE, e->pipeline->name, "weir.performance.measured", id, at_us, row,
+                           err);
 }
 
 /* One event for each version that has new labels; counted and remembered when all are acknowledged. */
@@ -215,7 +218,7 @@ static weir_status experiment_init(weir_worker *worker, void **ret_context, weir
 
 static weir_status experiment_tick(void *context, int64_t mono_us, weir_err *err) {
     experiment *e = context;
-    int64_t progress;
+    int64_t progress = 0;
     weir_measure measure;
     if (mono_us < e->next_us) return WEIR_OK;
     weir_status status = read_progress(e, &progress, err);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,34 @@ static weir_status parse_names(weir_json_table *table, const cJSON *array, const
 }
 
 /* ---- Open Inference Protocol ---- */
+
+weir_status weir_model_path_parse(const char *path, weir_model_path *ret_path, weir_err *err) {
+    static const char prefix[] = "/v2/models/", versions[] = "/versions/";
+    static const char *const verbs[] = {[WEIR_MODEL_METADATA] = "", [WEIR_MODEL_READY] = "/ready", [WEIR_MODEL_INFER] = "/infer"};
+    weir_model_path found = {0};
+    if (strncmp(path, prefix, sizeof prefix - 1)) goto unknown;
+    const char *rest = path + sizeof prefix - 1;
+    size_t name_len = strcspn(rest, "/");
+    if (!name_len || name_len >= sizeof found.name) goto unknown;
+    memcpy(found.name, rest, name_len);
+    rest += name_len;
+    if (!strncmp(rest, versions, sizeof versions - 1)) {
+        char *end;
+        rest += sizeof versions - 1;
+        long version = *rest >= '1' && *rest <= '9' ? strtol(rest, &end, 10) : 0;
+        if (version < 1 || version > INT32_MAX) goto unknown;
+        found.version = (int)version;
+        rest = end;
+    }
+    for (weir_model_verb verb = WEIR_MODEL_METADATA; verb <= WEIR_MODEL_INFER; verb++) {
+        if (strcmp(rest, verbs[verb])) continue;
+        found.verb = verb;
+        *ret_path = found;
+        return WEIR_OK;
+    }
+unknown:
+    return WEIR_REJECT(err, WEIR_ENOTFOUND, "no such path: expected /v2/models/NAME[/versions/VERSION][/ready|/infer]");
+}
 
 typedef enum tensor_kind { TENSOR_BOOL, TENSOR_WHOLE, TENSOR_REAL, TENSOR_TEXT } tensor_kind;
 typedef struct tensor_type {

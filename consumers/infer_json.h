@@ -29,6 +29,16 @@ typedef struct weir_json_table {
 void weir_json_table_done(weir_json_table *table);
 const weir_json_column *weir_json_table_find(const weir_json_table *table, const char *name); /* NULL when there is none */
 
+/* /v2/models/NAME[/versions/VERSION][/ready|/infer] */
+typedef enum weir_model_verb { WEIR_MODEL_METADATA, WEIR_MODEL_READY, WEIR_MODEL_INFER } weir_model_verb;
+typedef struct weir_model_path {
+    char name[64];
+    int version; /* 0: none given */
+    weir_model_verb verb;
+} weir_model_path;
+/** Errors: WEIR_ENOTFOUND for any other path. */
+weir_status weir_model_path_parse(const char *path, weir_model_path *ret_path, weir_err *err) WEIR_MUST_CHECK;
+
 /* POST …/infer */
 typedef struct weir_infer_request {
     weir_json_table inputs;

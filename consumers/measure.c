@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +73,9 @@ static uint64_t source_hash(const joined *row) {
     return mix((uint64_t)row->offset ^ mix((uint64_t)row->time_us ^ mix((uint64_t)(uint32_t)row->partition)));
 }
 
-static weir_status no_memory(weir_err *err) { return WEIR_RETRY(err, WEIR_ENOMEM, "no memory to join predictions and labels"); }
+static weir_status no_memory(weir_err *err) {
+    return WEIR_RETRY(err, WEIR_ENOMEM, "no memory to join predictions and labels");
+}
 
 static weir_status slots_make(slots *table, size_t count, weir_err *err) {
     uint32_t *at = weir_mem.realloc(NULL, count * sizeof *at);
@@ -148,6 +151,7 @@ static weir_status on_pair(void *context, const weir_pg_field *fields, int field
         .label_offset = weir_pg_get_int8(&fields[PAIR_LABEL_OFFSET]),
     };
     if (row.arm < 0 || !isfinite(row.score)) return WEIR_OK;
+    if (row.label != 0 && row.label != 1) row.label = NAN; /* says nothing of a yes-or-no question */
     weir_status status = grow(c, err);
     if (status) return status;
     uint32_t *slot = slot_of(c, &row);
@@ -183,7 +187,9 @@ static weir_status table_exists(weir_pg *pg, const weir_pipeline *pipeline, cons
     return WEIR_OK;
 }
 
-static void copy_text(char *to, size_t size, const char *from) { snprintf(to, size, "%s", from); }
+static void copy_text(char *to, size_t size, const char *from) {
+    snprintf(to, size, "%s", from);
+}
 
 /* The versions that predicted, the ones served last first. */
 static weir_status read_arms(weir_pg *pg, const weir_pipeline *pipeline, weir_measure *measure, arm_range ranges[WEIR_ARMS_MAX], weir_err *err) {
@@ -218,13 +224,17 @@ static weir_status pairs_sql(const weir_pipeline *pipeline, int64_t first_us, in
     if (label->type != WEIR_T_BOOL && label->type != WEIR_T_I64 && label->type != WEIR_T_F64) {
         return WEIR_FAIL(err, WEIR_EINVAL, "label column \"%s\" is neither a boolean nor a number", label->name);
     }
-    bool ok = weir_buf_printf(sql, "COPY (SELECT p.arm, p.model, p.version, p.digest, p.score, p.event_time, hashtextextended(p.tenant || '/' || p.entity, 0), p.source_partition, "
-                                   "p.source_offset, (l.") &&
-              put_name(sql, label->name) && weir_buf_printf(sql, ")%s::float8, l.available_time, l.source_partition, l.source_offset FROM ", label->type == WEIR_T_BOOL ? "::int" : "") &&
-              put_table(sql, pipeline, "predictions") && weir_buf_printf(sql, " p JOIN ") && put_table(sql, pipeline, "labels") &&
-              weir_buf_printf(sql, " l ON l.tenant = p.tenant AND (l.") && put_name(sql, join) &&
-              weir_buf_printf(sql, ")::text = p.join_id WHERE l.event_time BETWEEN '%s' AND '%s') TO STDOUT (FORMAT binary)", weir_time_format(first_us, first),
-                              weir_time_format(last_us + pipeline->max_delay_us, last));
+    bool ok =
+        weir_buf_printf(
+            sql, "COPY (SELECT p.arm, p.model, p.version::int4, p.digest, p.score::float8, p.event_time, hashtextextended(p.tenant || '/' || p.entity, 0), "
+                 "p.source_partition::int4, p.source_offset::int8, (l.") &&
+        put_name(sql, label->name) &&
+        weir_buf_printf(sql, ")%s::float8, l.available_time, l.source_partition::int4, l.source_offset::int8 FROM ",
+                        label->type == WEIR_T_BOOL ? "::int" : "") &&
+        put_table(sql, pipeline, "predictions") && weir_buf_printf(sql, " p JOIN ") && put_table(sql, pipeline, "labels") &&
+        weir_buf_printf(sql, " l ON l.tenant = p.tenant AND (l.") && put_name(sql, join) &&
+        weir_buf_printf(sql, ")::text = p.join_id WHERE l.event_time BETWEEN '%s' AND '%s') TO STDOUT (FORMAT binary)", weir_time_format(first_us, first),
+                        weir_time_format(last_us + pipeline->max_delay_us, last));
     return ok ? WEIR_OK : no_memory(err);
 }
 
@@ -349,7 +359,11 @@ static weir_status evaluate_all(const collector *c, const arm_range *ranges, dou
 static weir_status collect(weir_pg *pg, const weir_pipeline *pipeline, collector *c, arm_range ranges[WEIR_ARMS_MAX], weir_err *err) {
     bool has_predictions = false, has_labels = false;
     weir_buf sql = {0};
-    weir_status status = weir_pg_script(pg, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL work_mem = '64MB'", err);
+    /* A table that has just been loaded has no statistics yet, and a nested loop over it would take hours. */
+    weir_status status = weir_pg_script(pg,
+                                        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL work_mem = '64MB'; SET LOCAL enable_nestloop = "
+                                        "off; SET LOCAL enable_mergejoin = off",
+                                        err);
     if (!status) status = table_exists(pg, pipeline, "predictions", &has_predictions, err);
     if (!status && pipeline->labels.topic) status = table_exists(pg, pipeline, "labels", &has_labels, err);
     if (!status && has_predictions) status = read_arms(pg, pipeline, c->measure, ranges, err);

@@ -143,9 +143,10 @@ weir_status weir_pg_script(weir_pg *pg, const char *sql, weir_err *err) {
 
 weir_status weir_pg_begin(weir_pg *pg, weir_err *err) {
     if (pg->in_transaction) return WEIR_FAIL(err, WEIR_EINTERNAL, "a transaction is open already");
+    bool had_connection = pg->conn && PQstatus(pg->conn) == CONNECTION_OK;
     weir_status status = weir_pg_script(pg, "BEGIN", err);
     /* A server that was restarted since the last call shows only now; BEGIN may be said twice. */
-    if (status == WEIR_ENET && (!pg->conn || PQstatus(pg->conn) != CONNECTION_OK)) status = weir_pg_script(pg, "BEGIN", err);
+    if (status == WEIR_ENET && had_connection && PQstatus(pg->conn) != CONNECTION_OK) status = weir_pg_script(pg, "BEGIN", err);
     pg->in_transaction = status == WEIR_OK;
     return status;
 }

@@ -13,6 +13,9 @@ weir_status weir_offline_new(const char *pg_url, const weir_pipeline *pipeline, 
 void weir_offline_free(weir_offline *store);
 
 typedef struct weir_offline_table weir_offline_table;
+/* Columns are named by one rule: the dotted name with '_' for '.', nothing else changed; so "fraud"."features_customer" has record_amount and features_tx_during_night.
+ * The common columns below come first. Two fields that end up with one name, and names over 63 bytes, are refused. Types: boolean, bigint, double precision, text, bytea,
+ * timestamp with time zone (source_partition: integer). A field whose type changed is refused (WEIR_ECONFLICT). Days are UTC; the partition of a day is "<name>_pYYYYMMDD". */
 /** A table "<pipeline>.<name>" for rows of `schema`. Creates it, adds columns that are new in the schema, never rewrites. Besides the schema's columns it has
  *  tenant text, entity text, event_time timestamptz, available_time timestamptz, source_partition int4, source_offset int8 where the schema lacks them.
  *  Unique by (event_time, source_partition, source_offset). skip: column names not stored (NULL-terminated; "state"). */
@@ -29,12 +32,16 @@ typedef struct weir_offline_meta {
     int64_t source_offset;
 } weir_offline_meta;
 
-/** Adds a row to the pending batch (memory only; bytes are copied). meta may be NULL when the schema has all of it. */
+/** Adds a row to the pending batch (memory only; bytes are copied). meta may be NULL when the schema has all of it.
+ *  Errors, the batch is then as before: WEIR_EDATA REJECT for what PostgreSQL would refuse (text that is no UTF-8 or holds NUL, times outside the years 1 to 9999, null in a
+ *  common column); WEIR_ELIMIT RETRY when 64 MiB are pending: flush, then add it again. */
 weir_status weir_offline_add(weir_offline_table *table, const weir_datum *row, const weir_offline_meta *meta, weir_err *err) WEIR_MUST_CHECK;
 /** Remembers, with the pending batch, that the topic partition is done before next_offset. sink: name of the consumer ("store"). */
 weir_status weir_offline_add_offset(weir_offline *store, const char *sink, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) WEIR_MUST_CHECK;
-/** One transaction: makes the day partitions needed, COPY BINARY of all pending rows, drops repeats by source, writes offsets. OK: durable, pending is empty.
- *  Error: nothing happened, pending is dropped. *ret_rows / *ret_repeats may be NULL. */
+/** One transaction: makes the day partitions needed, COPY BINARY of all pending rows, drops repeats by source, writes offsets. OK: durable together with the offsets
+ *  (a crash of the server may take the last fraction of a second back, rows and offsets alike: read on from weir_offline_offset), pending is empty.
+ *  Error: nothing happened, pending is dropped. WEIR_ECONFLICT RETRY: another writer of the same sink stored later offsets, so this one lost the partition.
+ *  *ret_rows (new ones) and *ret_repeats may be NULL. */
 weir_status weir_offline_flush(weir_offline *store, int64_t *ret_rows, int64_t *ret_repeats, weir_err *err) WEIR_MUST_CHECK;
 void weir_offline_discard(weir_offline *store);
 /** Stored next offset; -1 when there is none. */

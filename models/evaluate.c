@@ -50,7 +50,8 @@ static void *scratch_array(weir_arena *arena, int64_t count, size_t size) {
 }
 
 /* Labelled rows, best score first. */
-static weir_status rank_rows(const double *score, const double *label, int64_t row_count, weir_arena *scratch, scored **ret_rows, int64_t *ret_count, weir_err *err) {
+static weir_status rank_rows(const double *score, const double *label, int64_t row_count, weir_arena *scratch, scored **ret_rows, int64_t *ret_count,
+                             weir_err *err) {
     scored *rows = scratch_array(scratch, row_count, sizeof *rows);
     if (!rows) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to rank %lld scores", (long long)row_count);
     int64_t n = 0;
@@ -151,7 +152,8 @@ static weir_status card_precision(const weir_eval_input *input, weir_arena *scra
         if (isnan(input->label[r])) continue;
         if (input->entity[r] >= input->entity_count)
             return WEIR_FAIL(err, WEIR_EINVAL, "entity of row %lld is %u, expected less than %u", (long long)r, input->entity[r], input->entity_count);
-        rows[n++] = (card_row){.day = floor_days(input->event_time_us[r]), .entity = input->entity[r], .positive = input->label[r] == 1, .score = input->score[r]};
+        rows[n++] =
+            (card_row){.day = floor_days(input->event_time_us[r]), .entity = input->entity[r], .positive = input->label[r] == 1, .score = input->score[r]};
     }
     qsort(rows, (size_t)n, sizeof *rows, by_day_and_entity);
     double sum = 0;
@@ -188,12 +190,14 @@ typedef struct known {
     int64_t first_day;
 } known;
 
-weir_status weir_exclude_known_positives(const int64_t *event_time_us, const double *label, const uint32_t *entity, int64_t row_count, uint32_t entity_count, int64_t train_from_us,
-                                         int64_t train_to_us, int delay_days, int64_t test_from_us, int64_t test_to_us, bool *keep, weir_err *err) {
+weir_status weir_exclude_known_positives(const int64_t *event_time_us, const double *label, const uint32_t *entity, int64_t row_count, uint32_t entity_count,
+                                         int64_t train_from_us, int64_t train_to_us, int delay_days, int64_t test_from_us, int64_t test_to_us, bool *keep,
+                                         weir_err *err) {
     if (train_from_us > train_to_us || train_to_us > test_from_us || test_from_us > test_to_us || delay_days < 0)
         return WEIR_FAIL(err, WEIR_EINVAL, "the training days must end before the test days start, and the delay must not be negative");
     for (int64_t r = 0; r < row_count; r++)
-        if (entity[r] >= entity_count) return WEIR_FAIL(err, WEIR_EINVAL, "entity of row %lld is %u, expected less than %u", (long long)r, entity[r], entity_count);
+        if (entity[r] >= entity_count)
+            return WEIR_FAIL(err, WEIR_EINVAL, "entity of row %lld is %u, expected less than %u", (long long)r, entity[r], entity_count);
     weir_arena scratch;
     weir_arena_init(&scratch, SIZE_MAX / 2);
     known *entities = scratch_array(&scratch, entity_count, sizeof *entities);

@@ -16,12 +16,12 @@
 #include <fcntl.h>
 #include <math.h>
 #include <openssl/sha.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "models/algorithms.h"
+#include "models/memory.h"
 
 enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20 };
 static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
@@ -38,7 +38,9 @@ struct weir_model {
 
 static const weir_algorithm *const algorithms[] = {&weir_algorithm_logistic, &weir_algorithm_xgboost, &weir_algorithm_forest, NULL};
 
-const weir_algorithm *const *weir_algorithms(void) { return algorithms; }
+const weir_algorithm *const *weir_algorithms(void) {
+    return algorithms;
+}
 
 const weir_algorithm *weir_algorithm_find(const char *name) {
     for (const weir_algorithm *const *a = algorithms; *a; a++)
@@ -80,7 +82,8 @@ static weir_status check_rows(const weir_matrix *m, weir_err *err) {
             if (isinf(row[c])) return WEIR_FAIL(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)r, m->column_names[c]);
     }
     if (positives == 0 || positives == m->row_count)
-        return WEIR_FAIL(err, WEIR_EDATA, "%lld of the %lld training rows are positive, expected rows of both classes", (long long)positives, (long long)m->row_count);
+        return WEIR_FAIL(err, WEIR_EDATA, "%lld of the %lld training rows are positive, expected rows of both classes", (long long)positives,
+                         (long long)m->row_count);
     return WEIR_OK;
 }
 
@@ -113,7 +116,8 @@ static char *header_text(const weir_algorithm *algorithm, const void *params, co
     if (header && columns && cJSON_AddItemToObject(header, "columns", columns)) columns = NULL;
     if (header && params_json && cJSON_AddItemToObject(header, "params", params_json)) params_json = NULL;
     ok = ok && !columns && !params_json && cJSON_AddRawToObject(header, "seed", number) && cJSON_AddNumberToObject(header, "threads", threads) &&
-         cJSON_AddStringToObject(header, "preprocessing", algorithm->preprocessing) && cJSON_AddStringToObject(header, "feature_hash", feature_hash ? feature_hash : "");
+         cJSON_AddStringToObject(header, "preprocessing", algorithm->preprocessing) &&
+         cJSON_AddStringToObject(header, "feature_hash", feature_hash ? feature_hash : "");
     char *text = ok ? cJSON_PrintUnformatted(header) : NULL;
     cJSON_Delete(columns);
     cJSON_Delete(params_json);
@@ -138,7 +142,8 @@ static weir_status append_artifact(const char *header, const weir_buf *body, wei
     put_le(front + 4, header_len, 4);
     put_le(body_len, body->len, 8);
     bool ok = header_len <= HEADER_MAX && weir_buf_append(artifact, magic, sizeof magic) && weir_buf_append(artifact, front, sizeof front) &&
-              weir_buf_append(artifact, header, header_len) && weir_buf_append(artifact, body_len, sizeof body_len) && weir_buf_append(artifact, body->data, body->len);
+              weir_buf_append(artifact, header, header_len) && weir_buf_append(artifact, body_len, sizeof body_len) &&
+              weir_buf_append(artifact, body->data, body->len);
     if (ok) {
         SHA256((const unsigned char *)artifact->data + start, artifact->len - start, sum);
         ok = weir_buf_append(artifact, sum, sizeof sum);
@@ -148,27 +153,28 @@ static weir_status append_artifact(const char *header, const weir_buf *body, wei
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an artifact with a body of %zu bytes", body->len);
 }
 
-weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads, weir_buf *ret_artifact,
-                           weir_err *err) {
+weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads,
+                           weir_buf *ret_artifact, weir_err *err) {
     const weir_algorithm *algorithm = weir_algorithm_find(algorithm_name);
     if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; expected logistic, xgboost or random_forest", algorithm_name);
     if (threads < 1) return WEIR_FAIL(err, WEIR_EINVAL, "%d threads, expected at least 1", threads);
     weir_status status = check_columns(train, err);
     if (status == WEIR_OK) status = check_rows(train, err);
     if (status != WEIR_OK) return status;
-    void *params = calloc(1, algorithm->params_size);
+    void *params = weir_models_calloc(1, algorithm->params_size);
     weir_buf body = {0};
     char *header = NULL;
     if (!params) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
     status = weir_conf_defaults(algorithm->params, params, err);
     if (status == WEIR_OK && params_json) status = weir_conf_from_json(algorithm->params, params, params_json, "$.params", err);
-    if (status == WEIR_OK && !(header = header_text(algorithm, params, train, feature_hash, seed, threads))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
+    if (status == WEIR_OK && !(header = header_text(algorithm, params, train, feature_hash, seed, threads)))
+        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
     if (status == WEIR_OK) status = algorithm->fit(params, train, seed, threads, &body, err);
     if (status == WEIR_OK) status = append_artifact(header, &body, ret_artifact, err);
     cJSON_free(header);
     weir_buf_done(&body);
     weir_conf_done(algorithm->params, params);
-    free(params);
+    weir_models_free(params);
     return status;
 }
 
@@ -187,7 +193,8 @@ static weir_status split_artifact(const unsigned char *bytes, size_t len, artifa
     if (len < HEADER_AT) return WEIR_FAIL(err, WEIR_EDATA, "the artifact ends after %zu bytes, inside its first %d", len, HEADER_AT);
     if (memcmp(bytes, magic, sizeof magic) != 0) return WEIR_FAIL(err, WEIR_EDATA, "the artifact does not begin with WEIRMOD1");
     uint64_t version = get_le(bytes + 8, 4), header_len = get_le(bytes + 12, 4);
-    if (version != FORMAT_VERSION) return WEIR_FAIL(err, WEIR_EDATA, "the artifact has format version %llu, expected %d", (unsigned long long)version, FORMAT_VERSION);
+    if (version != FORMAT_VERSION)
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact has format version %llu, expected %d", (unsigned long long)version, FORMAT_VERSION);
     size_t rest = len - HEADER_AT;
     if (header_len > HEADER_MAX || rest < header_len + 8)
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header claims %llu bytes, %zu are left", (unsigned long long)header_len, rest);
@@ -197,7 +204,8 @@ static weir_status split_artifact(const unsigned char *bytes, size_t len, artifa
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's body claims %llu bytes, %zu are left for body and checksum", (unsigned long long)body_len, rest);
     SHA256(bytes, len - sizeof sum, sum);
     if (memcmp(bytes + len - sizeof sum, sum, sizeof sum) != 0) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's checksum does not match its contents");
-    *ret_parts = (artifact_parts){.header = (const char *)bytes + HEADER_AT, .header_len = header_len, .body = bytes + HEADER_AT + header_len + 8, .body_len = body_len};
+    *ret_parts =
+        (artifact_parts){.header = (const char *)bytes + HEADER_AT, .header_len = header_len, .body = bytes + HEADER_AT + header_len + 8, .body_len = body_len};
     return WEIR_OK;
 }
 
@@ -206,11 +214,12 @@ static weir_status read_header(weir_model *model, const artifact_parts *parts, w
     if (!cJSON_IsObject(model->header)) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header is not a JSON object");
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(model->header, "algorithm"));
     const cJSON *columns = cJSON_GetObjectItemCaseSensitive(model->header, "columns");
-    if (!name || !(model->algorithm = weir_algorithm_find(name))) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
+    if (!name || !(model->algorithm = weir_algorithm_find(name)))
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
     int count = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
     if (count < 1 || count > WEIR_MODEL_COLUMNS_MAX)
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header lists %d columns, expected 1 to %d", count, WEIR_MODEL_COLUMNS_MAX);
-    model->columns = calloc((size_t)count + 1, sizeof *model->columns);
+    model->columns = weir_models_calloc((size_t)count + 1, sizeof *model->columns);
     if (!model->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d column names", count);
     const cJSON *column;
     cJSON_ArrayForEach(column, columns) {
@@ -225,7 +234,7 @@ weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_m
     artifact_parts parts = {0};
     weir_status status = split_artifact(artifact, len, &parts, err);
     if (status != WEIR_OK) return status;
-    weir_model *model = calloc(1, sizeof *model);
+    weir_model *model = weir_models_calloc(1, sizeof *model);
     if (!model) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
     weir_sha256_hex(artifact, len, model->digest);
     status = read_header(model, &parts, err);
@@ -242,7 +251,8 @@ static weir_status read_whole(int fd, const char *path, weir_buf *bytes, weir_er
     struct stat info;
     if (fstat(fd, &info) != 0) return WEIR_FAIL(err, WEIR_EIO, "%s: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode)) return WEIR_FAIL(err, WEIR_EDATA, "%s is not a file", path);
-    if (info.st_size > ARTIFACT_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "%s has %lld bytes, expected at most %lld", path, (long long)info.st_size, (long long)ARTIFACT_MAX);
+    if (info.st_size > ARTIFACT_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "%s has %lld bytes, expected at most %lld", path, (long long)info.st_size, (long long)ARTIFACT_MAX);
     if (!weir_buf_reserve(bytes, (size_t)info.st_size)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %s, %lld bytes", path, (long long)info.st_size);
     while (bytes->len < (size_t)info.st_size) {
         ssize_t got = read(fd, bytes->data + bytes->len, (size_t)info.st_size - bytes->len);
@@ -271,20 +281,29 @@ weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_
 void weir_model_free(weir_model *model) {
     if (!model) return;
     if (model->predictor) model->algorithm->unload(model->predictor);
-    free(model->columns);
+    weir_models_free(model->columns);
     cJSON_Delete(model->header);
-    free(model);
+    weir_models_free(model);
 }
 
-int weir_model_column_count(const weir_model *model) { return model->column_count; }
-const char *const *weir_model_columns(const weir_model *model) { return model->columns; }
-const char *weir_model_algorithm(const weir_model *model) { return model->algorithm->name; }
-const char *weir_model_digest(const weir_model *model) { return model->digest; }
+int weir_model_column_count(const weir_model *model) {
+    return model->column_count;
+}
+const char *const *weir_model_columns(const weir_model *model) {
+    return model->columns;
+}
+const char *weir_model_algorithm(const weir_model *model) {
+    return model->algorithm->name;
+}
+const char *weir_model_digest(const weir_model *model) {
+    return model->digest;
+}
 
 weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
     for (int64_t i = 0; i < row_count * model->column_count; i++)
         if (isinf(rows[i]))
-            return WEIR_REJECT(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)(i / model->column_count), model->columns[i % model->column_count]);
+            return WEIR_REJECT(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)(i / model->column_count),
+                               model->columns[i % model->column_count]);
     weir_status status = model->algorithm->predict(model->predictor, rows, row_count, model->column_count, out, err);
     if (status != WEIR_OK) return status;
     for (int64_t r = 0; r < row_count; r++)

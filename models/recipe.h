@@ -23,7 +23,7 @@ typedef struct weir_recipe {
     int threads;
     weir_candidate candidates[WEIR_CANDIDATES_MAX];
     int candidate_count;
-    const char *champion, *challenger; /* candidates that first take the aliases; default first and second */
+    const char *champion, *challenger; /* candidates that first take the aliases; default first and second; challenger is NULL with one candidate */
 } weir_recipe;
 
 /** Reads pipeline->json's `training`; strings are borrowed from it. Errors: WEIR_EINVAL with path. */

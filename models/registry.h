@@ -12,9 +12,9 @@ typedef struct weir_run {
 
 /** Starts a run: pipeline, request JSON (parameters, window), code version. status: "running". */
 weir_status weir_run_start(weir_pg *pg, const char *pipeline, const cJSON *request, weir_run *ret_run, weir_err *err) WEIR_MUST_CHECK;
-/** status: "succeeded", "failed", "awaiting_labels"; detail JSON (durations, dataset digest, message) is merged in. */
+/** status: "queued", "running", "awaiting_labels", "succeeded", "failed"; detail JSON (durations, dataset digest, message; may be NULL) is merged in, key by key. */
 weir_status weir_run_update(weir_pg *pg, const char *run_id, const char *status, const cJSON *detail, weir_err *err) WEIR_MUST_CHECK;
-/** Runs of a pipeline with this status (NULL: all), newest first: JSON array of {id, status, request, detail, started_at, ended_at}. */
+/** Runs of a pipeline with this status (NULL: all), newest first: JSON array of {id, status, request, detail, code_version, started_at, ended_at}; ended_at is null until it succeeded or failed. */
 weir_status weir_run_list(weir_pg *pg, const char *pipeline, const char *status, cJSON **ret_runs, weir_err *err) WEIR_MUST_CHECK;
 
 /* A version to be registered. Strings are borrowed. */
@@ -35,11 +35,11 @@ typedef struct weir_version_new {
 /** Sequential version number per model. The same digest again gives the version it already has. Writes an outbox event in the same transaction. */
 weir_status weir_version_register(weir_pg *pg, const weir_version_new *version, int *ret_version, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_version_metrics(weir_pg *pg, const char *pipeline, const char *model, int version, const cJSON *metrics, weir_err *err) WEIR_MUST_CHECK;
-/** JSON array of {pipeline, model, version, algorithm, digest, artifact_path, run_id, created_at, metrics, lineage, signature, aliases[]}, newest first; model may be NULL. */
+/** JSON array of {pipeline, model, version, algorithm, digest, artifact_path, run_id, feature_hash, dataset_digest, created_at, metrics, lineage, signature, aliases[]}, newest first; model may be NULL. */
 weir_status weir_version_list(weir_pg *pg, const char *pipeline, const char *model, cJSON **ret_versions, weir_err *err) WEIR_MUST_CHECK;
 
 /** Moves an alias ("champion", "challenger") of a pipeline to model/version. expected_digest: what it must point at now (NULL: nothing), otherwise WEIR_ECONFLICT.
- *  model NULL removes it. Writes history and an outbox event in the same transaction. */
+ *  model NULL removes it. Writes history and an outbox event in the same transaction; a move to where it points already changes nothing. Unknown version: WEIR_ENOTFOUND. */
 weir_status weir_alias_move(weir_pg *pg, const char *pipeline, const char *alias, const char *expected_digest, const char *model, int version, const char *actor, const char *reason,
                             weir_err *err) WEIR_MUST_CHECK;
 /** JSON array of {alias, model, version, digest, artifact_path, algorithm, moved_at}. */

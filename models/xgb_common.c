@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xgboost/c_api.h>
+
+#include "models/memory.h"
 
 /* Rows are scored in pieces of this many float32 values, which fit the stack and the first cache: scoring allocates nothing of ours. */
 enum { PIECE_VALUES = 8192 };
@@ -16,8 +19,17 @@ enum { PIECE_VALUES = 8192 };
 #define ARRAY_INTERFACE "{\"data\": [%" PRIuPTR ", true], \"shape\": [%" PRId64 ", %d], \"typestr\": \"<f4\", \"version\": 3}"
 enum { ARRAY_INTERFACE_MAX = 160 };
 
+/* XGBoost's threads are OpenMP's, and those spin while they wait for each other: with a busy core beside it a fit of 2 s took 20 s. OMP_WAIT_POLICY=passive makes them sleep, but the
+ * OpenMP library reads it when it is loaded, before any code of ours. Hence a program that was started without it starts itself once more; where that is impossible it goes on, slower. */
+__attribute__((constructor)) static void wait_passively(int argc, char **argv) {
+    if (argc < 1 || getenv("OMP_WAIT_POLICY")) return;
+    if (setenv("OMP_WAIT_POLICY", "passive", 0) == 0) execv("/proc/self/exe", argv);
+}
+
 /* The library's message is followed by a stack trace, a line each. */
-static int message_length(const char *message) { return (int)strcspn(message, "\n"); }
+static int message_length(const char *message) {
+    return (int)strcspn(message, "\n");
+}
 
 static weir_status library_failed(const char *what, weir_err *err) {
     const char *message = XGBGetLastError();
@@ -47,7 +59,7 @@ static void narrow_all(const double *values, size_t count, float *out) {
 
 static weir_status matrix_new(const weir_matrix *train, int threads, DMatrixHandle *ret_matrix, weir_err *err) {
     size_t rows = (size_t)train->row_count, count = rows * (size_t)train->column_count;
-    float *values = malloc((count + rows) * sizeof *values);
+    float *values = weir_models_calloc(count + rows, sizeof *values);
     if (!values) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %zu values in float32", count);
     float *labels = values + count;
     char array[ARRAY_INTERFACE_MAX], config[64];
@@ -57,8 +69,9 @@ static weir_status matrix_new(const weir_matrix *train, int threads, DMatrixHand
     snprintf(config, sizeof config, "{\"missing\": NaN, \"nthread\": %d}", threads);
     DMatrixHandle matrix = NULL;
     weir_status status = WEIR_OK;
-    if (XGDMatrixCreateFromDense(array, config, &matrix) != 0 || XGDMatrixSetFloatInfo(matrix, "label", labels, rows) != 0) status = library_failed("training matrix", err);
-    free(values);
+    if (XGDMatrixCreateFromDense(array, config, &matrix) != 0 || XGDMatrixSetFloatInfo(matrix, "label", labels, rows) != 0)
+        status = library_failed("training matrix", err);
+    weir_models_free(values);
     if (status == WEIR_OK)
         *ret_matrix = matrix;
     else
@@ -103,10 +116,10 @@ weir_status weir_xgb_train(const weir_xgb_params *params, int rounds, const weir
 
 /* The booster configures itself at the first prediction; doing that here leaves later, concurrent ones with nothing to change. */
 static weir_status warm_up(BoosterHandle booster, int column_count, weir_err *err) {
-    double *row = calloc((size_t)column_count, sizeof *row), score;
+    double *row = weir_models_calloc((size_t)column_count, sizeof *row), score;
     if (!row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %d columns", column_count);
     weir_status status = weir_xgb_predict(booster, row, 1, column_count, &score, err);
-    free(row);
+    weir_models_free(row);
     return status;
 }
 
@@ -132,7 +145,8 @@ weir_status weir_xgb_load(const void *body, size_t len, int column_count, void *
 
 /* In-place prediction: the result lies in storage that belongs to this thread and booster, until the next call. */
 static weir_status predict_piece(BoosterHandle booster, const float *values, int64_t row_count, int column_count, double *out, weir_err *err) {
-    static const char config[] = "{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": true, \"cache_id\": 0, \"missing\": NaN}";
+    static const char config[] =
+        "{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": true, \"cache_id\": 0, \"missing\": NaN}";
     char array[ARRAY_INTERFACE_MAX];
     const bst_ulong *shape = NULL;
     const float *scores = NULL;
@@ -157,4 +171,6 @@ weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_co
     return WEIR_OK;
 }
 
-void weir_xgb_unload(void *predictor) { XGBoosterFree(predictor); }
+void weir_xgb_unload(void *predictor) {
+    XGBoosterFree(predictor);
+}

@@ -20,7 +20,8 @@ void weir_xgb_put(weir_xgb_params *params, const char *name, const char *format,
 
 /** Trains `rounds` rounds and appends the model in XGBoost's UBJSON to *ret_body. Values become float32; finite ones beyond its range become its largest.
  *  A library failure is WEIR_EINTERNAL with the library's message. */
-weir_status weir_xgb_train(const weir_xgb_params *params, int rounds, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_xgb_train(const weir_xgb_params *params, int rounds, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body,
+                           weir_err *err) WEIR_MUST_CHECK;
 
 /* load, predict and unload of weir_algorithm. Scores are clamped to [0, 1]. */
 weir_status weir_xgb_load(const void *body, size_t len, int column_count, void **ret_predictor, weir_err *err) WEIR_MUST_CHECK;

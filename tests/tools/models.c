@@ -96,8 +96,14 @@ static void evaluate(char **args) {
     int64_t *times = read_array(args[5], sizeof *times, &times_count);
     uint32_t *entities = read_array(args[6], sizeof *entities, &entities_count);
     if (labels_count != rows || times_count != rows || entities_count != rows) fail("the arrays differ in length");
-    weir_eval_input input = {.row_count = rows, .score = scores, .label = labels, .event_time_us = times, .entity = entities, .entity_count = (uint32_t)atol(args[2]),
-                             .threshold = atof(args[0]), .card_k = atoi(args[1])};
+    weir_eval_input input = {.row_count = rows,
+                             .score = scores,
+                             .label = labels,
+                             .event_time_us = times,
+                             .entity = entities,
+                             .entity_count = (uint32_t)atol(args[2]),
+                             .threshold = atof(args[0]),
+                             .card_k = atoi(args[1])};
     weir_metrics_binary m;
     weir_err err;
     must(weir_evaluate_binary(&input, &m, &err), &err);
@@ -126,7 +132,8 @@ static void exclude(char **args) {
     bool *keep = malloc((size_t)rows + 1);
     if (!keep) fail("memory");
     weir_err err;
-    must(weir_exclude_known_positives(times, labels, entities, rows, (uint32_t)atol(args[5]), atoll(args[0]), atoll(args[1]), atoi(args[2]), atoll(args[3]), atoll(args[4]), keep, &err),
+    must(weir_exclude_known_positives(times, labels, entities, rows, (uint32_t)atol(args[5]), atoll(args[0]), atoll(args[1]), atoi(args[2]), atoll(args[3]),
+                                      atoll(args[4]), keep, &err),
          &err);
     write_file(args[9], keep, (size_t)rows);
     free(keep);

@@ -1,0 +1,355 @@
+/* serve: predictions, features and pushes over HTTP.
+ *
+ *   GET  /v2  /v2/health/live  /v2/health/ready  /v2/models/M[/versions/V][/ready]      Open Inference Protocol v2
+ *   POST /v2/models/M[/versions/V]/infer                                               M: a served model, or the pipeline for the arm that each entity gets
+ *   POST /get-online-features  /push                                                   Feast's feature server
+ *
+ * Requests run on the HTTP server's threads; each has its own reader of the replica. This worker's own thread only watches over the serving state. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consumers/kinds.h"
+#include "consumers/serve_parts.h"
+#include "core/log.h"
+
+enum { TICK_MS = 1000, ARENA_BYTES_MAX = 256 << 20, READY_POLL_US = 20000 };
+
+static const char *const endpoint_names[ENDPOINT_COUNT] = {"health", "metadata", "infer", "features", "push"};
+static const char *const outcome_names[OUTCOME_COUNT] = {"2xx", "4xx", "5xx"};
+
+weir_status serve_no_memory(weir_err *err) {
+    return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for this request");
+}
+
+/* ---- threads ---- */
+
+static void free_thread(serve_thread *thread) {
+    weir_serving_reader_free(thread->reader);
+    for (int f = 0; f < SERVE_FEEDS; f++) weir_serde_free(thread->serdes[f]);
+    weir_arena_done(&thread->arena);
+    weir_buf_done(&thread->buf);
+    free(thread);
+}
+
+static weir_status new_thread(serve *s, serve_thread **ret_thread, weir_err *err) {
+    serve_thread *thread = weir_mem.realloc(NULL, sizeof *thread);
+    if (!thread) return serve_no_memory(err);
+    *thread = (serve_thread){.id = pthread_self()};
+    weir_arena_init(&thread->arena, ARENA_BYTES_MAX);
+    weir_status status = weir_serving_reader_new(s->serving, &thread->reader, err);
+    if (status) {
+        free_thread(thread);
+        return status;
+    }
+    pthread_mutex_lock(&s->threads_lock);
+    thread->next = s->threads;
+    s->threads = thread;
+    pthread_mutex_unlock(&s->threads_lock);
+    *ret_thread = thread;
+    return WEIR_OK;
+}
+
+/* The calling thread's own. */
+static weir_status take_thread(serve *s, serve_thread **ret_thread, weir_err *err) {
+    pthread_mutex_lock(&s->threads_lock);
+    serve_thread *thread = s->threads;
+    while (thread && !pthread_equal(thread->id, pthread_self())) thread = thread->next;
+    pthread_mutex_unlock(&s->threads_lock);
+    if (!thread) return new_thread(s, ret_thread, err);
+    weir_arena_reset(&thread->arena);
+    *ret_thread = thread;
+    return WEIR_OK;
+}
+
+/* ---- answers ---- */
+
+static int http_status(const weir_err *err) {
+    switch (err->code) {
+    case WEIR_EINVAL:
+    case WEIR_EDATA:
+    case WEIR_ENUMERIC:
+    case WEIR_ELIMIT: return 400;
+    case WEIR_ENOTFOUND: return 404;
+    case WEIR_ENET:
+    case WEIR_ETIMEOUT:
+    case WEIR_ENOMEM: return 503;
+    default: return 500;
+    }
+}
+
+static void finish(serve *s, serve_endpoint endpoint, int64_t began_us, weir_status status, const weir_err *err, weir_http_response *response) {
+    if (status) {
+        weir_buf_clear(&response->body);
+        weir_http_error(response, http_status(err), "%s", err->message);
+        if (response->status >= 500) weir_log_err(WEIR_LOG_WARN, "a request could not be answered", err);
+    }
+    int outcome = response->status >= 500 ? 2 : response->status >= 400 ? 1 : 0;
+    weir_metric_add(s->requests[endpoint][outcome], 1);
+    weir_metric_observe(s->seconds[endpoint], (double)(weir_clock_mono_us(s->env->clock) - began_us) / 1e6);
+}
+
+static weir_status written(bool ok, weir_err *err) {
+    return ok ? WEIR_OK : serve_no_memory(err);
+}
+
+/* ---- health and metadata ---- */
+
+static bool is_ready(serve *s, const weir_arms *arms) {
+    weir_err err;
+    return weir_serving_ready(s->serving) && !weir_serving_check(s->serving, &err) && arms->champion;
+}
+
+static weir_status answer_health(serve *s, const char *path, weir_http_response *response, weir_err *err) {
+    if (!strcmp(path, "/v2/health/live")) return written(weir_buf_printf(&response->body, "{\"live\":true}"), err);
+    weir_arms *arms = weir_serving_arms(s->serving);
+    bool ready = is_ready(s, arms);
+    weir_arms_drop(arms);
+    response->status = ready ? 200 : 503;
+    return written(weir_buf_printf(&response->body, "{\"ready\":%s}", ready ? "true" : "false"), err);
+}
+
+static void on_health(const weir_http_request *request, weir_http_response *response, void *context) {
+    serve *s = context;
+    weir_err err;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status status = answer_health(s, request->path, response, &err);
+    finish(s, ENDPOINT_HEALTH, began_us, status, &err, response);
+}
+
+static void on_server(const weir_http_request *request, weir_http_response *response, void *context) {
+    (void)request;
+    serve *s = context;
+    weir_err err;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status status = written(weir_buf_printf(&response->body, "{\"name\":\"weir\",\"version\":\"%s\",\"extensions\":[]}", WEIR_VERSION), &err);
+    finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
+}
+
+static bool put_tensor(weir_buf *out, bool first, const char *name, const char *datatype) {
+    return weir_buf_printf(out, "%s{\"name\":", first ? "" : ",") && weir_json_put_text(out, name) &&
+           weir_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", datatype);
+}
+
+/* The pipeline takes columns of events, a model its own inputs. */
+static bool put_inputs(const serve *s, const weir_served *served, bool pipeline, weir_buf *out) {
+    static const char *const datatypes[] = {"BYTES", "BOOL", "INT64", "FP64", "BYTES", "BYTES"}; /* by weir_type */
+    const weir_schema *schema = s->pipeline->events.schema;
+    bool ok = true;
+    for (int f = 0; pipeline && ok && f < weir_schema_field_count(schema); f++) {
+        const weir_schema_field *field = weir_schema_field_at(schema, f);
+        ok = put_tensor(out, !f, field->name, datatypes[field->type]);
+    }
+    for (int c = 0; !pipeline && ok && c < weir_model_column_count(served->model); c++) ok = put_tensor(out, !c, weir_model_columns(served->model)[c], "FP64");
+    return ok;
+}
+
+static bool put_versions(const weir_arms *arms, const char *name, weir_buf *out) {
+    const weir_served *both[] = {arms->champion, arms->challenger};
+    bool ok = true, any = false;
+    for (int i = 0; ok && i < 2; i++) {
+        if (!both[i] || strcmp(both[i]->name, name) || (i && any && both[0]->version == both[1]->version)) continue;
+        ok = weir_buf_printf(out, "%s\"%d\"", any ? "," : "", both[i]->version);
+        any = true;
+    }
+    return ok;
+}
+
+static weir_status answer_metadata(serve *s, const weir_arms *arms, const weir_model_path *path, weir_http_response *response, weir_err *err) {
+    const weir_served *served = NULL;
+    weir_buf *out = &response->body;
+    bool pipeline = !strcmp(path->name, s->pipeline->name);
+    weir_status status = serve_find(s, arms, path->name, path->version, &served, err);
+    if (status) return status;
+    bool ok = weir_buf_printf(out, "{\"name\":") && weir_json_put_text(out, path->name) && weir_buf_printf(out, ",\"versions\":[") &&
+              put_versions(arms, path->name, out) &&
+              weir_buf_printf(out, "],\"platform\":\"weir_%s\",\"inputs\":[", pipeline ? "pipeline" : weir_model_algorithm(served->model)) &&
+              put_inputs(s, served, pipeline, out) && weir_buf_printf(out, "],\"outputs\":[") && put_tensor(out, true, "score", "FP64") &&
+              put_tensor(out, false, "decision", "BOOL") && weir_buf_printf(out, "]}");
+    return written(ok, err);
+}
+
+static weir_status answer_model_ready(serve *s, const weir_arms *arms, const weir_model_path *path, weir_http_response *response, weir_err *err) {
+    const weir_served *served = NULL;
+    weir_buf *out = &response->body;
+    weir_status status = serve_find(s, arms, path->name, path->version, &served, err);
+    if (status) return status;
+    bool ready = is_ready(s, arms);
+    response->status = ready ? 200 : 503;
+    return written(
+        weir_buf_printf(out, "{\"name\":") && weir_json_put_text(out, path->name) && weir_buf_printf(out, ",\"ready\":%s}", ready ? "true" : "false"), err);
+}
+
+static weir_status no_such_model(const weir_arms *arms, const char *name, int version, weir_err *err) {
+    char wanted[16] = "", served[256] = "nobody";
+    if (version) snprintf(wanted, sizeof wanted, " version %d", version);
+    if (arms->champion) snprintf(served, sizeof served, "%s version %d", arms->champion->name, arms->champion->version);
+    if (arms->challenger) {
+        size_t used = strlen(served);
+        snprintf(served + used, sizeof served - used, " and %s version %d", arms->challenger->name, arms->challenger->version);
+    }
+    return WEIR_REJECT(err, WEIR_ENOTFOUND, "no model \"%s\"%s is served; served now: %s", name, wanted, served);
+}
+
+weir_status serve_find(const serve *s, const weir_arms *arms, const char *name, int version, const weir_served **ret_served, weir_err *err) {
+    const weir_served *both[] = {arms->champion, arms->challenger};
+    if (!strcmp(name, s->pipeline->name) && !version) {
+        if (!arms->champion) return WEIR_RETRY(err, WEIR_ENET, "no model is served yet: pipeline %s has no champion", name);
+        *ret_served = arms->champion;
+        return WEIR_OK;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (!both[i] || strcmp(both[i]->name, name) || (version && both[i]->version != version)) continue;
+        *ret_served = both[i];
+        return WEIR_OK;
+    }
+    return no_such_model(arms, name, version, err);
+}
+
+static weir_status answer_model(serve *s, const weir_model_path *path, weir_http_response *response, weir_err *err) {
+    weir_arms *arms = weir_serving_arms(s->serving);
+    weir_status status = path->verb == WEIR_MODEL_READY ? answer_model_ready(s, arms, path, response, err) : answer_metadata(s, arms, path, response, err);
+    weir_arms_drop(arms);
+    return status;
+}
+
+static void on_model(const weir_http_request *request, weir_http_response *response, void *context) {
+    serve *s = context;
+    weir_err err;
+    weir_model_path path;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status status = weir_model_path_parse(request->path, &path, &err);
+    if (!status && path.verb == WEIR_MODEL_INFER) status = WEIR_REJECT(&err, WEIR_ENOTFOUND, "infer needs POST");
+    if (!status) status = answer_model(s, &path, response, &err);
+    finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
+}
+
+/* ---- requests that read features ---- */
+
+static void on_infer(const weir_http_request *request, weir_http_response *response, void *context) {
+    serve *s = context;
+    weir_err err;
+    weir_model_path path;
+    serve_thread *thread = NULL;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status status = weir_model_path_parse(request->path, &path, &err);
+    if (!status && path.verb != WEIR_MODEL_INFER) status = WEIR_REJECT(&err, WEIR_ENOTFOUND, "only …/infer takes POST");
+    if (!status) status = take_thread(s, &thread, &err);
+    if (!status) status = serve_infer(s, thread, &path, request, response, &err);
+    finish(s, ENDPOINT_INFER, began_us, status, &err, response);
+}
+
+static void on_features(const weir_http_request *request, weir_http_response *response, void *context) {
+    serve *s = context;
+    weir_err err;
+    serve_thread *thread = NULL;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status status = take_thread(s, &thread, &err);
+    if (!status) status = serve_online_features(s, thread, request, response, &err);
+    finish(s, ENDPOINT_FEATURES, began_us, status, &err, response);
+}
+
+static void on_push(const weir_http_request *request, weir_http_response *response, void *context) {
+    serve *s = context;
+    weir_err err;
+    serve_thread *thread = NULL;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status status = take_thread(s, &thread, &err);
+    if (!status) status = serve_push(s, thread, request, response, &err);
+    finish(s, ENDPOINT_PUSH, began_us, status, &err, response);
+}
+
+/* ---- life ---- */
+
+static void serve_done(void *context) {
+    serve *s = context;
+    if (!s) return;
+    if (s->routed) weir_http_server_unroute(s->env->http, s);
+    while (s->threads) {
+        serve_thread *next = s->threads->next;
+        free_thread(s->threads);
+        s->threads = next;
+    }
+    weir_producer_free(s->producer);
+    if (s->serving) weir_shared_drop_serving(s->shared, &s->serving);
+    pthread_mutex_destroy(&s->push_lock);
+    pthread_mutex_destroy(&s->threads_lock);
+    free(s);
+}
+
+/* Which columns of the events name the entity of each view. */
+static weir_status find_entity_columns(serve *s, weir_err *err) {
+    for (int v = 0; v < s->pipeline->view_count; v++) {
+        const weir_view_def *def = &s->pipeline->views[v];
+        for (int i = 0; i < def->entity_count; i++) {
+            s->entity_columns[v][i] = weir_schema_find(s->pipeline->events.schema, def->entity[i]);
+            if (s->entity_columns[v][i] < 0) {
+                return WEIR_FAIL(err, WEIR_EINVAL, "view %s cannot be joined to an event: the events have no column %s", def->name, def->entity[i]);
+            }
+        }
+    }
+    return WEIR_OK;
+}
+
+static void find_metrics(serve *s) {
+    for (int e = 0; e < ENDPOINT_COUNT; e++) {
+        s->seconds[e] = WEIR_METRIC("weir_serve_request_seconds", s->pipeline->name, endpoint_names[e]);
+        for (int o = 0; o < OUTCOME_COUNT; o++)
+            s->requests[e][o] = WEIR_METRIC("weir_serve_requests_total", s->pipeline->name, endpoint_names[e], outcome_names[o]);
+    }
+}
+
+static weir_status add_routes(serve *s, weir_err *err) {
+    const weir_http_route routes[] = {
+        {"GET", "/v2", on_server, s},         {"GET", "/v2/health/live", on_health, s}, {"GET", "/v2/health/ready", on_health, s},
+        {"GET", "/v2/models/*", on_model, s}, {"POST", "/v2/models/*", on_infer, s},    {"POST", "/get-online-features", on_features, s},
+        {"POST", "/push", on_push, s},
+    };
+    weir_status status = WEIR_OK;
+    s->routed = true;
+    for (size_t i = 0; !status && i < sizeof routes / sizeof *routes; i++) status = weir_http_server_route(s->env->http, &routes[i], err);
+    return status;
+}
+
+static weir_status serve_init(weir_worker *worker, void **ret_context, weir_err *err) {
+    const weir_worker_env *env = weir_worker_env_of(worker);
+    char client[128];
+    if (!env->http) return WEIR_FAIL(err, WEIR_EINVAL, "serve needs an HTTP server: set http_port");
+    serve *s = weir_mem.realloc(NULL, sizeof *s);
+    if (!s) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the serve worker");
+    *s = (serve){.worker = worker, .env = env, .shared = env->shared};
+    *ret_context = s;
+    s->pipeline = s->shared->pipeline;
+    pthread_mutex_init(&s->threads_lock, NULL);
+    pthread_mutex_init(&s->push_lock, NULL);
+    const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(s->pipeline->json, "serving"), "threshold");
+    s->threshold = cJSON_IsNumber(threshold) ? threshold->valuedouble : 0.5;
+    find_metrics(s);
+    snprintf(client, sizeof client, "weir-push-%.64s-%.32s", s->pipeline->name, env->instance);
+    weir_status status = find_entity_columns(s, err);
+    if (!status) status = weir_producer_new(env->brokers, client, &s->producer, err);
+    if (!status) status = weir_shared_take_serving(s->shared, env, &s->serving, err);
+    if (!status) status = add_routes(s, err);
+    /* Requests are answered from here on; the worker is ready when the replica holds what the topics held at its start. */
+    while (!status && !weir_serving_ready(s->serving) && !weir_worker_stopping(worker)) {
+        weir_clock_sleep_us(env->clock, READY_POLL_US);
+        status = weir_serving_check(s->serving, err);
+    }
+    return status;
+}
+
+static weir_status serve_tick(void *context, int64_t mono_us, weir_err *err) {
+    (void)mono_us;
+    serve *s = context;
+    return weir_serving_check(s->serving, err);
+}
+
+const weir_worker_ops weir_serve_ops = {
+    .abi = WEIR_WORKER_ABI,
+    .name = "serve",
+    .doc = "answers predictions, features and pushes over HTTP",
+    .init = serve_init,
+    .tick = serve_tick,
+    .done = serve_done,
+    .tick_ms = TICK_MS,
+};

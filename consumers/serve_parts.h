@@ -1,0 +1,52 @@
+/* What the files of the serve worker share; used by serve*.c only. */
+#ifndef WEIR_CONSUMERS_SERVE_PARTS_H
+#define WEIR_CONSUMERS_SERVE_PARTS_H
+
+#include <pthread.h>
+
+#include "consumers/infer_json.h"
+#include "consumers/shared.h"
+#include "core/http.h"
+#include "core/metrics.h"
+
+typedef enum serve_endpoint { ENDPOINT_HEALTH, ENDPOINT_METADATA, ENDPOINT_INFER, ENDPOINT_FEATURES, ENDPOINT_PUSH, ENDPOINT_COUNT } serve_endpoint;
+enum { OUTCOME_COUNT = 3 /* 2xx, 4xx, 5xx */, SERVE_FEEDS = 2 };
+
+/* What one thread of the HTTP server needs for itself. Made on its first request, freed with the worker. */
+typedef struct serve_thread {
+    pthread_t id;
+    weir_serving_reader *reader;
+    weir_serde *serdes[SERVE_FEEDS]; /* by weir_feed; made on first push */
+    weir_arena arena; /* one request */
+    weir_buf buf;
+    struct serve_thread *next;
+} serve_thread;
+
+typedef struct serve {
+    weir_worker *worker;
+    const weir_worker_env *env;
+    const weir_pipeline *pipeline;
+    weir_shared *shared;
+    weir_serving *serving;
+    int entity_columns[WEIR_VIEWS_MAX][WEIR_KEY_COLUMNS_MAX]; /* of each view, in the events' schema */
+    double threshold;
+    bool routed;
+    pthread_mutex_t threads_lock;
+    serve_thread *threads;
+    pthread_mutex_t push_lock; /* a flush answers for what everybody sent: one push at a time */
+    weir_producer *producer;
+    weir_metric *requests[ENDPOINT_COUNT][OUTCOME_COUNT], *seconds[ENDPOINT_COUNT];
+} serve;
+
+/* Endpoints answer into response, or return an error that becomes one. */
+weir_status serve_infer(serve *s, serve_thread *thread, const weir_model_path *path, const weir_http_request *request, weir_http_response *response,
+                        weir_err *err) WEIR_MUST_CHECK;
+weir_status serve_online_features(serve *s, serve_thread *thread, const weir_http_request *request, weir_http_response *response,
+                                  weir_err *err) WEIR_MUST_CHECK;
+weir_status serve_push(serve *s, serve_thread *thread, const weir_http_request *request, weir_http_response *response, weir_err *err) WEIR_MUST_CHECK;
+
+/** The version that a name (and version, 0: any) means; for the pipeline's own name the champion. Errors: WEIR_ENOTFOUND saying what is served. */
+weir_status serve_find(const serve *s, const weir_arms *arms, const char *name, int version, const weir_served **ret_served, weir_err *err) WEIR_MUST_CHECK;
+weir_status serve_no_memory(weir_err *err);
+
+#endif

@@ -1,0 +1,166 @@
+/* The producer: idempotent, acks=all. Only failures are reported back, so a delivered record costs the sender nothing more than its copy. */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/bus_internal.h"
+#include "core/mem.h"
+
+enum { TOPICS_MAX = 64, HEADERS_MAX = 64, ROOM_STEP_MS = 5, ROOM_TIMEOUT_MS = 10000, PURGE_TIMEOUT_MS = 5000 };
+
+struct weir_producer {
+    rd_kafka_t *client;
+    /* Handles of topics in use; append-only, read without the lock up to topic_count. */
+    rd_kafka_topic_t *topics[TOPICS_MAX];
+    _Atomic int topic_count;
+    _Atomic uint64_t failed; /* records that were not delivered since the last flush */
+    pthread_mutex_t lock;
+    char reason[256]; /* of the first of them */
+};
+
+static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque) {
+    (void)client;
+    weir_producer *producer = opaque;
+    if (!message->err || atomic_fetch_add(&producer->failed, 1) != 0) return;
+    (void)pthread_mutex_lock(&producer->lock);
+    (void)snprintf(producer->reason, sizeof producer->reason, "topic %s: %s", rd_kafka_topic_name(message->rkt), rd_kafka_err2str(message->err));
+    (void)pthread_mutex_unlock(&producer->lock);
+}
+
+weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
+    /* message.max.bytes leaves room for a dead letter: the largest record that a topic takes, and headers. The delivery timeout turns an outage of the broker into RETRY. */
+    const weir_bus_setting settings[] = {
+        {"client.id", client_id},
+        {"enable.idempotence", "true"},
+        {"acks", "all"},
+        {"compression.codec", "lz4"},
+        {"linger.ms", "2"},
+        {"partitioner", "murmur2_random"},
+        {"message.max.bytes", "4194304"},
+        {"queue.buffering.max.messages", "500000"},
+        {"queue.buffering.max.kbytes", "262144"},
+        {"delivery.timeout.ms", "20000"},
+        {"request.timeout.ms", "10000"},
+        {"retry.backoff.ms", "50"},
+        {"delivery.report.only.error", "true"},
+        {NULL, NULL},
+    };
+    weir_producer *producer = weir_mem.realloc(NULL, sizeof *producer);
+    if (!producer) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a producer");
+    memset(producer, 0, sizeof *producer);
+    (void)pthread_mutex_init(&producer->lock, NULL);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_opaque(conf, producer);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    weir_status status = weir_bus_client_new(RD_KAFKA_PRODUCER, brokers, conf, settings, &producer->client, err);
+    if (status) {
+        weir_producer_free(producer);
+        return status;
+    }
+    *ret_producer = producer;
+    return WEIR_OK;
+}
+
+void weir_producer_free(weir_producer *producer) {
+    if (!producer) return;
+    for (int i = 0; i < atomic_load(&producer->topic_count); i++) rd_kafka_topic_destroy(producer->topics[i]);
+    if (producer->client) {
+        (void)rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_destroy(producer->client);
+    }
+    (void)pthread_mutex_destroy(&producer->lock);
+    (void)weir_mem.realloc(producer, 0);
+}
+
+static rd_kafka_topic_t *find_topic(const weir_producer *producer, const char *name) {
+    int count = atomic_load_explicit(&producer->topic_count, memory_order_acquire);
+    for (int i = 0; i < count; i++)
+        if (!strcmp(rd_kafka_topic_name(producer->topics[i]), name)) return producer->topics[i];
+    return NULL;
+}
+
+static weir_status topic_for(weir_producer *producer, const char *name, rd_kafka_topic_t **ret_topic, weir_err *err) {
+    rd_kafka_topic_t *topic = find_topic(producer, name);
+    weir_status status = WEIR_OK;
+    if (!topic) {
+        (void)pthread_mutex_lock(&producer->lock);
+        int count = atomic_load(&producer->topic_count);
+        topic = find_topic(producer, name);
+        if (!topic && count == TOPICS_MAX)
+            status = WEIR_FAIL(err, WEIR_ELIMIT, "a producer writes to at most %d topics", TOPICS_MAX);
+        else if (!topic && !(topic = rd_kafka_topic_new(producer->client, name, NULL)))
+            status = weir_bus_fail(err, __func__, rd_kafka_last_error(), "topic", name);
+        else if (topic && !find_topic(producer, name)) {
+            producer->topics[count] = topic;
+            atomic_store_explicit(&producer->topic_count, count + 1, memory_order_release);
+        }
+        (void)pthread_mutex_unlock(&producer->lock);
+    }
+    *ret_topic = topic;
+    return status;
+}
+
+static weir_status refused(weir_producer *producer, rd_kafka_resp_err_t error, const char *topic, size_t len, weir_err *err) {
+    char text[256];
+    switch (error) {
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+        return WEIR_RETRY(err, WEIR_ELIMIT, "topic %s: the queue to Kafka has been full for %d s", topic, ROOM_TIMEOUT_MS / 1000);
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: return WEIR_REJECT(err, WEIR_ELIMIT, "topic %s: a record of %zu bytes is too large", topic, len);
+    case RD_KAFKA_RESP_ERR__FATAL:
+        (void)rd_kafka_fatal_error(producer->client, text, sizeof text);
+        return WEIR_FAIL(err, WEIR_ENET, "topic %s: %s", topic, text);
+    default: return weir_bus_fail(err, __func__, error, "topic", topic);
+    }
+}
+
+weir_status weir_producer_send(weir_producer *producer, const char *topic, int32_t partition, const void *key, size_t key_len, const void *value,
+                               size_t value_len, const weir_bus_header *headers, size_t header_count, int64_t timestamp_ms, weir_err *err) {
+    rd_kafka_vu_t args[7 + HEADERS_MAX];
+    rd_kafka_topic_t *handle;
+    weir_status status = topic_for(producer, topic, &handle, err);
+    if (status) return status;
+    if (header_count > HEADERS_MAX) return WEIR_REJECT(err, WEIR_ELIMIT, "topic %s: a record with %zu headers, more than %d", topic, header_count, HEADERS_MAX);
+    size_t n = 0;
+    args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = handle};
+    args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition < 0 ? RD_KAFKA_PARTITION_UA : partition};
+    args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
+    args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)key, key_len}};
+    args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)value, value_len}};
+    if (timestamp_ms) args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp_ms};
+    for (size_t i = 0; i < header_count; i++)
+        args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADER, .u.header = {headers[i].name, headers[i].value, (ssize_t)headers[i].len}};
+    for (int waited_ms = 0;; waited_ms += ROOM_STEP_MS) {
+        rd_kafka_error_t *error = rd_kafka_produceva(producer->client, args, n);
+        if (!error) return WEIR_OK;
+        rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+        rd_kafka_error_destroy(error);
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || waited_ms >= ROOM_TIMEOUT_MS) return refused(producer, code, topic, key_len + value_len, err);
+        (void)rd_kafka_poll(producer->client, ROOM_STEP_MS);
+    }
+}
+
+/* Forgets what is queued or under way, so that the caller's next attempt starts from nothing. */
+static void forget_queue(weir_producer *producer) {
+    (void)rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    for (int waited_ms = 0; rd_kafka_outq_len(producer->client) > 0 && waited_ms < PURGE_TIMEOUT_MS; waited_ms += 10) (void)rd_kafka_poll(producer->client, 10);
+    atomic_store(&producer->failed, 0);
+}
+
+weir_status weir_producer_flush(weir_producer *producer, int timeout_ms, weir_err *err) {
+    char text[256] = "";
+    rd_kafka_resp_err_t late = rd_kafka_flush(producer->client, timeout_ms);
+    int left = rd_kafka_outq_len(producer->client);
+    uint64_t failed = atomic_load(&producer->failed);
+    if (!late && !failed) return WEIR_OK;
+    (void)pthread_mutex_lock(&producer->lock);
+    if (failed) (void)snprintf(text, sizeof text, "%s", producer->reason);
+    (void)pthread_mutex_unlock(&producer->lock);
+    forget_queue(producer);
+    char fatal[200];
+    if (rd_kafka_fatal_error(producer->client, fatal, sizeof fatal)) return WEIR_FAIL(err, WEIR_ENET, "the producer cannot go on: %s", fatal);
+    if (!failed) return WEIR_RETRY(err, WEIR_ETIMEOUT, "%d records were not acknowledged within %d ms", left, timeout_ms);
+    return WEIR_RETRY(err, WEIR_ENET, "%" PRIu64 " records were not delivered; %s", failed, text);
+}

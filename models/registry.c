@@ -1,0 +1,324 @@
+/* The registry's statements. Lists are made into JSON by PostgreSQL; every change runs in one transaction with its row of the outbox. */
+#include "models/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/clock.h"
+
+/* All writers of the registry take this lock first and hold it until they commit: version numbers have no gaps and outbox ids become visible in order. They are few and short.
+ * Any fixed number; "weirmods" in ASCII. */
+#define LOCK_SQL "SELECT pg_advisory_xact_lock(8603398603344405619)"
+#define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+/* Runs a query whose one value is a JSON text. */
+static weir_status query_json(weir_pg *pg, const char *sql, int param_count, const char *const *params, cJSON **ret_json, weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(pg, sql, param_count, params, &result, err);
+    if (status != WEIR_OK) return status;
+    cJSON *json = PQntuples(result) == 1 ? cJSON_Parse(PQgetvalue(result, 0, 0)) : NULL;
+    PQclear(result);
+    if (!json) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a list from the model registry");
+    *ret_json = json;
+    return WEIR_OK;
+}
+
+/* Number of rows that a statement with RETURNING or UPDATE touched. */
+static weir_status execute(weir_pg *pg, const char *sql, int param_count, const char *const *params, int *ret_rows, weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(pg, sql, param_count, params, &result, err);
+    if (status != WEIR_OK) return status;
+    if (ret_rows) *ret_rows = atoi(PQcmdTuples(result));
+    PQclear(result);
+    return WEIR_OK;
+}
+
+static weir_status print_json(const cJSON *json, char **ret_text, weir_err *err) {
+    *ret_text = json ? cJSON_PrintUnformatted(json) : NULL;
+    return json && !*ret_text ? WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a JSON text") : WEIR_OK;
+}
+
+static weir_status begin_locked(weir_pg *pg, weir_err *err) {
+    weir_status status = weir_pg_begin(pg, err);
+    return status == WEIR_OK ? weir_pg_exec(pg, LOCK_SQL, 0, NULL, NULL, err) : status;
+}
+
+/* Commits after success; leaves no transaction open in either case. */
+static weir_status end(weir_pg *pg, weir_status status, weir_err *err) {
+    if (status == WEIR_OK) status = weir_pg_commit(pg, err);
+    if (status != WEIR_OK) weir_pg_rollback(pg);
+    return status;
+}
+
+/* ---- runs ---- */
+
+static weir_status make_run_id(weir_run *run, weir_err *err) {
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) return WEIR_FAIL(err, WEIR_EIO, "the system has no random numbers");
+    snprintf(run->id, sizeof run->id, "run-%016llx%016llx", (unsigned long long)weir_clock_wall_us(weir_clock_system()), (unsigned long long)random);
+    return WEIR_OK;
+}
+
+weir_status weir_run_start(weir_pg *pg, const char *pipeline, const cJSON *request, weir_run *ret_run, weir_err *err) {
+    weir_run run;
+    char *request_text = NULL;
+    weir_status status = make_run_id(&run, err);
+    if (status == WEIR_OK) status = print_json(request, &request_text, err);
+    if (status == WEIR_OK) {
+        const char *const params[] = {run.id, pipeline, request_text ? request_text : "{}", WEIR_VERSION};
+        status = execute(pg, "INSERT INTO weir.runs (id, pipeline, status, request, code_version) VALUES ($1, $2, 'running', $3, $4)", 4, params, NULL, err);
+    }
+    cJSON_free(request_text);
+    if (status == WEIR_OK) *ret_run = run;
+    return status;
+}
+
+static bool is_run_status(const char *status) {
+    static const char *const known[] = {"queued", "running", "awaiting_labels", "succeeded", "failed"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(status, known[i])) return true;
+    return false;
+}
+
+weir_status weir_run_update(weir_pg *pg, const char *run_id, const char *run_status, const cJSON *detail, weir_err *err) {
+    char *text = NULL;
+    int rows = 0;
+    if (!is_run_status(run_status))
+        return WEIR_FAIL(err, WEIR_EINVAL, "a run cannot be '%s'; expected queued, running, awaiting_labels, succeeded or failed", run_status);
+    weir_status status = print_json(detail, &text, err);
+    if (status == WEIR_OK) {
+        const char *const params[] = {run_id, run_status, text ? text : "{}"};
+        status = execute(pg,
+                         "UPDATE weir.runs SET status = $2, detail = detail || $3::jsonb,"
+                         " ended_at = CASE WHEN $2 IN ('succeeded', 'failed') THEN clock_timestamp() END WHERE id = $1",
+                         3, params, &rows, err);
+    }
+    cJSON_free(text);
+    if (status == WEIR_OK && rows == 0) return WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no run '%s'", run_id);
+    return status;
+}
+
+weir_status weir_run_list(weir_pg *pg, const char *pipeline, const char *run_status, cJSON **ret_runs, weir_err *err) {
+    return query_json(
+        pg,
+        "SELECT coalesce(json_agg(json_build_object('id', id, 'status', status, 'request', request, 'detail', detail, 'code_version', code_version,"
+        " 'started_at', " ISO_TIME("started_at") ", 'ended_at', " ISO_TIME(
+            "ended_at") ") ORDER BY started_at DESC, id DESC), '[]')"
+                        " FROM weir.runs WHERE pipeline = $1 AND ($2::text IS NULL OR status = $2)",
+        2, (const char *const[]){pipeline, run_status}, ret_runs, err);
+}
+
+/* ---- versions ---- */
+
+/* The version that has this digest already, or 0. */
+static weir_status find_digest(weir_pg *pg, const weir_version_new *v, int *ret_version, weir_err *err) {
+    PGresult *result = NULL;
+    const char *const params[] = {v->pipeline, v->model, v->digest};
+    weir_status status =
+        weir_pg_exec(pg, "SELECT version FROM weir.model_versions WHERE pipeline = $1 AND model = $2 AND digest = $3", 3, params, &result, err);
+    if (status != WEIR_OK) return status;
+    *ret_version = PQntuples(result) ? atoi(PQgetvalue(result, 0, 0)) : 0;
+    PQclear(result);
+    return WEIR_OK;
+}
+
+/* Inserts the version and its event in one statement. */
+static weir_status insert_version(weir_pg *pg, const weir_version_new *v, const char *lineage, const char *signature, const char *metrics, int *ret_version,
+                                  weir_err *err) {
+    static const char sql[] = "WITH added AS (INSERT INTO weir.model_versions (pipeline, model, version, algorithm, run_id, digest, artifact_path, "
+                              "feature_hash, dataset_digest, lineage, signature, metrics)"
+                              " SELECT $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5, $6, $7, $8, $9::jsonb, $10::jsonb, $11::jsonb FROM "
+                              "weir.model_versions WHERE pipeline = $1 AND model = $2"
+                              " RETURNING *)"
+                              " INSERT INTO weir.outbox (key, type, pipeline, model, version, digest, artifact_path, payload)"
+                              " SELECT pipeline, 'version.registered', pipeline, model, version, digest, artifact_path,"
+                              " jsonb_build_object('algorithm', algorithm, 'run_id', run_id, 'feature_hash', feature_hash, 'dataset_digest', dataset_digest, "
+                              "'lineage', lineage, 'signature', signature,"
+                              " 'metrics', metrics) FROM added RETURNING version";
+    const char *const params[] = {v->pipeline,
+                                  v->model,
+                                  v->algorithm,
+                                  v->run_id,
+                                  v->digest,
+                                  v->artifact_path,
+                                  v->feature_hash ? v->feature_hash : "",
+                                  v->dataset_digest ? v->dataset_digest : "",
+                                  lineage ? lineage : "{}",
+                                  signature ? signature : "{}",
+                                  metrics};
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(pg, sql, 11, params, &result, err);
+    if (status != WEIR_OK) return status;
+    *ret_version = atoi(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return WEIR_OK;
+}
+
+weir_status weir_version_register(weir_pg *pg, const weir_version_new *version, int *ret_version, weir_err *err) {
+    char *lineage = NULL, *signature = NULL, *metrics = NULL;
+    int number = 0;
+    weir_status status = print_json(version->lineage, &lineage, err);
+    if (status == WEIR_OK) status = print_json(version->signature, &signature, err);
+    if (status == WEIR_OK) status = print_json(version->metrics, &metrics, err);
+    if (status == WEIR_OK) {
+        status = begin_locked(pg, err);
+        if (status == WEIR_OK) status = find_digest(pg, version, &number, err);
+        if (status == WEIR_OK && number == 0) status = insert_version(pg, version, lineage, signature, metrics, &number, err);
+        status = end(pg, status, err);
+    }
+    cJSON_free(lineage);
+    cJSON_free(signature);
+    cJSON_free(metrics);
+    if (status == WEIR_OK) *ret_version = number;
+    return status;
+}
+
+weir_status weir_version_metrics(weir_pg *pg, const char *pipeline, const char *model, int version, const cJSON *metrics, weir_err *err) {
+    char *text = NULL, number[16];
+    int rows = 0;
+    snprintf(number, sizeof number, "%d", version);
+    weir_status status = print_json(metrics, &text, err);
+    if (status != WEIR_OK) return status;
+    const char *const params[] = {pipeline, model, number, text};
+    status = begin_locked(pg, err);
+    if (status == WEIR_OK)
+        status = execute(
+            pg,
+            "WITH changed AS (UPDATE weir.model_versions SET metrics = $4::jsonb WHERE pipeline = $1 AND model = $2 AND version = $3::int RETURNING *)"
+            " INSERT INTO weir.outbox (key, type, pipeline, model, version, digest, artifact_path, payload)"
+            " SELECT pipeline, 'version.evaluated', pipeline, model, version, digest, artifact_path, jsonb_build_object('metrics', metrics) FROM changed",
+            4, params, &rows, err);
+    if (status == WEIR_OK && rows == 0)
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no version %d of model '%s' in pipeline '%s'", version, model, pipeline);
+    cJSON_free(text);
+    return end(pg, status, err);
+}
+
+weir_status weir_version_list(weir_pg *pg, const char *pipeline, const char *model, cJSON **ret_versions, weir_err *err) {
+    return query_json(
+        pg,
+        "SELECT coalesce(json_agg(json_build_object('pipeline', pipeline, 'model', model, 'version', version, 'algorithm', algorithm, 'digest', digest,"
+        " 'artifact_path', artifact_path, 'run_id', run_id, 'feature_hash', feature_hash, 'dataset_digest', dataset_digest,"
+        " 'created_at', " ISO_TIME("created_at") ", 'metrics', metrics, 'lineage', lineage, 'signature', signature,"
+                                                 " 'aliases', (SELECT coalesce(json_agg(a.alias ORDER BY a.alias), '[]') FROM weir.aliases a"
+                                                 "             WHERE a.pipeline = v.pipeline AND a.model = v.model AND a.version = v.version))"
+                                                 " ORDER BY created_at DESC, version DESC, model), '[]')"
+                                                 " FROM weir.model_versions v WHERE pipeline = $1 AND ($2::text IS NULL OR model = $2)",
+        2, (const char *const[]){pipeline, model}, ret_versions, err);
+}
+
+/* ---- aliases ---- */
+
+/* Where an alias points, before a move. model is empty when it points nowhere. */
+typedef struct alias_target {
+    char digest[65];
+    char model[256], version[16];
+} alias_target;
+
+static weir_status read_alias(weir_pg *pg, const char *pipeline, const char *alias, alias_target *ret_target, weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(pg,
+                                      "SELECT v.digest, v.model, v.version FROM weir.aliases a JOIN weir.model_versions v USING (pipeline, model, version)"
+                                      " WHERE a.pipeline = $1 AND a.alias = $2",
+                                      2, (const char *const[]){pipeline, alias}, &result, err);
+    if (status != WEIR_OK) return status;
+    *ret_target = (alias_target){0};
+    if (PQntuples(result) == 1) {
+        snprintf(ret_target->digest, sizeof ret_target->digest, "%s", PQgetvalue(result, 0, 0));
+        snprintf(ret_target->model, sizeof ret_target->model, "%s", PQgetvalue(result, 0, 1));
+        snprintf(ret_target->version, sizeof ret_target->version, "%s", PQgetvalue(result, 0, 2));
+    }
+    PQclear(result);
+    return WEIR_OK;
+}
+
+/* $1 pipeline, $2 alias, $3 and $4 the model and version that it leaves, $5 and $6 those that it goes to, $7 actor, $8 reason; null: none. */
+static weir_status write_move(weir_pg *pg, const char *const params[8], weir_err *err) {
+    weir_status status;
+    if (params[4])
+        status = execute(pg,
+                         "INSERT INTO weir.aliases (pipeline, alias, model, version) VALUES ($1, $2, $3, $4::int)"
+                         " ON CONFLICT (pipeline, alias) DO UPDATE SET model = excluded.model, version = excluded.version, moved_at = clock_timestamp()",
+                         4, (const char *const[]){params[0], params[1], params[4], params[5]}, NULL, err);
+    else
+        status = execute(pg, "DELETE FROM weir.aliases WHERE pipeline = $1 AND alias = $2", 2, params, NULL, err);
+    if (status == WEIR_OK)
+        status = execute(pg,
+                         "INSERT INTO weir.alias_history (pipeline, alias, from_model, from_version, to_model, to_version, actor, reason)"
+                         " VALUES ($1, $2, $3, $4::int, $5, $6::int, $7, $8)",
+                         8, params, NULL, err);
+    if (status == WEIR_OK)
+        status = execute(pg,
+                         "INSERT INTO weir.outbox (key, type, pipeline, model, version, digest, alias, artifact_path, payload)"
+                         " SELECT $1, 'alias.moved', $1, $5, $6::int, v.digest, $2, v.artifact_path,"
+                         " jsonb_build_object('from_model', $3::text, 'from_version', $4::int, 'algorithm', v.algorithm, 'actor', $7::text, 'reason', $8::text)"
+                         " FROM (SELECT 1) one LEFT JOIN weir.model_versions v ON v.pipeline = $1 AND v.model = $5 AND v.version = $6::int",
+                         8, params, NULL, err);
+    return status;
+}
+
+static weir_status require_version(weir_pg *pg, const char *pipeline, const char *model, const char *version, weir_err *err) {
+    int rows = 0;
+    weir_status status = execute(pg, "SELECT 1 FROM weir.model_versions WHERE pipeline = $1 AND model = $2 AND version = $3::int", 3,
+                                 (const char *const[]){pipeline, model, version}, &rows, err);
+    if (status == WEIR_OK && rows == 0)
+        return WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no version %s of model '%s' in pipeline '%s'", version, model, pipeline);
+    return status;
+}
+
+weir_status weir_alias_move(weir_pg *pg, const char *pipeline, const char *alias, const char *expected_digest, const char *model, int version,
+                            const char *actor, const char *reason, weir_err *err) {
+    alias_target now = {0};
+    char number[16];
+    snprintf(number, sizeof number, "%d", version);
+    weir_status status = begin_locked(pg, err);
+    if (status == WEIR_OK) status = read_alias(pg, pipeline, alias, &now, err);
+    if (status == WEIR_OK && strcmp(now.digest, expected_digest ? expected_digest : "") != 0)
+        status = WEIR_FAIL(err, WEIR_ECONFLICT, "alias '%s' of pipeline '%s' points at %s, expected %s", alias, pipeline, *now.digest ? now.digest : "nothing",
+                           expected_digest ? expected_digest : "nothing");
+    if (status == WEIR_OK && model) status = require_version(pg, pipeline, model, number, err);
+    bool moves = model ? strcmp(now.model, model) != 0 || strcmp(now.version, number) != 0 : *now.model != 0;
+    if (status == WEIR_OK && moves) {
+        const char *const params[8] = {pipeline,
+                                       alias,
+                                       *now.model ? now.model : NULL,
+                                       *now.model ? now.version : NULL,
+                                       model,
+                                       model ? number : NULL,
+                                       actor ? actor : "",
+                                       reason ? reason : ""};
+        status = write_move(pg, params, err);
+    }
+    return end(pg, status, err);
+}
+
+weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_aliases, weir_err *err) {
+    return query_json(
+        pg,
+        "SELECT coalesce(json_agg(json_build_object('alias', alias, 'model', model, 'version', version, 'digest', digest, 'artifact_path', artifact_path,"
+        " 'algorithm', algorithm, 'moved_at', " ISO_TIME(
+            "moved_at") ") ORDER BY alias), '[]')"
+                        " FROM weir.aliases JOIN weir.model_versions USING (pipeline, model, version) WHERE pipeline = $1",
+        1, &pipeline, ret_aliases, err);
+}
+
+/* ---- outbox ---- */
+
+weir_status weir_outbox_take(weir_pg *pg, cJSON **ret_events, weir_err *err) {
+    return query_json(
+        pg,
+        "SELECT coalesce(json_agg(json_build_object('id', id, 'key', key, 'type', type, 'time_us', (extract(epoch FROM at) * 1000000)::bigint, 'pipeline', "
+        "pipeline,"
+        " 'model', model, 'version', version, 'digest', digest, 'alias', alias, 'artifact_path', artifact_path, 'payload', payload::text) ORDER BY id), '[]')"
+        " FROM (SELECT * FROM weir.outbox WHERE sent_at IS NULL ORDER BY id LIMIT 100) unsent",
+        0, NULL, ret_events, err);
+}
+
+weir_status weir_outbox_done(weir_pg *pg, int64_t up_to_id, weir_err *err) {
+    char id[24];
+    snprintf(id, sizeof id, "%lld", (long long)up_to_id);
+    return execute(pg, "UPDATE weir.outbox SET sent_at = clock_timestamp() WHERE id <= $1::bigint AND sent_at IS NULL", 1, (const char *const[]){id}, NULL,
+                   err);
+}

@@ -1,0 +1,332 @@
+/* Measurements, each beside a ceiling taken in the same run: machines are shared and noisy, a ratio is what can be compared. Medians of RUNS repetitions.
+ *
+ *   ingest   payments → both views' features, one worker     ceiling: a stateless pass-through that consumes, decodes and produces one record an event
+ *   store    features, labels → PostgreSQL, one worker       ceiling: COPY BINARY of rows as wide into a table without indexes
+ *   read     one entity's features from the online store     ceiling: the bare LMDB look-up
+ *   score    one vector and 10 000 with a boosted model      ceiling: memory bandwidth says nothing here; rows/s and µs are printed as they are
+ *
+ * Settings come from the environment, as for the program (WEIR_BROKERS, …); ./run bench sets them. */
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/settings.h"
+#include "consumers/kinds.h"
+#include "consumers/shared.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/pg.h"
+#include "producers/records.h"
+
+enum { RUNS = 3, CUSTOMERS = 2000, DAYS = 60, READS = 200000, SCORE_ROWS = 10000 };
+
+static void die_on(weir_status status, const weir_err *err) {
+    if (!status) return;
+    fprintf(stderr, "bench: %s\n", err->message);
+    exit(weir_status_exit(status));
+}
+
+static double now_s(void) {
+    return (double)weir_clock_mono_us(weir_clock_system()) / 1e6;
+}
+
+static int by_value(const void *a, const void *b) {
+    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
+
+static double median(double *values, int n) {
+    qsort(values, (size_t)n, sizeof *values, by_value);
+    return values[n / 2];
+}
+
+static void show(const char *what, double value, const char *unit, const char *ceiling_name, double ceiling, double ratio) {
+    printf("%-34s %14.1f %-10s", what, value, unit);
+    if (ceiling_name) printf("  %-28s %14.1f  ratio %.2f", ceiling_name, ceiling, ratio);
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* The fraud pipeline under another name, so that a bench never touches a user's topics. */
+static weir_pipeline *bench_pipeline(void) {
+    const weir_embedded_file *file = weir_embedded_find("pipelines/fraud.json");
+    cJSON *json = cJSON_Parse(file->data);
+    cJSON_ReplaceItemInObjectCaseSensitive(json, "pipeline", cJSON_CreateString("bench"));
+    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "source"), "topic", cJSON_CreateString("bench.events"));
+    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "labels"), "topic", cJSON_CreateString("bench.labels"));
+    char *text = cJSON_PrintUnformatted(json);
+    weir_pipeline *pipeline = NULL;
+    weir_err err;
+    die_on(weir_pipeline_parse(text, NULL, &pipeline, &err), &err);
+    cJSON_free(text);
+    cJSON_Delete(json);
+    return pipeline;
+}
+
+/* ---- publishing ---- */
+
+static int64_t publish(const weir_settings *settings, const weir_pipeline *pipeline, int64_t *ret_labels) {
+    weir_err err;
+    weir_records *records = NULL;
+    weir_publisher *publisher = NULL;
+    const weir_simulate_conf simulate = {.seed = 1, .entities = CUSTOMERS, .days = DAYS, .start_us = INT64_C(1522540800000000)};
+    const weir_publish_conf conf = {.brokers = settings->brokers, .registry_url = settings->registry_url, .until_us = INT64_MAX};
+    die_on(weir_records_simulate_fraud(pipeline, &simulate, &records, &err), &err);
+    die_on(weir_publisher_new(pipeline, &conf, &publisher, &err), &err);
+    double start = now_s();
+    die_on(weir_publisher_run(publisher, records, INT64_MAX, NULL, &err), &err);
+    double seconds = now_s() - start;
+    int64_t events = weir_publisher_events(publisher);
+    *ret_labels = weir_publisher_labels(publisher);
+    show("publish (simulated, encoded)", (double)(events + *ret_labels) / seconds, "records/s", NULL, 0, 0);
+    weir_publisher_free(publisher);
+    weir_records_free(records);
+    return events;
+}
+
+/* ---- the ceiling: consume, decode, produce ---- */
+
+static double pass_through(const weir_settings *settings, const weir_pipeline *pipeline, weir_registry *registry, int64_t total) {
+    enum { BATCH = 5000 };
+    weir_err err;
+    const char *topics[] = {pipeline->events.topic, pipeline->labels.topic};
+    const weir_schema *schemas[] = {pipeline->events.schema, pipeline->labels.schema};
+    const weir_topic_spec spec = {.name = "bench.passthrough", .partitions = pipeline->partitions, .retention_ms = 60000};
+    weir_serde *serde[2];
+    weir_datum row[64];
+    weir_consumer *consumer = NULL;
+    weir_producer *producer = NULL;
+    static weir_bus_record records[BATCH];
+    die_on(weir_bus_topics_create(settings->brokers, &spec, 1, &err), &err);
+    for (int i = 0; i < 2; i++) die_on(weir_serde_new(registry, NULL, schemas[i], &serde[i], &err), &err);
+    die_on(weir_producer_new(settings->brokers, "bench", &producer, &err), &err);
+    double start = now_s();
+    die_on(weir_consumer_new_tail(settings->brokers, topics, 2, false, &consumer, &err), &err);
+    for (int64_t done = 0; done < total;) {
+        size_t count;
+        die_on(weir_consumer_poll(consumer, records, BATCH, 100, &count, &err), &err);
+        for (size_t i = 0; i < count; i++) {
+            const weir_bus_record *r = &records[i];
+            die_on(weir_serde_decode(serde[r->topic_index], r->value, r->value_len, row, NULL, &err), &err);
+            die_on(weir_producer_send(producer, spec.name, r->partition, r->key, r->key_len, r->value, r->value_len, NULL, 0, 0, &err), &err);
+        }
+        weir_consumer_release(consumer, records, count);
+        done += (int64_t)count;
+    }
+    die_on(weir_producer_flush(producer, 60000, &err), &err);
+    double seconds = now_s() - start;
+    weir_consumer_free(consumer);
+    weir_producer_free(producer);
+    for (int i = 0; i < 2; i++) weir_serde_free(serde[i]);
+    return (double)total / seconds;
+}
+
+/* ---- workers ---- */
+
+typedef struct running {
+    weir_worker *worker;
+    pthread_t thread;
+    weir_status status;
+    weir_err err;
+} running;
+
+static void *run_worker(void *context) {
+    running *r = context;
+    r->status = weir_worker_run(r->worker, &r->err);
+    return NULL;
+}
+
+/* Time until the worker has made `total` records durable: what the metric shows beyond what it showed at the start. */
+static double time_worker(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, const char *const *topics, double total) {
+    running r = {0};
+    weir_err err;
+    double before = 0, now = 0;
+    die_on(weir_worker_new(ops, env, pipeline, NULL, &r.worker, &err), &err);
+    for (const char *const *t = topics; *t; t++) before += weir_metric_value(WEIR_METRIC("weir_worker_records_total", pipeline, ops->name, *t));
+    double start = now_s();
+    if (pthread_create(&r.thread, NULL, run_worker, &r)) exit(3);
+    while (now - before < total) {
+        usleep(2000);
+        now = 0;
+        for (const char *const *t = topics; *t; t++) now += weir_metric_value(WEIR_METRIC("weir_worker_records_total", pipeline, ops->name, *t));
+        if (now_s() - start > 600) {
+            fprintf(stderr, "bench: %s handled %.0f of %.0f records in 10 minutes\n", ops->name, now - before, total);
+            exit(1);
+        }
+    }
+    double seconds = now_s() - start;
+    weir_worker_stop(r.worker);
+    pthread_join(r.thread, NULL);
+    die_on(r.status, &r.err);
+    weir_worker_free(r.worker);
+    return seconds;
+}
+
+/* ---- the ceiling of the store: COPY BINARY ---- */
+
+static double copy_rate(const weir_settings *settings, int64_t rows) {
+    enum { COLUMNS = 20, AT_ONCE = 5000 };
+    weir_err err;
+    weir_pg *pg = NULL;
+    weir_buf buf = {0};
+    die_on(weir_pg_new(settings->pg_url, &pg, &err), &err);
+    die_on(
+        weir_pg_script(
+            pg,
+            "DROP TABLE IF EXISTS weir_bench_copy; CREATE TABLE weir_bench_copy (c0 float8, c1 float8, c2 float8, c3 float8, c4 float8, c5 float8, c6 float8, "
+            "c7 float8, c8 float8, c9 float8, c10 float8, c11 float8, c12 float8, c13 float8, c14 float8, c15 float8, c16 float8, c17 float8, c18 float8, c19 "
+            "float8)",
+            &err),
+        &err);
+    double start = now_s();
+    for (int64_t done = 0; done < rows; done += AT_ONCE) {
+        weir_buf_clear(&buf);
+        for (int i = 0; i < AT_ONCE; i++) {
+            bool ok = weir_pg_put_tuple(&buf, COLUMNS);
+            for (int c = 0; ok && c < COLUMNS; c++) ok = weir_pg_put_float8(&buf, i * 0.5 + c);
+            if (!ok) exit(1);
+        }
+        die_on(weir_pg_begin(pg, &err), &err);
+        die_on(weir_pg_copy_in(pg, "COPY weir_bench_copy FROM STDIN (FORMAT binary)", &buf, &err), &err);
+        die_on(weir_pg_commit(pg, &err), &err);
+    }
+    double seconds = now_s() - start;
+    die_on(weir_pg_script(pg, "DROP TABLE weir_bench_copy", &err), &err);
+    weir_pg_free(pg);
+    weir_buf_done(&buf);
+    return (double)rows / seconds;
+}
+
+/* ---- online reads ---- */
+
+static void bench_reads(const weir_pipeline *pipeline, const char *dir) {
+    weir_err err;
+    weir_online *online = NULL;
+    weir_online_reader *reader = NULL;
+    weir_view *view = NULL;
+    weir_state state = {0};
+    double out[64], bare[RUNS], full[RUNS];
+    static double times[READS];
+    char key[32];
+    die_on(weir_online_open(dir, INT64_C(64) << 30, &online, &err), &err);
+    die_on(weir_online_reader_new(online, &reader, &err), &err);
+    die_on(weir_view_new(pipeline, &pipeline->views[0], &view, &err), &err);
+    for (int mode = 0; mode < 2; mode++) {
+        for (int run = 0; run < RUNS; run++) {
+            double start = now_s();
+            for (int i = 0; i < READS; i++) {
+                weir_online_value value;
+                int len = snprintf(key, sizeof key, "default/%d", (int)((int64_t)i * 7919 % CUSTOMERS));
+                double begun = mode ? now_s() : 0;
+                die_on(weir_online_read_begin(reader, &err), &err);
+                weir_status status = weir_online_read(reader, 0, key, (size_t)len, &value, &err);
+                if (!status && mode) {
+                    die_on(weir_state_decode(view, value.state, value.state_len, &state, &err), &err);
+                    weir_view_eval(view, &state, value.event_time_us, NULL, NULL, out);
+                }
+                weir_online_read_end(reader);
+                if (mode) times[i] = now_s() - begun;
+            }
+            (mode ? full : bare)[run] = (now_s() - start) / READS * 1e6;
+        }
+    }
+    qsort(times, READS, sizeof *times, by_value);
+    double bare_us = median(bare, RUNS), full_us = median(full, RUNS);
+    show("online read, 8 features", full_us, "us", "bare LMDB look-up, us", bare_us, full_us / bare_us);
+    show("online read, p99", times[READS / 100 * 99] * 1e6, "us", NULL, 0, 0);
+    weir_view_free(view);
+    weir_state_done(&state);
+    weir_online_reader_free(reader);
+    weir_online_close(online);
+}
+
+/* ---- scoring ---- */
+
+static void bench_scores(void) {
+    enum { COLUMNS = 15, TRAIN = 20000 };
+    static double values[TRAIN * COLUMNS], label[TRAIN], scores[SCORE_ROWS];
+    static const char *const names[COLUMNS] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o"};
+    weir_err err;
+    weir_buf artifact = {0};
+    weir_model *model = NULL;
+    double one[RUNS], many[RUNS];
+    srand(1);
+    for (int i = 0; i < TRAIN; i++) {
+        for (int j = 0; j < COLUMNS; j++) values[i * COLUMNS + j] = rand() / (double)RAND_MAX;
+        label[i] = values[i * COLUMNS] + values[i * COLUMNS + 1] * values[i * COLUMNS + 2] > 0.9;
+    }
+    const weir_matrix train = {TRAIN, COLUMNS, values, label, names};
+    die_on(weir_model_fit("xgboost", NULL, &train, "bench", 1, 1, &artifact, &err), &err);
+    die_on(weir_model_load(artifact.data, artifact.len, &model, &err), &err);
+    for (int run = 0; run < RUNS; run++) {
+        double start = now_s();
+        for (int i = 0; i < 2000; i++) die_on(weir_model_predict(model, values + i * COLUMNS, 1, scores, &err), &err);
+        one[run] = (now_s() - start) / 2000 * 1e6;
+        start = now_s();
+        die_on(weir_model_predict(model, values, SCORE_ROWS, scores, &err), &err);
+        many[run] = SCORE_ROWS / (now_s() - start);
+    }
+    show("score one vector, boosted", median(one, RUNS), "us", NULL, 0, 0);
+    show("score 10 000 vectors, boosted", median(many, RUNS), "rows/s", NULL, 0, 0);
+    weir_model_free(model);
+    weir_buf_done(&artifact);
+}
+
+int main(void) {
+    weir_settings settings = {0};
+    weir_err err;
+    die_on(weir_conf_defaults(weir_settings_table, &settings, &err), &err);
+    die_on(weir_conf_from_env(weir_settings_table, &settings, &err), &err);
+    weir_log_init(stderr, WEIR_LOG_AUTO, WEIR_LOG_WARN);
+    weir_pipeline *pipeline = bench_pipeline();
+    weir_shared shared;
+    weir_pg *pg = NULL;
+    die_on(weir_pg_new(settings.pg_url, &pg, &err), &err);
+    die_on(weir_pg_migrate(pg, &err), &err);
+    weir_pg_free(pg);
+    die_on(weir_pipeline_create_topics(pipeline, settings.brokers, &err), &err);
+    die_on(weir_shared_init(&shared, pipeline, settings.registry_url, &err), &err);
+    weir_worker_env env = {
+        .brokers = settings.brokers,
+        .registry_url = settings.registry_url,
+        .pg_url = settings.pg_url,
+        .state_dir = settings.state_dir,
+        .objects_dir = settings.objects_dir,
+        .instance = "bench",
+        .clock = weir_clock_system(),
+        .batch_max = (int)settings.batch_max,
+        .poll_ms = (int)settings.poll_ms,
+        .drain_ms = (int)settings.drain_ms,
+        .shared = &shared,
+    };
+    int64_t labels, events = publish(&settings, pipeline, &labels);
+    printf("%lld payments, %lld labels, %d customers\n", (long long)events, (long long)labels, CUSTOMERS);
+
+    double ceiling[RUNS];
+    for (int run = 0; run < RUNS; run++) ceiling[run] = pass_through(&settings, pipeline, shared.registry, events + labels);
+    const char *feeds[] = {pipeline->events.topic, pipeline->labels.topic, NULL};
+    double ingest = (double)(events + labels) / time_worker(&weir_ingest_ops, &env, pipeline->name, feeds, (double)(events + labels));
+    double through = median(ceiling, RUNS);
+    show("ingest, both views, exactly once", ingest, "records/s", "pass-through, records/s", through, ingest / through);
+
+    double copies[RUNS];
+    for (int run = 0; run < RUNS; run++) copies[run] = copy_rate(&settings, 200000);
+    char *tables[] = {weir_topic_features(pipeline, &pipeline->views[0]), weir_topic_features(pipeline, &pipeline->views[1])};
+    const char *sinks[] = {tables[0], tables[1], pipeline->labels.topic, NULL};
+    double rows = (double)(events + 2 * labels);
+    double store = rows / time_worker(&weir_store_ops, &env, pipeline->name, sinks, rows);
+    double copy = median(copies, RUNS);
+    show("store, rows with indexes", store, "rows/s", "COPY BINARY, no index, rows/s", copy, store / copy);
+    for (int i = 0; i < 2; i++) free(tables[i]);
+
+    char dir[4096];
+    snprintf(dir, sizeof dir, "%s/%s/ingest-bench", settings.state_dir, pipeline->name);
+    bench_reads(pipeline, dir);
+    bench_scores();
+    weir_shared_done(&shared);
+    weir_pipeline_free(pipeline);
+    weir_conf_done(weir_settings_table, &settings);
+    return 0;
+}

@@ -1,0 +1,321 @@
+/* Pipeline files: what is accepted, and for everything else the path, what was found and what was expected. */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/clock.h"
+#include "core/pg.h"
+#include "features/pipeline.h"
+
+static weir_pipeline *fraud(void) {
+    weir_pipeline *p = NULL;
+    weir_err err = {0};
+    if (weir_pipeline_parse(weir_embedded_find("pipelines/fraud.json")->data, NULL, &p, &err)) fail_msg("%s", err.message);
+    return p;
+}
+
+static void the_fraud_pipeline_is_read_as_written(void **state) {
+    (void)state;
+    weir_pipeline *p = fraud();
+    assert_string_equal(p->name, "fraud");
+    assert_string_equal(p->events.topic, "fraud.events");
+    assert_int_equal(p->partitions, 4);
+    assert_int_equal(p->retention_ms, -1);
+    assert_int_equal(p->events.time_index, weir_schema_find(p->events.schema, "tx_time"));
+    assert_int_equal(p->events.available_index, -1);
+    assert_int_equal(p->labels.available_index, weir_schema_find(p->labels.schema, "labelled_at"));
+    assert_int_equal(p->labels.allowed_lateness_us, 30 * WEIR_DAY_US);
+    assert_int_equal(p->max_delay_us, 7 * WEIR_DAY_US);
+    assert_int_equal(p->label_column, weir_schema_find(p->labels.schema, "fraud"));
+    assert_int_equal(p->view_count, 2);
+    assert_int_equal(p->primary_view, 0);
+    assert_false(p->views[0].rekeyed);
+    assert_true(p->views[1].rekeyed);
+    assert_int_equal(p->views[1].from, WEIR_FROM_LABELS);
+    const weir_view_def *terminal = weir_pipeline_view(p, "terminal");
+    assert_ptr_equal(terminal, &p->views[1]);
+    assert_null(weir_pipeline_view(p, "nobody"));
+    assert_int_equal(terminal->features[1].delay_us, 7 * WEIR_DAY_US);
+    assert_true(terminal->features[1].fallback == 0);
+    assert_true(isnan(p->views[0].features[3].fallback));
+    assert_int_equal(strlen(p->feature_hash), 64);
+    weir_pipeline_free(p);
+}
+
+/* Sets a value in the fraud pipeline: path of keys and indices separated by '/'; json NULL deletes. */
+static char *with(const char *where, const char *json) {
+    cJSON *root = cJSON_Parse(weir_embedded_find("pipelines/fraud.json")->data), *at = root;
+    char path[128], *save = NULL, *last = NULL;
+    snprintf(path, sizeof(path), "%s", where);
+    for (char *key = strtok_r(path, "/", &save); key; key = strtok_r(NULL, "/", &save)) {
+        if (last) at = cJSON_IsArray(at) ? cJSON_GetArrayItem(at, atoi(last)) : cJSON_GetObjectItemCaseSensitive(at, last);
+        assert_non_null(at);
+        last = key;
+    }
+    if (cJSON_IsArray(at))
+        cJSON_ReplaceItemInArray(at, atoi(last), cJSON_Parse(json));
+    else {
+        cJSON_DeleteItemFromObjectCaseSensitive(at, last);
+        if (json) cJSON_AddItemToObject(at, last, cJSON_Parse(json));
+    }
+    char *text = cJSON_PrintUnformatted(root);
+    cJSON_Delete(root);
+    return text;
+}
+
+static void wrong_files_are_told_where_and_how(void **state) {
+    static const struct {
+        const char *where, *json, *message; /* parts that must be in the message, separated by '~' */
+    } cases[] = {
+        {"pipelin", "1", "$:~\"pipelin\"~did you mean \"pipeline\"?"},
+        {"pipeline", "\"Fraud\"", "$.pipeline~lower-case"},
+        {"pipeline", NULL, "$.pipeline~nothing~a text"},
+        {"partitions", "0", "$.partitions~found 0~1 to 1024"},
+        {"partitions", "1.5", "$.partitions~1.5"},
+        {"retention", "\"7\"", "$.retention~duration"},
+        {"training", "[]", "$.training~an array~an object"},
+        {"source", NULL, "$.source~nothing~an object"},
+        {"source/schema", "\"schemas/none.avsc\"", "$.source.schema~schemas/none.avsc"},
+        {"source/schema", "\"pipelines/fraud.json\"", "$.source.schema"},
+        {"source/time", "\"tx_tim\"", "$.source.time~tx_tim~did you mean \"tx_time\"?"},
+        {"source/time", "\"amount\"", "$.source.time~timestamp"},
+        {"source/key", "[]", "$.source.key~1 to 4"},
+        {"source/key", "[\"amount\"]", "$.source.key[0]~amount"},
+        {"source/key", "[\"customer_id\",\"customer_id\"]", "$.source.key[1]~twice"},
+        {"source/tenant", "\"amount\"", "$.source.tenant~amount"},
+        {"source/allowed_lateness", "5", "$.source.allowed_lateness~found 5~duration"},
+        {"source/allowed_lateness", "\"9000w\"", "$.source.allowed_lateness~hundred years"},
+        {"source/max_bytes", "0", "$.source.max_bytes"},
+        {"source/topic", "\"a b\"", "$.source.topic~a b"},
+        {"source/aliases/X", "\"amout\"", "$.source.aliases.X~did you mean \"amount\"?"},
+        {"source/laxness", "1", "$.source:~laxness"},
+        {"labels/column", "\"customer_id\"", "$.labels.column~customer_id"},
+        {"labels/join", "[\"transaction_id\"]", "$.labels.join~two columns"},
+        {"labels/join", "[\"transaction_id\",\"scenario\"]", "$.labels.join~types"},
+        {"checks/0/column", "\"amnt\"", "$.checks[0].column~amnt"},
+        {"checks/0/min", "\"0\"", "$.checks[0].min~a number"},
+        {"checks/0", "{\"column\":\"amount\"}", "$.checks[0]~checks nothing"},
+        {"checks/0", "{\"column\":\"customer_id\",\"min\":1}", "$.checks[0]~numbers"},
+        {"checks/0", "{\"column\":\"amount\",\"min\":2,\"max\":1}", "$.checks[0]~above"},
+        {"checks/0/on", "\"nowhere\"", "$.checks[0].on~nowhere~events, labels"},
+        {"views", "[]", "$.views~1 to 16"},
+        {"views/1/name", "\"customer\"", "$.views[1].name~already"},
+        {"views/1/name", "\"a-b\"", "$.views[1].name~a-b"},
+        {"views/1/from", "\"event\"", "$.views[1].from~did you mean \"events\"?"},
+        {"views/1/entity", "[\"terminal\"]", "$.views[1].entity[0]~did you mean"},
+        {"views/1/entity", "[\"scenario\"]", "$.views[1].entity[0]~scenario~Transaction"},
+        {"views/1/ttl", "\"36d\"", "$.views[1].ttl~shorter~terminal_tx_count_30d"},
+        {"views/0/features/2/window", "\"1x\"", "$.views[0].features[2].window~\"1x\"~duration"},
+        {"views/0/features/2/window", NULL, "$.views[0].features[2].window~nothing"},
+        {"views/0/features/2/agg", "\"cont\"", "$.views[0].features[2].agg~cont~did you mean \"count\"?"},
+        {"views/0/features/2/op", "\"weekend\"", "$.views[0].features[2]~both"},
+        {"views/0/features/2/agg", NULL, "$.views[0].features[2]~neither"},
+        {"views/0/features/3/of", NULL, "$.views[0].features[3].of~nothing"},
+        {"views/0/features/3/of", "\"customer_id\"", "$.views[0].features[3].of~customer_id~no number"},
+        {"views/0/features/3/form", "1", "$.views[0].features[3]:~form"},
+        {"views/0/features/3/name", "\"amount\"", "$.views[0].features[3].name~amount"},
+        {"views/1/features/3/name", "\"customer_tx_count_7d\"", "$.views[1].features[3].name~view customer"},
+        {"views/0/features/0/op", "\"weekday\"", "$.views[0].features[0].op~did you mean \"weekend\"?"},
+        {"views/0/features/0/window", "\"1d\"", "$.views[0].features[0].window~agg"},
+        {"views/0/features/1/from", "24", "$.views[0].features[1].from~0 to 23"},
+        {"views/0/features/1/to", NULL, "$.views[0].features[1].to~nothing"},
+        {"views/0/features/0/of", "\"amount\"", "$.views[0].features[0].of~timestamp"},
+        {"views/1/features/0", "{\"name\":\"x\",\"op\":\"weekend\"}", "$.views[1].features[0].op~views of the events"},
+        {"views/0/entity", "[\"terminal_id\"]", "$.views~what is scored"},
+        {"training/columns/0", "\"amounts\"", "$.training.columns[0]~amounts"},
+        {"training/columns/0", "\"customer_id\"", "$.training.columns[0]~customer_id~no number"},
+        {"training/columns/4", "\"customer_amount_mean_1\"", "$.training.columns[4]~did you mean \"customer_amount_mean_1d\"?"},
+        {"rollout/salt", "\"${WEIR_TEST_UNSET_NAME}\"", "$.rollout.salt~WEIR_TEST_UNSET_NAME"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *text = with(cases[i].where, cases[i].json), parts[256], *save = NULL;
+        weir_pipeline *p = NULL;
+        weir_err err = {0};
+        assert_int_equal(weir_pipeline_parse(text, NULL, &p, &err), WEIR_EINVAL);
+        assert_int_equal(err.action, WEIR_ACTION_FATAL);
+        assert_null(p);
+        snprintf(parts, sizeof(parts), "%s", cases[i].message);
+        for (char *part = strtok_r(parts, "~", &save); part; part = strtok_r(NULL, "~", &save)) {
+            if (!strstr(err.message, part)) fail_msg("case %zu (%s): \"%s\" lacks \"%s\"", i, cases[i].where, err.message, part);
+        }
+        free(text);
+    }
+}
+
+static void text_that_is_no_json_is_told_by_line(void **state) {
+    (void)state;
+    weir_pipeline *p = NULL;
+    weir_err err = {0};
+    assert_int_equal(weir_pipeline_parse("{\n  \"pipeline\": fraud\n}", NULL, &p, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "line 2"));
+    assert_int_equal(weir_pipeline_parse("", NULL, &p, &err), WEIR_EINVAL);
+    assert_int_equal(weir_pipeline_parse("[]", NULL, &p, &err), WEIR_EINVAL);
+    assert_int_equal(weir_pipeline_parse("{\"pipeline\":\"a\",\"pipeline\":\"b\"}", NULL, &p, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "$.pipeline"));
+    assert_non_null(strstr(err.message, "twice"));
+}
+
+static void the_environment_is_put_in(void **state) {
+    (void)state;
+    setenv("WEIR_TEST_TOPIC", "payments", 1);
+    char *text = with("source/topic", "\"${WEIR_TEST_TOPIC}.events\"");
+    weir_pipeline *p = NULL;
+    assert_int_equal(weir_pipeline_parse(text, NULL, &p, NULL), WEIR_OK);
+    assert_string_equal(p->events.topic, "payments.events");
+    weir_pipeline_free(p);
+    free(text);
+    unsetenv("WEIR_TEST_TOPIC");
+}
+
+static void defaults_are_those_of_the_header(void **state) {
+    (void)state;
+    weir_pipeline *p = NULL;
+    weir_err err = {0};
+    if (weir_pipeline_parse("{\"pipeline\":\"small\",\"source\":{\"schema\":\"schemas/transaction.avsc\",\"key\":[\"customer_id\"],\"time\":\"tx_time\"},"
+                            "\"views\":[{\"name\":\"v\",\"entity\":[\"customer_id\"],\"features\":[{\"name\":\"n\",\"agg\":\"count\",\"window\":\"1d\"}]}]}",
+                            NULL, &p, &err))
+        fail_msg("%s", err.message);
+    assert_string_equal(p->events.topic, "small.events");
+    assert_null(p->labels.topic);
+    assert_int_equal(p->label_column, -1);
+    assert_string_equal(p->events.tenant, "default");
+    assert_int_equal(p->events.tenant_index, -1);
+    assert_int_equal(p->events.max_future_us, WEIR_DAY_US);
+    assert_int_equal(p->events.max_bytes, 65536);
+    assert_int_equal(p->events.allowed_lateness_us, 0);
+    weir_pipeline_free(p);
+}
+
+static void the_hash_is_of_features_only(void **state) {
+    (void)state;
+    static const struct {
+        const char *where, *json;
+        bool same;
+    } cases[] = {{"training/seed", "7", true},
+                 {"rollout/salt", "\"other\"", true},
+                 {"views/0/features/2/window", "\"2d\"", false},
+                 {"labels/allowed_lateness", "\"1d\"", false}};
+    weir_pipeline *base = fraud();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *text = with(cases[i].where, cases[i].json);
+        weir_pipeline *p = NULL;
+        assert_int_equal(weir_pipeline_parse(text, NULL, &p, NULL), WEIR_OK);
+        assert_int_equal(!strcmp(p->feature_hash, base->feature_hash), cases[i].same);
+        weir_pipeline_free(p);
+        free(text);
+    }
+    weir_pipeline_free(base);
+}
+
+static void files_are_found_by_name_and_by_path(void **state) {
+    (void)state;
+    weir_pipeline *p = NULL;
+    weir_err err = {0};
+    assert_int_equal(weir_pipeline_load("fraud", &p, &err), WEIR_OK);
+    assert_string_equal(p->path, "pipelines/fraud.json");
+    weir_pipeline_free(p);
+    assert_int_equal(weir_pipeline_load("nothing", &p, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "pipelines/nothing.json"));
+
+    char dir[] = "/tmp/weir_pipeline_XXXXXX", path[64], schema[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/mine.json", dir);
+    snprintf(schema, sizeof(schema), "%s/event.avsc", dir);
+    FILE *out = fopen(schema, "w"); /* schemas are looked for beside the file first */
+    fputs(weir_embedded_find("schemas/transaction.avsc")->data, out);
+    fclose(out);
+    char *text = with("source/schema", "\"event.avsc\"");
+    out = fopen(path, "w");
+    fputs(text, out);
+    fclose(out);
+    free(text);
+    if (weir_pipeline_load(path, &p, &err)) fail_msg("%s", err.message);
+    assert_string_equal(p->path, path);
+    weir_pipeline_free(p);
+    out = fopen(path, "w");
+    fputs("{", out);
+    fclose(out);
+    assert_int_equal(weir_pipeline_load(path, &p, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, path));
+    unlink(path);
+    unlink(schema);
+    rmdir(dir);
+}
+
+static void topics_and_the_schema_of_features_are_named_after_the_view(void **state) {
+    (void)state;
+    weir_pipeline *p = fraud();
+    char *features = weir_topic_features(p, &p->views[1]), *repartition = weir_topic_repartition(p, &p->views[1]), *dead = weir_topic_of(p, "deadletter"),
+         *json = NULL;
+    assert_string_equal(features, "fraud.features.terminal");
+    assert_string_equal(repartition, "fraud.repartition.terminal");
+    assert_string_equal(dead, "fraud.deadletter");
+    weir_schema *schema = NULL;
+    weir_err err = {0};
+    for (int v = 0; v < p->view_count; v++) {
+        assert_int_equal(weir_features_schema_json(p, &p->views[v], &json, &err), WEIR_OK);
+        if (weir_schema_parse(json, strlen(json), &schema, &err)) fail_msg("%s", err.message);
+        const weir_feed_def *feed = v ? &p->labels : &p->events;
+        int feed_columns = weir_schema_field_count(feed->schema);
+        assert_int_equal(weir_schema_field_count(schema), 6 + feed_columns + p->views[v].feature_count + 1);
+        assert_int_equal(weir_schema_find(schema, "record.tx_time"), 6 + feed->time_index);
+        assert_true(weir_schema_field_at(schema, weir_schema_find(schema, "event_time"))->is_timestamp);
+        const weir_schema_field *first = weir_schema_field_at(schema, 6 + feed_columns);
+        assert_true(first->nullable && first->has_default && first->type == WEIR_T_F64);
+        assert_int_equal(strncmp(first->name, "features.", 9), 0);
+        assert_string_equal(first->name + 9, p->views[v].features[0].name);
+        assert_int_equal(weir_schema_field_at(schema, weir_schema_find(schema, "state"))->type, WEIR_T_BYTES);
+        weir_schema_free(schema);
+        free(json);
+    }
+    free(features);
+    free(repartition);
+    free(dead);
+    weir_pipeline_free(p);
+}
+
+static int allocations_left;
+static void *failing_realloc(void *old, size_t size) {
+    if (size && allocations_left-- <= 0) return NULL;
+    if (size) return realloc(old, size);
+    free(old);
+    return NULL;
+}
+
+static void every_failed_allocation_is_an_error(void **state) {
+    (void)state;
+    weir_allocator kept = weir_mem;
+    weir_status status = WEIR_ENOMEM;
+    int n = 0;
+    const char *text = weir_embedded_find("pipelines/fraud.json")->data;
+    weir_mem.realloc = failing_realloc;
+    for (; status && n < 2000; n++) {
+        weir_pipeline *p = NULL;
+        weir_err err = {0};
+        allocations_left = n;
+        status = weir_pipeline_parse(text, NULL, &p, &err);
+        if (status && err.code != WEIR_ENOMEM) fail_msg("after %d: %s", n, err.message);
+        weir_pipeline_free(p);
+    }
+    weir_mem = kept;
+    assert_int_equal(status, WEIR_OK);
+    assert_true(n > 5);
+}
+
+int main(void) {
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_fraud_pipeline_is_read_as_written), cmocka_unit_test(wrong_files_are_told_where_and_how),
+        cmocka_unit_test(text_that_is_no_json_is_told_by_line),  cmocka_unit_test(the_environment_is_put_in),
+        cmocka_unit_test(defaults_are_those_of_the_header),      cmocka_unit_test(the_hash_is_of_features_only),
+        cmocka_unit_test(files_are_found_by_name_and_by_path),   cmocka_unit_test(topics_and_the_schema_of_features_are_named_after_the_view),
+        cmocka_unit_test(every_failed_allocation_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,389 @@
+/* States and features of views: hand-worked windows, a brute-force oracle, every order of arrival, bytes there and back, damage. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "core/clock.h"
+#include "features/view.h"
+
+#define DAY WEIR_DAY_US
+#define T0 (INT64_C(1522540800) * WEIR_SECOND_US) /* 2018-04-01, a Sunday */
+
+/* events: tenant, transaction_id, tx_time, customer_id, terminal_id, amount.  labels: …, labelled_at, fraud, scenario (nullable). */
+static const char pipeline_json[] =
+    "{\"pipeline\":\"t\",\"source\":{\"schema\":\"schemas/transaction.avsc\",\"key\":[\"customer_id\"],\"time\":\"tx_time\",\"allowed_lateness\":\"1d\"},"
+    "\"labels\":{\"schema\":\"schemas/"
+    "transaction_label.avsc\",\"key\":[\"customer_id\"],\"time\":\"tx_time\",\"available\":\"labelled_at\",\"column\":\"fraud\","
+    "\"join\":[\"transaction_id\",\"transaction_id\"],\"allowed_lateness\":\"30d\"},"
+    "\"views\":[{\"name\":\"customer\",\"entity\":[\"customer_id\"],\"features\":["
+    "{\"name\":\"n7\",\"agg\":\"count\",\"window\":\"7d\"},{\"name\":\"mean7\",\"agg\":\"mean\",\"of\":\"amount\",\"window\":\"7d\"},"
+    "{\"name\":\"n1\",\"agg\":\"count\",\"window\":\"1d\"},{\"name\":\"mean1\",\"agg\":\"mean\",\"of\":\"amount\",\"window\":\"1d\"},"
+    "{\"name\":\"sum1\",\"agg\":\"sum\",\"of\":\"amount\",\"window\":\"1d\"},{\"name\":\"min7\",\"agg\":\"min\",\"of\":\"amount\",\"window\":\"7d\"},"
+    "{\"name\":\"max7\",\"agg\":\"max\",\"of\":\"amount\",\"window\":\"7d\"},{\"name\":\"late_mean2\",\"agg\":\"mean\",\"of\":\"amount\",\"window\":\"2d\","
+    "\"delay\":\"3d\"},"
+    "{\"name\":\"weekend\",\"op\":\"weekend\"},{\"name\":\"night\",\"op\":\"hour_between\",\"from\":0,\"to\":6},"
+    "{\"name\":\"late_hours\",\"op\":\"hour_between\",\"from\":22,\"to\":4}]},"
+    "{\"name\":\"terminal\",\"entity\":[\"terminal_id\"],\"from\":\"labels\",\"features\":["
+    "{\"name\":\"count_all\",\"agg\":\"count\",\"window\":\"1d\"},{\"name\":\"count_scenario\",\"agg\":\"count\",\"of\":\"scenario\",\"window\":\"1d\"},"
+    "{\"name\":\"mean_scenario\",\"agg\":\"mean\",\"of\":\"scenario\",\"window\":\"1d\"},"
+    "{\"name\":\"rate\",\"agg\":\"mean\",\"of\":\"fraud\",\"window\":\"1d\",\"default\":0}]}]}";
+enum { N7, MEAN7, N1, MEAN1, SUM1, MIN7, MAX7, LATE_MEAN2, WEEKEND, NIGHT, LATE_HOURS, CUSTOMER_COUNT };
+enum { COUNT_ALL, COUNT_SCENARIO, MEAN_SCENARIO, RATE, TERMINAL_COUNT };
+
+typedef struct fixture {
+    weir_pipeline *pipeline;
+    weir_view *customer, *terminal;
+    weir_state state;
+    weir_datum row[8];
+} fixture;
+
+static int setup(void **state) {
+    weir_err err = {0};
+    fixture *f = calloc(1, sizeof(*f));
+    if (weir_pipeline_parse(pipeline_json, NULL, &f->pipeline, &err)) fail_msg("%s", err.message);
+    assert_int_equal(weir_view_new(f->pipeline, &f->pipeline->views[0], &f->customer, &err), WEIR_OK);
+    assert_int_equal(weir_view_new(f->pipeline, &f->pipeline->views[1], &f->terminal, &err), WEIR_OK);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    fixture *f = *state;
+    weir_state_done(&f->state);
+    weir_view_free(f->customer);
+    weir_view_free(f->terminal);
+    weir_pipeline_free(f->pipeline);
+    free(f);
+    return 0;
+}
+
+static weir_applied apply(fixture *f, weir_state *state, int64_t t, int32_t partition, int64_t offset, double amount) {
+    weir_applied applied;
+    weir_err err = {0};
+    f->row[2] = weir_i64(t);
+    f->row[5] = isnan(amount) ? weir_null() : weir_f64(amount);
+    if (weir_view_apply(f->customer, state, t, (weir_source){partition, offset}, f->row, &applied, &err)) fail_msg("%s", err.message);
+    return applied;
+}
+
+static void assert_same(double a, double b) {
+    if (memcmp(&a, &b, sizeof(a)) && !(isnan(a) && isnan(b))) fail_msg("%.17g is not %.17g", a, b);
+}
+
+static void windows_are_open_on_the_left_and_closed_on_the_right(void **state) {
+    fixture *f = *state;
+    double out[CUSTOMER_COUNT];
+    apply(f, &f->state, T0, 0, 0, 10);
+    apply(f, &f->state, T0 + DAY, 0, 1, 20);
+    apply(f, &f->state, T0 + 7 * DAY, 0, 2, 60);
+    weir_view_eval(f->customer, &f->state, T0 + DAY, NULL, NULL, out);
+    assert_same(out[N1], 1); /* T0 is exactly one window before: out */
+    assert_same(out[MEAN1], 20);
+    assert_same(out[N7], 2);
+    assert_same(out[MEAN7], 15);
+    weir_view_eval(f->customer, &f->state, T0 + DAY - 1, NULL, NULL, out);
+    assert_same(out[N1], 1);
+    assert_same(out[MEAN1], 10); /* the later ones are the future */
+    weir_view_eval(f->customer, &f->state, T0 + 7 * DAY, NULL, NULL, out);
+    assert_same(out[N7], 2);
+    assert_same(out[MEAN7], 40);
+    assert_same(out[MIN7], 20);
+    assert_same(out[MAX7], 60);
+    assert_same(out[SUM1], 60);
+}
+
+static void delayed_windows_end_before_now(void **state) {
+    fixture *f = *state;
+    double out[CUSTOMER_COUNT];
+    for (int i = 0; i < 8; i++) apply(f, &f->state, T0 + i * DAY, 0, i, i);
+    weir_view_eval(f->customer, &f->state, T0 + 7 * DAY, NULL, NULL, out);
+    assert_same(out[LATE_MEAN2], 3.5); /* days 3 and 4: (7-3-2, 7-3] */
+    weir_view_eval(f->customer, &f->state, T0 + 30 * DAY, NULL, NULL, out);
+    assert_same(out[LATE_MEAN2], NAN);
+    assert_same(out[SUM1], NAN);
+    assert_same(out[N7], 0);
+}
+
+static void records_after_upto_at_the_same_time_do_not_count(void **state) {
+    fixture *f = *state;
+    double out[CUSTOMER_COUNT];
+    apply(f, &f->state, T0, 1, 5, 10);
+    apply(f, &f->state, T0, 1, 6, 30);
+    apply(f, &f->state, T0, 0, 9, 50);
+    weir_view_eval(f->customer, &f->state, T0, &(weir_source){1, 5}, NULL, out);
+    assert_same(out[N1], 2); /* partition 0 comes first */
+    assert_same(out[MEAN1], 30);
+    weir_view_eval(f->customer, &f->state, T0, &(weir_source){0, 9}, NULL, out);
+    assert_same(out[N1], 1);
+    weir_view_eval(f->customer, &f->state, T0, NULL, NULL, out);
+    assert_same(out[N1], 3);
+    weir_view_eval(f->customer, &f->state, T0 + 1, &(weir_source){0, 0}, NULL, out);
+    assert_same(out[N1], 3); /* upto is about records at exactly t */
+}
+
+static void nulls_are_skipped_and_empty_windows_take_the_default(void **state) {
+    fixture *f = *state;
+    double out[TERMINAL_COUNT];
+    weir_applied applied;
+    weir_datum row[8] = {0};
+    row[6] = weir_bool(true);
+    for (int i = 0; i < 3; i++) {
+        row[7] = i == 1 ? weir_null() : weir_i64(1 + i);
+        assert_int_equal(weir_view_apply(f->terminal, &f->state, T0 + i, (weir_source){0, i}, row, &applied, NULL), WEIR_OK);
+        row[6] = weir_bool(false);
+    }
+    weir_view_eval(f->terminal, &f->state, T0 + 2, NULL, NULL, out);
+    assert_same(out[COUNT_ALL], 3);
+    assert_same(out[COUNT_SCENARIO], 2);
+    assert_same(out[MEAN_SCENARIO], 2);
+    assert_same(out[RATE], 1.0 / 3);
+    weir_view_eval(f->terminal, &f->state, T0 - 1, NULL, NULL, out);
+    assert_same(out[COUNT_ALL], 0);
+    assert_same(out[COUNT_SCENARIO], 0);
+    assert_same(out[MEAN_SCENARIO], NAN);
+    assert_same(out[RATE], 0);
+}
+
+static void operators_of_the_record_follow_the_calendar(void **state) {
+    static const struct {
+        const char *time;
+        double weekend, night, late_hours;
+    } cases[] = {
+        {"2018-04-01 00:00:00", 1, 1, 1}, {"2018-04-01 23:59:59.999999", 1, 0, 1}, {"2018-04-02 06:59:59.999999", 0, 1, 0}, {"2018-04-06 07:00:00", 0, 0, 0},
+        {"2018-04-07 04:59:59", 1, 1, 1}, {"1969-12-28 22:00:00", 1, 0, 1},        {"1969-12-31 23:59:59.999999", 0, 0, 1}, {"1970-01-01 05:00:00", 0, 1, 0},
+    };
+    fixture *f = *state;
+    double out[CUSTOMER_COUNT];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        int64_t t;
+        assert_int_equal(weir_time_parse(cases[i].time, &t, NULL), WEIR_OK);
+        f->row[2] = weir_i64(t);
+        weir_view_eval(f->customer, &f->state, t, NULL, f->row, out);
+        assert_same(out[WEEKEND], cases[i].weekend);
+        assert_same(out[NIGHT], cases[i].night);
+        assert_same(out[LATE_HOURS], cases[i].late_hours);
+    }
+    weir_view_eval(f->customer, &f->state, T0, NULL, NULL, out);
+    assert_same(out[WEEKEND], NAN);
+}
+
+static void repeats_change_nothing_and_late_records_are_told(void **state) {
+    fixture *f = *state;
+    assert_int_equal(apply(f, &f->state, T0 + 10 * DAY, 0, 1, 1), WEIR_APPLIED);
+    assert_int_equal(apply(f, &f->state, T0 + 10 * DAY, 0, 1, 1), WEIR_DUPLICATE);
+    assert_int_equal(apply(f, &f->state, T0 + 9 * DAY, 0, 2, 2), WEIR_APPLIED); /* exactly allowed_lateness behind */
+    assert_int_equal(apply(f, &f->state, T0 + 9 * DAY - 1, 0, 3, 3), WEIR_LATE);
+    assert_int_equal(f->state.count, 2);
+    assert_int_equal(apply(f, &f->state, T0 + 11 * DAY, 0, 4, 4), WEIR_APPLIED);
+    assert_int_equal(apply(f, &f->state, T0 + 9 * DAY, 0, 2, 2), WEIR_DUPLICATE); /* late, but known */
+    weir_source source;
+    int64_t time;
+    assert_true(weir_state_newest(&f->state, &source, &time));
+    assert_int_equal(source.offset, 4);
+    assert_int_equal(time, T0 + 11 * DAY);
+    weir_state_clear(&f->state);
+    assert_false(weir_state_newest(&f->state, &source, &time));
+    assert_int_equal(apply(f, &f->state, T0, 0, 5, 5), WEIR_APPLIED); /* nothing is late for an empty state */
+}
+
+static void a_late_but_allowed_record_still_gets_its_whole_window(void **state) {
+    fixture *f = *state;
+    double out[CUSTOMER_COUNT];
+    apply(f, &f->state, T0 + 1, 0, 0, 7);
+    apply(f, &f->state, T0 + 8 * DAY, 0, 1, 1);
+    apply(f, &f->state, T0 + 7 * DAY, 0, 2, 5);
+    weir_view_eval(f->customer, &f->state, T0 + 7 * DAY, NULL, NULL, out);
+    assert_same(out[N7], 2);
+    assert_same(out[MEAN7], 6);
+    apply(f, &f->state, T0 + 8 * DAY + 2, 0, 3, 1); /* horizon 7 d + lateness 1 d: the first record is of no use to anybody now */
+    assert_int_equal(f->state.count, 3);
+    assert_int_equal(f->state.time[0], T0 + 7 * DAY);
+}
+
+/* Straight from the definition. */
+static double brute_mean(const int64_t *time, const double *value, int n, int64_t from, int64_t to) {
+    double sum = 0, count = 0;
+    for (int i = n - 1; i >= 0; i--) {
+        if (time[i] > from && time[i] <= to && !isnan(value[i])) sum += value[i], count++;
+    }
+    return count > 0 ? sum / count : NAN;
+}
+
+static void values_equal_brute_force_in_every_order_of_arrival(void **state) {
+    enum { N = 60, BLOCK = 10 };
+    fixture *f = *state;
+    unsigned seed = 7;
+    for (int round = 0; round < 50; round++) {
+        int64_t time[N];
+        double value[N], out[CUSTOMER_COUNT];
+        int order[N];
+        weir_buf first = {0}, second = {0};
+        for (int i = 0; i < N; i++) {
+            time[i] = (i ? time[i - 1] : T0) + rand_r(&seed) % 3 * (DAY / 20);
+            value[i] = rand_r(&seed) % 10 ? (rand_r(&seed) % 100000) / 100.0 : NAN;
+            order[i] = i;
+        }
+        weir_state_clear(&f->state);
+        for (int i = 0; i < N; i++) apply(f, &f->state, time[i], 0, i, value[i]);
+        assert_true(weir_state_encode(f->customer, &f->state, &first));
+        for (int i = N - 1; i > 0; i--) { /* within blocks of less than a day, so that nobody is late */
+            int first_of_block = i / BLOCK * BLOCK, j = first_of_block + rand_r(&seed) % (i - first_of_block + 1), kept = order[i];
+            order[i] = order[j];
+            order[j] = kept;
+        }
+        weir_state_clear(&f->state);
+        for (int i = 0; i < N; i++) {
+            assert_int_equal(apply(f, &f->state, time[order[i]], 0, order[i], value[order[i]]), WEIR_APPLIED);
+            assert_int_equal(apply(f, &f->state, time[order[i]], 0, order[i], value[order[i]]), WEIR_DUPLICATE);
+        }
+        assert_true(weir_state_encode(f->customer, &f->state, &second));
+        assert_int_equal(first.len, second.len);
+        assert_memory_equal(first.data, second.data, first.len);
+        for (int i = 0; i < N; i++) {
+            weir_view_eval(f->customer, &f->state, time[i], NULL, NULL, out);
+            assert_same(out[MEAN1], brute_mean(time, value, N, time[i] - DAY, time[i]));
+            assert_same(out[MEAN7], brute_mean(time, value, N, time[i] - 7 * DAY, time[i]));
+            weir_view_eval(f->customer, &f->state, time[i] + 3 * DAY + 5, NULL, NULL, out);
+            assert_same(out[LATE_MEAN2], brute_mean(time, value, N, time[i] + 5 - 2 * DAY, time[i] + 5));
+        }
+        weir_buf_done(&first);
+        weir_buf_done(&second);
+    }
+}
+
+static void odd_values_survive_the_bytes(void **state) {
+    static const double values[] = {0,   -0.0, 1,      -1,   0.01,    57.16,   220.005,  1e300,    INFINITY, -INFINITY,
+                                    NAN, 0.1,  -57.16, 1e-9, 1 << 30, 1 << 31, 99999.99, -0.5 / 3, 5e-324,   1073741824.01};
+    enum { N = sizeof(values) / sizeof(*values) };
+    fixture *f = *state;
+    static const int64_t steps[] = {1, 1000, WEIR_SECOND_US};
+    for (int u = 0; u < 3; u++) {
+        weir_buf bytes = {0};
+        weir_state back = {0};
+        weir_state_clear(&f->state);
+        for (int i = 0; i < N; i++) apply(f, &f->state, -5 * steps[u] + i / 2 * steps[u], i % 2 ? INT32_MAX : 0, i % 2 ? INT64_MAX : i, values[i]);
+        assert_true(weir_state_encode(f->customer, &f->state, &bytes));
+        assert_int_equal(weir_state_decode(f->customer, bytes.data, bytes.len, &back, NULL), WEIR_OK);
+        assert_int_equal(back.count, N);
+        assert_int_equal(back.max_time, f->state.max_time);
+        for (int i = 0; i < N; i++) {
+            assert_int_equal(back.time[i], f->state.time[i]);
+            assert_int_equal(back.source[i].partition, f->state.source[i].partition);
+            assert_int_equal(back.source[i].offset, f->state.source[i].offset);
+            assert_same(back.values[i], values[i]);
+        }
+        weir_state_done(&back);
+        weir_buf_done(&bytes);
+    }
+}
+
+static void damaged_bytes_are_refused(void **state) {
+    fixture *f = *state;
+    weir_buf bytes = {0};
+    weir_state back = {0};
+    weir_err err = {0};
+    for (int i = 0; i < 20; i++) apply(f, &f->state, T0 + i * 1234567, 0, i, i * 1.37);
+    assert_true(weir_state_encode(f->customer, &f->state, &bytes));
+    for (size_t len = 0; len < bytes.len; len++) {
+        assert_int_equal(weir_state_decode(f->customer, bytes.data, len, &back, &err), WEIR_EDATA);
+        assert_int_equal(err.action, WEIR_ACTION_REJECT);
+        assert_int_equal(back.count, 0);
+    }
+    assert_int_equal(weir_state_decode(f->terminal, bytes.data, bytes.len, &back, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "other columns"));
+    unsigned seed = 3;
+    int refused = 0;
+    for (int i = 0; i < 20000; i++) { /* whatever a flipped bit makes of it, it is refused or a valid state */
+        char *at = bytes.data + (size_t)rand_r(&seed) % bytes.len, kept = *at;
+        *at ^= (char)(1 << rand_r(&seed) % 8);
+        if (weir_state_decode(f->customer, bytes.data, bytes.len, &back, NULL)) refused++;
+        for (int r = 1; r < back.count; r++) assert_true(back.time[r - 1] <= back.time[r]);
+        *at = kept;
+    }
+    assert_true(refused > 1000);
+    assert_true(weir_buf_append(&bytes, "x", 1));
+    assert_int_equal(weir_state_decode(f->customer, bytes.data, bytes.len, &back, &err), WEIR_EDATA);
+    weir_state_done(&back);
+    weir_buf_done(&bytes);
+}
+
+static void extreme_times_do_not_overflow(void **state) {
+    fixture *f = *state;
+    double out[CUSTOMER_COUNT];
+    weir_buf bytes = {0};
+    weir_state back = {0};
+    assert_int_equal(apply(f, &f->state, INT64_MIN, 0, 0, 1), WEIR_APPLIED);
+    weir_view_eval(f->customer, &f->state, INT64_MIN, NULL, NULL, out);
+    assert_same(out[N7], 1);
+    assert_int_equal(apply(f, &f->state, INT64_MAX, 0, 1, 2), WEIR_APPLIED);
+    assert_int_equal(f->state.count, 1);
+    weir_view_eval(f->customer, &f->state, INT64_MAX, NULL, NULL, out);
+    assert_same(out[MEAN7], 2);
+    assert_true(weir_state_encode(f->customer, &f->state, &bytes));
+    assert_int_equal(weir_state_decode(f->customer, bytes.data, bytes.len, &back, NULL), WEIR_OK);
+    assert_int_equal(back.max_time, INT64_MAX);
+    weir_state_done(&back);
+    weir_buf_done(&bytes);
+}
+
+static void a_full_state_refuses_the_next_record(void **state) {
+    fixture *f = *state;
+    weir_applied applied;
+    weir_err err = {0};
+    for (int i = 0; i < WEIR_STATE_RECORDS_MAX; i++) apply(f, &f->state, T0 + i, 0, i, 1);
+    assert_int_equal(weir_view_apply(f->customer, &f->state, T0, (weir_source){1, 0}, f->row, &applied, &err), WEIR_ELIMIT);
+    assert_int_equal(err.action, WEIR_ACTION_REJECT);
+    assert_int_equal(f->state.count, WEIR_STATE_RECORDS_MAX);
+    assert_int_equal(apply(f, &f->state, T0 + 100 * DAY, 0, 0, 1), WEIR_APPLIED); /* the rest left the horizon */
+    assert_int_equal(f->state.count, 1);
+}
+
+static int allocations_left;
+static void *failing_realloc(void *old, size_t size) {
+    return allocations_left-- > 0 ? realloc(old, size) : NULL;
+}
+
+static void a_failed_allocation_leaves_the_state_as_it_was(void **state) {
+    fixture *f = *state;
+    weir_allocator kept = weir_mem;
+    weir_applied applied;
+    weir_err err = {0};
+    for (int i = 0; i < 8; i++) apply(f, &f->state, T0 + i, 0, i, i);
+    weir_mem.realloc = failing_realloc;
+    for (int n = 0; n < 3; n++) {
+        allocations_left = n;
+        assert_int_equal(weir_view_apply(f->customer, &f->state, T0 + 8, (weir_source){0, 8}, f->row, &applied, &err), WEIR_ENOMEM);
+        assert_int_equal(err.action, WEIR_ACTION_RETRY);
+        assert_int_equal(f->state.count, 8);
+    }
+    for (int n = 0; n < 4; n++) {
+        weir_view *view = NULL;
+        allocations_left = n;
+        assert_int_equal(weir_view_new(f->pipeline, &f->pipeline->views[0], &view, &err), WEIR_ENOMEM);
+    }
+    weir_mem = kept;
+    assert_int_equal(apply(f, &f->state, T0 + 8, 0, 8, 8), WEIR_APPLIED);
+    assert_int_equal(f->state.count, 9);
+}
+
+int main(void) {
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(windows_are_open_on_the_left_and_closed_on_the_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(delayed_windows_end_before_now, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_after_upto_at_the_same_time_do_not_count, setup, teardown),
+        cmocka_unit_test_setup_teardown(nulls_are_skipped_and_empty_windows_take_the_default, setup, teardown),
+        cmocka_unit_test_setup_teardown(operators_of_the_record_follow_the_calendar, setup, teardown),
+        cmocka_unit_test_setup_teardown(repeats_change_nothing_and_late_records_are_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_late_but_allowed_record_still_gets_its_whole_window, setup, teardown),
+        cmocka_unit_test_setup_teardown(values_equal_brute_force_in_every_order_of_arrival, setup, teardown),
+        cmocka_unit_test_setup_teardown(odd_values_survive_the_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(damaged_bytes_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(extreme_times_do_not_overflow, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_state_refuses_the_next_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_allocation_leaves_the_state_as_it_was, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
