@@ -11,8 +11,8 @@ separate_stack() {
     WEIR_STACK_DIR=$STACK
     export WEIR_STACK_DIR
     stack_down weir prometheus registry postgres kafka
-    postgres_folder
-    rm -rf "$PG_DATA" "$STACK"
+    [ ! -r "$STACK/pg.elsewhere" ] || rm -rf "$(cat "$STACK/pg.elsewhere")"
+    rm -rf "$STACK"
     mkdir -p "$STACK/log" "$STACK/run"
 }
 
@@ -57,7 +57,6 @@ cmd_test() {
     case $kind in unit | integration | all) ;; *) usage_error "test knows unit, integration and all, not '$kind'" ;; esac
     if [ "$kind" = unit ]; then need build test; else need build stack test; fi
     build "$ROOT/build-asan" -DWEIR_SANITIZE=address
-    find_postgres || PG_BIN=
     lock_stack
     separate_stack test 1000
     WHEN_DONE=stack
