@@ -179,12 +179,19 @@ static weir_status delete_folder(const char *parent, const char *middle, const c
     return WEIR_OK;
 }
 
+/* What is deleted is named after the pipeline; these would be others' schemas, or the folder of all pipelines. */
+static weir_status check_name(const char *name, weir_err *err) {
+    bool taken = !*name || !strcmp(name, "weir") || !strcmp(name, "public") || !strcmp(name, "information_schema") || !strncmp(name, "pg_", 3);
+    return taken ? WEIR_FAIL(err, WEIR_EINVAL, "\"%s\" is not a name of a pipeline that could be reset", name) : WEIR_OK;
+}
+
 static weir_status run_reset(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
     (void)ret_exit;
     weir_pipeline *pipeline = NULL;
     weir_status status = weir_pipeline_load(((const reset_options *)options)->pipeline, &pipeline, err);
     if (status) return status;
-    status = delete_groups(settings, pipeline, err);
+    status = check_name(pipeline->name, err);
+    if (!status) status = delete_groups(settings, pipeline, err);
     if (!status) status = leave_control_topics(settings, pipeline, err);
     if (!status) status = delete_topics(settings, pipeline, err);
     if (!status) status = clear_database(settings, pipeline, err);

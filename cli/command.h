@@ -39,6 +39,8 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(migrate) \
     X(models) \
     X(schema_registry) \
+    X(demo) \
+    X(reset) \
     X(config)
 // clang-format on
 

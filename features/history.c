@@ -208,16 +208,10 @@ static bool put_range(weir_buf *sql, const reader *r, const char *table, const c
     return ok && weir_buf_printf(sql, ") TO STDOUT (FORMAT binary)");
 }
 
-static weir_status has_table(weir_pg *pg, const weir_pipeline *pipeline, const char *table, const char *suffix, bool *ret_has, weir_err *err) {
-    char name[160];
-    const char *params[] = {name};
-    PGresult *result = NULL;
-    snprintf(name, sizeof(name), "\"%s\".\"%s%s\"", pipeline->name, table, suffix);
-    weir_status status = weir_pg_exec(pg, "SELECT to_regclass($1) IS NOT NULL", 1, params, &result, err);
-    if (status) return status;
-    *ret_has = PQgetvalue(result, 0, 0)[0] == 't';
-    PQclear(result);
-    return WEIR_OK;
+static weir_status has_features(const reader *r, const weir_view_def *def, bool *ret_has, weir_err *err) {
+    char name[64];
+    snprintf(name, sizeof(name), "features_%s", def->name);
+    return weir_offline_has_table(r->pg, r->pipeline, name, ret_has, err);
 }
 
 /* --- rows that come in --- */
@@ -318,7 +312,7 @@ static weir_status read_spine(reader *r, weir_err *err) {
     const weir_schema *schema = r->pipeline->events.schema;
     const weir_view_def *primary = &r->pipeline->views[r->pipeline->primary_view];
     bool there;
-    weir_status status = has_table(r->pg, r->pipeline, "features_", primary->name, &there, err);
+    weir_status status = has_features(r, primary, &there, err);
     if (status) return status;
     if (!there) return WEIR_FAIL(err, WEIR_ENOTFOUND, "the offline store has no features of pipeline %s yet", r->pipeline->name);
     weir_buf sql = {0};
@@ -389,7 +383,7 @@ static weir_status read_labels(reader *r, weir_err *err) {
     const weir_pipeline *p = r->pipeline;
     bool there = false;
     for (uint32_t i = 0; i < r->row_count; i++) r->history->label[i] = NAN;
-    weir_status status = p->labels.topic ? has_table(r->pg, p, "labels", "", &there, err) : WEIR_OK;
+    weir_status status = p->labels.topic ? weir_offline_has_table(r->pg, p, "labels", &there, err) : WEIR_OK;
     if (status || !there) return status;
     if (!start_labels(r)) return no_memory(err);
     /* A label's own time lies between the event and max_delay after it. */
@@ -451,7 +445,7 @@ static int compare_records(const void *a, const void *b) {
 static weir_status read_records(reader *r, int index, weir_err *err) {
     view_use *use = &r->uses[index];
     bool there;
-    weir_status status = has_table(r->pg, r->pipeline, "features_", use->def->name, &there, err);
+    weir_status status = has_features(r, use->def, &there, err);
     if (status || !there) return status; /* nothing was ever known of this view */
     int64_t horizon = weir_view_horizon_us(use->view), from = r->from_us < WEIR_TIME_MIN_US + horizon ? WEIR_TIME_MIN_US : r->from_us - horizon;
     weir_buf sql = {0};
@@ -690,53 +684,4 @@ weir_status weir_history_read(const char *pg_url, const weir_pipeline *pipeline,
     done(r);
     free(r);
     return status;
-}
-
-/* INT64_MIN for SQL's NULL. */
-static int64_t micros_at(const PGresult *result, int column) {
-    return PQgetisnull(result, 0, column) ? INT64_MIN : strtoll(PQgetvalue(result, 0, column), NULL, 10);
-}
-
-static weir_status span_of(weir_pg *pg, const weir_pipeline *p, int64_t *ret_first, int64_t *ret_last, int64_t *ret_until, weir_err *err) {
-    const weir_view_def *primary = &p->views[p->primary_view];
-    char sql[1024];
-    bool there;
-    PGresult *result = NULL;
-    weir_status status = has_table(pg, p, "features_", primary->name, &there, err);
-    if (!status && there) {
-        snprintf(
-            sql, sizeof(sql),
-            "SELECT (extract(epoch FROM min(event_time)) * 1000000)::int8, (extract(epoch FROM max(event_time)) * 1000000)::int8 FROM \"%s\".\"features_%s\"",
-            p->name, primary->name);
-        if ((status = weir_pg_exec(pg, sql, 0, NULL, &result, err))) return status;
-        *ret_first = micros_at(result, 0);
-        *ret_last = micros_at(result, 1);
-        PQclear(result);
-    }
-    if (!status && p->labels.topic) status = has_table(pg, p, "labels", "", &there, err);
-    if (status || !p->labels.topic || !there) return status;
-    /* The label that became known last is at most max_delay younger than the newest: only those days are read. */
-    snprintf(sql, sizeof(sql),
-             "SELECT (extract(epoch FROM max(available_time)) * 1000000)::int8 FROM \"%s\".labels WHERE event_time >= (SELECT max(event_time) FROM "
-             "\"%s\".labels) - interval "
-             "'%" PRId64 " microseconds'",
-             p->name, p->name, p->max_delay_us);
-    if ((status = weir_pg_exec(pg, sql, 0, NULL, &result, err))) return status;
-    *ret_until = micros_at(result, 0);
-    PQclear(result);
-    return WEIR_OK;
-}
-
-weir_status weir_history_span(const char *pg_url, const weir_pipeline *pipeline, int64_t *ret_first_us, int64_t *ret_last_us, int64_t *ret_labels_until_us,
-                              weir_err *err) {
-    int64_t first = INT64_MIN, last = INT64_MIN, until = INT64_MIN;
-    weir_pg *pg = NULL;
-    weir_status status = weir_pg_new(pg_url, &pg, err);
-    if (!status) status = span_of(pg, pipeline, &first, &last, &until, err);
-    weir_pg_free(pg);
-    if (status) return status;
-    if (ret_first_us) *ret_first_us = first;
-    if (ret_last_us) *ret_last_us = last;
-    if (ret_labels_until_us) *ret_labels_until_us = until;
-    return WEIR_OK;
 }

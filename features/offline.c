@@ -595,3 +595,15 @@ weir_status weir_offline_offset(weir_offline *store, const char *sink, const cha
     PQclear(result);
     return WEIR_OK;
 }
+
+weir_status weir_offline_has_table(weir_pg *pg, const weir_pipeline *pipeline, const char *name, bool *ret_has, weir_err *err) {
+    char quoted[160];
+    const char *params[] = {quoted};
+    PGresult *result = NULL;
+    snprintf(quoted, sizeof(quoted), "\"%s\".\"%s\"", pipeline->name, name);
+    weir_status status = weir_pg_exec(pg, "SELECT to_regclass($1) IS NOT NULL", 1, params, &result, err);
+    if (status) return status;
+    *ret_has = PQgetvalue(result, 0, 0)[0] == 't';
+    PQclear(result);
+    return WEIR_OK;
+}

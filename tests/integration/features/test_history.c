@@ -383,7 +383,7 @@ static void questions_without_an_answer_are_told(void **state) {
     assert_null(h);
 }
 
-static void the_span_is_told(void **state) {
+static void the_span_and_coverage_are_told(void **state) {
     (void)state;
     if (!url()) skip();
     weir_err err = {0};
@@ -393,7 +393,23 @@ static void the_span_is_told(void **state) {
     assert_int_equal(first, t.events[0].time);
     assert_int_equal(last, t.events[EVENTS - 1].time);
     assert_int_equal(until, newest);
+    int64_t events, labelled, expected = 0, expected_labelled = 0;
+    if (weir_history_coverage(url(), t.pipeline, T0 + 10 * DAY, T0 + 20 * DAY, &events, &labelled, &err)) fail_msg("%s", err.message);
+    for (int i = 0; i < EVENTS; i++) {
+        if (t.events[i].time < T0 + 10 * DAY || t.events[i].time >= T0 + 20 * DAY) continue;
+        bool has = false;
+        for (int l = 0; l < t.label_count; l++) has |= t.labels[l].event == i;
+        expected++;
+        expected_labelled += has;
+    }
+    assert_int_equal(events, expected);
+    assert_int_equal(labelled, expected_labelled); /* a corrected label counts once */
+    assert_true(labelled < events);
+    assert_int_equal(weir_history_coverage(url(), t.pipeline, INT64_MIN, INT64_MAX, &events, &labelled, NULL), WEIR_OK);
+    assert_int_equal(events, EVENTS);
     drop_schema();
+    assert_int_equal(weir_history_coverage(url(), t.pipeline, INT64_MIN, INT64_MAX, &events, &labelled, NULL), WEIR_OK);
+    assert_int_equal(events, 0);
     assert_int_equal(weir_history_span(url(), t.pipeline, &first, &last, NULL, NULL), WEIR_OK);
     assert_int_equal(first, INT64_MIN);
     assert_int_equal(last, INT64_MIN);
@@ -406,13 +422,10 @@ static void the_span_is_told(void **state) {
 int main(void) {
     if (!url()) fprintf(stderr, "test_history: WEIR_PG_URL is not set: skipped\n");
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_value_is_what_was_known_then),
-        cmocka_unit_test(what_was_not_available_as_of_a_time_does_not_exist),
-        cmocka_unit_test(a_tenant_sees_its_own_rows_only),
-        cmocka_unit_test(nothing_before_a_time_depends_on_what_comes_after),
-        cmocka_unit_test(live_and_history_agree_to_the_bit),
-        cmocka_unit_test(questions_without_an_answer_are_told),
-        cmocka_unit_test(the_span_is_told),
+        cmocka_unit_test(every_value_is_what_was_known_then), cmocka_unit_test(what_was_not_available_as_of_a_time_does_not_exist),
+        cmocka_unit_test(a_tenant_sees_its_own_rows_only),    cmocka_unit_test(nothing_before_a_time_depends_on_what_comes_after),
+        cmocka_unit_test(live_and_history_agree_to_the_bit),  cmocka_unit_test(questions_without_an_answer_are_told),
+        cmocka_unit_test(the_span_and_coverage_are_told),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
