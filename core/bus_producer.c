@@ -9,7 +9,7 @@
 #include "core/bus_internal.h"
 #include "core/mem.h"
 
-enum { TOPICS_MAX = 64, HEADERS_MAX = 64, ROOM_STEP_MS = 5, ROOM_TIMEOUT_MS = 10000, PURGE_TIMEOUT_MS = 5000 };
+enum { TOPICS_MAX = 64, HEADERS_MAX = 256, ROOM_STEP_MS = 5, ROOM_TIMEOUT_MS = 10000, PURGE_TIMEOUT_MS = 5000 };
 
 struct weir_producer {
     rd_kafka_t *client;

@@ -1,540 +1,414 @@
-/* The one loop. A worker runs on one thread:
+/* The loop of core/worker.h.
  *
- *   init (again and again while it says RETRY) → join the group → ┌ poll ─> batch ─> flush ─> store offsets ┐ → commit, leave the group → done
- *                                                                 └──────── tick <──────────────────────────┘
+ *            ┌────────────── OK: flush, store offsets ──────────────┐
+ *            ▼                                                      │
+ *   init ─> poll ──── records ────> batch ──────────────────────────┘
+ *            ▲                        │ RETRY (of batch, flush, poll): pause everything, seek back to the first record of each partition
+ *            │                        ▼
+ *            └─── back-off over ── paused, still polling (so that the group keeps its member); a rebalance forgets what was to be read again,
+ *                                  since the next owner starts from what is committed
  *
- * A batch that says RETRY is given back: seek to the first record of each partition, pause, go on polling (so that the group keeps us) until the back-off is over. */
+ * stop: leave the loop between two batches → flush → commit → leave the group → done. */
 #include "core/worker.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/log.h"
-#include "core/metrics.h"
+#include "core/worker_internal.h"
 
-enum { FLUSH_TIMEOUT_MS = 30000, TICK_MS = 100, SCRATCH_BYTES_MAX = 1 << 30, TOPICS_MAX = 64, LAGS_MAX = 4096, HEADERS_MAX = 64, NAP_MS = 50 };
-#define BACKOFF_FIRST_US INT64_C(100000)
-#define BACKOFF_LAST_US (10 * WEIR_SECOND_US)
-#define LAG_EVERY_US (WEIR_SECOND_US / 2)
-
-/* What is shown of one held partition. */
-typedef struct lag {
-    int topic_index;
-    int32_t partition;
-    bool held;
-    int64_t timestamp_ms; /* of the record handled last; 0: none */
-    weir_metric *records, *seconds;
-} lag;
-
-/* Waits that grow while something keeps failing. */
-typedef struct backoff {
-    int64_t wait_us, until_us; /* until_us 0: nothing has failed */
-} backoff;
-
-struct weir_worker {
-    const weir_worker_ops *ops;
-    const weir_worker_env *env;
-    char *pipeline, *group, *deadletter;
-    void *setup, *context;
-    char *topics[TOPICS_MAX];
-    size_t topic_count;
-    weir_metric *records_total[TOPICS_MAX], *batch_seconds, *retries_total, *ready_gauge;
-    weir_producer *producer;
-    weir_consumer *consumer;
-    weir_bus_record *records; /* [batch_max] */
-    weir_arena scratch;
-    lag *lags; /* [LAGS_MAX] */
-    int lag_count;
-    backoff batch_backoff, tick_backoff;
-    bool paused, joined;
-    int64_t tick_at_us, lag_at_us;
-    _Atomic bool stop, ready;
+enum {
+    BACKOFF_FIRST_US = 100 * 1000,
+    BACKOFF_MOST_US = 10 * 1000 * 1000,
+    BACKOFF_STEP_US = 20 * 1000, /* between two polls while paused */
+    LAG_EVERY_US = 500 * 1000,
+    FLUSH_TIMEOUT_MS = 30000, /* longer than the producer's delivery timeout, so that a failure has its reason */
+    DEFAULT_BATCH = 1000,
+    DEFAULT_POLL_MS = 100,
+    DEFAULT_TICK_MS = 100,
+    DEFAULT_DRAIN_MS = 10000,
 };
-
-/* ---- making ---- */
-
-weir_status weir_worker_new(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, void *setup, weir_worker **ret_worker,
-                            weir_err *err) {
-    if (ops->abi != WEIR_WORKER_ABI) return WEIR_FAIL(err, WEIR_EINVAL, "worker %s has ABI %d, this program has %d", ops->name, ops->abi, WEIR_WORKER_ABI);
-    weir_worker *w = calloc(1, sizeof *w);
-    char group[256];
-    snprintf(group, sizeof group, "weir.%s.%s", ops->name, pipeline);
-    if (w) {
-        w->ops = ops;
-        w->env = env;
-        w->setup = setup;
-        w->pipeline = strdup(pipeline);
-        w->group = strdup(group);
-        w->records = calloc((size_t)env->batch_max, sizeof *w->records);
-        w->lags = calloc(LAGS_MAX, sizeof *w->lags);
-        weir_arena_init(&w->scratch, SCRATCH_BYTES_MAX);
-    }
-    if (!w || !w->pipeline || !w->group || !w->records || !w->lags) {
-        weir_worker_free(w);
-        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for worker %s", ops->name);
-    }
-    w->batch_seconds = WEIR_METRIC("weir_worker_batch_seconds", pipeline, ops->name);
-    w->retries_total = WEIR_METRIC("weir_worker_retries_total", pipeline, ops->name);
-    w->ready_gauge = WEIR_METRIC("weir_worker_ready", pipeline, ops->name);
-    *ret_worker = w;
-    return WEIR_OK;
-}
-
-static void forget_topics(weir_worker *w) {
-    for (size_t i = 0; i < w->topic_count; i++) free(w->topics[i]);
-    w->topic_count = 0;
-    free(w->deadletter);
-    w->deadletter = NULL;
-}
-
-void weir_worker_free(weir_worker *w) {
-    if (!w) return;
-    assert(!w->context && !w->consumer && "a worker is freed after its run");
-    forget_topics(w);
-    weir_arena_done(&w->scratch);
-    free(w->lags);
-    free(w->records);
-    free(w->group);
-    free(w->pipeline);
-    free(w);
-}
-
-void weir_worker_stop(weir_worker *w) {
-    w->stop = true;
-}
-bool weir_worker_stopping(const weir_worker *w) {
-    return w->stop;
-}
-bool weir_worker_ready(const weir_worker *w) {
-    return w->ready;
-}
-const weir_worker_env *weir_worker_env_of(const weir_worker *w) {
-    return w->env;
-}
-const char *weir_worker_pipeline(const weir_worker *w) {
-    return w->pipeline;
-}
-void *weir_worker_setup(const weir_worker *w) {
-    return w->setup;
-}
-weir_producer *weir_worker_producer(weir_worker *w) {
-    return w->producer;
-}
-weir_arena *weir_worker_scratch(weir_worker *w) {
-    return &w->scratch;
-}
-weir_consumer *weir_worker_consumer(weir_worker *w) {
-    return w->consumer;
-}
-
-weir_status weir_worker_subscribe(weir_worker *w, const char *const *topics, size_t count, weir_err *err) {
-    if (w->topic_count + count > TOPICS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "a worker consumes at most %d topics", TOPICS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        if (!(w->topics[w->topic_count] = strdup(topics[i]))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for topic names");
-        w->records_total[w->topic_count++] = WEIR_METRIC("weir_worker_records_total", w->pipeline, w->ops->name, topics[i]);
-    }
-    return WEIR_OK;
-}
-
-void weir_worker_set_deadletter(weir_worker *w, const char *topic) {
-    free(w->deadletter);
-    w->deadletter = topic ? strdup(topic) : NULL;
-}
-
-/* ---- dead letters ---- */
-
-static bool is_ours(const char *name) {
-    static const char *const ours[] = {"weir.error.class",   "weir.error.message", "weir.source.topic",     "weir.source.partition",
-                                       "weir.source.offset", "weir.source.key",    "weir.source.timestamp", "weir.attempt"};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (!strcmp(name, ours[i])) return true;
-    return false;
-}
-
-static int attempt_of(const weir_bus_record *record) {
-    weir_bus_header header;
-    char text[16] = "";
-    if (!weir_bus_header_get(record, "weir.attempt", &header) || !header.len || header.len >= sizeof text) return 1;
-    memcpy(text, header.value, header.len);
-    int before = atoi(text);
-    return before > 0 && before < 1000000 ? before + 1 : 1;
-}
-
-weir_status weir_worker_reject(weir_worker *w, const weir_bus_record *record, const char *error_class, const weir_err *why, weir_err *err) {
-    if (!w->deadletter) return WEIR_FAIL(err, WEIR_EINTERNAL, "worker %s has no topic for rejected records: %s", w->ops->name, why->message);
-    char partition[16], offset[24], timestamp[24], attempt[16];
-    weir_bus_header headers[HEADERS_MAX] = {
-        {"weir.error.class", error_class, strlen(error_class)},
-        {"weir.error.message", why->message, strlen(why->message)},
-        {"weir.source.topic", record->topic, strlen(record->topic)},
-        {"weir.source.partition", partition, (size_t)snprintf(partition, sizeof partition, "%d", (int)record->partition)},
-        {"weir.source.offset", offset, (size_t)snprintf(offset, sizeof offset, "%" PRId64, record->offset)},
-        {"weir.source.timestamp", timestamp, (size_t)snprintf(timestamp, sizeof timestamp, "%" PRId64, record->timestamp_ms)},
-        {"weir.attempt", attempt, (size_t)snprintf(attempt, sizeof attempt, "%d", attempt_of(record))},
-    };
-    size_t count = 7;
-    weir_bus_header header;
-    for (size_t i = 0; count < HEADERS_MAX && weir_bus_header_at(record, i, &header); i++)
-        if (!is_ours(header.name)) headers[count++] = header;
-    weir_metric_add(WEIR_METRIC("weir_worker_deadletters_total", w->pipeline, w->ops->name, record->topic, error_class), 1);
-    return weir_producer_send(w->producer, w->deadletter, -1, record->key, record->key_len, record->value, record->value_len, headers, count, 0, err);
-}
-
-/* ---- waiting ---- */
-
-static int64_t now_us(const weir_worker *w) {
-    return weir_clock_mono_us(w->env->clock);
-}
-
-static void fall_back(const weir_worker *w, backoff *b) {
-    b->wait_us = b->wait_us ? b->wait_us * 2 : BACKOFF_FIRST_US;
-    if (b->wait_us > BACKOFF_LAST_US) b->wait_us = BACKOFF_LAST_US;
-    b->until_us = now_us(w) + b->wait_us;
-}
-
-static void recover(backoff *b) {
-    *b = (backoff){0};
-}
-
-/* Sleeps, but not past a stop. */
-static void nap(const weir_worker *w, int64_t until_us) {
-    for (int64_t left; !w->stop && (left = until_us - now_us(w)) > 0;) weir_clock_sleep_us(w->env->clock, left < NAP_MS * 1000 ? left : NAP_MS * 1000);
-}
-
-static void show_ready(weir_worker *w) {
-    bool ready = w->context && !w->stop && (!w->topic_count || w->joined) && !w->batch_backoff.until_us && !w->tick_backoff.until_us;
-    w->ready = ready;
-    weir_metric_set(w->ready_gauge, ready);
-}
-
-/* RETRY: logged, waited for. FATAL (and REJECT, which nobody may return from here): the worker's end. */
-static weir_status may_retry(weir_worker *w, backoff *b, const char *what, weir_status status, const weir_err *why, weir_err *err) {
-    if (why->action != WEIR_ACTION_RETRY) {
-        if (err) *err = *why;
-        return status;
-    }
-    weir_metric_add(w->retries_total, 1);
-    fall_back(w, b);
-    weir_log_err(WEIR_LOG_WARN, what, why);
-    show_ready(w);
-    return WEIR_OK;
-}
-
-/* ---- lag ---- */
-
-static lag *lag_of(weir_worker *w, int topic_index, int32_t partition) {
-    for (int i = 0; i < w->lag_count; i++)
-        if (w->lags[i].partition == partition && w->lags[i].topic_index == topic_index) return &w->lags[i];
-    if (w->lag_count == LAGS_MAX || topic_index < 0) return NULL;
-    char number[16];
-    snprintf(number, sizeof number, "%d", (int)partition);
-    lag *l = &w->lags[w->lag_count++];
-    *l = (lag){.topic_index = topic_index, .partition = partition};
-    l->records = WEIR_METRIC("weir_worker_lag_records", w->pipeline, w->ops->name, w->topics[topic_index], number);
-    l->seconds = WEIR_METRIC("weir_worker_lag_seconds", w->pipeline, w->ops->name, w->topics[topic_index], number);
-    return l;
-}
-
-static void hide_lags(weir_worker *w) {
-    for (int i = 0; i < w->lag_count; i++) {
-        weir_metric_hide(w->lags[i].records);
-        weir_metric_hide(w->lags[i].seconds);
-        w->lags[i].timestamp_ms = 0;
-    }
-}
-
-static void show_lags(weir_worker *w) {
-    int64_t mono_us = now_us(w);
-    if (mono_us < w->lag_at_us) return;
-    w->lag_at_us = mono_us + LAG_EVERY_US;
-    weir_partition held[256];
-    size_t count = weir_consumer_assignment(w->consumer, held, sizeof held / sizeof *held);
-    for (size_t i = 0; i < count && i < sizeof held / sizeof *held; i++) {
-        int64_t end = weir_consumer_end_cached(w->consumer, held[i].topic, held[i].partition);
-        lag *l = lag_of(w, held[i].topic_index, held[i].partition);
-        if (!l || end < 0 || held[i].offset < 0) continue;
-        int64_t behind = end > held[i].offset ? end - held[i].offset : 0;
-        weir_metric_set(l->records, (double)behind);
-        weir_metric_set(l->seconds, behind && l->timestamp_ms ? (double)(weir_clock_wall_us(w->env->clock) / 1000 - l->timestamp_ms) / 1e3 : 0);
-    }
-}
-
-/* ---- a batch ---- */
-
-/* After the last record of each run of a partition; within a partition records come in order, so the last call has the largest offset. */
-static weir_status store_offsets(weir_worker *w, size_t count, weir_err *err) {
-    for (size_t i = 0; i < count; i++) {
-        const weir_bus_record *r = &w->records[i], *next = i + 1 < count ? r + 1 : NULL;
-        weir_metric_add(w->records_total[r->topic_index], 1);
-        if (next && next->topic_index == r->topic_index && next->partition == r->partition) continue;
-        lag *l = lag_of(w, r->topic_index, r->partition);
-        if (l) l->timestamp_ms = r->timestamp_ms;
-        weir_status status = weir_consumer_store(w->consumer, r->topic, r->partition, r->offset + 1, err);
-        if (status) return status;
-    }
-    return WEIR_OK;
-}
-
-/* Back to the first record of each partition: going from the last record to the first, the earliest seek is the one that stays. */
-static weir_status give_back(weir_worker *w, size_t count, weir_err *err) {
-    weir_status status = weir_consumer_pause_all(w->consumer, err);
-    if (status) return status;
-    w->paused = true;
-    for (size_t i = count; i-- > 0;) {
-        const weir_bus_record *r = &w->records[i];
-        if (i && w->records[i - 1].topic_index == r->topic_index && w->records[i - 1].partition == r->partition) continue;
-        if ((status = weir_consumer_seek(w->consumer, r->topic, r->partition, r->offset, err))) return status;
-    }
-    return WEIR_OK;
-}
-
-static weir_status handle_batch(weir_worker *w, size_t count, weir_err *err) {
-    weir_err why = {0};
-    int64_t start = now_us(w);
-    weir_arena_reset(&w->scratch);
-    weir_status status = w->ops->batch(w->context, w->records, count, &why);
-    if (!status) status = weir_producer_flush(w->producer, FLUSH_TIMEOUT_MS, &why);
-    if (!status) status = store_offsets(w, count, &why);
-    if (!status) {
-        recover(&w->batch_backoff);
-        weir_metric_observe(w->batch_seconds, (double)(now_us(w) - start) / 1e6);
-        return WEIR_OK;
-    }
-    if ((status = may_retry(w, &w->batch_backoff, "a batch failed and will be tried again", status, &why, err))) return status;
-    return give_back(w, count, err);
-}
-
-/* One turn: resume when the back-off is over, poll, handle. */
-static weir_status turn(weir_worker *w, weir_err *err) {
-    weir_err why = {0};
-    size_t count = 0;
-    int wait_ms = w->env->poll_ms;
-    if (w->paused) {
-        if (now_us(w) >= w->batch_backoff.until_us) {
-            weir_status status = weir_consumer_resume_all(w->consumer, &why);
-            if (status) return may_retry(w, &w->batch_backoff, "the partitions could not be resumed", status, &why, err);
-            w->paused = false;
-        } else {
-            wait_ms = NAP_MS;
-        }
-    }
-    weir_status status = weir_consumer_poll(w->consumer, w->records, (size_t)w->env->batch_max, wait_ms, &count, &why);
-    if (status) {
-        weir_consumer_release(w->consumer, w->records, count);
-        status = may_retry(w, &w->batch_backoff, "polling failed and will be tried again", status, &why, err);
-        if (!status && !w->paused) nap(w, w->batch_backoff.until_us);
-        return status;
-    }
-    if (count)
-        status = handle_batch(w, count, err);
-    else if (!w->paused && w->batch_backoff.until_us && w->joined)
-        recover(&w->batch_backoff); /* a poll that failed works again, and there is nothing to do */
-    weir_consumer_release(w->consumer, w->records, count);
-    if (!status) show_lags(w);
-    return status;
-}
-
-static weir_status run_tick(weir_worker *w, bool handled, weir_err *err) {
-    int64_t mono_us = now_us(w);
-    if (!w->ops->tick || mono_us < w->tick_backoff.until_us || (!handled && mono_us < w->tick_at_us)) return WEIR_OK;
-    w->tick_at_us = mono_us + 1000 * (w->ops->tick_ms ? w->ops->tick_ms : TICK_MS);
-    weir_err why = {0};
-    weir_status status = w->ops->tick(w->context, mono_us, &why);
-    if (status) return may_retry(w, &w->tick_backoff, "a timer failed and will be tried again", status, &why, err);
-    recover(&w->tick_backoff);
-    return WEIR_OK;
-}
+#define SCRATCH_MAX ((size_t)1 << 30)
 
 /* ---- life ---- */
 
+weir_status weir_worker_new(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, void *setup, weir_worker **ret_worker,
+                            weir_err *err) {
+    if (ops->abi != WEIR_WORKER_ABI) return WEIR_FAIL(err, WEIR_EINVAL, "worker %s was built for ABI %d, this is %d", ops->name, ops->abi, WEIR_WORKER_ABI);
+    if (strlen(pipeline) >= WEIR_WORKER_NAME_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "a pipeline's name has at most %d bytes", WEIR_WORKER_NAME_MAX - 1);
+    weir_worker *worker = weir_mem.realloc(NULL, sizeof *worker);
+    if (!worker) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a worker");
+    memset(worker, 0, sizeof *worker);
+    worker->ops = ops;
+    worker->env = env;
+    worker->setup = setup;
+    worker->batch_max = env->batch_max > 0 ? (size_t)env->batch_max : DEFAULT_BATCH;
+    (void)snprintf(worker->pipeline, sizeof worker->pipeline, "%s", pipeline);
+    weir_arena_init(&worker->scratch, SCRATCH_MAX);
+    worker->batch = weir_mem.realloc(NULL, worker->batch_max * sizeof *worker->batch);
+    if (!worker->batch) {
+        weir_worker_free(worker);
+        return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a worker");
+    }
+    worker->metric_ready = WEIR_METRIC("weir_worker_ready", worker->pipeline, ops->name);
+    worker->metric_batch_seconds = WEIR_METRIC("weir_worker_batch_seconds", worker->pipeline, ops->name);
+    worker->metric_retries = WEIR_METRIC("weir_worker_retries_total", worker->pipeline, ops->name);
+    weir_metric_set(worker->metric_ready, 0);
+    *ret_worker = worker;
+    return WEIR_OK;
+}
+
+static void forget_topics(weir_worker *worker) {
+    for (size_t i = 0; i < worker->topic_count; i++) (void)weir_mem.realloc(worker->topics[i], 0);
+    (void)weir_mem.realloc(worker->topics, 0);
+    (void)weir_mem.realloc(worker->records_total, 0);
+    worker->topics = NULL;
+    worker->records_total = NULL;
+    worker->topic_count = 0;
+}
+
+void weir_worker_free(weir_worker *worker) {
+    if (!worker || worker->abandoned) return;
+    forget_topics(worker);
+    weir_arena_done(&worker->scratch);
+    (void)weir_mem.realloc(worker->batch, 0);
+    (void)weir_mem.realloc(worker->rewinds, 0);
+    (void)weir_mem.realloc(worker->lags, 0);
+    (void)weir_mem.realloc(worker, 0);
+}
+
+void weir_worker_stop(weir_worker *worker) {
+    atomic_store(&worker->stopping, true);
+}
+bool weir_worker_stopping(const weir_worker *worker) {
+    return atomic_load(&worker->stopping);
+}
+bool weir_worker_ready(const weir_worker *worker) {
+    return atomic_load(&worker->ready);
+}
+const weir_worker_env *weir_worker_env_of(const weir_worker *worker) {
+    return worker->env;
+}
+const char *weir_worker_pipeline(const weir_worker *worker) {
+    return worker->pipeline;
+}
+void *weir_worker_setup(const weir_worker *worker) {
+    return worker->setup;
+}
+weir_producer *weir_worker_producer(weir_worker *worker) {
+    return worker->producer;
+}
+weir_arena *weir_worker_scratch(weir_worker *worker) {
+    return &worker->scratch;
+}
+weir_consumer *weir_worker_consumer(weir_worker *worker) {
+    return worker->consumer;
+}
+
+void weir_worker_set_deadletter(weir_worker *worker, const char *topic) {
+    (void)snprintf(worker->deadletter, sizeof worker->deadletter, "%s", topic);
+}
+
+weir_status weir_worker_subscribe(weir_worker *worker, const char *const *topics, size_t count, weir_err *err) {
+    forget_topics(worker);
+    worker->topics = weir_mem.realloc(NULL, count * sizeof *worker->topics + 1);
+    worker->records_total = weir_mem.realloc(NULL, count * sizeof(weir_metric *) + 1);
+    if (!worker->topics || !worker->records_total) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for topics");
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(topics[i]) + 1;
+        if (len > WEIR_WORKER_NAME_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "the topic name %.60s… has more than %d bytes", topics[i], WEIR_WORKER_NAME_MAX - 1);
+        char *copy = weir_mem.realloc(NULL, len);
+        if (!copy) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for topics");
+        worker->topics[worker->topic_count] = memcpy(copy, topics[i], len);
+        worker->records_total[worker->topic_count++] = WEIR_METRIC("weir_worker_records_total", worker->pipeline, worker->ops->name, topics[i]);
+    }
+    return WEIR_OK;
+}
+
+static void update_ready(weir_worker *worker) {
+    bool ready = worker->initialised && (!worker->consumer || worker->joined) && !worker->retrying && !worker->tick_backoff_us && !weir_worker_stopping(worker);
+    if (ready == atomic_load(&worker->ready)) return;
+    atomic_store(&worker->ready, ready);
+    weir_metric_set(worker->metric_ready, ready);
+    WEIR_INFO(ready ? "ready" : "not ready");
+}
+
+/* ---- rebalances ---- */
+
 static weir_status on_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) {
-    weir_worker *w = context;
-    weir_status status = w->ops->assigned ? w->ops->assigned(w->context, partitions, count, err) : WEIR_OK;
-    if (status) return status;
-    w->joined = true;
+    weir_worker *worker = context;
+    if (worker->ops->assigned) {
+        weir_status status = worker->ops->assigned(worker->context, partitions, count, err);
+        if (status) return status;
+    }
+    worker->joined = true;
     WEIR_INFO("partitions assigned", WEIR_I("count", (int64_t)count));
     return WEIR_OK;
 }
 
 static weir_status on_revoked(void *context, const weir_partition *partitions, size_t count, bool lost, weir_err *err) {
-    weir_worker *w = context;
-    w->joined = false;
-    hide_lags(w);
+    weir_worker *worker = context;
+    worker->joined = false;
+    worker->rewind_count = 0;
+    weir_worker_lag_clear(worker);
     WEIR_INFO(lost ? "partitions lost" : "partitions revoked", WEIR_I("count", (int64_t)count));
-    return w->ops->revoked ? w->ops->revoked(w->context, partitions, count, lost, err) : WEIR_OK;
+    return worker->ops->revoked ? worker->ops->revoked(worker->context, partitions, count, lost, err) : WEIR_OK;
 }
 
-/* init and the consumer, again and again while what they need is away. */
-static weir_status begin(weir_worker *w, weir_err *err) {
-    backoff b = {0};
-    while (!w->stop) {
+/* ---- trying again ---- */
+
+static void add_rewind(weir_worker *worker, const weir_bus_record *record, weir_err *err, weir_status *status) {
+    for (size_t i = 0; i < worker->rewind_count; i++)
+        if (worker->rewinds[i].partition == record->partition && !strcmp(worker->rewinds[i].topic, record->topic)) return;
+    if (worker->rewind_count == worker->rewind_capacity) {
+        size_t capacity = worker->rewind_capacity ? 2 * worker->rewind_capacity : 16;
+        weir_rewind *rewinds = weir_mem.realloc(worker->rewinds, capacity * sizeof *rewinds);
+        if (!rewinds) {
+            *status = WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for offsets");
+            return;
+        }
+        worker->rewinds = rewinds;
+        worker->rewind_capacity = capacity;
+    }
+    weir_rewind *rewind = &worker->rewinds[worker->rewind_count++];
+    *rewind = (weir_rewind){.partition = record->partition, .offset = record->offset};
+    (void)snprintf(rewind->topic, sizeof rewind->topic, "%s", record->topic);
+}
+
+/* Seeks that fail stay on the list: nothing is resumed before they have succeeded. */
+static void apply_rewinds(weir_worker *worker) {
+    size_t left = 0;
+    for (size_t i = 0; i < worker->rewind_count; i++) {
+        weir_rewind *rewind = &worker->rewinds[i];
+        weir_err err = {0};
+        weir_status status = weir_consumer_seek(worker->consumer, rewind->topic, rewind->partition, rewind->offset, &err);
+        if (!status || status == WEIR_ENOTFOUND) continue;
+        weir_log_err(WEIR_LOG_WARN, "seeking back failed", &err);
+        worker->rewinds[left++] = *rewind;
+    }
+    worker->rewind_count = left;
+}
+
+static void begin_retry(weir_worker *worker, const weir_err *why) {
+    worker->backoff_us = !worker->backoff_us ? BACKOFF_FIRST_US : worker->backoff_us >= BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : 2 * worker->backoff_us;
+    worker->resume_us = weir_clock_mono_us(worker->env->clock) + worker->backoff_us;
+    worker->retrying = true;
+    weir_metric_add(worker->metric_retries, 1);
+    weir_log_err(WEIR_LOG_WARN, "will try again", why);
+    weir_err err = {0};
+    if (weir_consumer_pause_all(worker->consumer, &err)) weir_log_err(WEIR_LOG_WARN, "pausing failed", &err);
+    apply_rewinds(worker);
+}
+
+/* One step of waiting. Nothing is handed out while paused, but callbacks run. */
+static weir_status wait_step(weir_worker *worker, weir_err *err) {
+    size_t count = 0;
+    weir_status status = weir_consumer_poll(worker->consumer, worker->batch, worker->batch_max, 0, &count, err);
+    weir_err drop = {0};
+    for (size_t i = 0; i < count; i++) add_rewind(worker, &worker->batch[i], &drop, &status); /* a partition whose pausing failed */
+    weir_consumer_release(worker->consumer, worker->batch, count);
+    if (status && (!err || err->action == WEIR_ACTION_FATAL)) return status;
+    int64_t left_us = worker->resume_us - weir_clock_mono_us(worker->env->clock);
+    if (left_us > 0) {
+        weir_clock_sleep_us(worker->env->clock, left_us < BACKOFF_STEP_US ? left_us : BACKOFF_STEP_US);
+        return WEIR_OK;
+    }
+    apply_rewinds(worker);
+    if (worker->rewind_count || weir_consumer_resume_all(worker->consumer, err)) {
         weir_err why = {0};
-        const weir_consumer_events events = {.assigned = on_assigned, .revoked = on_revoked, .context = w};
-        weir_status status = w->producer ? WEIR_OK : weir_producer_new(w->env->brokers, w->group, &w->producer, &why);
-        if (!status) status = w->ops->init(w, &w->context, &why);
-        if (!status && w->topic_count)
-            status = weir_consumer_new(w->env->brokers, w->group, (const char *const *)w->topics, w->topic_count, &events, &w->consumer, &why);
-        if (!status) return WEIR_OK;
-        w->ops->done(w->context);
-        w->context = NULL;
-        forget_topics(w);
-        if ((status = may_retry(w, &b, "start failed and will be tried again", status, &why, err))) return status;
-        nap(w, b.until_us);
+        (void)WEIR_RETRY(&why, WEIR_ENET, "the consumer could not go back");
+        begin_retry(worker, &why);
+        return WEIR_OK;
+    }
+    worker->retrying = false;
+    return WEIR_OK;
+}
+
+/* ---- batches ---- */
+
+/* Next offset of each partition: the batch holds each partition's records in order, so the last one of each says it. */
+static weir_status store_offsets(weir_worker *worker, const weir_bus_record *records, size_t count, weir_err *err) {
+    for (size_t i = 0; i < count; i++) {
+        const weir_bus_record *r = &records[i];
+        bool last = true;
+        for (size_t k = i + 1; k < count && last; k++) last = records[k].partition != r->partition || records[k].topic != r->topic;
+        if (!last) continue;
+        weir_status status = weir_consumer_store(worker->consumer, r->topic, r->partition, r->offset + 1, err);
+        if (status) return status;
+        weir_worker_lag_note(worker, r);
     }
     return WEIR_OK;
 }
 
-/* Offsets first, then the group (which calls revoked), then the worker's own. */
-static weir_status end(weir_worker *w, weir_status status, weir_err *err) {
-    w->ready = false;
-    weir_metric_set(w->ready_gauge, 0);
-    if (w->consumer) {
-        weir_err why = {0};
-        if (weir_consumer_commit(w->consumer, &why))
-            weir_log_err(WEIR_LOG_WARN, "the last offsets could not be committed; their records will come again", &why);
-        weir_consumer_free(w->consumer);
-        w->consumer = NULL;
+static weir_status handle(weir_worker *worker, const weir_bus_record *records, size_t count, weir_err *err) {
+    int64_t start_us = weir_clock_mono_us(worker->env->clock);
+    weir_arena_reset(&worker->scratch);
+    weir_status status = worker->ops->batch(worker->context, records, count, err);
+    if (!status) status = weir_producer_flush(worker->producer, FLUSH_TIMEOUT_MS, err);
+    if (!status) status = store_offsets(worker, records, count, err);
+    weir_worker_settle_rejects(worker, !status);
+    if (status) return status;
+    for (size_t i = 0; i < count;) {
+        size_t first = i;
+        while (i < count && records[i].topic_index == records[first].topic_index) i++;
+        weir_metric_add(worker->records_total[records[first].topic_index], (double)(i - first));
     }
-    if (!status && w->producer) status = weir_producer_flush(w->producer, w->env->drain_ms, err);
-    w->ops->done(w->context);
-    w->context = NULL;
-    weir_producer_free(w->producer);
-    w->producer = NULL;
-    return status;
+    weir_metric_observe(worker->metric_batch_seconds, (double)(weir_clock_mono_us(worker->env->clock) - start_us) / 1e6);
+    return WEIR_OK;
 }
 
-weir_status weir_worker_run(weir_worker *w, weir_err *err) {
-    const weir_log_field fields[] = {WEIR_S("worker", w->ops->name), WEIR_S("pipeline", w->pipeline)};
-    weir_log_context(fields, 2);
-    weir_status status = begin(w, err);
-    if (!status && w->context) WEIR_INFO("started");
-    while (!status && !w->stop) {
-        bool handled = false;
-        if (w->consumer) {
-            double before = weir_metric_value(w->batch_seconds);
-            status = turn(w, err);
-            handled = weir_metric_value(w->batch_seconds) != before;
+/* A batch function that returns REJECT blames one record without saying which: alone, each is either handled or goes to the dead letters. */
+static weir_status handle_one_by_one(weir_worker *worker, const weir_bus_record *records, size_t count, size_t *ret_done, weir_err *err) {
+    for (*ret_done = 0; *ret_done < count; ++*ret_done) {
+        const weir_bus_record *record = &records[*ret_done];
+        weir_status status = handle(worker, record, 1, err);
+        if (status && err->action == WEIR_ACTION_REJECT) {
+            weir_err why = *err;
+            status = weir_worker_reject(worker, record, weir_status_name(why.code), &why, err);
+            if (!status) status = weir_producer_flush(worker->producer, FLUSH_TIMEOUT_MS, err);
+            if (!status) status = store_offsets(worker, record, 1, err);
+            weir_worker_settle_rejects(worker, !status);
+        }
+        if (status) return status;
+    }
+    return WEIR_OK;
+}
+
+static weir_status batch_step(weir_worker *worker, int timeout_ms, weir_err *err) {
+    size_t count = 0, done = 0;
+    weir_status status = weir_consumer_poll(worker->consumer, worker->batch, worker->batch_max, timeout_ms, &count, err);
+    if (!status && count) {
+        status = handle(worker, worker->batch, count, err);
+        if (status && err->action == WEIR_ACTION_REJECT) status = handle_one_by_one(worker, worker->batch, count, &done, err);
+        if (!status) worker->backoff_us = 0;
+    }
+    bool again = status && err->action == WEIR_ACTION_RETRY;
+    weir_err failed = {0};
+    weir_status remembered = WEIR_OK;
+    for (size_t i = done; again && i < count; i++) add_rewind(worker, &worker->batch[i], &failed, &remembered);
+    weir_consumer_release(worker->consumer, worker->batch, count);
+    if (remembered) {
+        *err = failed;
+        return remembered;
+    }
+    if (!again) return status;
+    begin_retry(worker, err);
+    return WEIR_OK;
+}
+
+/* ---- the loop ---- */
+
+static weir_status tick_step(weir_worker *worker, bool after_batch, weir_err *err) {
+    int64_t now_us = weir_clock_mono_us(worker->env->clock);
+    if (worker->consumer && now_us >= worker->lag_due_us) {
+        weir_worker_lag_publish(worker);
+        worker->lag_due_us = now_us + LAG_EVERY_US;
+    }
+    bool due = now_us >= worker->tick_due_us;
+    if (!worker->ops->tick || (!due && (!after_batch || worker->tick_backoff_us))) return WEIR_OK;
+    int64_t every_us = (worker->ops->tick_ms > 0 ? worker->ops->tick_ms : DEFAULT_TICK_MS) * INT64_C(1000);
+    weir_status status = worker->ops->tick(worker->context, now_us, err);
+    if (!status) status = weir_producer_flush(worker->producer, FLUSH_TIMEOUT_MS, err);
+    if (!status) {
+        worker->tick_backoff_us = 0;
+        worker->tick_due_us = now_us + every_us;
+        return WEIR_OK;
+    }
+    if (err->action == WEIR_ACTION_FATAL) return status;
+    weir_log_err(WEIR_LOG_WARN, "tick will try again", err);
+    weir_metric_add(worker->metric_retries, 1);
+    worker->tick_backoff_us = !worker->tick_backoff_us                         ? BACKOFF_FIRST_US
+                              : worker->tick_backoff_us >= BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US
+                                                                               : 2 * worker->tick_backoff_us;
+    worker->tick_due_us = now_us + worker->tick_backoff_us;
+    return WEIR_OK;
+}
+
+/* How long the loop may wait for records: not past the next tick. */
+static int wait_ms(const weir_worker *worker) {
+    int64_t most = worker->env->poll_ms > 0 ? worker->env->poll_ms : DEFAULT_POLL_MS;
+    if (!worker->ops->tick) return (int)most;
+    int64_t left = (worker->tick_due_us - weir_clock_mono_us(worker->env->clock)) / 1000;
+    return (int)(left < 0 ? 0 : left < most ? left : most);
+}
+
+static weir_status loop(weir_worker *worker, weir_err *err) {
+    while (!weir_worker_stopping(worker)) {
+        weir_status status = WEIR_OK;
+        bool worked = false;
+        update_ready(worker);
+        if (!worker->consumer) {
+            weir_clock_sleep_us(worker->env->clock, (wait_ms(worker) + 1) * INT64_C(1000));
+        } else if (worker->retrying) {
+            status = wait_step(worker, err);
         } else {
-            nap(w, w->tick_at_us);
+            status = batch_step(worker, wait_ms(worker), err);
+            worked = true;
         }
-        if (!status) status = run_tick(w, handled, err);
-        show_ready(w);
+        if (!status) status = tick_step(worker, worked, err);
+        if (status) return status;
     }
-    status = end(w, status, err);
-    if (status)
-        weir_log_err(WEIR_LOG_ERROR, "stopped by a failure", err);
-    else
-        WEIR_INFO("stopped");
-    return status;
+    return WEIR_OK;
 }
 
-/* ---- several workers ---- */
-
-typedef struct crew_member {
-    weir_worker *worker;
-    pthread_t thread;
-    bool started;
-    _Atomic bool ended;
-    weir_status status;
-    weir_err err;
-} crew_member;
-
-typedef struct crew {
-    crew_member *members;
-    size_t count;
-} crew;
-
-static void *run_member(void *context) {
-    crew_member *m = context;
-    m->status = weir_worker_run(m->worker, &m->err);
-    m->ended = true;
-    return NULL;
+static void undo_init(weir_worker *worker) {
+    if (worker->ops->done) worker->ops->done(worker->context);
+    worker->context = NULL;
+    forget_topics(worker);
 }
 
-static void answer_healthz(const weir_http_request *request, weir_http_response *response, void *context) {
-    (void)request, (void)context;
-    if (!weir_buf_printf(&response->body, "{\"status\":\"ok\"}")) response->status = 500;
-}
-
-static void answer_readyz(const weir_http_request *request, weir_http_response *response, void *context) {
-    (void)request;
-    const crew *c = context;
-    bool all = true, ok = weir_buf_printf(&response->body, "{\"workers\":{");
-    for (size_t i = 0; ok && i < c->count; i++) {
-        bool ready = weir_worker_ready(c->members[i].worker);
-        all = all && ready;
-        ok = weir_buf_printf(&response->body, "%s\"%s\":%s", i ? "," : "", c->members[i].worker->ops->name, ready ? "true" : "false");
-    }
-    ok = ok && weir_buf_printf(&response->body, "},\"ready\":%s}", all ? "true" : "false");
-    response->status = !ok ? 500 : all ? 200 : 503;
-}
-
-static weir_status add_health_routes(weir_http_server *http, crew *c, weir_err *err) {
-    if (!http) return WEIR_OK;
-    const weir_http_route healthz = {"GET", "/healthz", answer_healthz, c}, readyz = {"GET", "/readyz", answer_readyz, c};
-    weir_status status = weir_http_server_route(http, &healthz, err);
-    return status ? status : weir_http_server_route(http, &readyz, err);
-}
-
-/* Until a signal comes or a member ends. */
-static void wait_for_end(const crew *c, const sigset_t *signals) {
-    for (;;) {
-        const struct timespec pause = {0, 100000000};
-        if (sigtimedwait(signals, NULL, &pause) > 0) return;
-        for (size_t i = 0; i < c->count; i++)
-            if (c->members[i].ended) return;
-    }
-}
-
-/* In reverse order. Everything is safe against being killed, so a worker that does not finish in time is left to that. */
-static void stop_members(crew *c, const weir_worker_env *env) {
-    int64_t deadline_us = weir_clock_mono_us(weir_clock_system()) + 1000 * (int64_t)(env->drain_ms + FLUSH_TIMEOUT_MS);
-    for (size_t i = c->count; i-- > 0;) {
-        crew_member *m = &c->members[i];
-        if (!m->started) continue;
-        weir_worker_stop(m->worker);
-        while (!m->ended && weir_clock_mono_us(weir_clock_system()) < deadline_us) usleep(2000);
-        if (!m->ended) {
-            WEIR_ERROR("a worker did not stop in time; what it had not finished will be done again", WEIR_S("worker", m->worker->ops->name));
-            _exit(3);
+/* Until it succeeds, stop is asked for, or it fails for good. */
+static weir_status init(weir_worker *worker, weir_err *err) {
+    for (int64_t backoff_us = BACKOFF_FIRST_US; !weir_worker_stopping(worker);
+         backoff_us = backoff_us >= BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : 2 * backoff_us) {
+        weir_status status = worker->ops->init(worker, &worker->context, err);
+        if (!status && worker->topic_count) {
+            char group[2 * WEIR_WORKER_NAME_MAX];
+            (void)snprintf(group, sizeof group, "weir.%s.%s", worker->ops->name, worker->pipeline);
+            status = weir_consumer_new(worker->env->brokers, group, (const char *const *)worker->topics, worker->topic_count,
+                                       &(weir_consumer_events){on_assigned, on_revoked, worker}, &worker->consumer, err);
         }
-        pthread_join(m->thread, NULL);
-        m->started = false;
+        if (!status) {
+            worker->initialised = true;
+            return WEIR_OK;
+        }
+        undo_init(worker);
+        if (err->action != WEIR_ACTION_RETRY) return status;
+        weir_log_err(WEIR_LOG_WARN, "cannot start yet, will try again", err);
+        for (int64_t slept_us = 0; slept_us < backoff_us && !weir_worker_stopping(worker); slept_us += BACKOFF_STEP_US)
+            weir_clock_sleep_us(worker->env->clock, BACKOFF_STEP_US);
     }
+    return WEIR_OK;
 }
 
-weir_status weir_workers_run(weir_worker *const *workers, size_t count, weir_err *err) {
-    crew c = {.members = calloc(count + 1, sizeof *c.members), .count = count};
-    if (!c.members) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %zu workers", count);
-    for (size_t i = 0; i < count; i++) c.members[i].worker = workers[i];
-    const weir_worker_env *env = workers[0]->env;
-    sigset_t signals, before;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, &before); /* inherited by every thread from here on */
-    weir_status status = add_health_routes(env->http, &c, err);
-    for (size_t i = 0; !status && i < count; i++) {
-        if (pthread_create(&c.members[i].thread, NULL, run_member, &c.members[i]))
-            status = WEIR_FAIL(err, WEIR_ELIMIT, "cannot start a thread for worker %s: %s", workers[i]->ops->name, strerror(errno));
-        else
-            c.members[i].started = true;
-    }
-    if (!status) wait_for_end(&c, &signals);
-    stop_members(&c, env);
-    for (size_t i = 0; !status && i < count; i++) {
-        status = c.members[i].status;
-        if (status && err) *err = c.members[i].err;
-    }
-    if (env->http) weir_http_server_unroute(env->http, &c);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    free(c.members);
+/* Everything that was handled is flushed and stored already; what is left is the last commit. */
+static void close_bus(weir_worker *worker) {
+    weir_err err = {0};
+    if (worker->consumer && weir_consumer_commit(worker->consumer, &err))
+        weir_log_err(WEIR_LOG_WARN, "last commit failed; records will be handled again", &err);
+    weir_consumer_free(worker->consumer);
+    worker->consumer = NULL;
+    int drain_ms = worker->env->drain_ms > 0 ? worker->env->drain_ms : DEFAULT_DRAIN_MS;
+    if (worker->producer && weir_producer_flush(worker->producer, drain_ms, &err)) weir_log_err(WEIR_LOG_WARN, "last flush failed", &err);
+}
+
+weir_status weir_worker_run(weir_worker *worker, weir_err *err) {
+    weir_err local = {0};
+    if (!err) err = &local;
+    weir_log_context((const weir_log_field[]){WEIR_S("worker", worker->ops->name), WEIR_S("pipeline", worker->pipeline)}, 2);
+    char client_id[2 * WEIR_WORKER_NAME_MAX];
+    (void)snprintf(client_id, sizeof client_id, "weir.%s.%s", worker->ops->name, worker->pipeline);
+    weir_status status = weir_producer_new(worker->env->brokers, client_id, &worker->producer, err);
+    if (!status) status = init(worker, err);
+    if (!status && worker->initialised) status = loop(worker, err);
+    if (status) weir_log_err(WEIR_LOG_ERROR, "worker failed", err);
+    worker->initialised = false;
+    update_ready(worker);
+    close_bus(worker);
+    undo_init(worker);
+    weir_producer_free(worker->producer);
+    worker->producer = NULL;
+    weir_worker_lag_clear(worker);
     return status;
 }

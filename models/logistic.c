@@ -36,7 +36,7 @@ static const weir_conf_item params_table[] = {
     {.name = "l2",
      .type = WEIR_CONF_NUMBER,
      .offset = offsetof(logistic_params, l2),
-     .min = 0,
+     .min = 1e-9, /* without any, separable classes have no minimum and dependent columns no unique one */
      .max = 1e12,
      .fallback = "1",
      .doc = "penalty on the squared coefficients of the standardised columns; 1/C of scikit-learn"},
@@ -196,8 +196,7 @@ static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
         cblas_dcopy(s->q, s->gradient, 1, s->step, 1);
         lapack_int info = LAPACKE_dposv(LAPACK_ROW_MAJOR, 'U', s->q, 1, s->hessian, s->q, s->step, 1);
         if (info != 0)
-            return WEIR_FAIL(err, WEIR_ENUMERIC,
-                             "the columns are linearly dependent or separate the classes (Cholesky stopped at parameter %d): a larger l2 helps", (int)info);
+            return WEIR_FAIL(err, WEIR_ENUMERIC, "the columns are linearly dependent (Cholesky stopped at parameter %d): a larger l2 helps", (int)info);
         double decrement = cblas_ddot(s->q, s->gradient, 1, s->step, 1);
         if (!isfinite(loss) || !isfinite(decrement))
             return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers at Newton step %lld", (long long)iteration);
@@ -205,7 +204,7 @@ static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
         if (decrement <= 1e-16 * (1 + loss)) return WEIR_OK;
         if (!moved) return WEIR_FAIL(err, WEIR_ENUMERIC, "Newton step %lld found no descent (decrement %g)", (long long)iteration, decrement);
     }
-    return WEIR_FAIL(err, WEIR_ENUMERIC, "no convergence in %lld Newton steps; the classes may be separable: a larger l2 helps", (long long)max_iterations);
+    return WEIR_FAIL(err, WEIR_ENUMERIC, "no convergence in %lld Newton steps; a larger l2 or more max_iterations help", (long long)max_iterations);
 }
 
 static weir_status run_newton(const logistic_params *params, const weir_matrix *train, logistic_model *m, weir_err *err) {

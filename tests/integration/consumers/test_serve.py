@@ -230,7 +230,7 @@ def check_online_feature_errors():
 
 
 def check_push_errors():
-    row = {"transaction_id": ["x"], "tx_time": ["2018-05-15T10:00:00Z"], "customer_id": ["1"], "terminal_id": ["1"], "amount": [1.0]}
+    row = {"transaction_id": ["x"], "tx_time": ["2018-01-01T10:00:00Z"], "customer_id": ["1"], "terminal_id": ["1"], "amount": [1.0]}
     refused("POST", "/push", {"push_source_name": "nope", "df": row}, 404, "no push source")
     refused("POST", "/push", {"push_source_name": "events", "df": {**row, "amount": [-1.0]}}, 400, "amount")
     refused("POST", "/push", {"push_source_name": "events", "df": {k: v for k, v in row.items() if k != "amount"}}, 400, "\"amount\" is missing")

@@ -44,6 +44,13 @@ static inline void fixture_init(fixture *f) {
     f->matrix = (weir_matrix){.row_count = ROWS, .column_count = COLUMNS, .values = f->values, .label = f->label, .column_names = names};
 }
 
+/* Hyperparameters that fit in a moment. */
+static inline const char *quick(const char *algorithm) {
+    if (!strcmp(algorithm, "random_forest")) return "{\"trees\": 10, \"max_bin\": 64}";
+    if (!strcmp(algorithm, "xgboost")) return "{\"rounds\": 15, \"max_bin\": 64}";
+    return NULL;
+}
+
 static inline weir_buf fit_artifact(const char *algorithm, const char *params, const weir_matrix *matrix, uint64_t seed, int threads) {
     weir_buf artifact = {0};
     weir_err err;

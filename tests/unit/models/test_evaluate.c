@@ -113,7 +113,8 @@ static void card_precision_is_as_worked_by_hand(void **state) {
     for (int i = 0; i < 10; i++) time[i] = (hour[i] - 48) * 3600 * WEIR_SECOND_US; /* before 1970 too */
     weir_metrics_binary m;
     weir_err err;
-    weir_eval_input input = {.row_count = 10, .score = score, .label = label, .event_time_us = time, .entity = card, .entity_count = 4, .threshold = 0.5, .card_k = 2};
+    weir_eval_input input = {
+        .row_count = 10, .score = score, .label = label, .event_time_us = time, .entity = card, .entity_count = 4, .threshold = 0.5, .card_k = 2};
     assert_int_equal(weir_evaluate_binary(&input, &m, &err), WEIR_OK);
     assert_float_equal(m.card_precision, (0.5 + 1 + 0.5) / 3, 1e-15);
     assert_int_equal(m.card_k, 2);
@@ -143,19 +144,11 @@ static void known_positives_are_left_out_as_worked_by_hand(void **state) {
         bool keep;
     } rows[] = {
         {-1, 0, 1, false}, /* before the training days: not known */
-        {4, 0, 0, true},
-        {0, 1, 1, false}, /* in training: never tested */
-        {4, 1, 1, false},
-        {6, 1, 0, false},
-        {2, 2, 1, false}, /* in the delay: known from day 5 on */
-        {4, 2, 1, true},
-        {5, 2, 1, false},
-        {3, 3, 1, false}, /* known from day 6 on */
-        {5, 3, 0, true},
-        {6, 3, 0, false},
-        {4, 4, 1, true}, /* in the test days: would be known from day 7 on */
-        {6, 4, 1, true},
-        {7, 4, 0, false}, /* after the test days */
+        {4, 0, 0, true},   {0, 1, 1, false}, /* in training: never tested */
+        {4, 1, 1, false},  {6, 1, 0, false}, {2, 2, 1, false}, /* in the delay: known from day 5 on */
+        {4, 2, 1, true},   {5, 2, 1, false}, {3, 3, 1, false}, /* known from day 6 on */
+        {5, 3, 0, true},   {6, 3, 0, false}, {4, 4, 1, true}, /* in the test days: would be known from day 7 on */
+        {6, 4, 1, true},   {7, 4, 0, false}, /* after the test days */
         {3, 5, 0, false}, /* in the delay */
         {6, 5, NAN, true},
     };
@@ -170,7 +163,9 @@ static void known_positives_are_left_out_as_worked_by_hand(void **state) {
         label[i] = rows[i].label;
         card[i] = rows[i].card;
     }
-    assert_int_equal(weir_exclude_known_positives(time, label, card, N, 6, start, start + 2 * WEIR_DAY_US, 2, start + 4 * WEIR_DAY_US, start + 7 * WEIR_DAY_US, keep, &err), WEIR_OK);
+    assert_int_equal(
+        weir_exclude_known_positives(time, label, card, N, 6, start, start + 2 * WEIR_DAY_US, 2, start + 4 * WEIR_DAY_US, start + 7 * WEIR_DAY_US, keep, &err),
+        WEIR_OK);
     for (int i = 0; i < N; i++)
         if (keep[i] != rows[i].keep) fail_msg("row %d: keep is %d", i, keep[i]);
     assert_int_equal(weir_exclude_known_positives(time, label, card, N, 5, start, start, 2, start, start, keep, &err), WEIR_EINVAL);

@@ -15,7 +15,7 @@ static void every_algorithm_learns_and_says_what_it_is(void **state) {
     for (const weir_algorithm *const *a = weir_algorithms(); *a; a++) {
         assert_int_equal((*a)->abi, WEIR_ALGORITHM_ABI);
         assert_ptr_equal(weir_algorithm_find((*a)->name), *a);
-        weir_model *model = fit_model((*a)->name, NULL, &data.matrix);
+        weir_model *model = fit_model((*a)->name, quick((*a)->name), &data.matrix);
         assert_string_equal(weir_model_algorithm(model), (*a)->name);
         assert_int_equal(weir_model_column_count(model), COLUMNS);
         for (int c = 0; c < COLUMNS; c++) assert_string_equal(weir_model_columns(model)[c], data.matrix.column_names[c]);
@@ -38,8 +38,9 @@ static void the_same_input_gives_the_same_bytes_and_another_seed_says_so(void **
     (void)state;
     for (const weir_algorithm *const *a = weir_algorithms(); *a; a++)
         for (int threads = 1; threads <= 2; threads++) {
-            weir_buf one = fit_artifact((*a)->name, NULL, &data.matrix, 5, threads), two = fit_artifact((*a)->name, NULL, &data.matrix, 5, threads);
-            weir_buf other = fit_artifact((*a)->name, NULL, &data.matrix, 6, threads);
+            weir_buf one = fit_artifact((*a)->name, quick((*a)->name), &data.matrix, 5, threads),
+                     two = fit_artifact((*a)->name, quick((*a)->name), &data.matrix, 5, threads);
+            weir_buf other = fit_artifact((*a)->name, quick((*a)->name), &data.matrix, 6, threads);
             assert_int_equal(one.len, two.len);
             assert_memory_equal(one.data, two.data, one.len);
             assert_true(one.len != other.len || memcmp(one.data, other.data, one.len) != 0);
@@ -52,7 +53,7 @@ static void the_same_input_gives_the_same_bytes_and_another_seed_says_so(void **
 static void rows_score_the_same_alone_and_together(void **state) {
     (void)state;
     for (const weir_algorithm *const *a = weir_algorithms(); *a; a++) {
-        weir_model *model = fit_model((*a)->name, NULL, &data.matrix);
+        weir_model *model = fit_model((*a)->name, quick((*a)->name), &data.matrix);
         double together[ROWS], alone;
         weir_err err;
         predict_all(model, &data.matrix, together);
@@ -87,7 +88,7 @@ static void threads_may_score_at_once(void **state) {
     (void)state;
     enum { THREADS = 4 };
     for (const weir_algorithm *const *a = weir_algorithms(); *a; a++) {
-        weir_model *model = fit_model((*a)->name, NULL, &data.matrix);
+        weir_model *model = fit_model((*a)->name, quick((*a)->name), &data.matrix);
         double expected[ROWS];
         pthread_t threads[THREADS];
         scorer scorers[THREADS];
@@ -107,7 +108,7 @@ static void threads_may_score_at_once(void **state) {
 static void missing_values_score_and_infinite_ones_are_rejected(void **state) {
     (void)state;
     for (const weir_algorithm *const *a = weir_algorithms(); *a; a++) {
-        weir_model *model = fit_model((*a)->name, NULL, &data.matrix);
+        weir_model *model = fit_model((*a)->name, quick((*a)->name), &data.matrix);
         const double missing[COLUMNS] = {NAN, NAN, NAN, NAN, NAN}, huge[COLUMNS] = {1e300, -1e300, 0, 0, 0}, infinite[COLUMNS] = {1, 2, INFINITY, 4, 5};
         double score = -1;
         weir_err err;
@@ -180,11 +181,15 @@ static void a_damaged_artifact_is_refused_wherever_it_is_damaged(void **state) {
     const struct {
         size_t at;
         const char *part;
-    } flips[] = {{0, "WEIRMOD1"},           {7, "WEIRMOD1"},
-                 {8, "version"},            {14, "header"},
+    } flips[] = {{0, "WEIRMOD1"},
+                 {7, "WEIRMOD1"},
+                 {8, "version"},
+                 {14, "header"},
                  {12, ""}, /* a header that is a byte longer moves the body's length */
-                 {20, "checksum"},          {16 + header_len + 3, "body"},
-                 {16 + header_len + 20, "checksum"}, {good.len - 1, "checksum"}};
+                 {20, "checksum"},
+                 {16 + header_len + 3, "body"},
+                 {16 + header_len + 20, "checksum"},
+                 {good.len - 1, "checksum"}};
     for (size_t i = 0; i < sizeof flips / sizeof *flips; i++) {
         good.data[flips[i].at] ^= 0x11;
         expect_damage(good.data, good.len, flips[i].part);
@@ -207,8 +212,8 @@ static weir_buf forge(const char *header, const void *body, size_t body_len) {
     uint32_t version = 1, header_len = (uint32_t)strlen(header);
     uint64_t len = body_len;
     char hex[65];
-    assert_true(weir_buf_append(&out, "WEIRMOD1", 8) && weir_buf_append(&out, &version, 4) && weir_buf_append(&out, &header_len, 4) && weir_buf_append(&out, header, header_len) &&
-                weir_buf_append(&out, &len, 8) && weir_buf_append(&out, body, body_len));
+    assert_true(weir_buf_append(&out, "WEIRMOD1", 8) && weir_buf_append(&out, &version, 4) && weir_buf_append(&out, &header_len, 4) &&
+                weir_buf_append(&out, header, header_len) && weir_buf_append(&out, &len, 8) && weir_buf_append(&out, body, body_len));
     weir_sha256_hex(out.data, out.len, hex);
     for (int i = 0; i < 32; i++) {
         unsigned byte;
@@ -286,6 +291,7 @@ static void memory_that_runs_out_anywhere_is_an_error(void **state) {
     (void)state;
     for (const weir_algorithm *const *a = weir_algorithms(); *a; a++) {
         int n = 0;
+        cJSON *params = quick((*a)->name) ? cJSON_Parse(quick((*a)->name)) : NULL;
         for (bool done = false; !done; n++) {
             weir_buf artifact = {0};
             weir_model *model = NULL;
@@ -293,7 +299,7 @@ static void memory_that_runs_out_anywhere_is_an_error(void **state) {
             real = weir_mem;
             allocations_left = n;
             weir_mem.realloc = failing_realloc;
-            weir_status status = weir_model_fit((*a)->name, NULL, &data.matrix, NULL, 1, 1, &artifact, &err);
+            weir_status status = weir_model_fit((*a)->name, params, &data.matrix, NULL, 1, 1, &artifact, &err);
             if (status == WEIR_OK) status = weir_model_load(artifact.data, artifact.len, &model, &err);
             weir_mem = real;
             done = status == WEIR_OK;
@@ -301,6 +307,7 @@ static void memory_that_runs_out_anywhere_is_an_error(void **state) {
             weir_model_free(model);
             weir_buf_done(&artifact);
         }
+        cJSON_Delete(params);
         assert_true(n > 4);
     }
 }
