@@ -157,6 +157,8 @@ static void close_request(request *r) {
 
 /* ---- creating topics ---- */
 
+#define COMPACTION_LAG_MS "604800000" /* a week */
+
 static weir_status add_new_topic(const weir_topic_spec *spec, rd_kafka_NewTopic_t **ret_topic, weir_err *err) {
     char text[256], retention[32], bytes[32];
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(spec->name, spec->partitions, -1, text, sizeof text);
@@ -166,6 +168,8 @@ static weir_status add_new_topic(const weir_topic_spec *spec, rd_kafka_NewTopic_
     bool keep_all = spec->retention_ms < 0;
     rd_kafka_resp_err_t error = rd_kafka_NewTopic_set_config(topic, "cleanup.policy", !spec->compact ? "delete" : keep_all ? "compact" : "compact,delete");
     if (!error) error = rd_kafka_NewTopic_set_config(topic, "retention.ms", retention);
+    /* Compaction must not take what a sink that is away has not read yet. */
+    if (!error && spec->compact) error = rd_kafka_NewTopic_set_config(topic, "min.compaction.lag.ms", COMPACTION_LAG_MS);
     if (!error && spec->max_message_bytes > 0) error = rd_kafka_NewTopic_set_config(topic, "max.message.bytes", bytes);
     if (error) {
         rd_kafka_NewTopic_destroy(topic);

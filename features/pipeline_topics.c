@@ -53,8 +53,7 @@ weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const cha
     for (int i = 0; i < pipeline->view_count; i++) {
         specs[n] = state;
         specs[n++].name = made[made_count++] = weir_topic_features(pipeline, &pipeline->views[i]);
-        if (!pipeline->views[i].rekeyed) continue;
-        specs[n] = stream;
+        specs[n] = stream; /* for every view: also records of a view keyed like its feed may arrive under another key */
         specs[n++].name = made[made_count++] = weir_topic_repartition(pipeline, &pipeline->views[i]);
     }
     specs[n] = stream;
