@@ -15,8 +15,12 @@ typedef struct frame {
     double x0, x1, y0, y1;
 } frame;
 
-static double at_x(const frame *f, double x) { return f->left + (x - f->x0) / (f->x1 - f->x0) * f->width; }
-static double at_y(const frame *f, double y) { return f->top + f->height - (y - f->y0) / (f->y1 - f->y0) * f->height; }
+static double at_x(const frame *f, double x) {
+    return f->left + (x - f->x0) / (f->x1 - f->x0) * f->width;
+}
+static double at_y(const frame *f, double y) {
+    return f->top + f->height - (y - f->y0) / (f->y1 - f->y0) * f->height;
+}
 
 double weir_chart_step(double span, int max_ticks) {
     if (!isfinite(span) || span <= 0 || max_ticks < 1) return 1;
@@ -76,7 +80,8 @@ static void series_path(weir_page *page, const frame *f, const weir_chart_series
     path(page, f, series, class);
 }
 
-void weir_chart_unit(weir_page *page, const char *title, const char *x_label, const char *y_label, const weir_chart_series *series, int series_count, bool diagonal) {
+void weir_chart_unit(weir_page *page, const char *title, const char *x_label, const char *y_label, const weir_chart_series *series, int series_count,
+                     bool diagonal) {
     frame f = {.left = 46, .top = 12, .width = HALF_WIDTH - 60, .height = 330, .x1 = 1, .y1 = 1};
     open_svg(page, title, HALF_WIDTH, 390);
     grid_y(page, &f, 0.2, false);
@@ -111,13 +116,21 @@ static void widen(const weir_chart_series *series, int count, double *low, doubl
             }
 }
 
-void weir_chart_days(weir_page *page, const char *title, const int64_t *day_us, int day_count, const weir_chart_series *lines, const weir_chart_series *dots, int series_count) {
+void weir_chart_days(weir_page *page, const char *title, const int64_t *day_us, int day_count, const weir_chart_series *lines, const weir_chart_series *dots,
+                     int series_count) {
     double low = INFINITY, high = -INFINITY;
     widen(lines, series_count, &low, &high);
     if (dots) widen(dots, series_count, &low, &high);
     if (!isfinite(low)) low = 0, high = 1;
     double step = weir_chart_step(fmax(high - low, 0.02), 5);
-    frame f = {.left = 46, .top = 12, .width = HALF_WIDTH - 66, .height = 210, .x0 = -0.5, .x1 = fmax(day_count - 0.5, 0.5), .y0 = floor(low / step) * step, .y1 = ceil(high / step) * step};
+    frame f = {.left = 46,
+               .top = 12,
+               .width = HALF_WIDTH - 66,
+               .height = 210,
+               .x0 = -0.5,
+               .x1 = fmax(day_count - 0.5, 0.5),
+               .y0 = floor(low / step) * step,
+               .y1 = ceil(high / step) * step};
     if (f.y1 <= f.y0) f.y1 = f.y0 + step;
     open_svg(page, title, HALF_WIDTH, 250);
     grid_y(page, &f, step, false);
@@ -125,13 +138,15 @@ void weir_chart_days(weir_page *page, const char *title, const int64_t *day_us, 
     for (int s = 0; s < series_count; s++) {
         for (int i = 0; dots && i < dots[s].count; i++)
             if (isfinite(dots[s].points[i].y))
-                weir_page_printf(page, "<circle class=\"dot f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>", s, at_x(&f, dots[s].points[i].x), at_y(&f, dots[s].points[i].y));
+                weir_page_printf(page, "<circle class=\"dot f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>", s, at_x(&f, dots[s].points[i].x),
+                                 at_y(&f, dots[s].points[i].y));
         series_path(page, &f, &lines[s], s);
     }
     weir_page_put(page, "</svg>");
 }
 
-void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us, int day_count, const char *const *names, const int64_t *counts, int series_count) {
+void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us, int day_count, const char *const *names, const int64_t *counts,
+                      int series_count) {
     int64_t highest = 1;
     for (int d = 0; d < day_count; d++) {
         int64_t sum = 0;
@@ -139,7 +154,13 @@ void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us,
         if (sum > highest) highest = sum;
     }
     double step = fmax(weir_chart_step((double)highest, 5), 1);
-    frame f = {.left = 56, .top = 12, .width = HALF_WIDTH - 76, .height = 210, .x0 = -0.5, .x1 = fmax(day_count - 0.5, 0.5), .y1 = ceil((double)highest / step) * step};
+    frame f = {.left = 56,
+               .top = 12,
+               .width = HALF_WIDTH - 76,
+               .height = 210,
+               .x0 = -0.5,
+               .x1 = fmax(day_count - 0.5, 0.5),
+               .y1 = ceil((double)highest / step) * step};
     open_svg(page, title, HALF_WIDTH, 250);
     grid_y(page, &f, step, true);
     axis_days(page, &f, day_us, day_count);
@@ -149,8 +170,8 @@ void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us,
         for (int s = 0; s < series_count; s++) {
             double count = (double)counts[s * day_count + d];
             char day[WEIR_WORDS_MAX], words[WEIR_WORDS_MAX];
-            weir_page_printf(page, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s, ", s, at_x(&f, d) - bar / 2, at_y(&f, base + count), bar,
-                             at_y(&f, base) - at_y(&f, base + count), weir_words_day(day_us[d], day));
+            weir_page_printf(page, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s, ", s, at_x(&f, d) - bar / 2,
+                             at_y(&f, base + count), bar, at_y(&f, base) - at_y(&f, base + count), weir_words_day(day_us[d], day));
             weir_page_text(page, names[s]);
             weir_page_printf(page, ": %s</title></rect>", weir_words_count(counts[s * day_count + d], words));
             base += count;
@@ -175,8 +196,8 @@ static void interval_row(weir_page *page, const frame *f, const weir_chart_inter
         line_at(page, at_x(f, row->high), y - 6, at_x(f, row->high), y + 6, stroke);
     }
     weir_page_printf(page, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"6\"/>", side, at_x(f, row->value), y);
-    weir_page_printf(page, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" class=\"label\"><tspan class=\"strong\">%s</tspan> (%s to %s)</text>", FULL_WIDTH, y + 5,
-                     weir_words_difference(row->value, 3, value), weir_words_difference(row->low, 3, low), weir_words_difference(row->high, 3, high));
+    weir_page_printf(page, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" class=\"label\"><tspan class=\"strong\">%s</tspan> (%s to %s)</text>", FULL_WIDTH,
+                     y + 5, weir_words_difference(row->value, 3, value), weir_words_difference(row->low, 3, low), weir_words_difference(row->high, 3, high));
 }
 
 void weir_chart_intervals(weir_page *page, const char *title, const weir_chart_interval *rows, int row_count, const char *left, const char *right) {
@@ -205,7 +226,8 @@ void weir_chart_intervals(weir_page *page, const char *title, const weir_chart_i
 }
 
 /* The names of the bands stand in them where they fit; marks have their own line, moved left at the right edge. */
-void weir_chart_timeline(weir_page *page, const char *title, int64_t from_us, int64_t to_us, const weir_chart_span *spans, int span_count, const weir_chart_mark *marks, int mark_count) {
+void weir_chart_timeline(weir_page *page, const char *title, int64_t from_us, int64_t to_us, const weir_chart_span *spans, int span_count,
+                         const weir_chart_mark *marks, int mark_count) {
     if (to_us <= from_us) return;
     frame f = {.left = 1, .top = 28.0 + 20.0 * mark_count, .width = FULL_WIDTH - 2, .height = 46, .x0 = 0, .x1 = (double)(to_us - from_us), .y1 = 1};
     open_svg(page, title, FULL_WIDTH, (int)f.top + 78);
@@ -214,7 +236,8 @@ void weir_chart_timeline(weir_page *page, const char *title, int64_t from_us, in
         if (to <= from) continue;
         double x = at_x(&f, (double)(from - from_us)), width = at_x(&f, (double)(to - from_us)) - x;
         char day[WEIR_WORDS_MAX];
-        weir_page_printf(page, "<rect class=\"band %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", spans[i].style, x, f.top, fmax(width - 2, 1), f.height);
+        weir_page_printf(page, "<rect class=\"band %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", spans[i].style, x, f.top, fmax(width - 2, 1),
+                         f.height);
         if (width > 8.0 * (double)strlen(spans[i].name) + 8) text_at(page, x + width / 2 - 1, f.top + 28, "band-name", "middle", spans[i].name);
         if (width > 44) text_at(page, x, f.top + f.height + 20, "tick", "start", weir_words_day(from, day));
     }
@@ -242,7 +265,7 @@ void weir_chart_parts(weir_page *page, const char *title, const char *const *nam
         char words[WEIR_WORDS_MAX];
         double width = seconds[i] / total * FULL_WIDTH;
         weir_page_printf(page, "<rect class=\"part p%d\" x=\"%.1f\" y=\"4\" width=\"%.1f\" height=\"30\"/>", i, x, fmax(width - 2, 1));
-        bool narrow = width < 90, last = x + width > FULL_WIDTH - 60;
+        bool narrow = width<90, last = x + width> FULL_WIDTH - 60;
         if (width >= 60 || !narrow) {
             text_at(page, last && narrow ? x + width - 2 : x, 54, "strong", last && narrow ? "end" : "start", names[i]);
             text_at(page, last && narrow ? x + width - 2 : x, 72, "label", last && narrow ? "end" : "start", weir_words_duration(seconds[i], words));

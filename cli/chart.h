@@ -17,14 +17,17 @@ typedef struct weir_chart_series {
 } weir_chart_series;
 
 /** Curves in the unit square (ROC, precision-recall), with the diagonal of chance when asked. */
-void weir_chart_unit(weir_page *page, const char *title, const char *x_label, const char *y_label, const weir_chart_series *series, int series_count, bool diagonal);
+void weir_chart_unit(weir_page *page, const char *title, const char *x_label, const char *y_label, const weir_chart_series *series, int series_count,
+                     bool diagonal);
 
 /** Values by day: x is a day's number from 0, labelled day_us[x]. lines are drawn as lines, dots (may be NULL; as many as lines) as faint dots of the same series.
  *  The y axis spans what is shown. */
-void weir_chart_days(weir_page *page, const char *title, const int64_t *day_us, int day_count, const weir_chart_series *lines, const weir_chart_series *dots, int series_count);
+void weir_chart_days(weir_page *page, const char *title, const int64_t *day_us, int day_count, const weir_chart_series *lines, const weir_chart_series *dots,
+                     int series_count);
 
 /** Stacked bars by day: counts [series_count][day_count] row-major. */
-void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us, int day_count, const char *const *names, const int64_t *counts, int series_count);
+void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us, int day_count, const char *const *names, const int64_t *counts,
+                      int series_count);
 
 /* A difference with its interval. */
 typedef struct weir_chart_interval {
@@ -44,7 +47,8 @@ typedef struct weir_chart_mark {
     int64_t at_us;
 } weir_chart_mark;
 /** Event time from left to right: spans as a band with names, marks above it. */
-void weir_chart_timeline(weir_page *page, const char *title, int64_t from_us, int64_t to_us, const weir_chart_span *spans, int span_count, const weir_chart_mark *marks, int mark_count);
+void weir_chart_timeline(weir_page *page, const char *title, int64_t from_us, int64_t to_us, const weir_chart_span *spans, int span_count,
+                         const weir_chart_mark *marks, int mark_count);
 
 /** How a total is made of its parts, in seconds, as one segmented bar with a legend. Parts that are not finite are left out. */
 void weir_chart_parts(weir_page *page, const char *title, const char *const *names, const double *seconds, int count);

@@ -4,7 +4,7 @@
 #include "core/metrics.h"
 
 typedef struct config_options {
-    int what;
+    char *what;
 } config_options;
 
 enum { WHAT_SCHEMA, WHAT_DOCS };
@@ -12,9 +12,8 @@ static const char *const whats[] = {"schema", "docs", NULL};
 
 static const weir_conf_item config_table[] = {
     {.name = "what",
-     .type = WEIR_CONF_ENUM,
+     .type = WEIR_CONF_STRING,
      .offset = offsetof(config_options, what),
-     .choices = whats,
      .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
      .doc = "schema: JSON Schema of the settings; docs: settings, commands and metrics in Markdown"},
     {.name = NULL},
@@ -58,9 +57,11 @@ static void print_docs(FILE *out) {
 static weir_status run_config(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
     (void)settings, (void)ret_exit;
     const config_options *o = options;
-    if (o->what == WHAT_SCHEMA) return print_schema(stdout, err);
-    print_docs(stdout);
-    return WEIR_OK;
+    int what = 0;
+    weir_status st = weir_action_find(o->what, whats, &what, err);
+    if (!st && what == WHAT_SCHEMA) st = print_schema(stdout, err);
+    if (!st && what == WHAT_DOCS) print_docs(stdout);
+    return st;
 }
 
 const weir_command weir_command_config = {

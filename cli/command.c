@@ -16,6 +16,20 @@ const weir_command *const *weir_commands(void) {
     return commands;
 }
 
+weir_status weir_action_find(const char *word, const char *const *choices, int *ret_index, weir_err *err) {
+    char names[256] = "";
+    for (int i = 0; choices[i]; i++) {
+        if (!strcmp(choices[i], word)) {
+            *ret_index = i;
+            return WEIR_OK;
+        }
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", choices[i]);
+    }
+    const char *near = weir_conf_nearest(word, choices);
+    return WEIR_FAIL(err, WEIR_EINVAL, "'%s' is none of %s%s%s%s", word, names, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
 /* A parsed command line. Settings and the command's options lie behind each other in one object, so that one table covers both:
  *
  *     object ──> [ weir_settings | padding to 16 | options of the command ]

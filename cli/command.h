@@ -20,8 +20,29 @@ typedef struct weir_command {
     weir_status (*run)(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err);
 } weir_command;
 
-/* Every command; cli/cmd_NAME.c defines weir_command_NAME. A new one is one more line. */
-#define WEIR_COMMANDS(X) X(run) X(ingest) X(store) X(train) X(score) X(serve) X(experiment) X(config)
+/** Index of word among choices (NULL-terminated), for a positional like "list|show". Else WEIR_EINVAL that lists them and suggests the nearest. */
+weir_status weir_action_find(const char *word, const char *const *choices, int *ret_index, weir_err *err) WEIR_MUST_CHECK;
+
+/* Every command; cli/cmd_NAME.c defines weir_command_NAME. A new one is one more line here. */
+// clang-format off
+#define WEIR_COMMANDS(X) \
+    X(run) \
+    X(ingest) \
+    X(store) \
+    X(train) \
+    X(score) \
+    X(serve) \
+    X(experiment) \
+    X(replay) \
+    X(simulate) \
+    X(topics) \
+    X(migrate) \
+    X(models) \
+    X(schema_registry) \
+    X(demo) \
+    X(reset) \
+    X(config)
+// clang-format on
 
 #define WEIR_COMMAND_DECLARE(name) extern const weir_command weir_command_##name;
 WEIR_COMMANDS(WEIR_COMMAND_DECLARE)

@@ -19,13 +19,13 @@ void weir_page_text(weir_page *page, const char *text);
 
 /* All of these write into text and return it. What is not a number becomes "–". Digits are grouped by a narrow no-break space, in UTF-8. */
 #define WEIR_WORDS_MAX 64
-char *weir_words_count(int64_t count, char text[WEIR_WORDS_MAX]);                 /* 719 307 */
-char *weir_words_rate(double per_second, char text[WEIR_WORDS_MAX]);              /* 19 410 or 8.2 */
-char *weir_words_ratio(double value, int digits, char text[WEIR_WORDS_MAX]);      /* 0.895 */
+char *weir_words_count(int64_t count, char text[WEIR_WORDS_MAX]); /* 719 307 */
+char *weir_words_rate(double per_second, char text[WEIR_WORDS_MAX]); /* 19 410 or 8.2 */
+char *weir_words_ratio(double value, int digits, char text[WEIR_WORDS_MAX]); /* 0.895 */
 char *weir_words_difference(double value, int digits, char text[WEIR_WORDS_MAX]); /* +0.012, −0.004 with a true minus */
-char *weir_words_duration(double seconds, char text[WEIR_WORDS_MAX]);             /* 0.8 s, 41 s, 3 min 12 s, 7 days */
-char *weir_words_date(int64_t time_us, char text[WEIR_WORDS_MAX]);                /* 5 Jun 2018 */
-char *weir_words_day(int64_t time_us, char text[WEIR_WORDS_MAX]);                 /* 5 Jun */
-char *weir_words_moment(int64_t time_us, char text[WEIR_WORDS_MAX]);              /* 5 Jun 2018, 10:03 UTC */
+char *weir_words_duration(double seconds, char text[WEIR_WORDS_MAX]); /* 0.8 s, 41 s, 3 min 12 s, 7 days */
+char *weir_words_date(int64_t time_us, char text[WEIR_WORDS_MAX]); /* 5 Jun 2018 */
+char *weir_words_day(int64_t time_us, char text[WEIR_WORDS_MAX]); /* 5 Jun */
+char *weir_words_moment(int64_t time_us, char text[WEIR_WORDS_MAX]); /* 5 Jun 2018, 10:03 UTC */
 
 #endif

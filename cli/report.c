@@ -123,7 +123,8 @@ static void curves_of_arm(weir_report *report, int arm, const weir_report_scored
     cut_walk w = {.rows = rows, .count = count, .from_day = INT32_MIN, .to_day = INT32_MAX};
     add_point(roc, 0, 0);
     while (cut_next(&w)) {
-        double recall = (double)w.caught / positives, fall_out = (double)w.false_alarms / negatives, precision = (double)w.caught / (double)(w.caught + w.false_alarms);
+        double recall = (double)w.caught / positives, fall_out = (double)w.false_alarms / negatives,
+               precision = (double)w.caught / (double)(w.caught + w.false_alarms);
         const weir_point *last = &roc->points[roc->count - 1];
         if (fall_out - last->x >= roc_step || recall - last->y >= roc_step) add_point(roc, fall_out, recall);
         if (pr->count == 0 || recall - pr->points[pr->count - 1].x >= pr_step) add_point(pr, recall, precision);
@@ -158,8 +159,8 @@ static weir_status make_days(weir_report *report, const weir_report_scored *rows
 weir_status weir_report_curves(weir_report *report, weir_report_scored *rows, int64_t row_count, weir_err *err) {
     for (int64_t i = 0; i < row_count; i++)
         if (!isfinite(rows[i].score) || rows[i].arm < 0 || rows[i].arm >= WEIR_REPORT_ARMS)
-            return WEIR_FAIL(err, WEIR_ENUMERIC, "prediction %lld has the score %g of arm %d, expected a number and an arm below %d", (long long)i, rows[i].score, rows[i].arm,
-                             WEIR_REPORT_ARMS);
+            return WEIR_FAIL(err, WEIR_ENUMERIC, "prediction %lld has the score %g of arm %d, expected a number and an arm below %d", (long long)i,
+                             rows[i].score, rows[i].arm, WEIR_REPORT_ARMS);
     weir_status status = make_days(report, rows, row_count, err);
     if (status) return status;
     if (row_count) qsort(rows, (size_t)row_count, sizeof *rows, compare_scored);
@@ -183,7 +184,9 @@ weir_status weir_report_curves(weir_report *report, weir_report_scored *rows, in
 /* ---- verdict ---- */
 
 /* −1: the champion is clearly better, 1: the challenger is, 0: zero lies in the interval. */
-static int clear_side(double low, double high) { return low > 0 ? 1 : high < 0 ? -1 : 0; }
+static int clear_side(double low, double high) {
+    return low > 0 ? 1 : high < 0 ? -1 : 0;
+}
 
 static const weir_arm_measure *arm_of(const weir_report *report, const char *arm) {
     const weir_arm_measure *newest = NULL;
@@ -205,7 +208,8 @@ void weir_report_judge(weir_report *report) {
     if (!m->has_difference || !champion || !challenger) {
         report->better = WEIR_BETTER_UNKNOWN;
         snprintf(report->headline, sizeof report->headline, "No verdict");
-        snprintf(report->verdict, sizeof report->verdict, "Champion and challenger cannot be compared: too few outcomes of the payments that they scored are known.");
+        snprintf(report->verdict, sizeof report->verdict,
+                 "Champion and challenger cannot be compared: too few outcomes of the payments that they scored are known.");
         return;
     }
     int auc = clear_side(m->auc_low, m->auc_high), ap = clear_side(m->ap_low, m->ap_high);
@@ -215,13 +219,17 @@ void weir_report_judge(weir_report *report) {
         const char *top = ap > 0 ? challenger->model : champion->model, *whole = ap > 0 ? champion->model : challenger->model;
         report->better = WEIR_BETTER_SPLIT;
         snprintf(report->headline, sizeof report->headline, "%s is better at the top of the list, %s over all of it", top, whole);
-        snprintf(report->verdict, sizeof report->verdict, "Challenger minus champion: %s. Who checks only the most suspicious payments should take %s.", words, top);
+        snprintf(report->verdict, sizeof report->verdict, "Challenger minus champion: %s. Who checks only the most suspicious payments should take %s.", words,
+                 top);
     } else if (auc + ap != 0) {
         bool up = auc + ap > 0;
         report->better = up ? WEIR_BETTER_CHALLENGER : WEIR_BETTER_CHAMPION;
-        snprintf(report->headline, sizeof report->headline, up ? "The challenger, %s, is better" : "The champion, %s, stays ahead", up ? challenger->model : champion->model);
+        snprintf(report->headline, sizeof report->headline, up ? "The challenger, %s, is better" : "The champion, %s, stays ahead",
+                 up ? challenger->model : champion->model);
         snprintf(report->verdict, sizeof report->verdict, "Challenger minus champion: %s%s", words,
-                 auc && ap ? ". Both differences are clear." : auc ? ". Only the difference in AUC is clear." : ". Only the difference in average precision is clear.");
+                 auc && ap ? ". Both differences are clear."
+                 : auc     ? ". Only the difference in AUC is clear."
+                           : ". Only the difference in average precision is clear.");
     } else {
         report->better = WEIR_BETTER_NEITHER;
         snprintf(report->headline, sizeof report->headline, "No clear difference yet");

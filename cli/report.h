@@ -45,19 +45,25 @@ typedef struct weir_report_day {
     int64_t day_us; /* its midnight */
     struct {
         int64_t predictions, labelled, positives;
-        double auc;        /* of the day; NaN with one class */
+        double auc; /* of the day; NaN with one class */
         double auc_so_far; /* of all days up to it */
     } arms[WEIR_REPORT_ARMS];
 } weir_report_day;
 
-typedef enum weir_report_better { WEIR_BETTER_UNKNOWN, WEIR_BETTER_NEITHER, WEIR_BETTER_CHAMPION, WEIR_BETTER_CHALLENGER, WEIR_BETTER_SPLIT } weir_report_better;
+typedef enum weir_report_better {
+    WEIR_BETTER_UNKNOWN,
+    WEIR_BETTER_NEITHER,
+    WEIR_BETTER_CHAMPION,
+    WEIR_BETTER_CHALLENGER,
+    WEIR_BETTER_SPLIT
+} weir_report_better;
 
 typedef struct weir_report {
     char pipeline[64];
     int64_t started_us, ended_us;
     struct {
         char kind[16]; /* "files", "simulator" */
-        char **files;  /* NULL-terminated, owned; NULL for the simulator */
+        char **files; /* NULL-terminated, owned; NULL for the simulator */
         int64_t entities, days, seed; /* simulator */
         int64_t events, labels, first_us, last_us;
     } source;

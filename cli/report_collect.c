@@ -32,7 +32,9 @@ static weir_status take_model(weir_report *report, const cJSON *item, weir_err *
     return WEIR_OK;
 }
 
-static int rank_of(const weir_report_model *model) { return strstr(model->alias, "champion") ? 0 : strstr(model->alias, "challenger") ? 1 : 2; }
+static int rank_of(const weir_report_model *model) {
+    return strstr(model->alias, "champion") ? 0 : strstr(model->alias, "challenger") ? 1 : 2;
+}
 
 static int compare_models(const void *a, const void *b) {
     const weir_report_model *x = a, *y = b;
@@ -77,8 +79,10 @@ static weir_status take_row(void *context, const weir_pg_field *fields, int fiel
         s->rows = rows;
         s->capacity = capacity;
     }
-    s->rows[s->count++] = (weir_report_scored){
-        .arm = (int8_t)weir_pg_get_int4(&fields[0]), .label = (int8_t)weir_pg_get_int4(&fields[1]), .day = weir_pg_get_int4(&fields[2]), .score = weir_pg_get_float8(&fields[3])};
+    s->rows[s->count++] = (weir_report_scored){.arm = (int8_t)weir_pg_get_int4(&fields[0]),
+                                               .label = (int8_t)weir_pg_get_int4(&fields[1]),
+                                               .day = weir_pg_get_int4(&fields[2]),
+                                               .score = weir_pg_get_float8(&fields[3])};
     return WEIR_OK;
 }
 
@@ -93,12 +97,14 @@ static weir_status collect_curves(weir_report *report, weir_pg *pg, const weir_p
     char id[128], label[128], sql[2048];
     column_name(pipeline->labels.schema, pipeline->label_join[1], id);
     column_name(pipeline->labels.schema, pipeline->label_column, label);
-    int len = snprintf(sql, sizeof sql,
-                       "COPY (SELECT CASE p.arm WHEN 'champion' THEN 0 ELSE 1 END::int4, coalesce(l.label, -1)::int4, floor(extract(epoch FROM p.event_time) / 86400)::int4, p.score"
-                       " FROM \"%s\".predictions p LEFT JOIN (SELECT DISTINCT ON (tenant, \"%s\") tenant, \"%s\" AS id, (\"%s\")::int4 AS label FROM \"%s\".labels"
-                       " WHERE event_time >= (SELECT min(event_time) FROM \"%s\".predictions) ORDER BY tenant, \"%s\", available_time DESC) l"
-                       " ON l.tenant = p.tenant AND l.id = p.join_id WHERE p.arm IN ('champion', 'challenger')) TO STDOUT (FORMAT binary)",
-                       pipeline->name, id, id, label, pipeline->name, pipeline->name, id);
+    int len =
+        snprintf(sql, sizeof sql,
+                 "COPY (SELECT CASE p.arm WHEN 'champion' THEN 0 ELSE 1 END::int4, coalesce(l.label, -1)::int4, floor(extract(epoch FROM p.event_time) / "
+                 "86400)::int4, p.score"
+                 " FROM \"%s\".predictions p LEFT JOIN (SELECT DISTINCT ON (tenant, \"%s\") tenant, \"%s\" AS id, (\"%s\")::int4 AS label FROM \"%s\".labels"
+                 " WHERE event_time >= (SELECT min(event_time) FROM \"%s\".predictions) ORDER BY tenant, \"%s\", available_time DESC) l"
+                 " ON l.tenant = p.tenant AND l.id = p.join_id WHERE p.arm IN ('champion', 'challenger')) TO STDOUT (FORMAT binary)",
+                 pipeline->name, id, id, label, pipeline->name, pipeline->name, id);
     if (len < 0 || (size_t)len >= sizeof sql) return WEIR_FAIL(err, WEIR_ELIMIT, "the names in pipeline %s are too long for its report", pipeline->name);
     scored_rows scored = {0};
     weir_status status = weir_pg_copy_out(pg, sql, take_row, &scored, err);
@@ -107,11 +113,22 @@ static weir_status collect_curves(weir_report *report, weir_pg *pg, const weir_p
     return status;
 }
 
+/* Who holds the title comes first; the order of versions within an arm stays, the last one being served. */
+static void champion_first(weir_measure *measure) {
+    weir_arm_measure ordered[WEIR_ARMS_MAX];
+    int count = 0;
+    for (int others = 0; others < 2; others++)
+        for (int i = 0; i < measure->arm_count; i++)
+            if ((strcmp(measure->arms[i].arm, "champion") != 0) == others) ordered[count++] = measure->arms[i];
+    memcpy(measure->arms, ordered, (size_t)count * sizeof *ordered);
+}
+
 weir_status weir_report_collect(weir_report *report, weir_pg *pg, const weir_pipeline *pipeline, double threshold, weir_err *err) {
     weir_status status = collect_models(report, pg, err);
     if (!status && pipeline->labels.topic) status = weir_measure_arms(pg, pipeline, threshold, report->card_k, &report->measure, err);
     if (!status && pipeline->labels.topic) status = collect_curves(report, pg, pipeline, err);
     if (status) return weir_err_prefix(err, "report");
+    champion_first(&report->measure);
     weir_report_judge(report);
     return WEIR_OK;
 }

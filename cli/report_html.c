@@ -9,12 +9,14 @@
 static const char style[] =
     ":root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;"
     "--p0:#a9b7c2;--p1:#46596b;--p2:#2c7a52;--p3:#a5c9b4;--before:#e4e6e2;--train:#46596b;--delay:#b9c4cd;--test:#2c7a52;--after:#d5dad3;--on:#fff}"
-    "@media(prefers-color-scheme:dark){:root{--paper:#15181b;--ink:#e7e9ea;--soft:#9aa4ac;--rule:#2d3338;--panel:#1d2125;--c0:#6ba6e6;--c1:#f09750;--cn:#8b959d;"
+    "@media(prefers-color-scheme:dark){:root{--paper:#15181b;--ink:#e7e9ea;--soft:#9aa4ac;--rule:#2d3338;--panel:#1d2125;--c0:#6ba6e6;--c1:#f09750;--cn:#"
+    "8b959d;"
     "--p0:#4c5a66;--p1:#93a7ba;--p2:#5fb98a;--p3:#35604a;--before:#2a2f33;--train:#93a7ba;--delay:#4a545c;--test:#5fb98a;--after:#30373a;--on:#10131a}}"
     "@media print{:root{color-scheme:light;--paper:#fff;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;"
     "--p0:#a9b7c2;--p1:#46596b;--p2:#2c7a52;--p3:#a5c9b4;--before:#e4e6e2;--train:#46596b;--delay:#b9c4cd;--test:#2c7a52;--after:#d5dad3;--on:#fff}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}section,figure,table{break-inside:avoid}}"
-    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 -apple-system,\"Segoe UI\",Roboto,\"Noto Sans\",\"Liberation Sans\","
+    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 -apple-system,\"Segoe UI\",Roboto,\"Noto "
+    "Sans\",\"Liberation Sans\","
     "Helvetica,Arial,sans-serif;-webkit-font-smoothing:antialiased}"
     "main{max-width:1000px;margin:0 auto;padding:40px 24px 64px}header .over{color:var(--soft);font-size:14px;margin:0 0 10px}"
     "h1{font-size:36px;line-height:1.18;letter-spacing:-.015em;font-weight:650;margin:0 0 14px;text-wrap:balance;max-width:22em}"
@@ -22,25 +24,38 @@ static const char style[] =
     "p{margin:0 0 14px;max-width:44em}.lead{font-size:18px;max-width:42em}.note{color:var(--soft);font-size:14px;max-width:52em}"
     "section{border-top:1px solid var(--rule);padding-top:26px;margin-top:38px}"
     ".flow{display:flex;flex-wrap:wrap;gap:1px;background:var(--rule);border:1px solid var(--rule);border-radius:10px;overflow:hidden;margin:26px 0 0}"
-    ".flow div{background:var(--paper);padding:16px 18px;flex:1 1 170px}.flow b{display:block;font-size:26px;line-height:1.2;font-weight:620;letter-spacing:-.01em;font-variant-numeric:tabular-nums;white-space:nowrap}"
+    ".flow div{background:var(--paper);padding:16px 18px;flex:1 1 170px}.flow "
+    "b{display:block;font-size:26px;line-height:1.2;font-weight:620;letter-spacing:-.01em;font-variant-numeric:tabular-nums;white-space:nowrap}"
     ".flow span{display:block;color:var(--soft);font-size:13.5px;line-height:1.4}.flow .what{color:var(--ink);font-weight:550;font-size:14.5px}"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:15px;font-variant-numeric:tabular-nums;margin:14px 0 10px}"
-    "th{font-weight:550;color:var(--soft);font-size:13.5px;text-align:right;vertical-align:bottom;padding:6px 10px;border-bottom:1px solid var(--ink);line-height:1.3}"
+    "th{font-weight:550;color:var(--soft);font-size:13.5px;text-align:right;vertical-align:bottom;padding:6px 10px;border-bottom:1px solid "
+    "var(--ink);line-height:1.3}"
     "td{text-align:right;padding:9px 10px;border-bottom:1px solid var(--rule);white-space:nowrap}th:first-child,td:first-child{text-align:left;padding-left:0}"
-    "th:last-child,td:last-child{padding-right:0}td.text,th.text{text-align:left}td small{color:var(--soft);font-size:13px;display:block}td.best{font-weight:700}"
-    "td.wrap{white-space:normal;overflow-wrap:anywhere;font-size:13px}code{font:13px/1.4 ui-monospace,\"SF Mono\",Menlo,Consolas,\"DejaVu Sans Mono\",monospace}"
-    ".tag{display:inline-block;border-radius:99px;padding:0 9px;font-size:12.5px;line-height:20px;font-weight:600;color:var(--on);margin-left:8px;vertical-align:1px}"
+    "th:last-child,td:last-child{padding-right:0}td.text,th.text{text-align:left}td "
+    "small{color:var(--soft);font-size:13px;display:block}td.best{font-weight:700}"
+    "td.wrap{white-space:normal;overflow-wrap:anywhere;font-size:13px}code{font:13px/1.4 ui-monospace,\"SF Mono\",Menlo,Consolas,\"DejaVu Sans "
+    "Mono\",monospace}"
+    ".tag{display:inline-block;border-radius:99px;padding:0 "
+    "9px;font-size:12.5px;line-height:20px;font-weight:600;color:var(--on);margin-left:8px;vertical-align:1px}"
     ".tag.t0{background:var(--c0)}.tag.t1{background:var(--c1)}"
-    ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:28px 32px;margin-top:22px}figure{margin:0}figure>p{margin:0 0 8px}"
-    ".legend{display:flex;flex-wrap:wrap;gap:2px 18px;font-size:13.5px;color:var(--soft);margin:0 0 8px}.legend i{display:inline-block;width:14px;height:4px;border-radius:2px;margin-right:7px;vertical-align:4px}"
+    ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:28px 32px;margin-top:22px}figure{margin:0}figure>p{margin:0 0 "
+    "8px}"
+    ".legend{display:flex;flex-wrap:wrap;gap:2px 18px;font-size:13.5px;color:var(--soft);margin:0 0 8px}.legend "
+    "i{display:inline-block;width:14px;height:4px;border-radius:2px;margin-right:7px;vertical-align:4px}"
     ".legend i.f0{background:var(--c0)}.legend i.f1{background:var(--c1)}"
-    "svg{display:block;width:100%;height:auto;overflow:visible;font-family:inherit}svg.wide{min-width:700px}svg text{fill:var(--ink);font-size:13px}svg .tick{fill:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}"
-    "svg .label{fill:var(--soft)}svg .strong{font-weight:600;fill:var(--ink)}svg .grid{stroke:var(--rule);stroke-width:1}svg .axis,svg .zero{stroke:var(--cn);stroke-width:1.2}"
-    "svg .chance{stroke:var(--cn);stroke-width:1;stroke-dasharray:3 4}svg .mark{stroke:var(--ink);stroke-width:1}svg .line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}"
-    "svg .whisker{stroke-width:2.4}svg .dot{opacity:.32}.s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.sn{stroke:var(--cn)}svg .f0{fill:var(--c0)}svg .f1{fill:var(--c1)}svg .fn{fill:var(--cn)}"
+    "svg{display:block;width:100%;height:auto;overflow:visible;font-family:inherit}svg.wide{min-width:700px}svg text{fill:var(--ink);font-size:13px}svg "
+    ".tick{fill:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}"
+    "svg .label{fill:var(--soft)}svg .strong{font-weight:600;fill:var(--ink)}svg .grid{stroke:var(--rule);stroke-width:1}svg .axis,svg "
+    ".zero{stroke:var(--cn);stroke-width:1.2}"
+    "svg .chance{stroke:var(--cn);stroke-width:1;stroke-dasharray:3 4}svg .mark{stroke:var(--ink);stroke-width:1}svg "
+    ".line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}"
+    "svg .whisker{stroke-width:2.4}svg .dot{opacity:.32}.s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.sn{stroke:var(--cn)}svg .f0{fill:var(--c0)}svg "
+    ".f1{fill:var(--c1)}svg .fn{fill:var(--cn)}"
     "svg .before{fill:var(--before)}svg .train{fill:var(--train)}svg .delay{fill:var(--delay)}svg .test{fill:var(--test)}svg .after{fill:var(--after)}"
-    "svg .band-name{font-weight:600}svg .train+.band-name,svg .test+.band-name{fill:var(--on)}svg .p0{fill:var(--p0)}svg .p1{fill:var(--p1)}svg .p2{fill:var(--p2)}svg .p3{fill:var(--p3)}"
-    ".bar{display:inline-block;height:9px;border-radius:2px;background:var(--cn);vertical-align:1px;min-width:1px}footer{color:var(--soft);font-size:13.5px;margin-top:44px}"
+    "svg .band-name{font-weight:600}svg .train+.band-name,svg .test+.band-name{fill:var(--on)}svg .p0{fill:var(--p0)}svg .p1{fill:var(--p1)}svg "
+    ".p2{fill:var(--p2)}svg .p3{fill:var(--p3)}"
+    ".bar{display:inline-block;height:9px;border-radius:2px;background:var(--cn);vertical-align:1px;min-width:1px}footer{color:var(--soft);font-size:13.5px;"
+    "margin-top:44px}"
     "@media(max-width:560px){main{padding:24px 16px 40px}h1{font-size:28px}.lead{font-size:17px}}";
 
 static const char *const arm_names[WEIR_REPORT_ARMS] = {"champion", "challenger"};
@@ -79,7 +94,8 @@ static void flow(weir_page *p, const weir_report *r) {
     flow_cell(p, weir_words_count(r->events_in, number), "payments in", more);
     snprintf(more, sizeof more, "%s a second, in %d views", weir_words_rate(r->rates.features_mean, a), r->features_out.count);
     flow_cell(p, weir_words_count(weir_report_total(&r->features_out), number), "feature records out", more);
-    snprintf(more, sizeof more, "%s champion, %s challenger", weir_words_count(weir_report_predictions(r, "champion"), a), weir_words_count(weir_report_predictions(r, "challenger"), b));
+    snprintf(more, sizeof more, "%s champion, %s challenger", weir_words_count(weir_report_predictions(r, "champion"), a),
+             weir_words_count(weir_report_predictions(r, "challenger"), b));
     flow_cell(p, weir_words_count(weir_report_predictions(r, NULL), number), "predictions", more);
     snprintf(more, sizeof more, "known up to %s days after the payment", weir_words_ratio((double)r->label_delay_us / (double)WEIR_DAY_US, 0, a));
     flow_cell(p, weir_words_count(r->labels_in, number), "outcomes in", more);
@@ -98,8 +114,8 @@ static void alarms(weir_page *p, const weir_report *r) {
         weir_page_printf(p, "%sThe %s, ", any ? " " : "<p>", arm_names[a]);
         any = true;
         weir_page_text(p, arm->model);
-        weir_page_printf(p, ", finds %s\u00a0%% of the frauds among its payments, and %s\u00a0%% of its alarms are right.", weir_words_ratio(100 * arm->metrics.recall, 0, found),
-                         weir_words_ratio(100 * arm->metrics.precision, 0, right));
+        weir_page_printf(p, ", finds %s\u00a0%% of the frauds among its payments, and %s\u00a0%% of its alarms are right.",
+                         weir_words_ratio(100 * arm->metrics.recall, 0, found), weir_words_ratio(100 * arm->metrics.precision, 0, right));
     }
     if (any) weir_page_put(p, "</p>");
 }
@@ -122,7 +138,8 @@ static void top(weir_page *p, const weir_report *r) {
 
 static void arms_table(weir_page *p, const weir_report *r) {
     weir_page_printf(p,
-                     "<div class=\"scroll\"><table><thead><tr><th>Model</th><th>Predictions</th><th>Outcome known</th><th>Frauds among them</th><th>AUC</th><th>Average<br>precision</th>"
+                     "<div class=\"scroll\"><table><thead><tr><th>Model</th><th>Predictions</th><th>Outcome known</th><th>Frauds among "
+                     "them</th><th>AUC</th><th>Average<br>precision</th>"
                      "<th>Card<br>precision@%d</th><th>Precision</th><th>Recall</th></tr></thead><tbody>",
                      r->card_k);
     for (int i = 0; i < r->measure.arm_count; i++) {
@@ -133,9 +150,10 @@ static void arms_table(weir_page *p, const weir_report *r) {
         weir_page_text(p, arm->model);
         weir_page_printf(p, " v%d", arm->version);
         tag(p, arm->arm);
-        weir_page_printf(p, "</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_count(arm->predictions, w[0]),
-                         weir_words_count(arm->labelled, w[1]), weir_words_count(m->positives, w[2]), weir_words_ratio(m->auc_roc, 3, w[3]), weir_words_ratio(m->average_precision, 3, w[4]),
-                         weir_words_ratio(m->card_precision, 3, w[5]), weir_words_ratio(m->precision, 3, w[6]), weir_words_ratio(m->recall, 3, w[7]));
+        weir_page_printf(p, "</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>",
+                         weir_words_count(arm->predictions, w[0]), weir_words_count(arm->labelled, w[1]), weir_words_count(m->positives, w[2]),
+                         weir_words_ratio(m->auc_roc, 3, w[3]), weir_words_ratio(m->average_precision, 3, w[4]), weir_words_ratio(m->card_precision, 3, w[5]),
+                         weir_words_ratio(m->precision, 3, w[6]), weir_words_ratio(m->recall, 3, w[7]));
     }
     if (r->measure.arm_count == 0) weir_page_put(p, "<tr><td colspan=\"9\">No predictions were made.</td></tr>");
     weir_page_put(p, "</tbody></table></div>");
@@ -173,7 +191,8 @@ static void curves(weir_page *p, const weir_report *r) {
     weir_chart_unit(p, "ROC curve of champion and challenger", "share of good payments raised as alarm", "share of frauds found", roc, WEIR_REPORT_ARMS, true);
     weir_page_put(p, "</figure>");
     figure_open(p, r, "How much of an alarm is worth", "Precision-recall curve: of what is raised, how much is fraud, as more of all fraud is found.", 2);
-    weir_chart_unit(p, "Precision-recall curve of champion and challenger", "share of frauds found (recall)", "share of alarms that are fraud (precision)", pr, WEIR_REPORT_ARMS, false);
+    weir_chart_unit(p, "Precision-recall curve of champion and challenger", "share of frauds found (recall)", "share of alarms that are fraud (precision)", pr,
+                    WEIR_REPORT_ARMS, false);
     weir_page_put(p, "</figure>");
 }
 
@@ -206,13 +225,17 @@ static void days(weir_page *p, const weir_report *r) {
 }
 
 static void experiment(weir_page *p, const weir_report *r) {
-    weir_page_put(p, "<section><h2>Champion against challenger, on live payments</h2><p>Both models scored at the same time, each its own share of the cards. The outcome of a payment becomes known "
-                     "days later; only then does it count here. Cards already known to be compromised are included, so these figures are not those of the test days below.</p>");
+    weir_page_put(p, "<section><h2>Champion against challenger, on live payments</h2><p>Both models scored at the same time, each its own share of the cards. "
+                     "The outcome of a payment becomes known "
+                     "days later; only then does it count here. Cards already known to be compromised are included, so these figures are not those of the test "
+                     "days below.</p>");
     arms_table(p, r);
     if (r->measure.has_difference) {
         const weir_measure *m = &r->measure;
-        const weir_chart_interval rows[] = {{"AUC", m->auc_difference, m->auc_low, m->auc_high}, {"Average precision", m->ap_difference, m->ap_low, m->ap_high}};
-        weir_page_put(p, "<figure class=\"scroll\" style=\"margin-top:26px\"><h3>Challenger minus champion</h3><p class=\"note\">Point: the difference measured. Bar: where it lies with 95 % confidence "
+        const weir_chart_interval rows[] = {{"AUC", m->auc_difference, m->auc_low, m->auc_high},
+                                            {"Average precision", m->ap_difference, m->ap_low, m->ap_high}};
+        weir_page_put(p, "<figure class=\"scroll\" style=\"margin-top:26px\"><h3>Challenger minus champion</h3><p class=\"note\">Point: the difference "
+                         "measured. Bar: where it lies with 95 % confidence "
                          "(bootstrap). A bar that does not touch zero is a clear difference.</p>");
         weir_chart_intervals(p, "Difference of challenger and champion with 95 % intervals", rows, 2, "\u2190 champion better", "challenger better \u2192");
         weir_page_put(p, "</figure>");
@@ -247,7 +270,8 @@ static void models_table(weir_page *p, const weir_report *r) {
         for (int i = 0; i < r->model_count; i++) best[k] = fmax(best[k], metric_of(&r->models[i], names[k]));
     }
     weir_page_printf(p,
-                     "<div class=\"scroll\"><table><thead><tr><th>Model</th><th class=\"text\">Algorithm</th><th>AUC</th><th>Average<br>precision</th><th>Card<br>precision@%d</th><th>F1</th>"
+                     "<div class=\"scroll\"><table><thead><tr><th>Model</th><th "
+                     "class=\"text\">Algorithm</th><th>AUC</th><th>Average<br>precision</th><th>Card<br>precision@%d</th><th>F1</th>"
                      "<th>Precision</th><th>Recall</th></tr></thead><tbody>",
                      r->card_k);
     for (int i = 0; i < r->model_count; i++) {
@@ -262,7 +286,8 @@ static void models_table(weir_page *p, const weir_report *r) {
         for (int k = 0; k < 6; k++) {
             char words[WEIR_WORDS_MAX];
             double value = metric_of(model, names[k]);
-            weir_page_printf(p, "<td%s>%s</td>", k < 3 && r->model_count > 1 && isfinite(value) && value == best[k] ? " class=\"best\"" : "", weir_words_ratio(value, 3, words));
+            weir_page_printf(p, "<td%s>%s</td>", k < 3 && r->model_count > 1 && isfinite(value) && value == best[k] ? " class=\"best\"" : "",
+                             weir_words_ratio(value, 3, words));
         }
         weir_page_put(p, "</tr>");
     }
@@ -276,11 +301,14 @@ static void models(weir_page *p, const weir_report *r) {
     weir_page_put(p, "<section><h2>Models that were trained</h2>");
     if (r->train_from_us != INT64_MIN)
         weir_page_printf(p, "<p>All were fitted on the same training days and judged on the test days, %s to %s%s.</p>", weir_words_day(test_from, from),
-                         weir_words_date(test_from + r->test_us - 1, to), r->exclude_known ? ", without the cards that were known to be compromised by then" : "");
+                         weir_words_date(test_from + r->test_us - 1, to),
+                         r->exclude_known ? ", without the cards that were known to be compromised by then" : "");
     models_table(p, r);
     weir_page_printf(p,
-                     "<p class=\"note\"><b>AUC</b>: how often a fraud is ranked above a good payment; 0.5 is chance, 1 is perfect. <b>Average precision</b>: how pure the top of the list is, over all "
-                     "lengths of the list. <b>Card precision@%d</b>: of the %d cards that look worst on a day, the share that is really compromised. <b>Precision</b> and <b>recall</b>: at the "
+                     "<p class=\"note\"><b>AUC</b>: how often a fraud is ranked above a good payment; 0.5 is chance, 1 is perfect. <b>Average precision</b>: "
+                     "how pure the top of the list is, over all "
+                     "lengths of the list. <b>Card precision@%d</b>: of the %d cards that look worst on a day, the share that is really compromised. "
+                     "<b>Precision</b> and <b>recall</b>: at the "
                      "model\u2019s alarm threshold, how many alarms are fraud, and how many frauds raise an alarm.</p></section>",
                      r->card_k, r->card_k);
 }
@@ -298,19 +326,22 @@ static void source_words(weir_page *p, const weir_report *r) {
             weir_page_put(p, "</code>");
         }
     } else {
-        weir_page_printf(p, "<p>From the built-in simulator of card payments (%s customers, %s days, seed %lld)", weir_words_count(r->source.entities, a), weir_words_count(r->source.days, b),
-                         (long long)r->source.seed);
+        weir_page_printf(p, "<p>From the built-in simulator of card payments (%s customers, %s days, seed %lld)", weir_words_count(r->source.entities, a),
+                         weir_words_count(r->source.days, b), (long long)r->source.seed);
     }
     weir_page_printf(p, ": %s payments from %s", weir_words_count(r->source.events, a), weir_words_date(r->source.first_us, b));
     weir_page_printf(p, " to %s.", weir_words_date(r->source.last_us, c));
     if (r->train_from_us != INT64_MIN)
-        weir_page_printf(p, " Models learned from %s of them; then they waited %s, because that is how long it takes until a fraud is known, and were tested on %s.",
-                         weir_words_duration((double)r->train_us / 1e6, a), weir_words_duration((double)r->delay_us / 1e6, b), weir_words_duration((double)r->test_us / 1e6, c));
+        weir_page_printf(
+            p, " Models learned from %s of them; then they waited %s, because that is how long it takes until a fraud is known, and were tested on %s.",
+            weir_words_duration((double)r->train_us / 1e6, a), weir_words_duration((double)r->delay_us / 1e6, b),
+            weir_words_duration((double)r->test_us / 1e6, c));
     weir_page_put(p, "</p>");
 }
 
 static void split_chart(weir_page *p, const weir_report *r) {
-    int64_t train_to = r->train_from_us + r->train_us, test_from = train_to + r->delay_us, test_to = test_from + r->test_us, last = r->source.last_us + r->label_delay_us;
+    int64_t train_to = r->train_from_us + r->train_us, test_from = train_to + r->delay_us, test_to = test_from + r->test_us,
+            last = r->source.last_us + r->label_delay_us;
     int64_t end = r->source.last_us > test_to ? r->source.last_us : test_to;
     const weir_chart_span spans[] = {
         {"history for the features", "before", r->source.first_us, r->train_from_us},
@@ -343,12 +374,8 @@ static void data(weir_page *p, const weir_report *r) {
 /* ---- dead letters, time, provenance ---- */
 
 static const char *class_words(const char *name) {
-    static const char *const words[][2] = {{"decode", "could not be decoded"},
-                                           {"schema", "unknown schema"},
-                                           {"check", "failed a check of the pipeline"},
-                                           {"future", "dated too far in the future"},
-                                           {"late", "came too late"},
-                                           {"oversize", "too large"}};
+    static const char *const words[][2] = {{"decode", "could not be decoded"},        {"schema", "unknown schema"}, {"check", "failed a check of the pipeline"},
+                                           {"future", "dated too far in the future"}, {"late", "came too late"},    {"oversize", "too large"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(words[i][0], name)) return words[i][1];
     return "";
@@ -358,7 +385,8 @@ static void dead_letters(weir_page *p, const weir_report *r) {
     int64_t total = weir_report_total(&r->dead_letters), most = 1;
     weir_page_put(p, "<section><h2>Dead letters</h2>");
     if (total == 0) {
-        weir_page_put(p, "<p>None: every record was accepted. What cannot be read or fails a check would be kept unchanged, with its reason, in the topic <code>");
+        weir_page_put(p,
+                      "<p>None: every record was accepted. What cannot be read or fails a check would be kept unchanged, with its reason, in the topic <code>");
         weir_page_text(p, r->pipeline);
         weir_page_put(p, ".deadletter</code>.</p></section>");
         return;
@@ -367,13 +395,15 @@ static void dead_letters(weir_page *p, const weir_report *r) {
         if (r->dead_letters.items[i].count > most) most = r->dead_letters.items[i].count;
     weir_page_put(p, "<p>Records that were refused. They lie unchanged, with their reason, in the topic <code>");
     weir_page_text(p, r->pipeline);
-    weir_page_put(p, ".deadletter</code>.</p><div class=\"scroll\"><table><thead><tr><th>Reason</th><th class=\"text\"></th><th class=\"text\"></th><th>Records</th></tr></thead><tbody>");
+    weir_page_put(p, ".deadletter</code>.</p><div class=\"scroll\"><table><thead><tr><th>Reason</th><th class=\"text\"></th><th "
+                     "class=\"text\"></th><th>Records</th></tr></thead><tbody>");
     for (int i = 0; i < r->dead_letters.count; i++) {
         char words[WEIR_WORDS_MAX];
         weir_page_put(p, "<tr><td>");
         weir_page_text(p, r->dead_letters.items[i].name);
         weir_page_printf(p, "</td><td class=\"text\">%s</td><td class=\"text\" style=\"width:40%%\">", class_words(r->dead_letters.items[i].name));
-        if (r->dead_letters.items[i].count > 0) weir_page_printf(p, "<span class=\"bar\" style=\"width:%.1f%%\"></span>", 100.0 * (double)r->dead_letters.items[i].count / (double)most);
+        if (r->dead_letters.items[i].count > 0)
+            weir_page_printf(p, "<span class=\"bar\" style=\"width:%.1f%%\"></span>", 100.0 * (double)r->dead_letters.items[i].count / (double)most);
         weir_page_printf(p, "</td><td>%s</td></tr>", weir_words_count(r->dead_letters.items[i].count, words));
     }
     weir_page_put(p, "</tbody></table></div></section>");
@@ -383,15 +413,18 @@ static void durations(weir_page *p, const weir_report *r) {
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
     const char *const names[] = {"load", "train", "serve", "evaluate"};
     const double seconds[] = {r->durations.load, r->durations.train, r->durations.serve, r->durations.evaluate};
-    weir_page_printf(p, "<section><h2>How long it took</h2><p>%s in all. Loading ran as fast as the machine could, at most %s payments a second",
-                     weir_words_duration(r->durations.total, a), weir_words_rate(r->rates.events_peak, b));
-    weir_page_printf(p, "; serving was paced, so that it could be watched, and made %s predictions a second.</p><figure class=\"scroll\">", weir_words_rate(r->rates.predictions_mean, a));
+    weir_page_printf(p, "<section><h2>How long it took</h2><p>%s in all:", weir_words_duration(r->durations.total, a));
+    for (int i = 0; i < 4; i++) weir_page_printf(p, "%s %s %s", i ? "," : "", names[i], weir_words_duration(seconds[i], a));
+    weir_page_printf(p, ". Loading ran as fast as the machine could, at most %s payments a second; ", weir_words_rate(r->rates.events_peak, b));
+    weir_page_printf(p, "serving was paced, so that it could be watched, and made %s predictions a second.</p><figure class=\"scroll\">",
+                     weir_words_rate(r->rates.predictions_mean, a));
     weir_chart_parts(p, "Time by phase", names, seconds, 4);
     weir_page_put(p, "</figure></section>");
 }
 
 static void provenance(weir_page *p, const weir_report *r) {
-    weir_page_put(p, "<section><h2>Where each model came from</h2><div class=\"scroll\"><table><thead><tr><th>Model</th><th class=\"text\">SHA-256 of the model file</th></tr></thead><tbody>");
+    weir_page_put(p, "<section><h2>Where each model came from</h2><div class=\"scroll\"><table><thead><tr><th>Model</th><th class=\"text\">SHA-256 of the "
+                     "model file</th></tr></thead><tbody>");
     for (int i = 0; i < r->model_count; i++) {
         weir_page_put(p, "<tr><td>");
         weir_page_text(p, r->models[i].name);
@@ -412,7 +445,8 @@ static void provenance(weir_page *p, const weir_report *r) {
 
 weir_status weir_report_html(const weir_report *report, weir_buf *out, weir_err *err) {
     weir_page page = {.buf = out}, *p = &page;
-    weir_page_put(p, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>Weir: ");
+    weir_page_put(p, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+                     "content=\"width=device-width,initial-scale=1\"><title>Weir: ");
     weir_page_text(p, report->pipeline);
     weir_page_put(p, " report</title><style>");
     weir_page_put(p, style);

@@ -137,8 +137,11 @@ static void add_arm(maker *m, cJSON *arms, const weir_arm_measure *arm) {
 }
 
 static void add_experiment(maker *m, cJSON *root, const weir_report *r) {
-    static const char *const better[] = {
-        [WEIR_BETTER_UNKNOWN] = "unknown", [WEIR_BETTER_NEITHER] = "neither", [WEIR_BETTER_CHAMPION] = "champion", [WEIR_BETTER_CHALLENGER] = "challenger", [WEIR_BETTER_SPLIT] = "split"};
+    static const char *const better[] = {[WEIR_BETTER_UNKNOWN] = "unknown",
+                                         [WEIR_BETTER_NEITHER] = "neither",
+                                         [WEIR_BETTER_CHAMPION] = "champion",
+                                         [WEIR_BETTER_CHALLENGER] = "challenger",
+                                         [WEIR_BETTER_SPLIT] = "split"};
     const weir_measure *e = &r->measure;
     cJSON *experiment = add_object(m, root, "experiment");
     cJSON *arms = add_array(m, experiment, "arms");
@@ -196,7 +199,8 @@ weir_status weir_report_json(const weir_report *report, weir_buf *out, weir_err 
     add_number(&m, root, "events_in", (double)report->events_in);
     add_number(&m, root, "labels_in", (double)report->labels_in);
     cJSON *features = add_object(&m, root, "features_out");
-    for (int i = 0; i < report->features_out.count; i++) add_number(&m, features, report->features_out.items[i].name, (double)report->features_out.items[i].count);
+    for (int i = 0; i < report->features_out.count; i++)
+        add_number(&m, features, report->features_out.items[i].name, (double)report->features_out.items[i].count);
     add_counts(&m, root, "dead_letters", &report->dead_letters);
     cJSON *run = add_object(&m, root, "training_run");
     add_text(&m, run, "id", report->run_id);

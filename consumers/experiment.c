@@ -26,7 +26,7 @@ enum {
 typedef struct announced {
     char arm[16], digest[65];
     int version;
-    int64_t labelled;
+    int64_t labelled, positives;
 } announced;
 
 typedef struct experiment {
@@ -124,12 +124,19 @@ static weir_datum number_or_null(double value) {
     return isfinite(value) ? weir_f64(value) : weir_null();
 }
 
-static int64_t labelled_before(const experiment *e, const weir_arm_measure *arm) {
+/* NULL: nothing yet. */
+static const announced *said_of(const experiment *e, const weir_arm_measure *arm) {
     for (int s = 0; s < e->said_count; s++) {
         const announced *said = &e->said[s];
-        if (said->version == arm->version && !strcmp(said->arm, arm->arm) && !strcmp(said->digest, arm->digest)) return said->labelled;
+        if (said->version == arm->version && !strcmp(said->arm, arm->arm) && !strcmp(said->digest, arm->digest)) return said;
     }
-    return 0;
+    return NULL;
+}
+
+/* New labels, or labels that were corrected. */
+static bool has_news(const experiment *e, const weir_arm_measure *arm) {
+    const announced *said = said_of(e, arm);
+    return said ? said->labelled != arm->labelled || said->positives != arm->metrics.positives : arm->labelled > 0;
 }
 
 static weir_status send_performance(experiment *e, const weir_arm_measure *arm, int64_t at_us, weir_err *err) {
@@ -151,18 +158,18 @@ static weir_status send_performance(experiment *e, const weir_arm_measure *arm, 
     row[PERF_RECALL] = number_or_null(m->recall);
     row[PERF_BRIER] = number_or_null(m->brier);
     row[PERF_CARD] = number_or_null(m->card_precision);
-    snprintf(id, sizeof id, "%.64s-%s-%.16s-%lld", e->pipeline->name, arm->arm, arm->digest, (long long)arm->labelled);
+    snprintf(id, sizeof id, "%.64s-%s-%.16s-%lld-%lld", e->pipeline->name, arm->arm, arm->digest, (long long)arm->labelled, (long long)m->positives);
     return weir_event_send(&e->codec, weir_worker_producer(e->worker), WEIR_TOPIC_PERFORMANCE, e->pipeline->name, "weir.performance.measured", id, at_us, row,
                            err);
 }
 
-/* One event for each version that has new labels; counted and remembered when all are acknowledged. */
+/* One event for each version that has news; counted and remembered when all are acknowledged. */
 static weir_status announce(experiment *e, const weir_measure *measure, weir_err *err) {
     weir_status status = WEIR_OK;
     int64_t at_us = weir_clock_wall_us(e->clock);
     bool any = false;
     for (int a = 0; !status && a < measure->arm_count; a++) {
-        if (measure->arms[a].labelled == labelled_before(e, &measure->arms[a])) continue;
+        if (!has_news(e, &measure->arms[a])) continue;
         status = send_performance(e, &measure->arms[a], at_us, err);
         any = true;
     }
@@ -171,9 +178,10 @@ static weir_status announce(experiment *e, const weir_measure *measure, weir_err
     announced said[WEIR_ARMS_MAX];
     for (int a = 0; a < measure->arm_count; a++) {
         const weir_arm_measure *arm = &measure->arms[a];
-        int64_t more = arm->labelled - labelled_before(e, arm);
+        const announced *before = said_of(e, arm);
+        int64_t more = arm->labelled - (before ? before->labelled : 0);
         if (more > 0) weir_metric_add(WEIR_METRIC("weir_experiment_predictions_joined_total", e->pipeline->name, arm->arm), (double)more);
-        said[a] = (announced){.version = arm->version, .labelled = arm->labelled};
+        said[a] = (announced){.version = arm->version, .labelled = arm->labelled, .positives = arm->metrics.positives};
         memcpy(said[a].arm, arm->arm, sizeof said[a].arm);
         memcpy(said[a].digest, arm->digest, sizeof said[a].digest);
     }

@@ -212,7 +212,9 @@ static weir_status handle_view(ingest *g, ingest_record *r, int index, weir_err 
     weir_err why;
     weir_status status = weir_key_make(weir_view_feed(v->view), weir_view_entity_columns(v->view), v->def->entity_count, r->row, key, &key_len, &why);
     if (!status) {
-        bool own = r->topic->view >= 0 || weir_bus_partition_of(key, key_len, g->pipeline->partitions) == r->record->partition;
+        /* A view with an entity of its own takes the detour with every record, also with one that would be right here: the records of an entity stay in order
+         * only if all of them take the same way. */
+        bool own = r->topic->view >= 0 || (!v->def->rekeyed && weir_bus_partition_of(key, key_len, g->pipeline->partitions) == r->record->partition);
         if (!own) return rekey(g, r, v, key, key_len, err);
         status = apply(g, r, index, key, key_len, &late, &why);
     }

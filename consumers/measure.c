@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -225,11 +226,11 @@ static weir_status pairs_sql(const weir_pipeline *pipeline, int64_t first_us, in
     }
     bool ok =
         weir_buf_printf(
-            sql,
-            "COPY (SELECT p.arm, p.model, p.version, p.digest, p.score, p.event_time, hashtextextended(p.tenant || '/' || p.entity, 0), p.source_partition, "
-            "p.source_offset, (l.") &&
+            sql, "COPY (SELECT p.arm, p.model, p.version::int4, p.digest, p.score::float8, p.event_time, hashtextextended(p.tenant || '/' || p.entity, 0), "
+                 "p.source_partition::int4, p.source_offset::int8, (l.") &&
         put_name(sql, label->name) &&
-        weir_buf_printf(sql, ")%s::float8, l.available_time, l.source_partition, l.source_offset FROM ", label->type == WEIR_T_BOOL ? "::int" : "") &&
+        weir_buf_printf(sql, ")%s::float8, l.available_time, l.source_partition::int4, l.source_offset::int8 FROM ",
+                        label->type == WEIR_T_BOOL ? "::int" : "") &&
         put_table(sql, pipeline, "predictions") && weir_buf_printf(sql, " p JOIN ") && put_table(sql, pipeline, "labels") &&
         weir_buf_printf(sql, " l ON l.tenant = p.tenant AND (l.") && put_name(sql, join) &&
         weir_buf_printf(sql, ")::text = p.join_id WHERE l.event_time BETWEEN '%s' AND '%s') TO STDOUT (FORMAT binary)", weir_time_format(first_us, first),
@@ -358,7 +359,11 @@ static weir_status evaluate_all(const collector *c, const arm_range *ranges, dou
 static weir_status collect(weir_pg *pg, const weir_pipeline *pipeline, collector *c, arm_range ranges[WEIR_ARMS_MAX], weir_err *err) {
     bool has_predictions = false, has_labels = false;
     weir_buf sql = {0};
-    weir_status status = weir_pg_script(pg, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL work_mem = '64MB'", err);
+    /* A table that has just been loaded has no statistics yet, and a nested loop over it would take hours. */
+    weir_status status = weir_pg_script(pg,
+                                        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL work_mem = '64MB'; SET LOCAL enable_nestloop = "
+                                        "off; SET LOCAL enable_mergejoin = off",
+                                        err);
     if (!status) status = table_exists(pg, pipeline, "predictions", &has_predictions, err);
     if (!status && pipeline->labels.topic) status = table_exists(pg, pipeline, "labels", &has_labels, err);
     if (!status && has_predictions) status = read_arms(pg, pipeline, c->measure, ranges, err);

@@ -169,7 +169,9 @@ static weir_status add_record(store *s, store_sink *sink, const weir_bus_record 
         if (!status) status = weir_offline_add(sink->table, sink->row, &meta, &why);
         if (status && why.action == WEIR_ACTION_REJECT) return WEIR_OK; /* ingest reads the same topic and has it in the dead letters */
     } else {
-        if (!status) status = weir_offline_add(sink->table, sink->row, NULL, &why);
+        /* The one column that predictions lack; of feature records everything is their own. */
+        const weir_offline_meta predicted = {.available_time_us = sink->row[PRED_PREDICTED_AT].i};
+        if (!status) status = weir_offline_add(sink->table, sink->row, sink->kind == STORE_PREDICTIONS ? &predicted : NULL, &why);
         if (status && why.action == WEIR_ACTION_REJECT) return weir_worker_reject(s->worker, record, "decode", &why, err);
     }
     if (status) {

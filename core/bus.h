@@ -53,6 +53,10 @@ int32_t weir_bus_partition_of(const void *key, size_t key_len, int partition_cou
 /* ---- producer: idempotent, acks=all, lz4; thread-safe ---- */
 typedef struct weir_producer weir_producer;
 weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) WEIR_MUST_CHECK;
+/** As weir_producer_new, but an outage of the broker never makes it give a record up: for producers that must not send a record twice and so cannot send it again. */
+weir_status weir_producer_new_patient(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) WEIR_MUST_CHECK;
+/** Records that are queued or under way, neither acknowledged nor failed. */
+size_t weir_producer_pending(weir_producer *producer);
 void weir_producer_free(weir_producer *producer);
 /** Queues one record (bytes are copied). partition -1: by key. timestamp_ms 0: now. A full queue waits for room (bounded), then RETRY. */
 weir_status weir_producer_send(weir_producer *producer, const char *topic, int32_t partition, const void *key, size_t key_len, const void *value, size_t value_len,

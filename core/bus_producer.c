@@ -30,8 +30,8 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     (void)pthread_mutex_unlock(&producer->lock);
 }
 
-weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    /* message.max.bytes leaves room for a dead letter: the largest record that a topic takes, and headers. The delivery timeout turns an outage of the broker into RETRY. */
+static weir_status make(const char *brokers, const char *client_id, const char *delivery_timeout_ms, weir_producer **ret_producer, weir_err *err) {
+    /* message.max.bytes leaves room for a dead letter: the largest record that a topic takes, and headers. */
     const weir_bus_setting settings[] = {
         {"client.id", client_id},
         {"enable.idempotence", "true"},
@@ -42,7 +42,7 @@ weir_status weir_producer_new(const char *brokers, const char *client_id, weir_p
         {"message.max.bytes", "4194304"},
         {"queue.buffering.max.messages", "500000"},
         {"queue.buffering.max.kbytes", "262144"},
-        {"delivery.timeout.ms", "20000"},
+        {"delivery.timeout.ms", delivery_timeout_ms},
         {"request.timeout.ms", "10000"},
         {"retry.backoff.ms", "50"},
         {"delivery.report.only.error", "true"},
@@ -62,6 +62,20 @@ weir_status weir_producer_new(const char *brokers, const char *client_id, weir_p
     }
     *ret_producer = producer;
     return WEIR_OK;
+}
+
+/* The delivery timeout turns an outage of the broker into RETRY. */
+weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
+    return make(brokers, client_id, "20000", ret_producer, err);
+}
+
+weir_status weir_producer_new_patient(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
+    return make(brokers, client_id, "0", ret_producer, err); /* 0: no limit */
+}
+
+size_t weir_producer_pending(weir_producer *producer) {
+    (void)rd_kafka_poll(producer->client, 0); /* what has failed counts until its report is taken */
+    return (size_t)rd_kafka_outq_len(producer->client);
 }
 
 void weir_producer_free(weir_producer *producer) {

@@ -36,7 +36,7 @@ weir_status weir_history_read(const char *pg_url, const weir_pipeline *pipeline,
 /** First and last event time and the newest available time of labels in the store; any pointer may be NULL; INT64_MIN when there is nothing. */
 weir_status weir_history_span(const char *pg_url, const weir_pipeline *pipeline, int64_t *ret_first_us, int64_t *ret_last_us, int64_t *ret_labels_until_us, weir_err *err) WEIR_MUST_CHECK;
 
-/** Events in [from, to), and how many of them have a label row. */
+/** Events with event time in [from, to), and label rows of the same events (a label has its event's time). */
 weir_status weir_history_coverage(const char *pg_url, const weir_pipeline *pipeline, int64_t from_us, int64_t to_us, int64_t *ret_events, int64_t *ret_labelled,
                                   weir_err *err) WEIR_MUST_CHECK;
 

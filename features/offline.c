@@ -267,7 +267,8 @@ static weir_status create_table(const weir_offline_table *table, weir_err *err) 
     for (int i = 0; ok && i < table->column_count; i++)
         ok = weir_buf_printf(&sql, "%s\"%s\" %s%s", i ? ", " : "", table->columns[i].name, kind_names[table->columns[i].kind],
                              i < META_COUNT ? " NOT NULL" : "");
-    /* The key starts with event_time because a partitioned table's key must have it, and because rows then go to the right end of the index. */
+    /* The key starts with event_time because a partitioned table's key must have it, and because rows then go to the right end of the index. It is the only one: an index
+     * by entity takes half of the rows/s away, and retrieval reads whole days. */
     ok = ok && weir_buf_printf(&sql,
                                ") PARTITION BY RANGE (event_time); "
                                "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)",
@@ -592,6 +593,18 @@ weir_status weir_offline_offset(weir_offline *store, const char *sink, const cha
         store->pg, "SELECT next_offset FROM weir.sink_offsets WHERE pipeline = $1 AND sink = $2 AND topic = $3 AND partition = $4", 4, params, &result, err);
     if (status) return status;
     *ret_next = PQntuples(result) ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : -1;
+    PQclear(result);
+    return WEIR_OK;
+}
+
+weir_status weir_offline_has_table(weir_pg *pg, const weir_pipeline *pipeline, const char *name, bool *ret_has, weir_err *err) {
+    char quoted[160];
+    const char *params[] = {quoted};
+    PGresult *result = NULL;
+    snprintf(quoted, sizeof(quoted), "\"%s\".\"%s\"", pipeline->name, name);
+    weir_status status = weir_pg_exec(pg, "SELECT to_regclass($1) IS NOT NULL", 1, params, &result, err);
+    if (status) return status;
+    *ret_has = PQgetvalue(result, 0, 0)[0] == 't';
     PQclear(result);
     return WEIR_OK;
 }

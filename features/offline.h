@@ -47,4 +47,7 @@ void weir_offline_discard(weir_offline *store);
 /** Stored next offset; -1 when there is none. */
 weir_status weir_offline_offset(weir_offline *store, const char *sink, const char *topic, int32_t partition, int64_t *ret_next, weir_err *err) WEIR_MUST_CHECK;
 
+/** Whether the pipeline has a table of this name; for readers, on a connection of theirs. */
+weir_status weir_offline_has_table(weir_pg *pg, const weir_pipeline *pipeline, const char *name, bool *ret_has, weir_err *err) WEIR_MUST_CHECK;
+
 #endif

@@ -15,10 +15,10 @@
 #include <lapacke.h>
 #include <math.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "models/algorithms.h"
+#include "models/memory.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the body is written as it lies in memory: this needs a little-endian machine"
@@ -36,7 +36,7 @@ static const weir_conf_item params_table[] = {
     {.name = "l2",
      .type = WEIR_CONF_NUMBER,
      .offset = offsetof(logistic_params, l2),
-     .min = 0,
+     .min = 1e-9, /* without any, separable classes have no minimum and dependent columns no unique one */
      .max = 1e12,
      .fallback = "1",
      .doc = "penalty on the squared coefficients of the standardised columns; 1/C of scikit-learn"},
@@ -77,7 +77,7 @@ static void one_blas_thread(void) {
 
 static logistic_model *model_new(int column_count) {
     size_t p = (size_t)column_count;
-    logistic_model *m = calloc(1, sizeof *m + 3 * p * sizeof(double));
+    logistic_model *m = weir_models_calloc(1, sizeof *m + 3 * p * sizeof(double));
     if (!m) return NULL;
     m->column_count = column_count;
     m->mean = (double *)(m + 1);
@@ -196,8 +196,7 @@ static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
         cblas_dcopy(s->q, s->gradient, 1, s->step, 1);
         lapack_int info = LAPACKE_dposv(LAPACK_ROW_MAJOR, 'U', s->q, 1, s->hessian, s->q, s->step, 1);
         if (info != 0)
-            return WEIR_FAIL(err, WEIR_ENUMERIC,
-                             "the columns are linearly dependent or separate the classes (Cholesky stopped at parameter %d): a larger l2 helps", (int)info);
+            return WEIR_FAIL(err, WEIR_ENUMERIC, "the columns are linearly dependent (Cholesky stopped at parameter %d): a larger l2 helps", (int)info);
         double decrement = cblas_ddot(s->q, s->gradient, 1, s->step, 1);
         if (!isfinite(loss) || !isfinite(decrement))
             return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers at Newton step %lld", (long long)iteration);
@@ -205,12 +204,12 @@ static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
         if (decrement <= 1e-16 * (1 + loss)) return WEIR_OK;
         if (!moved) return WEIR_FAIL(err, WEIR_ENUMERIC, "Newton step %lld found no descent (decrement %g)", (long long)iteration, decrement);
     }
-    return WEIR_FAIL(err, WEIR_ENUMERIC, "no convergence in %lld Newton steps; the classes may be separable: a larger l2 helps", (long long)max_iterations);
+    return WEIR_FAIL(err, WEIR_ENUMERIC, "no convergence in %lld Newton steps; a larger l2 or more max_iterations help", (long long)max_iterations);
 }
 
 static weir_status run_newton(const logistic_params *params, const weir_matrix *train, logistic_model *m, weir_err *err) {
     size_t q = (size_t)m->column_count + 1;
-    double *block = calloc(CHUNK_ROWS * (q + 2) + 4 * q + q * q, sizeof *block);
+    double *block = weir_models_calloc(CHUNK_ROWS * (q + 2) + 4 * q + q * q, sizeof *block);
     if (!block) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a fit of %d columns", m->column_count);
     newton s = {.train = train, .model = m, .l2 = params->l2, .q = (int)q, .z = block};
     s.eta = s.z + CHUNK_ROWS * q;
@@ -223,7 +222,7 @@ static weir_status run_newton(const logistic_params *params, const weir_matrix *
     weir_status status = minimise(&s, params->max_iterations, err);
     memcpy(m->coefficient, s.w, (q - 1) * sizeof *s.w);
     m->intercept = s.w[q - 1];
-    free(block);
+    weir_models_free(block);
     return status;
 }
 
@@ -241,7 +240,7 @@ static weir_status fit(const void *params, const weir_matrix *train, uint64_t se
                                weir_buf_append(ret_body, m->mean, column_bytes) && weir_buf_append(ret_body, m->scale, column_bytes) &&
                                weir_buf_append(ret_body, m->coefficient, column_bytes)))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the body of a model of %d columns", m->column_count);
-    free(m);
+    weir_models_free(m);
     return status;
 }
 
@@ -257,7 +256,7 @@ static weir_status load(const void *body, size_t len, int column_count, void **r
     bool good = isfinite(m->intercept);
     for (int c = 0; c < column_count; c++) good = good && isfinite(m->mean[c]) && isfinite(m->scale[c]) && m->scale[c] > 0 && isfinite(m->coefficient[c]);
     if (!good) {
-        free(m);
+        weir_models_free(m);
         return WEIR_FAIL(err, WEIR_EDATA, "the body holds a number that is not finite or a scale that is not positive");
     }
     *ret_predictor = m;
@@ -286,6 +285,6 @@ const weir_algorithm weir_algorithm_logistic = {
     .fit = fit,
     .load = load,
     .predict = predict,
-    .unload = free,
+    .unload = weir_models_free,
     .preprocessing = "missing values become the column's training mean; columns are standardised to training mean 0 and deviation 1",
 };

@@ -16,12 +16,12 @@
 #include <fcntl.h>
 #include <math.h>
 #include <openssl/sha.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "models/algorithms.h"
+#include "models/memory.h"
 
 enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20 };
 static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
@@ -161,7 +161,7 @@ weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json,
     weir_status status = check_columns(train, err);
     if (status == WEIR_OK) status = check_rows(train, err);
     if (status != WEIR_OK) return status;
-    void *params = calloc(1, algorithm->params_size);
+    void *params = weir_models_calloc(1, algorithm->params_size);
     weir_buf body = {0};
     char *header = NULL;
     if (!params) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
@@ -174,7 +174,7 @@ weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json,
     cJSON_free(header);
     weir_buf_done(&body);
     weir_conf_done(algorithm->params, params);
-    free(params);
+    weir_models_free(params);
     return status;
 }
 
@@ -219,7 +219,7 @@ static weir_status read_header(weir_model *model, const artifact_parts *parts, w
     int count = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
     if (count < 1 || count > WEIR_MODEL_COLUMNS_MAX)
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header lists %d columns, expected 1 to %d", count, WEIR_MODEL_COLUMNS_MAX);
-    model->columns = calloc((size_t)count + 1, sizeof *model->columns);
+    model->columns = weir_models_calloc((size_t)count + 1, sizeof *model->columns);
     if (!model->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d column names", count);
     const cJSON *column;
     cJSON_ArrayForEach(column, columns) {
@@ -234,7 +234,7 @@ weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_m
     artifact_parts parts = {0};
     weir_status status = split_artifact(artifact, len, &parts, err);
     if (status != WEIR_OK) return status;
-    weir_model *model = calloc(1, sizeof *model);
+    weir_model *model = weir_models_calloc(1, sizeof *model);
     if (!model) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
     weir_sha256_hex(artifact, len, model->digest);
     status = read_header(model, &parts, err);
@@ -281,9 +281,9 @@ weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_
 void weir_model_free(weir_model *model) {
     if (!model) return;
     if (model->predictor) model->algorithm->unload(model->predictor);
-    free(model->columns);
+    weir_models_free(model->columns);
     cJSON_Delete(model->header);
-    free(model);
+    weir_models_free(model);
 }
 
 int weir_model_column_count(const weir_model *model) {

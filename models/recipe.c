@@ -2,11 +2,11 @@
 #include "models/recipe.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/conf.h"
+#include "models/memory.h"
 #include "models/model.h"
 
 enum { THREADS_MAX = 256, CARD_K_MAX = 1000000 };
@@ -101,7 +101,7 @@ static weir_status read_columns(const weir_pipeline *pipeline, const cJSON *trai
     if (count < 1 || count > WEIR_MODEL_COLUMNS_MAX)
         return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns: found %s of %d, expected an array of 1 to %d names", kind_of(columns), count,
                          WEIR_MODEL_COLUMNS_MAX);
-    r->columns = calloc((size_t)count + 1, sizeof *r->columns);
+    r->columns = weir_models_calloc((size_t)count + 1, sizeof *r->columns);
     if (!r->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", count);
     cJSON_ArrayForEach(item, columns) {
         const char *name = cJSON_GetStringValue(item);
@@ -119,12 +119,12 @@ static weir_status read_columns(const weir_pipeline *pipeline, const cJSON *trai
 
 /* Unknown or bad hyperparameters should fail when the file is read, not in the middle of a run. */
 static weir_status check_params(const weir_algorithm *algorithm, const cJSON *params, const char *path, weir_err *err) {
-    void *object = calloc(1, algorithm->params_size);
+    void *object = weir_models_calloc(1, algorithm->params_size);
     if (!object) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
     weir_status status = weir_conf_defaults(algorithm->params, object, err);
     if (status == WEIR_OK) status = weir_conf_from_json(algorithm->params, object, params, path, err);
     weir_conf_done(algorithm->params, object);
-    free(object);
+    weir_models_free(object);
     return status;
 }
 
@@ -212,6 +212,6 @@ weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_rec
 }
 
 void weir_recipe_done(weir_recipe *recipe) {
-    free(recipe->columns);
+    weir_models_free(recipe->columns);
     *recipe = (weir_recipe){0};
 }

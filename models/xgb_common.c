@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <xgboost/c_api.h>
 
+#include "models/memory.h"
+
 /* Rows are scored in pieces of this many float32 values, which fit the stack and the first cache: scoring allocates nothing of ours. */
 enum { PIECE_VALUES = 8192 };
 
@@ -57,7 +59,7 @@ static void narrow_all(const double *values, size_t count, float *out) {
 
 static weir_status matrix_new(const weir_matrix *train, int threads, DMatrixHandle *ret_matrix, weir_err *err) {
     size_t rows = (size_t)train->row_count, count = rows * (size_t)train->column_count;
-    float *values = malloc((count + rows) * sizeof *values);
+    float *values = weir_models_calloc(count + rows, sizeof *values);
     if (!values) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %zu values in float32", count);
     float *labels = values + count;
     char array[ARRAY_INTERFACE_MAX], config[64];
@@ -69,7 +71,7 @@ static weir_status matrix_new(const weir_matrix *train, int threads, DMatrixHand
     weir_status status = WEIR_OK;
     if (XGDMatrixCreateFromDense(array, config, &matrix) != 0 || XGDMatrixSetFloatInfo(matrix, "label", labels, rows) != 0)
         status = library_failed("training matrix", err);
-    free(values);
+    weir_models_free(values);
     if (status == WEIR_OK)
         *ret_matrix = matrix;
     else
@@ -114,10 +116,10 @@ weir_status weir_xgb_train(const weir_xgb_params *params, int rounds, const weir
 
 /* The booster configures itself at the first prediction; doing that here leaves later, concurrent ones with nothing to change. */
 static weir_status warm_up(BoosterHandle booster, int column_count, weir_err *err) {
-    double *row = calloc((size_t)column_count, sizeof *row), score;
+    double *row = weir_models_calloc((size_t)column_count, sizeof *row), score;
     if (!row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %d columns", column_count);
     weir_status status = weir_xgb_predict(booster, row, 1, column_count, &score, err);
-    free(row);
+    weir_models_free(row);
     return status;
 }
 

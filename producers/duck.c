@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 struct weir_duck {
@@ -340,4 +341,37 @@ weir_status weir_sql_end(const weir_sql *sql, weir_err *err) {
 
 void weir_sql_done(weir_sql *sql) {
     weir_buf_done(&sql->text);
+}
+
+const char *weir_sql_type(weir_type type) {
+    switch (type) {
+    case WEIR_T_BOOL: return "BOOLEAN";
+    case WEIR_T_I64: return "BIGINT";
+    case WEIR_T_F64: return "DOUBLE";
+    case WEIR_T_BYTES: return "BLOB";
+    default: return "VARCHAR";
+    }
+}
+
+/* ---- file names ---- */
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcasecmp(text + n - m, end);
+}
+
+static bool has_extension(const char *path, const char *const *extensions) {
+    for (; *extensions; extensions++) {
+        char packed[16];
+        snprintf(packed, sizeof packed, "%s.gz", *extensions);
+        if (ends_with(path, *extensions) || ends_with(path, packed)) return true;
+    }
+    return false;
+}
+
+weir_file_format weir_file_format_of(const char *path) {
+    static const char *const csv[] = {".csv", ".tsv", ".txt", NULL}, *const json[] = {".json", ".jsonl", ".ndjson", NULL};
+    if (ends_with(path, ".parquet") || ends_with(path, ".pq")) return WEIR_FILE_PARQUET;
+    if (has_extension(path, csv)) return WEIR_FILE_CSV;
+    return has_extension(path, json) ? WEIR_FILE_JSON : WEIR_FILE_UNKNOWN;
 }

@@ -45,4 +45,12 @@ void weir_sql_name(weir_sql *sql, const char *name); /* "a ""b""" */
 weir_status weir_sql_end(const weir_sql *sql, weir_err *err) WEIR_MUST_CHECK; /* WEIR_ENOMEM when something could not be added */
 void weir_sql_done(weir_sql *sql);
 
+/** Column type that holds a datum's type: BOOLEAN, BIGINT, DOUBLE, VARCHAR, BLOB. */
+const char *weir_sql_type(weir_type type);
+
+/* Files that are read and written, known by extension; CSV and JSON also with .gz. */
+typedef enum weir_file_format { WEIR_FILE_UNKNOWN, WEIR_FILE_PARQUET, WEIR_FILE_CSV, WEIR_FILE_JSON } weir_file_format;
+weir_file_format weir_file_format_of(const char *path);
+#define WEIR_FILE_FORMATS ".parquet, .csv, .tsv, .jsonl or .json, the text ones also with .gz"
+
 #endif

@@ -182,29 +182,6 @@ static weir_status plan_pairings(plan *p, const char *const *column_map, weir_er
 
 /* ---- a file and its columns ---- */
 
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcasecmp(text + n - m, end);
-}
-
-static bool has_extension(const char *path, const char *const *extensions) {
-    for (; *extensions; extensions++) {
-        char packed[16];
-        snprintf(packed, sizeof packed, "%s.gz", *extensions);
-        if (ends_with(path, *extensions) || ends_with(path, packed)) return true;
-    }
-    return false;
-}
-
-typedef enum format { FORMAT_UNKNOWN, FORMAT_PARQUET, FORMAT_CSV, FORMAT_JSON } format;
-
-static format format_of(const char *path) {
-    static const char *const csv[] = {".csv", ".tsv", ".txt", NULL}, *const json[] = {".json", ".jsonl", ".ndjson", NULL};
-    if (ends_with(path, ".parquet") || ends_with(path, ".pq")) return FORMAT_PARQUET;
-    if (has_extension(path, csv)) return FORMAT_CSV;
-    return has_extension(path, json) ? FORMAT_JSON : FORMAT_UNKNOWN;
-}
-
 static stored stored_of(const char *type, size_t len) {
     static const struct {
         const char *prefix;
@@ -264,16 +241,17 @@ static weir_status read_json_as_text(file *f, weir_err *err) {
 }
 
 static weir_status open_file(plan *p, file *f, weir_err *err) {
-    format form = format_of(f->path);
-    if (form == FORMAT_UNKNOWN)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: expected a file named .parquet, .csv, .tsv, .jsonl or .json, the text ones also with .gz", f->path);
+    weir_file_format form = weir_file_format_of(f->path);
+    if (form == WEIR_FILE_UNKNOWN) return WEIR_FAIL(err, WEIR_EINVAL, "%s: expected a file named " WEIR_FILE_FORMATS, f->path);
     if (access(f->path, R_OK)) return WEIR_FAIL(err, WEIR_EINVAL, "cannot read %s: %s", f->path, strerror(errno));
-    weir_sql_add(&f->reader, form == FORMAT_PARQUET ? "read_parquet(" : form == FORMAT_CSV ? "read_csv(" : "read_json(");
+    weir_sql_add(&f->reader, form == WEIR_FILE_PARQUET ? "read_parquet(" : form == WEIR_FILE_CSV ? "read_csv(" : "read_json(");
     weir_sql_literal(&f->reader, f->path, strlen(f->path));
-    weir_sql_add(&f->reader, form == FORMAT_PARQUET ? ")" : form == FORMAT_CSV ? ", all_varchar=true, header=true)" : ", sample_size=-1, maximum_depth=1)");
+    weir_sql_add(&f->reader, form == WEIR_FILE_PARQUET ? ")"
+                             : form == WEIR_FILE_CSV   ? ", all_varchar=true, header=true)"
+                                                       : ", sample_size=-1, maximum_depth=1)");
     weir_status st = weir_sql_end(&f->reader, err);
     if (!st) st = describe(p, f, err);
-    if (!st && form == FORMAT_JSON) st = read_json_as_text(f, err);
+    if (!st && form == WEIR_FILE_JSON) st = read_json_as_text(f, err);
     if (st) (void)weir_err_prefix(err, "%s", f->path);
     return st;
 }
@@ -453,16 +431,6 @@ static weir_status create_macros(weir_duck *duck, weir_err *err) {
     return st;
 }
 
-static const char *sql_type(const weir_schema_field *field) {
-    switch (field->type) {
-    case WEIR_T_BOOL: return "BOOLEAN";
-    case WEIR_T_I64: return "BIGINT";
-    case WEIR_T_F64: return "DOUBLE";
-    case WEIR_T_BYTES: return "BLOB";
-    default: return "VARCHAR";
-    }
-}
-
 static void add_datum(weir_sql *sql, const weir_datum *d) {
     switch ((weir_type)d->type) {
     case WEIR_T_NULL: weir_sql_add(sql, "NULL"); break;
@@ -484,7 +452,7 @@ static void add_fallback(weir_sql *sql, const plan *p, int i) {
     weir_datum null = weir_null();
     weir_sql_add(sql, "CAST(");
     add_datum(sql, field->has_default && i != p->label ? &field->fallback : &null);
-    weir_sql_add(sql, " AS %s)", sql_type(field));
+    weir_sql_add(sql, " AS %s)", weir_sql_type(field->type));
 }
 
 static bool is_required(const plan *p, int i) {

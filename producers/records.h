@@ -2,6 +2,7 @@
 #ifndef WEIR_PRODUCERS_RECORDS_H
 #define WEIR_PRODUCERS_RECORDS_H
 
+#include "core/clock.h"
 #include "features/pipeline.h"
 
 /* One record to publish. Exactly one feed. row is in the columns of the feed's schema, borrowed until the next call. */
@@ -27,34 +28,47 @@ static inline weir_status weir_records_next(weir_records *records, weir_record *
     return records->ops->next(records->context, ret_record, ret_more, err);
 }
 void weir_records_free(weir_records *records);
+/** Leaves out what is known before from_us, so that `until` one time and `from` the same time next day pass every record exactly once. Takes *records, which becomes NULL, also on failure. */
+weir_status weir_records_skip_before(weir_records **records, int64_t from_us, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
 
 /** Files of the user, in any row order, columns matched by name (case-insensitive; `column_map` "TX_AMOUNT=amount" pairs, NULL-terminated, may be NULL; common names of
  *  the handbook are known by the pipeline's `source.aliases`). Events come by event time, then key; when the files have the label column, a label record follows each event
  *  max_delay after it (labels after the last event included). Columns that cannot be found or converted: WEIR_EDATA naming file, column, found, expected. */
-weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, weir_records **ret_records,
+                                    weir_err *err) WEIR_MUST_CHECK;
 
 typedef struct weir_simulate_conf {
     int64_t seed, entities, days;
     int64_t start_us;
 } weir_simulate_conf;
 /** Card payments: customers, terminals, and the three fraud scenarios of the Fraud Detection Handbook (ch. 3, "Transaction data simulator"). */
-weir_status weir_records_simulate_fraud(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_records_simulate_fraud(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records,
+                                        weir_err *err) WEIR_MUST_CHECK;
+
+/** Writes events, each with its label's columns beside it, to a Parquet, CSV or JSON lines file (by extension), in order of event time; weir_records_from_files reads it back as the same
+ *  records. The file appears when it is whole. *ret_events counts them. Errors: WEIR_EINVAL (extension), WEIR_EIO. */
+weir_status weir_records_to_file(const weir_pipeline *pipeline, weir_records *records, const char *path, int64_t *ret_events, weir_err *err) WEIR_MUST_CHECK;
 
 /* Publishing. */
 typedef struct weir_publish_conf {
     const char *brokers, *registry_url;
-    double rate;      /* records/s of events; 0: as fast as possible */
-    double speed;     /* event time over wall time; 0: not paced by event time */
-    int64_t until_us; /* stop before the first record known at or after this; INT64_MAX: all */
+    double rate; /* records/s of events; 0: as fast as possible */
+    double speed; /* event time over wall time; 0: not paced by event time */
+    int64_t until_us; /* stop before the first record known at or after this; 0 or INT64_MAX: all */
+    weir_clock *clock; /* for pacing; NULL: the machine's */
     void (*progress)(void *context, int64_t events, int64_t labels, int64_t at_us); /* about 10 times a second; may be NULL */
     void *progress_context;
 } weir_publish_conf;
 typedef struct weir_publisher weir_publisher;
+/** Registers the schemas. Topics must exist (weir_pipeline_create_topics). Broker or registry away: WEIR_ENET RETRY. */
 weir_status weir_publisher_new(const weir_pipeline *pipeline, const weir_publish_conf *conf, weir_publisher **ret_publisher, weir_err *err) WEIR_MUST_CHECK;
-/** Publishes records (Confluent wire format, keys `tenant/entity`) until the end or until_us; may be called again with a later until_us. All are acknowledged when it returns OK. *stop (may be NULL) ends it early. */
+/** Publishes records (Confluent wire format, keys `tenant/entity`) until the end or until_us; may be called again with a later until_us. All are acknowledged when it returns OK.
+ *  *stop (may be NULL) ends it early, and is OK too. A record is handed to Kafka once and never again by this layer, because a repeated event would count twice: the producer keeps trying through an outage,
+ *  however long, and its idempotence makes one record of all attempts. A run that failed, or was killed, may have published any prefix. */
 weir_status weir_publisher_run(weir_publisher *publisher, weir_records *records, int64_t until_us, const volatile int *stop, weir_err *err) WEIR_MUST_CHECK;
-int64_t weir_publisher_events(const weir_publisher *publisher);
-int64_t weir_publisher_labels(const weir_publisher *publisher);
+int64_t weir_publisher_events(const weir_publisher *publisher); /* any thread */
+int64_t weir_publisher_labels(const weir_publisher *publisher); /* any thread */
+/** records/s of events, 0: not paced; any thread, at any time. */
 void weir_publisher_set_rate(weir_publisher *publisher, double rate);
 void weir_publisher_free(weir_publisher *publisher);
 

@@ -331,6 +331,42 @@ static void an_empty_file_has_no_records(void **state) {
     weir_records_free(records);
 }
 
+static bool encode_next(weir_records *records, weir_buf *bytes, weir_feed *ret_feed) {
+    weir_record record;
+    weir_err err;
+    bool more;
+    if (weir_records_next(records, &record, &more, &err)) fail_msg("%s", err.message);
+    weir_buf_clear(bytes);
+    if (!more) return false;
+    *ret_feed = record.feed;
+    const weir_feed_def *feed = record.feed == WEIR_FROM_EVENTS ? &pipeline->events : &pipeline->labels;
+    assert_int_equal(weir_avro_encode(feed->schema, record.row, bytes, &err), WEIR_OK);
+    return true;
+}
+
+/* Events against events, labels against labels: those known at the same time may come in another order, so each feed is added up. */
+static void compare_records(weir_records *a, weir_records *b, int64_t *ret_events, int64_t *ret_labels) {
+    uint64_t sums[2][2] = {{0}};
+    int64_t counts[2][2] = {{0}};
+    weir_records *const both[2] = {a, b};
+    weir_buf bytes = {0};
+    for (int k = 0; k < 2; k++) {
+        for (weir_feed feed; encode_next(both[k], &bytes, &feed);) {
+            uint64_t hash = UINT64_C(1469598103934665603);
+            for (size_t i = 0; i < bytes.len; i++) hash = (hash ^ (unsigned char)bytes.data[i]) * UINT64_C(1099511628211);
+            sums[k][feed] += hash;
+            counts[k][feed]++;
+        }
+    }
+    weir_buf_done(&bytes);
+    for (int feed = 0; feed < 2; feed++) {
+        assert_int_equal(counts[0][feed], counts[1][feed]);
+        assert_true(sums[0][feed] == sums[1][feed]);
+    }
+    *ret_events = counts[0][WEIR_FROM_EVENTS];
+    *ret_labels = counts[0][WEIR_FROM_LABELS];
+}
+
 static uint64_t hash_records(const char *path, int64_t *ret_events, int64_t *ret_labels) {
     weir_records *records = open_file(path);
     weir_buf bytes = {0};
@@ -371,6 +407,58 @@ static void the_order_of_rows_does_not_matter(void **state) {
     assert_true(straight == hash_records(write_query("shuffled.parquet", shuffled), &events, &labels));
 }
 
+static void what_is_written_is_read_back_the_same(void **state) {
+    (void)state;
+    static const char *const names[] = {"out.csv", "out.tsv", "out.parquet", "out.jsonl", "out.csv.gz"};
+    weir_simulate_conf conf = {.seed = 5, .entities = 30, .days = 12, .start_us = APRIL};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        weir_err err;
+        weir_records *simulated = NULL;
+        int64_t written = 0, events, labels;
+        const char *path = path_of(names[i]);
+        assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &simulated, &err), WEIR_OK);
+        if (weir_records_to_file(pipeline, simulated, path, &written, &err)) fail_msg("%s", err.message);
+        weir_records_free(simulated);
+        assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &simulated, &err), WEIR_OK);
+        weir_records *read = open_file(path);
+        assert_int_equal(read->event_count, written);
+        compare_records(simulated, read, &events, &labels);
+        assert_true(written > 300 && events == written && labels == written);
+        weir_records_free(simulated);
+        weir_records_free(read);
+    }
+}
+
+static void a_file_of_unknown_kind_or_place_is_not_written(void **state) {
+    (void)state;
+    weir_err err;
+    weir_records *records = NULL;
+    int64_t written = -1;
+    weir_simulate_conf conf = {.seed = 5, .entities = 3, .days = 2, .start_us = APRIL};
+    assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &records, &err), WEIR_OK);
+    assert_int_equal(weir_records_to_file(pipeline, records, path_of("out.xls"), &written, &err), WEIR_EINVAL);
+    assert_int_equal(weir_records_to_file(pipeline, records, path_of("no/such/folder/out.csv"), &written, &err), WEIR_EIO);
+    assert_int_equal(written, -1);
+    weir_records_free(records);
+}
+
+static void records_before_a_time_are_left_out(void **state) {
+    (void)state;
+    weir_err err;
+    weir_records *all = open_file(
+                     write_text("from.csv", "transaction_id,tx_time,customer_id,terminal_id,amount,fraud\n1,2018-04-01,c,t,1,1\n2,2018-04-02,c,t,1,0\n")),
+                 *later = NULL;
+    assert_int_equal(weir_records_skip_before(&all, APRIL + WEIR_DAY_US, &later, &err), WEIR_OK);
+    assert_null(all);
+    weir_record r = next(later, WEIR_FROM_EVENTS);
+    assert_text(&r.row[E_ID], "2");
+    r = next(later, WEIR_FROM_LABELS); /* of an event before that time, known after it */
+    assert_text(&r.row[L_ID], "1");
+    r = next(later, WEIR_FROM_LABELS);
+    assert_end(later);
+    weir_records_free(later);
+}
+
 static void the_handbooks_file_is_read_whole(void **state) {
     (void)state;
     const char *data = getenv("WEIR_TEST_DATA");
@@ -400,6 +488,9 @@ int main(void) {
         cmocka_unit_test(files_of_several_formats_are_one_stream),
         cmocka_unit_test(an_empty_file_has_no_records),
         cmocka_unit_test(the_order_of_rows_does_not_matter),
+        cmocka_unit_test(what_is_written_is_read_back_the_same),
+        cmocka_unit_test(a_file_of_unknown_kind_or_place_is_not_written),
+        cmocka_unit_test(records_before_a_time_are_left_out),
         cmocka_unit_test(the_handbooks_file_is_read_whole),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
