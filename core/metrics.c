@@ -32,7 +32,7 @@ struct weir_metric {
     char *labels; /* as rendered: pipeline="fraud",topic="fraud.events" */
     atomic_bool hidden;
     _Atomic uint64_t bits; /* of a double: the value, or the sum of a histogram */
-    _Atomic uint64_t counts[]; /* histogram: BUCKET_COUNT, not cumulative */
+    _Atomic uint64_t *counts; /* histogram: BUCKET_COUNT, not cumulative; in the same allocation */
 };
 
 typedef struct family {
@@ -86,6 +86,7 @@ static weir_metric *add_series(family *into, const weir_metric_def *def, weir_bu
     if (!metric) return NULL;
     memset(metric, 0, size);
     metric->def = def;
+    metric->counts = (_Atomic uint64_t *)(metric + 1);
     metric->labels = labels->data;
     *labels = (weir_buf){0};
     if (into->last)
@@ -98,16 +99,11 @@ static weir_metric *add_series(family *into, const weir_metric_def *def, weir_bu
 }
 
 /* Where updates go when there is no room for a series: never rendered. */
-static weir_metric *lost_series(const weir_metric_def *def) {
-    static struct {
-        weir_metric metric;
-        _Atomic uint64_t counts[BUCKET_COUNT];
-    } lost[3];
-    static const weir_metric_def defs[3] = {
-        [WEIR_COUNTER] = {.type = WEIR_COUNTER}, [WEIR_GAUGE] = {.type = WEIR_GAUGE}, [WEIR_HISTOGRAM] = {.type = WEIR_HISTOGRAM}};
-    weir_metric *metric = &lost[def->type].metric;
-    metric->def = &defs[def->type];
-    return metric;
+static weir_metric *lost_series(weir_metric_type type) {
+    static const weir_metric_def defs[] = {{.type = WEIR_COUNTER}, {.type = WEIR_GAUGE}, {.type = WEIR_HISTOGRAM}};
+    static _Atomic uint64_t counts[BUCKET_COUNT];
+    static weir_metric counter = {.def = &defs[0]}, gauge = {.def = &defs[1]}, histogram = {.def = &defs[2], .counts = counts};
+    return type == WEIR_COUNTER ? &counter : type == WEIR_GAUGE ? &gauge : &histogram;
 }
 
 weir_metric *weir_metric_get(const char *name, const char *const *label_values) {
@@ -123,7 +119,7 @@ weir_metric *weir_metric_get(const char *name, const char *const *label_values) 
         atomic_store_explicit(&metric->hidden, false, memory_order_relaxed);
     else if (built)
         metric = add_series(&families[index], def, &labels);
-    if (!metric) metric = lost_series(def);
+    if (!metric) metric = lost_series(def->type);
     pthread_mutex_unlock(&lock);
     weir_buf_done(&labels);
     return metric;
