@@ -113,11 +113,22 @@ static weir_status collect_curves(weir_report *report, weir_pg *pg, const weir_p
     return status;
 }
 
+/* Who holds the title comes first; the order of versions within an arm stays, the last one being served. */
+static void champion_first(weir_measure *measure) {
+    weir_arm_measure ordered[WEIR_ARMS_MAX];
+    int count = 0;
+    for (int others = 0; others < 2; others++)
+        for (int i = 0; i < measure->arm_count; i++)
+            if ((strcmp(measure->arms[i].arm, "champion") != 0) == others) ordered[count++] = measure->arms[i];
+    memcpy(measure->arms, ordered, (size_t)count * sizeof *ordered);
+}
+
 weir_status weir_report_collect(weir_report *report, weir_pg *pg, const weir_pipeline *pipeline, double threshold, weir_err *err) {
     weir_status status = collect_models(report, pg, err);
     if (!status && pipeline->labels.topic) status = weir_measure_arms(pg, pipeline, threshold, report->card_k, &report->measure, err);
     if (!status && pipeline->labels.topic) status = collect_curves(report, pg, pipeline, err);
     if (status) return weir_err_prefix(err, "report");
+    champion_first(&report->measure);
     weir_report_judge(report);
     return WEIR_OK;
 }

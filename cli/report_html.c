@@ -413,9 +413,10 @@ static void durations(weir_page *p, const weir_report *r) {
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
     const char *const names[] = {"load", "train", "serve", "evaluate"};
     const double seconds[] = {r->durations.load, r->durations.train, r->durations.serve, r->durations.evaluate};
-    weir_page_printf(p, "<section><h2>How long it took</h2><p>%s in all. Loading ran as fast as the machine could, at most %s payments a second",
-                     weir_words_duration(r->durations.total, a), weir_words_rate(r->rates.events_peak, b));
-    weir_page_printf(p, "; serving was paced, so that it could be watched, and made %s predictions a second.</p><figure class=\"scroll\">",
+    weir_page_printf(p, "<section><h2>How long it took</h2><p>%s in all:", weir_words_duration(r->durations.total, a));
+    for (int i = 0; i < 4; i++) weir_page_printf(p, "%s %s %s", i ? "," : "", names[i], weir_words_duration(seconds[i], a));
+    weir_page_printf(p, ". Loading ran as fast as the machine could, at most %s payments a second; ", weir_words_rate(r->rates.events_peak, b));
+    weir_page_printf(p, "serving was paced, so that it could be watched, and made %s predictions a second.</p><figure class=\"scroll\">",
                      weir_words_rate(r->rates.predictions_mean, a));
     weir_chart_parts(p, "Time by phase", names, seconds, 4);
     weir_page_put(p, "</figure></section>");

@@ -2,7 +2,8 @@
 #ifndef WEIR_CLI_STOP_H
 #define WEIR_CLI_STOP_H
 
-/** Installs the handlers and returns the flag that they set. A second signal ends the process the usual way. */
+/** Installs the handlers and returns the flag that they set. A signal that comes again a second later ends the process the usual way; at once it is the same one, which shells and
+ *  supervisors like to send to the process and to its group. */
 const volatile int *weir_stop_flag(void);
 
 #endif

@@ -267,7 +267,8 @@ static weir_status create_table(const weir_offline_table *table, weir_err *err) 
     for (int i = 0; ok && i < table->column_count; i++)
         ok = weir_buf_printf(&sql, "%s\"%s\" %s%s", i ? ", " : "", table->columns[i].name, kind_names[table->columns[i].kind],
                              i < META_COUNT ? " NOT NULL" : "");
-    /* The key starts with event_time because a partitioned table's key must have it, and because rows then go to the right end of the index. */
+    /* The key starts with event_time because a partitioned table's key must have it, and because rows then go to the right end of the index. It is the only one: an index
+     * by entity takes half of the rows/s away, and retrieval reads whole days. */
     ok = ok && weir_buf_printf(&sql,
                                ") PARTITION BY RANGE (event_time); "
                                "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)",

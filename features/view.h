@@ -39,15 +39,15 @@ void weir_state_done(weir_state *state);
 void weir_state_clear(weir_state *state); /* empty, keeps memory */
 
 typedef enum weir_applied { WEIR_APPLIED, WEIR_DUPLICATE, WEIR_LATE } weir_applied;
-enum { WEIR_STATE_RECORDS_MAX = 1 << 20 };
+enum { WEIR_STATE_RECORDS_MAX = 1 << 16 }; /* with up to 4 columns, its bytes fit a Kafka message of 4 MiB */
 
 /** Adds one record (columns taken from row) and drops what left the horizon. LATE: event time is more than allowed_lateness behind state->max_time; nothing changed.
  *  Errors: WEIR_ELIMIT REJECT when the entity has WEIR_STATE_RECORDS_MAX records; WEIR_ENOMEM. */
 weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row, weir_applied *ret_applied,
                             weir_err *err) WEIR_MUST_CHECK;
 
-/** Adds one record without regard to lateness or horizon, as retrieval from history does; values [column_count]. One that is there already changes nothing.
- *  Errors: as for weir_view_apply. */
+/** Adds one record without regard to lateness, horizon or WEIR_STATE_RECORDS_MAX, as retrieval from history does; values [column_count]. One that is there already changes
+ *  nothing. Errors: WEIR_ENOMEM; WEIR_ELIMIT beyond 2^28 records. */
 weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *values, weir_err *err) WEIR_MUST_CHECK;
 
 /** Features at time t. Shapes: out [feature_count]; NaN: null.

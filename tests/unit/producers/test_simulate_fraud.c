@@ -26,7 +26,7 @@ typedef struct payment {
 
 typedef struct run {
     payment *payments;
-    int64_t count, labels;
+    int64_t count, capacity, labels;
     weir_buf bytes; /* everything that came out, encoded */
 } run;
 
@@ -56,7 +56,11 @@ static int64_t number(const weir_datum *d) {
 
 static void take_event(run *r, const weir_datum *row) {
     assert_int_equal(number(&row[E_ID]), r->count); /* ids count up in order of time */
-    r->payments = realloc(r->payments, (size_t)(r->count + 1) * sizeof *r->payments);
+    if (r->count == r->capacity) {
+        r->capacity = r->capacity ? 2 * r->capacity : 1024;
+        r->payments = realloc(r->payments, (size_t)r->capacity * sizeof *r->payments);
+        assert_non_null(r->payments);
+    }
     r->payments[r->count++] =
         (payment){.at_us = row[E_TIME].i, .customer = number(&row[E_CUSTOMER]), .terminal = number(&row[E_TERMINAL]), .amount = row[E_AMOUNT].f};
 }
