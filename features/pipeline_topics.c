@@ -7,7 +7,7 @@
 
 enum {
     CONTROL_TOPIC_PARTITIONS = 1, /* weir.*: order across the platform matters more than throughput */
-    STATE_MESSAGE_BYTES = 8 << 20, /* feature records carry the state of a busy entity */
+    STATE_MESSAGE_BYTES = 4 << 20, /* feature records carry the state of a busy entity; as much as producers send */
     DEADLETTER_MESSAGE_BYTES = 2 << 20 /* anything that fitted the broker's default, and the headers that say why */
 };
 
