@@ -59,7 +59,9 @@ def main():
         wait_for("all payments to have features", lambda: taken() >= len(payments.rows))
         out.produce(events, bad[-1][0], bad[-1][1], headers=[("traceparent", TRACE)])
         out.flush()
-        letters = wait_for("the dead letters", lambda: (lambda r: len(r) >= len(bad) and r)(read_all(p.topic("deadletter"))))
+        # What others left on the control topics may be unreadable here too; it is not what this test sent.
+        own = lambda: [m for m in read_all(p.topic("deadletter")) if dict(m.headers())["weir.source.topic"].decode() == events]
+        letters = wait_for("the dead letters", lambda: (lambda r: len(r) >= len(bad) and r)(own()))
         assert len(letters) == len(bad), "%d dead letters, expected %d" % (len(letters), len(bad))
         open_cases = list(bad)
         for letter in letters:
