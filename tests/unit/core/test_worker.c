@@ -1,9 +1,11 @@
 /* The worker loop against a broker in the process, on a clock that does not wait. */
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -412,24 +414,44 @@ static weir_status run_idlers(const broker *b, idler idlers[2], bool with_http, 
     return status;
 }
 
+/* A thread that is older than the workers and blocks no signal, as a library's may be. */
+static pthread_t bystander;
+static _Atomic bool bystander_may_go;
+
+static void *stand_by(void *context) {
+    while (!atomic_load(&bystander_may_go)) (void)usleep(1000);
+    return context;
+}
+
 static weir_status signalling_tick(void *context, int64_t mono_us, weir_err *err) {
     idler *i = context;
-    if (i->ticks == 3) (void)kill(getpid(), SIGTERM);
+    if (i->ticks == 3) (void)pthread_kill(bystander, SIGTERM);
     return idle_tick(context, mono_us, err);
 }
 
-static void signal_stops_all_workers(void **state) {
+/* A second signal while the workers end, which is blocked in this thread. */
+static void signalling_done(void *context) {
+    if (context) (void)kill(getpid(), SIGINT);
+    idle_done(context);
+}
+
+static void signals_stop_all_workers_whichever_thread_gets_them(void **state) {
     broker *b = *state;
     weir_err err = {0};
     idler idlers[2] = {{0}, {0}};
     weir_worker_ops ops = idle_ops;
     ops.tick = signalling_tick;
+    ops.done = signalling_done;
     const weir_worker_env env = {.brokers = b->brokers, .clock = weir_clock_system(), .drain_ms = 1000};
     weir_worker *workers[2];
+    atomic_store(&bystander_may_go, false);
+    assert_int_equal(pthread_create(&bystander, NULL, stand_by, NULL), 0);
     must(weir_worker_new(&idle_ops, &env, "one", &idlers[0], &workers[0], &err), &err);
     must(weir_worker_new(&ops, &env, "two", &idlers[1], &workers[1], &err), &err);
     must(weir_workers_run(workers, 2, &err), &err);
     for (int i = 0; i < 2; i++) weir_worker_free(workers[i]);
+    atomic_store(&bystander_may_go, true);
+    (void)pthread_join(bystander, NULL);
     assert_int_equal(idlers[0].dones, 1);
     assert_int_equal(idlers[1].dones, 1);
 }
@@ -498,7 +520,7 @@ int main(void) {
         WITH_BROKER(init_is_tried_again_until_it_succeeds),
         WITH_BROKER(fatal_error_ends_the_worker_and_stores_nothing_of_the_batch),
         WITH_BROKER(undelivered_dead_letter_is_sent_again),
-        WITH_BROKER(signal_stops_all_workers),
+        WITH_BROKER(signals_stop_all_workers_whichever_thread_gets_them),
         WITH_BROKER(failure_of_one_stops_all_and_is_returned),
         WITH_BROKER(health_and_readiness_are_served),
     };
