@@ -18,7 +18,7 @@ typedef struct weir_metric_def {
     const char *labels[WEIR_METRIC_LABELS_MAX + 1]; /* NULL-terminated */
 } weir_metric_def;
 
-/** The declared table, NULL-name-terminated; the source of docs/metrics.md and of the check on monitoring/. */
+/** The declared table, NULL-name-terminated; the source of docs/reference.md and of the check on monitoring/. */
 extern const weir_metric_def weir_metric_table[];
 
 /* One time series of one metric. Never freed before exit; safe to update from any thread. */
