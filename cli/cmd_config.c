@@ -2,6 +2,7 @@
 
 #include "cli/command.h"
 #include "core/metrics.h"
+#include "models/model.h"
 
 typedef struct config_options {
     char *what;
@@ -15,7 +16,7 @@ static const weir_conf_item config_table[] = {
      .type = WEIR_CONF_STRING,
      .offset = offsetof(config_options, what),
      .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
-     .doc = "schema: JSON Schema of the settings; docs: settings, commands and metrics in Markdown"},
+     .doc = "schema: JSON Schema of the settings; docs: settings, commands, algorithms and metrics in Markdown"},
     {.name = NULL},
 };
 
@@ -39,18 +40,29 @@ static void print_metrics(FILE *out) {
     }
 }
 
+static void print_algorithms(FILE *out) {
+    for (const weir_algorithm *const *a = weir_algorithms(); *a; a++) {
+        fprintf(out, "\n### %s\n\n%s. Preprocessing: %s\n\n", (*a)->name, (*a)->doc, (*a)->preprocessing);
+        weir_conf_markdown((*a)->params, out);
+    }
+}
+
 static void print_docs(FILE *out) {
-    fprintf(out, "# Reference\n\nMade by `weir config docs`; not edited by hand.\n\n## Settings\n\n");
+    fprintf(out, "# Reference\n\nMade by `./run docs` from the tables that the program itself uses; not edited by hand.\n\n## Settings\n\n");
     fprintf(out, "Each is a flag of every command (`--brokers`) and an environment variable (`WEIR_BROKERS`); the flag wins.\n\n");
     weir_conf_markdown(weir_settings_table, out);
-    fprintf(out, "\n## Commands\n");
+    fprintf(out,
+            "\n## Commands\n\nOptions are flags: `train_from` is written `--train-from`. What stands in capitals in the first line is written without a flag.\n"
+            "Exit codes: 0 done, 1 the answer is no, 2 used wrongly, 3 something it depends on failed.\n");
     for (const weir_command *const *c = weir_commands(); *c; c++) {
         fprintf(out, "\n### weir %s\n\n`weir %s %s`\n\n%s\n", (*c)->name, (*c)->name, (*c)->args, (*c)->doc);
         if (!(*c)->options || !(*c)->options->name) continue;
         fputc('\n', out);
         weir_conf_markdown((*c)->options, out);
     }
-    fprintf(out, "\n## Metrics\n\n");
+    fprintf(out, "\n## Algorithms\n\nWhat `training.candidates[].algorithm` of a pipeline file may be, and its `params`.\n");
+    print_algorithms(out);
+    fprintf(out, "\n## Metrics\n\nServed at `/metrics` by every worker, beside `process_*`. Histograms have `_bucket`, `_sum` and `_count`.\n\n");
     print_metrics(out);
 }
 
@@ -67,7 +79,7 @@ static weir_status run_config(const weir_settings *settings, const void *options
 const weir_command weir_command_config = {
     .name = "config",
     .args = "schema|docs",
-    .doc = "Prints the JSON Schema of the settings, or the reference of settings, commands and metrics.",
+    .doc = "Prints the JSON Schema of the settings, or the reference of settings, commands, algorithms and metrics.",
     .options = config_table,
     .options_size = sizeof(config_options),
     .run = run_config,

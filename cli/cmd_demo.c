@@ -15,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/demo_flow.h"
 #include "cli/report.h"
+#include "cli/topic_count.h"
 #include "consumers/events.h"
 #include "core/clock.h"
 #include "core/http.h"
@@ -187,8 +188,7 @@ static void end_phase(demo *d, int phase, double *ret_seconds) {
 static weir_status flow_done(demo *d, bool scoring, bool *ret_done, char why[WEIR_WAITING_MAX]) {
     const weir_published published = {weir_publisher_events(d->publisher), weir_publisher_labels(d->publisher)};
     *ret_done = weir_flow_idle(&d->watch, d->pipeline, &published, scoring, why);
-    if (!*ret_done && weir_clock_mono_us(d->clock) - d->quiet_since_us > QUIET_US)
-        *ret_done = weir_flow_idle(&d->watch, d->pipeline, &(weir_published){0}, false, why);
+    if (!*ret_done && weir_clock_mono_us(d->clock) - d->quiet_since_us > QUIET_US) *ret_done = weir_flow_idle(&d->watch, d->pipeline, NULL, false, why);
     return WEIR_OK;
 }
 
@@ -378,6 +378,8 @@ static weir_status read_run(demo *d, char why[WEIR_WAITING_MAX], weir_err *err) 
         snprintf(why, WEIR_WAITING_MAX, "the train worker has not taken up the request");
     else if (!strcmp(d->report.run_status, "running"))
         snprintf(why, WEIR_WAITING_MAX, "fitting %d models", d->recipe.candidate_count);
+    else if (!strcmp(d->report.run_status, "awaiting_labels"))
+        snprintf(why, WEIR_WAITING_MAX, "training run %s awaits the outcomes of its test days", d->report.run_id);
     else
         snprintf(why, WEIR_WAITING_MAX, "training run %s: %s", d->report.run_id, d->report.run_status);
     return status;
@@ -431,24 +433,34 @@ static weir_status run_evaluated(demo *d, bool *ret_done, char why[WEIR_WAITING_
     return status;
 }
 
-static void count_series(const weir_watch *watch, const char *name, const char *pipeline, const char *label, weir_report_counts *counts) {
-    for (const weir_series *s = NULL; (s = weir_watch_next(watch, name, WEIR_WATCH_WITH({"pipeline", pipeline}), s));)
-        weir_report_count(counts, weir_series_label(s, label), llround(s->value));
+/* Rows of the offline store, each record once, whatever was killed in between. */
+static weir_status count_rows(demo *d, const char *view, weir_err *err) {
+    char sql[300];
+    PGresult *result = NULL;
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM \"%s\".\"features_%s\"", d->pipeline->name, view);
+    weir_status status = weir_pg_exec(d->pg, sql, 0, NULL, &result, err);
+    if (status) return status;
+    weir_report_count(&d->report.features_out, view, strtoll(PQgetvalue(result, 0, 0), NULL, 10));
+    PQclear(result);
+    return WEIR_OK;
 }
 
-static void fill_counts(demo *d) {
+/* What the report counts is counted where it lies; the workers' counters, which the live view shows, do not survive kill -9. */
+static weir_status fill_counts(demo *d, weir_err *err) {
     static const char *const classes[] = {"decode", "schema", "check", "future", "late", "oversize"};
     weir_report *r = &d->report;
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) weir_report_count(&r->dead_letters, classes[i], 0);
-    for (int v = 0; v < d->pipeline->view_count; v++) weir_report_count(&r->features_out, d->pipeline->views[v].name, 0);
-    count_series(&d->watch, "weir_worker_deadletters_total", d->pipeline->name, "class", &r->dead_letters);
-    count_series(&d->watch, "weir_ingest_features_total", d->pipeline->name, "view", &r->features_out);
     r->unserved = llround(weir_watch_sum(&d->watch, "weir_score_unserved_total", WEIR_WATCH_WITH({"pipeline", d->pipeline->name})));
     r->source.events = weir_publisher_events(d->publisher);
     r->source.labels = weir_publisher_labels(d->publisher);
-    /* Everything was taken when we come here; a counter may have lost a moment of a killed worker. */
-    r->events_in = d->view.events > weir_publisher_events(d->publisher) ? d->view.events : weir_publisher_events(d->publisher);
-    r->labels_in = d->view.labels > r->source.labels ? d->view.labels : r->source.labels;
+    char *deadletter = weir_topic_of(d->pipeline, "deadletter");
+    weir_status status = deadletter ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the name of a topic");
+    if (!status) status = weir_deadletters_count(d->settings->brokers, deadletter, &r->dead_letters, err);
+    if (!status) status = weir_topic_count(d->settings->brokers, d->pipeline->events.topic, &r->events_in, err);
+    if (!status && d->pipeline->labels.topic) status = weir_topic_count(d->settings->brokers, d->pipeline->labels.topic, &r->labels_in, err);
+    for (int v = 0; !status && v < d->pipeline->view_count; v++) status = count_rows(d, d->pipeline->views[v].name, err);
+    free(deadletter);
+    return status;
 }
 
 static double served_threshold(const weir_pipeline *pipeline) {
@@ -464,9 +476,9 @@ static weir_status evaluate(demo *d, weir_err *err) {
     if (!status) {
         snprintf(d->view.phases[EVALUATE].text, sizeof d->view.phases[EVALUATE].text, "comparing champion and challenger");
         look(d);
-        fill_counts(d);
-        status = weir_report_collect(&d->report, d->pg, d->pipeline, served_threshold(d->pipeline), err);
+        status = fill_counts(d, err);
     }
+    if (!status) status = weir_report_collect(&d->report, d->pg, d->pipeline, served_threshold(d->pipeline), err);
     if (status) return weir_err_prefix(err, "evaluate");
     end_phase(d, EVALUATE, &d->report.durations.evaluate);
     snprintf(d->view.phases[EVALUATE].text, sizeof d->view.phases[EVALUATE].text, "%s",

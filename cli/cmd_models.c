@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/table.h"
+#include "features/pipeline.h"
 #include "models/registry.h"
 
 typedef struct models_options {
@@ -17,7 +18,7 @@ typedef struct models_options {
 
 static const weir_conf_item models_table[] = {
     {.name = "action", .type = WEIR_CONF_STRING, FIELD(action), .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED, .doc = "list, show or promote"},
-    {.name = "pipeline", .type = WEIR_CONF_STRING, FIELD(pipeline), .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED, .doc = "name of a pipeline"},
+    {.name = "pipeline", .type = WEIR_CONF_STRING, FIELD(pipeline), .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED, .doc = "name of a pipeline, or path of its file"},
     {.name = "model", .type = WEIR_CONF_STRING, FIELD(model), .flags = WEIR_CONF_POSITIONAL, .doc = "name of a model; list: only its versions"},
     {.name = "version", .type = WEIR_CONF_INT, FIELD(version), .min = 0, .max = 1e9, .doc = "its version; 0: the newest"},
     {.name = "alias", .type = WEIR_CONF_STRING, FIELD(alias), .fallback = "champion", .doc = "promote: which alias moves, champion or challenger"},
@@ -105,11 +106,9 @@ static weir_status promote(weir_pg *pg, const cJSON *version, const models_optio
     return st;
 }
 
-static weir_status run_models(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
+static weir_status act(const weir_settings *settings, const models_options *o, weir_err *err) {
     enum { LIST, SHOW, PROMOTE };
     static const char *const actions[] = {"list", "show", "promote", NULL};
-    (void)ret_exit;
-    const models_options *o = options;
     weir_pg *pg = NULL;
     cJSON *versions = NULL;
     const cJSON *version = NULL;
@@ -123,6 +122,21 @@ static weir_status run_models(const weir_settings *settings, const void *options
     if (!st && action == PROMOTE) st = promote(pg, version, o, err);
     cJSON_Delete(versions);
     weir_pg_free(pg);
+    return st;
+}
+
+/* A path stands for the pipeline of that file, here as for every command; of a name no file is needed: models outlive files. */
+static weir_status run_models(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
+    (void)ret_exit;
+    models_options o = *(const models_options *)options;
+    weir_pipeline *pipeline = NULL;
+    if (strchr(o.pipeline, '/') || strchr(o.pipeline, '.')) {
+        weir_status st = weir_pipeline_load(o.pipeline, &pipeline, err);
+        if (st) return st;
+        o.pipeline = pipeline->name;
+    }
+    weir_status st = act(settings, &o, err);
+    weir_pipeline_free(pipeline);
     return st;
 }
 

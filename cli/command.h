@@ -35,6 +35,7 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(experiment) \
     X(replay) \
     X(simulate) \
+    X(check) \
     X(topics) \
     X(migrate) \
     X(models) \

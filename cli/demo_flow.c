@@ -79,8 +79,9 @@ static bool none_behind(const weir_watch *watch, const weir_pipeline *pipeline, 
 }
 
 bool weir_flow_idle(const weir_watch *watch, const weir_pipeline *pipeline, const weir_published *published, bool scoring, char why[WEIR_WAITING_MAX]) {
-    if (!all_taken(watch, pipeline, published, why) || !none_behind(watch, pipeline, why)) return false;
-    if (scoring) {
+    if (published && !all_taken(watch, pipeline, published, why)) return false;
+    if (!none_behind(watch, pipeline, why)) return false;
+    if (published && scoring) {
         double vectors = features_of(watch, pipeline, pipeline->views[pipeline->primary_view].name);
         double scored = sum_of(watch, pipeline, "weir_score_predictions_total") + sum_of(watch, pipeline, "weir_score_errors_total") +
                         sum_of(watch, pipeline, "weir_score_unserved_total");

@@ -14,7 +14,7 @@ typedef struct weir_published {
 enum { WEIR_WAITING_MAX = 256 };
 
 /** Is everything that was published through ingest, store, score and experiment? When not, why says who has to do what. scoring: events count as done only when they
- *  were scored, or came while no model was served. */
+ *  were scored, or came while no model was served. published NULL: nothing is counted, everybody just has to be ready and without lag. */
 bool weir_flow_idle(const weir_watch *watch, const weir_pipeline *pipeline, const weir_published *published, bool scoring, char why[WEIR_WAITING_MAX]);
 /** Records that wait anywhere in the pipeline. */
 int64_t weir_flow_lag(const weir_watch *watch, const weir_pipeline *pipeline);

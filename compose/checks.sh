@@ -56,7 +56,7 @@ cmd_test() {
     kind=${1:-all}
     case $kind in unit | integration | all) ;; *) usage_error "test knows unit, integration and all, not '$kind'" ;; esac
     if [ "$kind" = unit ]; then need build test; else need build stack test; fi
-    build "$ROOT/build-asan" -DWEIR_SANITIZE=address
+    build "$ROOT/build-asan" all -DWEIR_SANITIZE=address
     lock_stack
     separate_stack test 1000
     WHEN_DONE=stack
@@ -97,7 +97,7 @@ test_environment() {
 
 cmd_bench() {
     need build stack
-    build "$ROOT/build-release" -DCMAKE_BUILD_TYPE=Release
+    build "$ROOT/build-release" "weir weir_bench" -DCMAKE_BUILD_TYPE=Release
     lock_stack
     separate_stack bench 2000
     WHEN_DONE=stack
@@ -112,7 +112,7 @@ cmd_fuzz() {
     need build
     [ $# -gt 0 ] || set -- "$ROOT"/tests/fuzz/fuzz_*.c
     mkdir -p "$ROOT/.weir/log"
-    quietly "Building the fuzz targets" "$ROOT/.weir/log/build.log" build_now "$ROOT/build-fuzz" -DCMAKE_C_COMPILER=clang -DWEIR_SANITIZE=fuzz
+    quietly "Building the fuzz targets" "$ROOT/.weir/log/build.log" build_now "$ROOT/build-fuzz" all -DCMAKE_C_COMPILER=clang -DWEIR_SANITIZE=fuzz
     fuzz_failed=0
     for target in "$@"; do
         target=${target##*/} target=fuzz_${target#fuzz_} target=${target%.c}

@@ -1,11 +1,12 @@
 /* ingest: raw records in, features out.
  *
- *   events, labels ──decode, check──> owner of the entity? ──yes──> state ∪ record ──> features of the record ──> <pipeline>.features.<view>
- *                        │                    └──no──> <pipeline>.repartition.<view> ──> (the owner reads it there)
+ *   events, labels ──decode, check──> is the entity's partition held here? ──yes──> state ∪ record ──> features of the record ──> <pipeline>.features.<view>
+ *                        │                               └──no──> <pipeline>.repartition.<view> ──> (its owner reads it there)
  *                        └──> <pipeline>.deadletter
  *
  * Partition p of every topic of the pipeline belongs to one worker (range assignor, equal counts), which therefore owns the entities whose key hashes to p, whichever
- * topic their records come through. The state of an entity is the set of its records (features/view.h), so a record that comes twice changes nothing.
+ * partition or topic their records come through. The records of a batch are applied in order of event time, whatever partitions they came from, so that a backlog of
+ * several partitions does not make late what was in time. The state of an entity is the set of its records (features/view.h), so a record that comes twice changes nothing.
  *
  * One batch: open an LMDB transaction → apply and produce → flush the producer → commit LMDB → the loop stores the offsets. Killed anywhere, the same records come
  * again: those whose state was committed are duplicates and produce nothing; the others produce the same feature records again, which readers drop by source offset.
@@ -57,7 +58,7 @@ typedef struct ingest {
     const weir_pipeline *pipeline;
     weir_online *online;
     weir_serde *serde[2]; /* by weir_feed */
-    weir_datum *row[2];
+    int columns[2]; /* of a row, by weir_feed */
     ingest_view views[WEIR_VIEWS_MAX];
     ingest_topic topics[WEIR_VIEWS_MAX + 2];
     int topic_count;
@@ -77,7 +78,7 @@ typedef struct ingest_record {
     const weir_bus_record *record;
     ingest_topic *topic;
     weir_source source;
-    const weir_datum *row;
+    const weir_datum *row; /* in the scratch arena; NULL: rejected already */
     int64_t event_time_us;
     bool rejected; /* for at least one view: it is in the dead letters */
 } ingest_record;
@@ -116,8 +117,8 @@ static weir_status accept(ingest *g, ingest_record *r, weir_err *err) {
     weir_err why = {0};
     weir_status status = WEIR_OK;
     const char *error_class = "decode";
-    weir_datum *row = g->row[r->topic->feed];
-    r->row = NULL;
+    weir_datum *row = weir_arena_alloc(weir_worker_scratch(g->worker), sizeof *row * (size_t)g->columns[r->topic->feed]);
+    if (!row) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the rows of a batch");
     if (!r->record->value) {
         status = WEIR_REJECT(&why, WEIR_EDATA, "the record has no value, expected %s in Confluent wire format", weir_schema_name(feed->schema));
     } else if (r->record->value_len > (size_t)feed->max_bytes) {
@@ -155,7 +156,7 @@ static weir_status rekey(ingest *g, const ingest_record *r, const ingest_view *v
                               err);
 }
 
-static weir_status emit(ingest *g, const ingest_record *r, ingest_view *v, const char *key, size_t key_len, weir_err *err) {
+static weir_status emit(ingest *g, const ingest_record *r, ingest_view *v, int32_t partition, const char *key, size_t key_len, weir_err *err) {
     const weir_feed_def *feed = feed_of(g, r->topic->feed);
     weir_datum *out = v->codec.row;
     const char *slash = memchr(key, '/', key_len);
@@ -175,12 +176,12 @@ static weir_status emit(ingest *g, const ingest_record *r, ingest_view *v, const
     weir_bus_header trace;
     size_t headers = weir_bus_header_get(r->record, HEADER_TRACE, &trace) ? 1 : 0;
     weir_metric_add(v->features, 1);
-    return weir_producer_send(weir_worker_producer(g->worker), v->topic, r->record->partition, key, key_len, v->codec.codec.buf.data, v->codec.codec.buf.len,
-                              &trace, headers, 0, err);
+    return weir_producer_send(weir_worker_producer(g->worker), v->topic, partition, key, key_len, v->codec.codec.buf.data, v->codec.codec.buf.len, &trace,
+                              headers, 0, err);
 }
 
 /* Adds the record to its entity's state, in the open transaction, and produces the features. *ret_late: it came too late for this view. */
-static weir_status apply(ingest *g, const ingest_record *r, int index, const char *key, size_t key_len, bool *ret_late, weir_err *err) {
+static weir_status apply(ingest *g, const ingest_record *r, int index, int32_t partition, const char *key, size_t key_len, bool *ret_late, weir_err *err) {
     ingest_view *v = &g->views[index];
     weir_online_value stored;
     weir_status status = weir_online_get_own(g->online, index, key, key_len, &stored, err);
@@ -199,7 +200,7 @@ static weir_status apply(ingest *g, const ingest_record *r, int index, const cha
     }
     weir_buf_clear(&v->state_bytes);
     if (!weir_state_encode(v->view, &v->state, &v->state_bytes)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the state of %.*s", (int)key_len, key);
-    if ((status = emit(g, r, v, key, key_len, err))) return status;
+    if ((status = emit(g, r, v, partition, key, key_len, err))) return status;
     const weir_online_value value = {.event_time_us = r->event_time_us, .source = r->source, .state = v->state_bytes.data, .state_len = v->state_bytes.len};
     return weir_online_put(g->online, index, key, key_len, &value, err);
 }
@@ -212,11 +213,9 @@ static weir_status handle_view(ingest *g, ingest_record *r, int index, weir_err 
     weir_err why;
     weir_status status = weir_key_make(weir_view_feed(v->view), weir_view_entity_columns(v->view), v->def->entity_count, r->row, key, &key_len, &why);
     if (!status) {
-        /* A view with an entity of its own takes the detour with every record, also with one that would be right here: the records of an entity stay in order
-         * only if all of them take the same way. */
-        bool own = r->topic->view >= 0 || (!v->def->rekeyed && weir_bus_partition_of(key, key_len, g->pipeline->partitions) == r->record->partition);
-        if (!own) return rekey(g, r, v, key, key_len, err);
-        status = apply(g, r, index, key, key_len, &late, &why);
+        int32_t partition = weir_bus_partition_of(key, key_len, g->pipeline->partitions);
+        if (!g->held[partition]) return rekey(g, r, v, key, key_len, err);
+        status = apply(g, r, index, partition, key, key_len, &late, &why);
     }
     if (status && why.action != WEIR_ACTION_REJECT) {
         if (err) *err = why;
@@ -232,38 +231,66 @@ static weir_status handle_view(ingest *g, ingest_record *r, int index, weir_err 
     return WEIR_OK;
 }
 
-static weir_status handle(ingest *g, const weir_bus_record *record, weir_err *err) {
+/* Where the record first came from, then decoded and checked. */
+static weir_status take(ingest *g, const weir_bus_record *record, ingest_record *r, weir_err *err) {
     ingest_topic *topic = &g->topics[record->topic_index];
-    ingest_record r = {.record = record, .topic = topic, .source = {record->partition, record->offset}};
+    *r = (ingest_record){.record = record, .topic = topic, .source = {record->partition, record->offset}};
     if (topic->view >= 0) {
-        r.source.partition = (int32_t)header_int(record, HEADER_SOURCE_PARTITION, -1);
-        r.source.offset = header_int(record, HEADER_SOURCE_OFFSET, -1);
-        if (r.source.partition < 0 || r.source.offset < 0) {
+        r->source.partition = (int32_t)header_int(record, HEADER_SOURCE_PARTITION, -1);
+        r->source.offset = header_int(record, HEADER_SOURCE_OFFSET, -1);
+        if (r->source.partition < 0 || r->source.offset < 0) {
             weir_err why;
             (void)WEIR_REJECT(&why, WEIR_EDATA, "a record of %s without its headers " HEADER_SOURCE_PARTITION " and " HEADER_SOURCE_OFFSET, record->topic);
             weir_metric_add(topic->rejected, 1);
             return weir_worker_reject(g->worker, record, "decode", &why, err);
         }
     }
-    weir_status status = accept(g, &r, err);
-    if (status || !r.row) return status;
+    return accept(g, r, err);
+}
+
+static weir_status handle(ingest *g, ingest_record *r, weir_err *err) {
+    ingest_topic *topic = r->topic;
+    weir_status status = WEIR_OK;
     if (topic->view >= 0) {
-        status = handle_view(g, &r, topic->view, err);
+        status = handle_view(g, r, topic->view, err);
     } else {
         for (int i = 0; !status && i < g->pipeline->view_count; i++)
-            if (g->views[i].def->from == topic->feed) status = handle_view(g, &r, i, err);
+            if (g->views[i].def->from == topic->feed) status = handle_view(g, r, i, err);
     }
-    if (status || r.rejected) return status;
+    if (status || r->rejected) return status;
     weir_metric_add(topic->accepted, 1);
-    if (r.event_time_us > topic->newest_us) topic->newest_us = r.event_time_us;
+    if (r->event_time_us > topic->newest_us) topic->newest_us = r->event_time_us;
     return WEIR_OK;
+}
+
+/* By event time; equal ones as they were polled (the records of a batch stand in one array). */
+static int by_event_time(const void *a, const void *b) {
+    const ingest_record *x = *(ingest_record *const *)a, *y = *(ingest_record *const *)b;
+    if (x->event_time_us != y->event_time_us) return x->event_time_us < y->event_time_us ? -1 : 1;
+    return x < y ? -1 : 1;
+}
+
+static weir_status handle_all(ingest *g, const weir_bus_record *records, size_t count, weir_err *err) {
+    weir_arena *scratch = weir_worker_scratch(g->worker);
+    ingest_record *taken = weir_arena_alloc(scratch, sizeof *taken * count), **order = weir_arena_alloc(scratch, sizeof *order * count);
+    if (!taken || !order) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu records", count);
+    size_t accepted = 0;
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && i < count; i++) {
+        status = take(g, &records[i], &taken[i], err);
+        if (taken[i].row) order[accepted++] = &taken[i];
+    }
+    if (status) return status;
+    qsort(order, accepted, sizeof *order, by_event_time);
+    for (size_t i = 0; !status && i < accepted; i++) status = handle(g, order[i], err);
+    return status;
 }
 
 static weir_status ingest_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
     ingest *g = context;
     weir_status status = weir_online_begin(g->online, err);
     if (status) return status;
-    for (size_t i = 0; !status && i < count; i++) status = handle(g, &records[i], err);
+    status = handle_all(g, records, count, err);
     if (!status) status = weir_producer_flush(weir_worker_producer(g->worker), FLUSH_TIMEOUT_MS, err);
     if (status) {
         weir_online_abort(g->online);
@@ -390,9 +417,10 @@ static weir_status ingest_tick(void *context, int64_t mono_us, weir_err *err) {
     g->checkpoint_at_us = mono_us + CHECKPOINT_EVERY_US;
     int64_t bytes = 0;
     for (int i = 0; i < g->pipeline->view_count; i++) {
-        int64_t entities = 0;
-        weir_status status = weir_online_stats(g->online, i, &entities, &bytes, err);
+        int64_t entities = 0, of_view = 0;
+        weir_status status = weir_online_stats(g->online, i, &entities, &of_view, err);
         if (status) return status;
+        bytes += of_view;
         weir_metric_set(g->views[i].entities, (double)entities);
     }
     weir_metric_set(g->online_bytes, (double)bytes);
@@ -414,10 +442,7 @@ static void ingest_done(void *context) {
         free(v->topic);
         free(v->repartition);
     }
-    for (int f = 0; f < 2; f++) {
-        weir_serde_free(g->serde[f]);
-        free(g->row[f]);
-    }
+    for (int f = 0; f < 2; f++) weir_serde_free(g->serde[f]);
     weir_online_close(g->online);
     free(g->held);
     free(g);
@@ -454,8 +479,7 @@ static weir_status init_feed(ingest *g, weir_registry *registry, weir_feed feed,
     const weir_feed_def *def = feed_of(g, feed);
     char subject[300];
     snprintf(subject, sizeof subject, "%s-value", def->topic);
-    if (!(g->row[feed] = calloc((size_t)weir_schema_field_count(def->schema), sizeof **g->row)))
-        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %s", def->topic);
+    g->columns[feed] = weir_schema_field_count(def->schema);
     weir_status status = weir_serde_new(registry, subject, def->schema, &g->serde[feed], err);
     /* Registered here, so that an outside producer finds the schema before the first record. */
     uint32_t id;

@@ -314,12 +314,13 @@ static weir_status poll_features(weir_serving *s, weir_err *err) {
 }
 
 static weir_status report_stats(weir_serving *s, weir_err *err) {
-    int64_t now_us = weir_clock_mono_us(s->env->clock), entities, bytes = 0;
+    int64_t now_us = weir_clock_mono_us(s->env->clock), entities, of_view, bytes = 0;
     if (now_us < s->stats_at_us) return WEIR_OK;
     s->stats_at_us = now_us + STATS_EVERY_US;
     for (int v = 0; v < s->pipeline->view_count; v++) {
-        weir_status status = weir_online_stats(s->online, v, &entities, &bytes, err);
+        weir_status status = weir_online_stats(s->online, v, &entities, &of_view, err);
         if (status) return status;
+        bytes += of_view;
         weir_metric_set(WEIR_METRIC("weir_online_entities", s->pipeline->name, s->pipeline->views[v].name, "serving"), (double)entities);
     }
     weir_metric_set(WEIR_METRIC("weir_online_bytes", s->pipeline->name, "serving"), (double)bytes);

@@ -18,6 +18,8 @@
 
 typedef enum store_kind { STORE_FEATURES, STORE_LABELS, STORE_PREDICTIONS } store_kind;
 
+enum { FLUSH_TIMEOUT_MS = 30000, FLUSH_BYTES = 16 << 20 };
+
 /* One topic and the table it fills. */
 typedef struct store_sink {
     store_kind kind;
@@ -29,7 +31,8 @@ typedef struct store_sink {
     weir_serde *serde; /* of one of the codecs */
     weir_offline_table *table;
     weir_metric *rows;
-    int64_t pending; /* rows of the open batch */
+    int64_t pending; /* rows not flushed yet */
+    int64_t *next; /* [partitions] offsets before it are in PostgreSQL */
 } store_sink;
 
 typedef struct store {
@@ -79,7 +82,8 @@ static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, 
         break;
     }
     if (status) return status;
-    if (!sink->topic || !sink->row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
+    sink->next = calloc((size_t)s->pipeline->partitions, sizeof *sink->next);
+    if (!sink->topic || !sink->row || !sink->next) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
     sink->rows = WEIR_METRIC("weir_store_rows_total", s->pipeline->name, table);
     return weir_offline_table_open(s->offline, table, schema, skip, &sink->table, err);
 }
@@ -94,6 +98,7 @@ static void store_done(void *context) {
         weir_event_codec_done(&sink->labels);
         weir_prediction_codec_done(&sink->predictions);
         free(sink->topic);
+        free(sink->next);
     }
     weir_offline_free(s->offline);
     weir_recipe_done(&s->recipe);
@@ -129,7 +134,11 @@ static weir_status store_assigned(void *context, weir_partition *partitions, siz
         int64_t next = -1;
         weir_status status = weir_offline_offset(s->offline, "store", partitions[i].topic, partitions[i].partition, &next, err);
         if (status) return status;
+        if (partitions[i].partition >= s->pipeline->partitions)
+            return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partitions[i].topic,
+                             (int)partitions[i].partition, s->pipeline->partitions);
         if (next >= 0) partitions[i].offset = next;
+        s->sinks[partitions[i].topic_index].next[partitions[i].partition] = next;
     }
     return WEIR_OK;
 }
@@ -182,25 +191,46 @@ static weir_status add_record(store *s, store_sink *sink, const weir_bus_record 
     return WEIR_OK;
 }
 
+/* What has been added so far, with its offsets, becomes durable. */
+static weir_status flush(store *s, const weir_bus_record *records, size_t count, weir_err *err) {
+    int64_t repeats = 0;
+    /* Rejects first: offsets that PostgreSQL has are never read again. */
+    weir_status status = weir_producer_flush(weir_worker_producer(s->worker), FLUSH_TIMEOUT_MS, err);
+    if (!status) status = weir_offline_flush(s->offline, NULL, &repeats, err);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++) s->sinks[records[i].topic_index].next[records[i].partition] = records[i].offset + 1;
+    weir_metric_add(s->repeats, (double)repeats);
+    for (int i = 0; i < s->sink_count; i++) {
+        weir_metric_add(s->sinks[i].rows, (double)s->sinks[i].pending);
+        s->sinks[i].pending = 0;
+    }
+    return WEIR_OK;
+}
+
+static weir_status add(store *s, const weir_bus_record *record, weir_err *err) {
+    store_sink *sink = &s->sinks[record->topic_index];
+    /* A batch that failed after its first flush comes again from its start. */
+    if (record->offset < sink->next[record->partition]) return WEIR_OK;
+    weir_status status = add_record(s, sink, record, err);
+    return status ? status : weir_offline_add_offset(s->offline, "store", record->topic, record->partition, record->offset + 1, err);
+}
+
 static weir_status store_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
     store *s = context;
     weir_status status = WEIR_OK;
+    size_t bytes = 0, flushed = 0;
     for (int i = 0; i < s->sink_count; i++) s->sinks[i].pending = 0;
     for (size_t i = 0; !status && i < count; i++) {
-        status = add_record(s, &s->sinks[records[i].topic_index], &records[i], err);
-        if (!status) status = weir_offline_add_offset(s->offline, "store", records[i].topic, records[i].partition, records[i].offset + 1, err);
+        status = add(s, &records[i], err);
+        bytes += records[i].value_len;
+        if (status || bytes < FLUSH_BYTES) continue;
+        status = flush(s, records, i + 1, err);
+        bytes = 0;
+        flushed = i + 1;
     }
-    /* Rejects first: offsets that PostgreSQL has are never read again. */
-    if (!status) status = weir_producer_flush(weir_worker_producer(s->worker), 30000, err);
-    int64_t repeats = 0;
-    if (!status)
-        status = weir_offline_flush(s->offline, NULL, &repeats, err);
-    else
-        weir_offline_discard(s->offline);
-    if (status) return status;
-    weir_metric_add(s->repeats, (double)repeats);
-    for (int i = 0; i < s->sink_count; i++) weir_metric_add(s->sinks[i].rows, (double)s->sinks[i].pending);
-    return WEIR_OK;
+    if (!status && flushed < count) status = flush(s, records, count, err);
+    if (status) weir_offline_discard(s->offline);
+    return status;
 }
 
 const weir_worker_ops weir_store_ops = {

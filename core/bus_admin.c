@@ -157,6 +157,8 @@ static void close_request(request *r) {
 
 /* ---- creating topics ---- */
 
+#define COMPACTION_LAG_MS "604800000" /* a week */
+
 static weir_status add_new_topic(const weir_topic_spec *spec, rd_kafka_NewTopic_t **ret_topic, weir_err *err) {
     char text[256], retention[32], bytes[32];
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(spec->name, spec->partitions, -1, text, sizeof text);
@@ -166,6 +168,8 @@ static weir_status add_new_topic(const weir_topic_spec *spec, rd_kafka_NewTopic_
     bool keep_all = spec->retention_ms < 0;
     rd_kafka_resp_err_t error = rd_kafka_NewTopic_set_config(topic, "cleanup.policy", !spec->compact ? "delete" : keep_all ? "compact" : "compact,delete");
     if (!error) error = rd_kafka_NewTopic_set_config(topic, "retention.ms", retention);
+    /* Compaction must not take what a sink that is away has not read yet. */
+    if (!error && spec->compact) error = rd_kafka_NewTopic_set_config(topic, "min.compaction.lag.ms", COMPACTION_LAG_MS);
     if (!error && spec->max_message_bytes > 0) error = rd_kafka_NewTopic_set_config(topic, "max.message.bytes", bytes);
     if (error) {
         rd_kafka_NewTopic_destroy(topic);
@@ -265,17 +269,38 @@ weir_status weir_bus_topics_delete(const char *brokers, const char *const *names
     return status;
 }
 
-static weir_status check_groups_deleted(request *r, weir_err *err) {
+/* A broker that has just started makes and loads its coordinator's topic when somebody first asks for it. */
+static bool coordinator_settles(rd_kafka_resp_err_t error) {
+    return error == RD_KAFKA_RESP_ERR_NOT_COORDINATOR || error == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+           error == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+}
+
+static weir_status check_groups_deleted(request *r, bool *ret_settles, weir_err *err) {
     weir_status status = await_answer(r, "deleting consumer groups", err);
-    if (status) return status;
+    if (status) {
+        *ret_settles = coordinator_settles(rd_kafka_event_error(r->event));
+        return status;
+    }
     size_t count;
     const rd_kafka_group_result_t **results = rd_kafka_DeleteGroups_result_groups(rd_kafka_event_DeleteGroups_result(r->event), &count);
     for (size_t i = 0; i < count; i++) {
         rd_kafka_resp_err_t error = rd_kafka_error_code(rd_kafka_group_result_error(results[i]));
         if (!error || error == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue;
+        *ret_settles = coordinator_settles(error);
         return weir_bus_fail(err, __func__, error, "deleting consumer group", rd_kafka_group_result_name(results[i]));
     }
     return WEIR_OK;
+}
+
+static weir_status delete_groups(const char *brokers, rd_kafka_DeleteGroup_t **list, size_t count, bool *ret_settles, weir_err *err) {
+    request r;
+    weir_status status = open_request(brokers, RD_KAFKA_ADMIN_OP_DELETEGROUPS, &r, err);
+    if (!status) {
+        rd_kafka_DeleteGroups(r.client, list, count, r.options, r.queue);
+        status = check_groups_deleted(&r, ret_settles, err);
+    }
+    close_request(&r);
+    return status;
 }
 
 weir_status weir_bus_groups_delete(const char *brokers, const char *const *groups, size_t count, weir_err *err) {
@@ -283,15 +308,16 @@ weir_status weir_bus_groups_delete(const char *brokers, const char *const *group
     rd_kafka_DeleteGroup_t **list = weir_mem.realloc(NULL, count * sizeof(rd_kafka_DeleteGroup_t *));
     if (!list) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for consumer groups");
     for (size_t i = 0; i < count; i++) list[i] = rd_kafka_DeleteGroup_new(groups[i]);
-    request r;
-    weir_status status = open_request(brokers, RD_KAFKA_ADMIN_OP_DELETEGROUPS, &r, err);
-    if (!status) {
-        rd_kafka_DeleteGroups(r.client, list, count, r.options, r.queue);
-        status = check_groups_deleted(&r, err);
+    int64_t until = now_ms() + SETTLE_TIMEOUT_MS;
+    weir_status status;
+    for (;;) {
+        bool settles = false;
+        status = delete_groups(brokers, list, count, &settles, err);
+        if (!status || !settles || now_ms() >= until) break;
+        pause_ms(SETTLE_STEP_MS);
     }
     rd_kafka_DeleteGroup_destroy_array(list, count);
     (void)weir_mem.realloc(list, 0);
-    close_request(&r);
     return status;
 }
 

@@ -37,6 +37,7 @@ static weir_status make(const char *brokers, const char *client_id, const char *
         {"enable.idempotence", "true"},
         {"acks", "all"},
         {"compression.codec", "lz4"},
+        {"batch.size", "131072"}, /* a consumer takes whole batches: see its max.partition.fetch.bytes */
         {"linger.ms", "2"},
         {"partitioner", "murmur2_random"},
         {"message.max.bytes", "4194304"},

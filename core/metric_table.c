@@ -1,4 +1,4 @@
-/* Every metric of Weir, declared once. docs/metrics.md is made from it; monitoring/ may use no other name. */
+/* Every metric of Weir, declared once. docs/reference.md is made from it; monitoring/ may use no other name. */
 #include "core/metrics.h"
 
 const weir_metric_def weir_metric_table[] = {

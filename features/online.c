@@ -240,7 +240,7 @@ static weir_status offset_key(const char *topic, int32_t partition, char key[TOP
 
 weir_status weir_online_put_offset(weir_online *store, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) {
     char key[TOPIC_LEN_MAX + 5];
-    size_t key_len;
+    size_t key_len = 0;
     weir_status status;
     if ((status = need_batch(store, err)) || (status = offset_key(topic, partition, key, &key_len, err))) return status;
     MDB_val k = {.mv_data = key, .mv_size = key_len}, v = {.mv_data = &next_offset, .mv_size = sizeof(next_offset)};
@@ -330,7 +330,7 @@ void weir_online_read_end(weir_online_reader *reader) {
 
 weir_status weir_online_offset(weir_online *store, const char *topic, int32_t partition, int64_t *ret_next_offset, weir_err *err) {
     char key[TOPIC_LEN_MAX + 5];
-    size_t key_len;
+    size_t key_len = 0;
     MDB_txn *txn = NULL;
     weir_status status = offset_key(topic, partition, key, &key_len, err);
     if (status) return status;

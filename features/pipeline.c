@@ -14,7 +14,7 @@
 #include "core/conf.h"
 #include "core/pg.h"
 
-enum { PATH_TEXT_MAX = 256, FILE_BYTES_MAX = 4 << 20, NAME_LEN_MAX = 48, DEPTH_MAX = 64, DEFAULT_PARTITIONS = 4, DEFAULT_MAX_BYTES = 65536 };
+enum { PATH_TEXT_MAX = 256, FILE_BYTES_MAX = 4 << 20, NAME_LEN_MAX = 48, DEPTH_MAX = 64, SALT_LEN_MAX = 63, DEFAULT_PARTITIONS = 4, DEFAULT_MAX_BYTES = 65536 };
 #define DURATION_MAX_US (INT64_C(36600) * WEIR_DAY_US)
 
 typedef struct path {
@@ -588,10 +588,30 @@ static weir_status prepare(cJSON *json, const char *at, int depth, weir_err *err
     return WEIR_OK;
 }
 
+static weir_status get_share(const cJSON *json, const char *at, const char *key, weir_err *err) {
+    const cJSON *value = get(json, key);
+    if (!value || (cJSON_IsNumber(value) && value->valuedouble >= 0 && value->valuedouble <= 1)) return WEIR_OK;
+    return wrong(value, below(at, key).text, "a number from 0 to 1", err);
+}
+
+/* Their readers are the workers; what is wrong should be known before these start. */
+static weir_status check_rollout_and_serving(const cJSON *json, weir_err *err) {
+    static const char *const rollout_keys[] = {"salt", "challenger_share", "doc", NULL}, *const serving_keys[] = {"threshold", "doc", NULL};
+    const cJSON *rollout = get(json, "rollout"), *serving = get(json, "serving");
+    const char *salt = "";
+    weir_status status = WEIR_OK;
+    if (rollout && ((status = need_object(rollout, "$.rollout", rollout_keys, err)) || (status = get_text(rollout, "$.rollout", "salt", false, &salt, err)) ||
+                    (status = get_share(rollout, "$.rollout", "challenger_share", err))))
+        return status;
+    if (strlen(salt) > SALT_LEN_MAX) return wrong(get(rollout, "salt"), "$.rollout.salt", path_of("at most %d bytes", SALT_LEN_MAX).text, err);
+    if (serving && !(status = need_object(serving, "$.serving", serving_keys, err))) status = get_share(serving, "$.serving", "threshold", err);
+    return status;
+}
+
 static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err) {
     static const char *const keys[] = {"$schema", "pipeline", "doc",      "partitions", "retention", "source",  "labels",
                                        "checks",  "views",    "training", "triggers",   "rollout",   "serving", NULL};
-    static const char *const objects[] = {"training", "triggers", "rollout", "serving", NULL};
+    static const char *const objects[] = {"training", "triggers", NULL};
     const char *name = NULL, *retention = "forever";
     int64_t partitions = DEFAULT_PARTITIONS, retention_us = 0;
     weir_status status;
@@ -609,6 +629,7 @@ static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err
         const cJSON *value = get(json, objects[i]);
         if (value && !cJSON_IsObject(value)) return wrong(value, below("$", objects[i]).text, "an object", err);
     }
+    if ((status = check_rollout_and_serving(json, err))) return status;
     p->name = copy_text(name);
     return p->name ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the pipeline");
 }

@@ -7,7 +7,7 @@
 
 enum {
     CONTROL_TOPIC_PARTITIONS = 1, /* weir.*: order across the platform matters more than throughput */
-    STATE_MESSAGE_BYTES = 8 << 20, /* feature records carry the state of a busy entity */
+    STATE_MESSAGE_BYTES = 4 << 20, /* feature records carry the state of a busy entity; as much as producers send */
     DEADLETTER_MESSAGE_BYTES = 2 << 20 /* anything that fitted the broker's default, and the headers that say why */
 };
 
@@ -53,8 +53,7 @@ weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const cha
     for (int i = 0; i < pipeline->view_count; i++) {
         specs[n] = state;
         specs[n++].name = made[made_count++] = weir_topic_features(pipeline, &pipeline->views[i]);
-        if (!pipeline->views[i].rekeyed) continue;
-        specs[n] = stream;
+        specs[n] = stream; /* for every view: also records of a view keyed like its feed may arrive under another key */
         specs[n++].name = made[made_count++] = weir_topic_repartition(pipeline, &pipeline->views[i]);
     }
     specs[n] = stream;

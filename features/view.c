@@ -8,7 +8,7 @@
 
 #include "core/clock.h"
 
-enum { STATE_FORMAT = 1 };
+enum { STATE_FORMAT = 1, ADDED_MAX = 1 << 28 };
 
 typedef enum agg { AGG_COUNT, AGG_MEAN, AGG_SUM, AGG_MIN, AGG_MAX } agg;
 typedef enum op { OP_WEEKEND, OP_HOUR_BETWEEN } op;
@@ -277,8 +277,7 @@ weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t ev
 weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *values, weir_err *err) {
     int at = upper_bound(state, event_time_us, &source);
     if (is_at(state, at, event_time_us, &source)) return WEIR_OK;
-    if (state->count >= WEIR_STATE_RECORDS_MAX)
-        return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: more than %d records of one entity", view->def->name, WEIR_STATE_RECORDS_MAX);
+    if (state->count >= ADDED_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "view %s: more than %d records of one entity", view->def->name, ADDED_MAX);
     if (!grow(view, state, state->count + 1)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for %d records of view %s", state->count + 1, view->def->name);
     double *slot = open_slot(view, state, at, event_time_us, source);
     if (view->column_count) memcpy(slot, values, (size_t)view->column_count * sizeof(*values));

@@ -95,6 +95,14 @@ static bool has_column(const weir_pipeline *pipeline, const char *name) {
     return weir_schema_find(pipeline->events.schema, name) >= 0;
 }
 
+/* What is learnt is what the labels say happened. */
+static weir_status check_target(const weir_pipeline *pipeline, const char *target, weir_err *err) {
+    if (!pipeline->labels.topic) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: found '%s', but the pipeline has no labels to learn from", target);
+    const char *label = weir_schema_field_at(pipeline->labels.schema, pipeline->label_column)->name;
+    if (!strcmp(target, label)) return WEIR_OK;
+    return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: found '%s', expected '%s', the column of the labels", target, label);
+}
+
 static weir_status read_columns(const weir_pipeline *pipeline, const cJSON *training, weir_recipe *r, weir_err *err) {
     const cJSON *columns = cJSON_GetObjectItemCaseSensitive(training, "columns"), *item;
     int count = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
@@ -186,6 +194,7 @@ static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, we
     if (status == WEIR_OK) status = read_text(training, "$.training", "task", false, &task, err);
     if (status == WEIR_OK && strcmp(task, "binary") != 0) status = WEIR_FAIL(err, WEIR_EINVAL, "$.training.task: found '%s', expected 'binary'", task);
     if (status == WEIR_OK) status = read_text(training, "$.training", "target", true, &r->target, err);
+    if (status == WEIR_OK) status = check_target(pipeline, r->target, err);
     if (status == WEIR_OK) status = read_columns(pipeline, training, r, err);
     if (status == WEIR_OK) status = read_split(training, r, err);
     if (status == WEIR_OK) status = read_whole(training, "card_k", 0, CARD_K_MAX, &card_k, err);

@@ -129,9 +129,9 @@ class Pipeline:
 
     def close(self):
         """Stops the workers and removes what they made; a failed test keeps its folder."""
-        for key in list(self.processes):
-            self.processes[key].kill()
-            self.processes.pop(key).wait()
+        for worker, instance in list(self.processes):
+            code = self.kill(worker, instance, signal.SIGTERM)
+            assert code == 0, "SIGTERM gave exit code %d" % code
         env = dict(os.environ, WEIR_STATE_DIR=os.path.join(self.dir, "state"), WEIR_OBJECTS_DIR=os.path.join(self.dir, "objects"))
         subprocess.run([BINARY, "reset", self.path], env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         shutil.rmtree(self.dir)

@@ -132,6 +132,13 @@ static void wrong_files_are_told_where_and_how(void **state) {
         {"training/columns/0", "\"customer_id\"", "$.training.columns[0]~customer_id~no number"},
         {"training/columns/4", "\"customer_amount_mean_1\"", "$.training.columns[4]~did you mean \"customer_amount_mean_1d\"?"},
         {"rollout/salt", "\"${WEIR_TEST_UNSET_NAME}\"", "$.rollout.salt~WEIR_TEST_UNSET_NAME"},
+        {"rollout/salt", "7", "$.rollout.salt~found 7~a text"},
+        {"rollout/salt", "\"0123456789012345678901234567890123456789012345678901234567890123\"", "$.rollout.salt~63 bytes"},
+        {"rollout/challenger_share", "1.01", "$.rollout.challenger_share~1.01~0 to 1"},
+        {"rollout/challengershare", "0.5", "$.rollout:~did you mean \"challenger_share\"?"},
+        {"rollout", "0.5", "$.rollout~0.5~an object"},
+        {"serving/threshold", "\"0.5\"", "$.serving.threshold~\"0.5\"~0 to 1"},
+        {"serving/treshold", "0.5", "$.serving:~did you mean \"threshold\"?"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

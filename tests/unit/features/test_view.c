@@ -337,8 +337,23 @@ static void a_full_state_refuses_the_next_record(void **state) {
     assert_int_equal(weir_view_apply(f->customer, &f->state, T0, (weir_source){1, 0}, f->row, &applied, &err), WEIR_ELIMIT);
     assert_int_equal(err.action, WEIR_ACTION_REJECT);
     assert_int_equal(f->state.count, WEIR_STATE_RECORDS_MAX);
+    weir_buf bytes = {0};
+    assert_true(weir_state_encode(f->customer, &f->state, &bytes));
+    assert_true(bytes.len < 4 << 20);
+    weir_buf_done(&bytes);
     assert_int_equal(apply(f, &f->state, T0 + 100 * DAY, 0, 0, 1), WEIR_APPLIED); /* the rest left the horizon */
     assert_int_equal(f->state.count, 1);
+}
+
+static void history_may_hold_more_than_a_live_state(void **state) {
+    fixture *f = *state;
+    double out[CUSTOMER_COUNT], amount = 2;
+    for (int i = 0; i <= WEIR_STATE_RECORDS_MAX; i++)
+        assert_int_equal(weir_state_add(f->customer, &f->state, T0 + i, (weir_source){0, i}, &amount, NULL), WEIR_OK);
+    assert_int_equal(weir_state_add(f->customer, &f->state, T0, (weir_source){0, 0}, &amount, NULL), WEIR_OK); /* there already */
+    weir_view_eval(f->customer, &f->state, T0 + DAY - 1, NULL, NULL, out);
+    assert_same(out[N1], WEIR_STATE_RECORDS_MAX + 1);
+    assert_same(out[MEAN1], 2);
 }
 
 static int allocations_left;
@@ -383,6 +398,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(damaged_bytes_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(extreme_times_do_not_overflow, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_state_refuses_the_next_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(history_may_hold_more_than_a_live_state, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_allocation_leaves_the_state_as_it_was, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

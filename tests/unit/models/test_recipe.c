@@ -19,13 +19,16 @@ typedef struct sketch {
 
 static void sketch_init(sketch *s, const char *training) {
     static const char schema[] =
-        "{\"type\": \"record\", \"name\": \"Tx\", \"fields\": [{\"name\": \"id\", \"type\": \"long\"}, {\"name\": \"amount\", \"type\": \"double\"}]}";
+        "{\"type\": \"record\", \"name\": \"Tx\", \"fields\": [{\"name\": \"y\", \"type\": \"long\"}, {\"name\": \"amount\", \"type\": \"double\"}]}";
+    static char topic[] = "labels";
     weir_err err;
     *s = (sketch){.features = {{.name = "count_1d"}, {.name = "mean_1d"}}};
     s->view = (weir_view_def){.name = "customer", .features = s->features, .feature_count = 2};
     s->pipeline.views = &s->view;
     s->pipeline.view_count = 1;
     assert_int_equal(weir_schema_parse(schema, strlen(schema), &s->pipeline.events.schema, &err), WEIR_OK);
+    assert_int_equal(weir_schema_parse(schema, strlen(schema), &s->pipeline.labels.schema, &err), WEIR_OK);
+    s->pipeline.labels.topic = topic; /* its first column, y, is the label */
     s->pipeline.json = cJSON_CreateObject();
     if (!training) return;
     cJSON *section = cJSON_Parse(training);
@@ -35,6 +38,7 @@ static void sketch_init(sketch *s, const char *training) {
 
 static void sketch_done(sketch *s) {
     weir_schema_free(s->pipeline.events.schema);
+    weir_schema_free(s->pipeline.labels.schema);
     cJSON_Delete(s->pipeline.json);
 }
 
@@ -116,7 +120,8 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         {"{\"target\": \"y\", \"columns\": [\"amount\", 3], " CANDIDATE "}", "$.training.columns[1]", "a number"},
         {"{\"target\": \"y\", \"columns\": [\"amount\", \"amuont\"], " CANDIDATE "}", "$.training.columns[1]", "amuont"},
         {"{\"target\": \"y\", \"columns\": [\"amount\", \"amount\"], " CANDIDATE "}", "$.training.columns[1]", "twice"},
-        {"{\"target\": \"amount\", \"columns\": [\"amount\"], " CANDIDATE "}", "$.training.columns[0]", "target"},
+        {"{\"target\": \"y\", \"columns\": [\"amount\", \"y\"], " CANDIDATE "}", "$.training.columns[1]", "target"},
+        {"{\"target\": \"amount\", \"columns\": [\"mean_1d\"], " CANDIDATE "}", "$.training.target", "'y'"},
         {"{" GOOD ", " CANDIDATE ", \"split\": {\"train\": 7}}", "$.training.split.train", "a number"},
         {"{" GOOD ", " CANDIDATE ", \"split\": {\"train\": \"0d\"}}", "$.training.split.train", "whole days"},
         {"{" GOOD ", " CANDIDATE ", \"split\": {\"delay\": \"36h\"}}", "$.training.split.delay", "whole days"},
@@ -151,12 +156,23 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
     }
 }
 
+static void without_labels_nothing_is_learnt(void **state) {
+    (void)state;
+    sketch s;
+    weir_recipe r;
+    weir_err err;
+    sketch_init(&s, "{" GOOD ", " CANDIDATE "}");
+    s.pipeline.labels.topic = NULL;
+    assert_int_equal(weir_recipe_load(&s.pipeline, &r, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "$.training.target"));
+    assert_non_null(strstr(err.message, "no labels"));
+    sketch_done(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_fraud_pipeline_has_a_good_recipe),
-        cmocka_unit_test(what_is_not_said_has_a_default),
-        cmocka_unit_test(what_is_said_is_taken),
-        cmocka_unit_test(what_is_wrong_is_named_with_its_path),
+        cmocka_unit_test(the_fraud_pipeline_has_a_good_recipe), cmocka_unit_test(what_is_not_said_has_a_default),   cmocka_unit_test(what_is_said_is_taken),
+        cmocka_unit_test(what_is_wrong_is_named_with_its_path), cmocka_unit_test(without_labels_nothing_is_learnt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

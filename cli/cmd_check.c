@@ -1,0 +1,180 @@
+/* `weir check PIPELINE`: is the file right, and what does it hold? Needs no Kafka and no database. */
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/table.h"
+#include "core/clock.h"
+#include "core/mem.h"
+#include "models/recipe.h"
+
+typedef struct check_options {
+    char *pipeline;
+    int output;
+} check_options;
+
+static const weir_conf_item check_table[] = {
+    {.name = "pipeline",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(check_options, pipeline),
+     .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
+     .doc = "name of a pipeline, or path of its file"},
+    WEIR_OUTPUT_ITEM(check_options, output),
+    {.name = NULL},
+};
+
+static const weir_table_column feature_columns[] = {{"view", "VIEW"}, {"name", "FEATURE"}, {"value", "VALUE"},
+                                                    {"unit", "UNIT"}, {"doc", "MEANING"},  {NULL, NULL}};
+static const weir_table_column topic_columns[] = {{"name", "TOPIC"}, {"holds", "HOLDS"}, {NULL, NULL}};
+static const weir_table_column candidate_columns[] = {{"name", "MODEL"}, {"algorithm", "ALGORITHM"}, {"alias", "FIRST ALIAS"}, {NULL, NULL}};
+
+static weir_status no_memory(weir_err *err) {
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to describe the pipeline");
+}
+
+/* "90d", in the largest unit that it is whole in. */
+static bool put_duration(weir_buf *out, int64_t us) {
+    static const struct {
+        int64_t us;
+        const char *unit;
+    } units[] = {{WEIR_DAY_US, "d"}, {3600 * WEIR_SECOND_US, "h"}, {60 * WEIR_SECOND_US, "m"}, {WEIR_SECOND_US, "s"}, {1000, "ms"}};
+    size_t i = 0;
+    while (us % units[i].us) i++; /* pipeline files know no smaller unit than the last */
+    return weir_buf_printf(out, "%lld%s", (long long)(us / units[i].us), units[i].unit);
+}
+
+/* "mean of amount over 7d, ended 7d ago", "1 if tx_time is on a weekend, else 0" */
+static bool put_value(const weir_feed_def *feed, const weir_feature_def *f, weir_buf *out) {
+    const char *of = f->of ? f->of : weir_schema_field_at(feed->schema, feed->time_index)->name;
+    if (f->op && !strcmp(f->op, "hour_between"))
+        return weir_buf_printf(out, "1 if the hour of %s is %lld to %lld, else 0", of, (long long)f->from, (long long)f->to);
+    if (f->op) return weir_buf_printf(out, "1 if %s is on a %s, else 0", of, f->op);
+    bool ok = weir_buf_printf(out, "%s%s%s over ", f->agg, f->of ? " of " : "", f->of ? f->of : "") && put_duration(out, f->window_us);
+    if (ok && f->delay_us) ok = weir_buf_printf(out, ", ended ") && put_duration(out, f->delay_us) && weir_buf_printf(out, " ago");
+    if (ok && f->fallback == f->fallback) ok = weir_buf_printf(out, ", else %g", f->fallback);
+    return ok;
+}
+
+static bool add_object(cJSON *array, cJSON **ret_object) {
+    *ret_object = cJSON_CreateObject();
+    return *ret_object && cJSON_AddItemToArray(array, *ret_object);
+}
+
+static bool add_text(cJSON *object, const char *key, const char *text) {
+    return !text || cJSON_AddStringToObject(object, key, text);
+}
+
+static bool add_feature(const weir_pipeline *p, const weir_view_def *view, const weir_feature_def *f, cJSON *features) {
+    weir_buf value = {0};
+    cJSON *row;
+    bool ok = put_value(view->from == WEIR_FROM_LABELS ? &p->labels : &p->events, f, &value) && add_object(features, &row) &&
+              add_text(row, "view", view->name) && add_text(row, "name", f->name) && add_text(row, "value", value.data) && add_text(row, "unit", f->unit) &&
+              add_text(row, "doc", f->doc);
+    weir_buf_done(&value);
+    return ok;
+}
+
+/* Takes name, which may be NULL when memory ran out. */
+static bool add_topic(cJSON *topics, char *name, const char *holds, const char *view) {
+    weir_buf text = {0};
+    cJSON *row;
+    bool ok = name && weir_buf_printf(&text, holds, view) && add_object(topics, &row) && add_text(row, "name", name) && add_text(row, "holds", text.data);
+    weir_buf_done(&text);
+    weir_mem.realloc(name, 0);
+    return ok;
+}
+
+static bool add_feed(cJSON *to, const char *key, const weir_feed_def *feed, cJSON *topics, const char *holds) {
+    cJSON *json = cJSON_AddObjectToObject(to, key), *row;
+    cJSON *columns = json ? cJSON_CreateStringArray(feed->key, feed->key_count) : NULL;
+    return columns && cJSON_AddItemToObject(json, "key", columns) && add_text(json, "topic", feed->topic) && add_text(json, "schema", feed->schema_path) &&
+           add_text(json, "time", weir_schema_field_at(feed->schema, feed->time_index)->name) && add_object(topics, &row) &&
+           add_text(row, "name", feed->topic) && add_text(row, "holds", holds);
+}
+
+static bool add_view(const weir_pipeline *p, int index, cJSON *views, cJSON *features, cJSON *topics) {
+    const weir_view_def *view = &p->views[index];
+    cJSON *json;
+    cJSON *entity = cJSON_CreateStringArray(view->entity, view->entity_count);
+    bool ok = entity && add_object(views, &json) && cJSON_AddItemToObject(json, "entity", entity) && add_text(json, "name", view->name) &&
+              add_text(json, "from", view->from == WEIR_FROM_LABELS ? "labels" : "events") &&
+              cJSON_AddBoolToObject(json, "primary", index == p->primary_view) && cJSON_AddBoolToObject(json, "rekeyed", view->rekeyed) &&
+              cJSON_AddNumberToObject(json, "features", view->feature_count);
+    for (int i = 0; ok && i < view->feature_count; i++) ok = add_feature(p, view, &view->features[i], features);
+    return ok && add_topic(topics, weir_topic_features(p, view), "features and state of each %s, compacted", view->name) &&
+           add_topic(topics, weir_topic_repartition(p, view), "records on their way to the owner of their %s", view->name);
+}
+
+static bool add_training(const weir_recipe *recipe, cJSON *to) {
+    cJSON *json = cJSON_AddObjectToObject(to, "training");
+    cJSON *columns = json ? cJSON_CreateStringArray(recipe->columns, recipe->column_count) : NULL;
+    bool ok = columns && cJSON_AddItemToObject(json, "columns", columns) && add_text(json, "target", recipe->target);
+    cJSON *candidates = ok ? cJSON_AddArrayToObject(json, "candidates") : NULL, *row;
+    ok = candidates;
+    for (int i = 0; ok && i < recipe->candidate_count; i++) {
+        const weir_candidate *c = &recipe->candidates[i];
+        bool champion = recipe->champion && !strcmp(c->name, recipe->champion), challenger = recipe->challenger && !strcmp(c->name, recipe->challenger);
+        ok = add_object(candidates, &row) && add_text(row, "name", c->name) && add_text(row, "algorithm", c->algorithm) &&
+             add_text(row, "alias",
+                      champion     ? "champion"
+                      : challenger ? "challenger"
+                                   : NULL);
+    }
+    return ok;
+}
+
+static bool describe(const weir_pipeline *p, const weir_recipe *recipe, cJSON *json) {
+    bool ok = add_text(json, "pipeline", p->name) && add_text(json, "path", p->path) &&
+              add_text(json, "doc", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p->json, "doc"))) &&
+              add_text(json, "feature_hash", p->feature_hash) && cJSON_AddNumberToObject(json, "partitions", p->partitions) &&
+              cJSON_AddNumberToObject(json, "retention_ms", (double)p->retention_ms) && cJSON_AddNumberToObject(json, "checks", p->check_count);
+    cJSON *views = ok ? cJSON_AddArrayToObject(json, "views") : NULL, *features = ok ? cJSON_AddArrayToObject(json, "features") : NULL;
+    cJSON *topics = ok ? cJSON_AddArrayToObject(json, "topics") : NULL;
+    ok = views && features && topics && add_feed(json, "source", &p->events, topics, "events");
+    if (ok && p->labels.topic) ok = add_feed(json, "labels", &p->labels, topics, "labels");
+    for (int i = 0; ok && i < p->view_count; i++) ok = add_view(p, i, views, features, topics);
+    return ok && add_topic(topics, weir_topic_of(p, "predictions"), "%s", "scores, with what they were made from") &&
+           add_topic(topics, weir_topic_of(p, "deadletter"), "%s", "what was rejected, and why") && (!recipe->columns || add_training(recipe, json));
+}
+
+static weir_status print_text(const weir_pipeline *p, const cJSON *json, FILE *out, weir_err *err) {
+    const char *doc = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "doc"));
+    weir_buf kept = {0};
+    if (p->retention_ms >= 0 ? !put_duration(&kept, p->retention_ms * 1000) : !weir_buf_printf(&kept, "forever")) return no_memory(err);
+    fprintf(out, "%s: good\n%s%s%d check%s on records; %d partition%s a topic; events kept %s%s\n\n", p->path, doc ? doc : "", doc ? "\n" : "", p->check_count,
+            p->check_count == 1 ? "" : "s", p->partitions, p->partitions == 1 ? "" : "s", p->retention_ms >= 0 ? "for " : "", kept.data);
+    weir_buf_done(&kept);
+    const cJSON *training = cJSON_GetObjectItemCaseSensitive(json, "training");
+    weir_status st = weir_table_print(cJSON_GetObjectItemCaseSensitive(json, "features"), feature_columns, WEIR_OUTPUT_TABLE, out, err);
+    fputc('\n', out);
+    if (!st) st = weir_table_print(cJSON_GetObjectItemCaseSensitive(json, "topics"), topic_columns, WEIR_OUTPUT_TABLE, out, err);
+    if (st || !training) return st;
+    fputc('\n', out);
+    return weir_table_print(cJSON_GetObjectItemCaseSensitive(training, "candidates"), candidate_columns, WEIR_OUTPUT_TABLE, out, err);
+}
+
+static weir_status run_check(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
+    (void)settings, (void)ret_exit;
+    const check_options *o = options;
+    weir_pipeline *pipeline = NULL;
+    weir_recipe recipe = {0};
+    cJSON *json = cJSON_CreateObject();
+    weir_status st = json ? weir_pipeline_load(o->pipeline, &pipeline, err) : no_memory(err);
+    if (!st && cJSON_GetObjectItemCaseSensitive(pipeline->json, "training") && (st = weir_recipe_load(pipeline, &recipe, err)))
+        (void)weir_err_prefix(err, "%s", pipeline->path);
+    if (!st && !describe(pipeline, &recipe, json)) st = no_memory(err);
+    if (!st) st = o->output == WEIR_OUTPUT_JSON ? weir_json_print(json, stdout, err) : print_text(pipeline, json, stdout, err);
+    cJSON_Delete(json);
+    weir_recipe_done(&recipe);
+    weir_pipeline_free(pipeline);
+    return st;
+}
+
+const weir_command weir_command_check = {
+    .name = "check",
+    .args = "PIPELINE [--output table|json]",
+    .doc = "Says whether a pipeline file is right, and what it holds: views and features, topics, models.\n"
+           "Exit code 2, and the JSON path of what is wrong, when it is not. Needs neither Kafka nor PostgreSQL.",
+    .options = check_table,
+    .options_size = sizeof(check_options),
+    .run = run_check,
+};
