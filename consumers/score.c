@@ -260,7 +260,7 @@ static weir_status resolve_columns(score *s, weir_err *err) {
             if (s->entity_columns[v][i] < 0)
                 return WEIR_FAIL(err, WEIR_EINVAL, "view %s cannot be joined to an event: the events have no column %s", def->name, def->entity[i]);
         }
-        s->age[v] = WEIR_METRIC("weir_score_feature_age_seconds", s->pipeline->name, def->name);
+        if (v != s->primary) s->age[v] = WEIR_METRIC("weir_score_feature_age_seconds", s->pipeline->name, def->name); /* the primary view is never behind */
     }
     if (!(s->input_columns = calloc((size_t)s->recipe.column_count + 1, sizeof(int)))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the inputs");
     for (int i = 0; i < s->recipe.column_count; i++) {

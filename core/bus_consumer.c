@@ -164,6 +164,15 @@ static void forget_waiting(weir_consumer *consumer) {
     consumer->waiting = NULL;
 }
 
+/* librdkafka keeps a partition's pause over its revocation: one that comes back later would stay silent for ever. */
+static void lift_pauses(weir_consumer *consumer) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(consumer->held_count);
+    for (int i = 0; i < consumer->held_count; i++)
+        if (consumer->held[i].paused) (void)rd_kafka_topic_partition_list_add(list, consumer->held[i].topic, consumer->held[i].partition);
+    if (list->cnt) (void)rd_kafka_resume_partitions(consumer->client, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
 /* The eager protocol: everything is revoked, then everything is assigned anew. Runs inside poll (or close), on the polling thread. */
 static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t *list, void *opaque) {
     weir_consumer *consumer = opaque;
@@ -181,6 +190,7 @@ static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t event, rd_kafka
         /* Before the next owner asks for it. When it fails, the next owner repeats what was not committed, which sinks can take. */
         if (!rd_kafka_assignment_lost(client)) (void)rd_kafka_commit(client, NULL, 0);
         forget_waiting(consumer);
+        lift_pauses(consumer);
         (void)rd_kafka_assign(client, NULL);
         drop_held(consumer);
     }

@@ -131,13 +131,23 @@ static weir_status refused(weir_producer *producer, rd_kafka_resp_err_t error, c
     }
 }
 
+/* A list of our own: librdkafka 2.0.2 frees one that it makes itself twice when it refuses the record. */
+static weir_status make_headers(const char *topic, const weir_bus_header *headers, size_t count, rd_kafka_headers_t **ret_list, weir_err *err) {
+    *ret_list = NULL;
+    if (count > HEADERS_MAX) return WEIR_REJECT(err, WEIR_ELIMIT, "topic %s: a record with %zu headers, more than %d", topic, count, HEADERS_MAX);
+    if (count) *ret_list = rd_kafka_headers_new(count);
+    for (size_t i = 0; i < count; i++) (void)rd_kafka_header_add(*ret_list, headers[i].name, -1, headers[i].value, (ssize_t)headers[i].len);
+    return WEIR_OK;
+}
+
 weir_status weir_producer_send(weir_producer *producer, const char *topic, int32_t partition, const void *key, size_t key_len, const void *value,
                                size_t value_len, const weir_bus_header *headers, size_t header_count, int64_t timestamp_ms, weir_err *err) {
-    rd_kafka_vu_t args[7 + HEADERS_MAX];
+    rd_kafka_vu_t args[7];
     rd_kafka_topic_t *handle;
+    rd_kafka_headers_t *list;
     weir_status status = topic_for(producer, topic, &handle, err);
+    if (!status) status = make_headers(topic, headers, header_count, &list, err);
     if (status) return status;
-    if (header_count > HEADERS_MAX) return WEIR_REJECT(err, WEIR_ELIMIT, "topic %s: a record with %zu headers, more than %d", topic, header_count, HEADERS_MAX);
     size_t n = 0;
     args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = handle};
     args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition < 0 ? RD_KAFKA_PARTITION_UA : partition};
@@ -145,14 +155,16 @@ weir_status weir_producer_send(weir_producer *producer, const char *topic, int32
     args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)key, key_len}};
     args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)value, value_len}};
     if (timestamp_ms) args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp_ms};
-    for (size_t i = 0; i < header_count; i++)
-        args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADER, .u.header = {headers[i].name, headers[i].value, (ssize_t)headers[i].len}};
+    if (list) args[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = list};
     for (int waited_ms = 0;; waited_ms += ROOM_STEP_MS) {
         rd_kafka_error_t *error = rd_kafka_produceva(producer->client, args, n);
-        if (!error) return WEIR_OK;
+        if (!error) return WEIR_OK; /* the list is librdkafka's now */
         rd_kafka_resp_err_t code = rd_kafka_error_code(error);
         rd_kafka_error_destroy(error);
-        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || waited_ms >= ROOM_TIMEOUT_MS) return refused(producer, code, topic, key_len + value_len, err);
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || waited_ms >= ROOM_TIMEOUT_MS) {
+            if (list) rd_kafka_headers_destroy(list);
+            return refused(producer, code, topic, key_len + value_len, err);
+        }
         (void)rd_kafka_poll(producer->client, ROOM_STEP_MS);
     }
 }

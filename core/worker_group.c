@@ -64,11 +64,45 @@ static bool any_ended(const group *g) {
     return false;
 }
 
+/* A signal to the process goes to any thread that does not block it, and threads of libraries that are older than the workers may not. */
+static _Atomic int signal_seen;
+
+static void note_signal(int number) {
+    atomic_store(&signal_seen, number);
+}
+
+/* What the process did about signals before. */
+typedef struct signals {
+    sigset_t wanted, mask;
+    struct sigaction term, interrupt;
+} signals;
+
+static void take_signals(signals *s) {
+    struct sigaction note = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    (void)sigemptyset(&s->wanted);
+    (void)sigaddset(&s->wanted, SIGTERM);
+    (void)sigaddset(&s->wanted, SIGINT);
+    atomic_store(&signal_seen, 0);
+    (void)pthread_sigmask(SIG_BLOCK, &s->wanted, &s->mask);
+    (void)sigaction(SIGTERM, &note, &s->term);
+    (void)sigaction(SIGINT, &note, &s->interrupt);
+}
+
+/* A second signal that came while draining has had its effect; let through now, it would kill the process at its clean end. */
+static void give_signals_back(const signals *s) {
+    const struct timespec now = {0};
+    while (sigtimedwait(&s->wanted, NULL, &now) > 0) continue;
+    (void)sigaction(SIGTERM, &s->term, NULL);
+    (void)sigaction(SIGINT, &s->interrupt, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
+}
+
 /* Returns when a signal came or a worker ended. */
-static void watch(const group *g, const sigset_t *signals) {
+static void watch(const group *g, const signals *s) {
     const struct timespec step = {.tv_nsec = WATCH_MS * 1000000L};
     while (!any_ended(g)) {
-        int number = sigtimedwait(signals, NULL, &step);
+        int number = sigtimedwait(&s->wanted, NULL, &step);
+        if (number <= 0) number = atomic_load(&signal_seen);
         if (number <= 0) continue;
         WEIR_INFO("stopping", WEIR_S("signal", strsignal(number)));
         return;
@@ -116,18 +150,15 @@ weir_status weir_workers_run(weir_worker *const *workers, size_t count, weir_err
     if (!g.runs) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for workers");
     memset(g.runs, 0, count * sizeof *g.runs);
     for (size_t i = 0; i < count; i++) g.runs[i].worker = workers[i];
-    sigset_t signals, before;
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, &before);
+    signals taken;
+    take_signals(&taken);
     weir_status status = serve_health(env->http, &g, err);
     for (size_t i = 0; !status && i < count; i++) {
         int failed = pthread_create(&g.runs[i].thread, NULL, run_thread, &g.runs[i]);
         g.runs[i].started = !failed;
         if (failed) status = WEIR_FAIL(err, WEIR_EINTERNAL, "no thread for worker %s: %s", workers[i]->ops->name, strerror(failed));
     }
-    if (!status) watch(&g, &signals);
+    if (!status) watch(&g, &taken);
     weir_err stop_err = {0};
     weir_status stopped = stop_all(&g, env->drain_ms > 0 ? env->drain_ms : DRAIN_MS, &stop_err);
     if (!status && stopped) {
@@ -139,6 +170,6 @@ weir_status weir_workers_run(weir_worker *const *workers, size_t count, weir_err
     bool all_joined = true;
     for (size_t i = 0; i < count; i++) all_joined = all_joined && (!g.runs[i].started || g.runs[i].joined);
     if (all_joined) (void)weir_mem.realloc(g.runs, 0);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    give_signals_back(&taken);
     return status;
 }

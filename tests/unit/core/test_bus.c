@@ -313,6 +313,19 @@ static void failed_delivery_is_retry_and_the_next_attempt_succeeds(void **state)
     weir_producer_free(producer);
 }
 
+static void record_for_a_partition_that_is_not_there_is_refused_with_its_headers(void **state) {
+    broker *b = *state;
+    weir_producer *producer;
+    weir_err err = {0};
+    const weir_bus_header header = {"a", "1", 1};
+    must(weir_producer_new(b->brokers, "test", &producer, &err), &err);
+    must(weir_producer_send(producer, "t", 0, "k", 1, "v", 1, &header, 1, 0, &err), &err);
+    must(weir_producer_flush(producer, 10000, &err), &err);
+    assert_int_equal(weir_producer_send(producer, "t", 9, "k", 1, "v", 1, &header, 1, 0, &err), WEIR_ENOTFOUND);
+    assert_int_equal(err.action, WEIR_ACTION_RETRY);
+    weir_producer_free(producer);
+}
+
 static void record_that_is_too_large_is_rejected(void **state) {
     broker *b = *state;
     weir_producer *producer;
@@ -363,6 +376,7 @@ int main(void) {
         WITH_BROKER(assigned_may_change_the_start_and_is_asked_again_after_failing),
         WITH_BROKER(rebalance_leaves_no_gap),
         WITH_BROKER(failed_delivery_is_retry_and_the_next_attempt_succeeds),
+        WITH_BROKER(record_for_a_partition_that_is_not_there_is_refused_with_its_headers),
         WITH_BROKER(record_that_is_too_large_is_rejected),
         WITH_BROKER(tail_from_the_end_and_from_offsets),
     };
