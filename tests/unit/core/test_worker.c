@@ -1,6 +1,7 @@
 /* The worker loop against a broker in the process, on a clock that does not wait. */
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -382,7 +383,9 @@ static void undelivered_dead_letter_is_sent_again(void **state) {
 
 typedef struct idler {
     int ticks, dones, fail_at_tick;
+    weir_worker *worker; /* what a test needs to know of itself */
 } idler;
+static weir_worker *volatile abandoned; /* as in life, its memory stays until the process ends */
 
 static weir_status idle_init(weir_worker *worker, void **ret_context, weir_err *err) {
     (void)err;
@@ -432,6 +435,67 @@ static void signal_stops_all_workers(void **state) {
     for (int i = 0; i < 2; i++) weir_worker_free(workers[i]);
     assert_int_equal(idlers[0].dones, 1);
     assert_int_equal(idlers[1].dones, 1);
+}
+
+static void *sleep_until_told(void *context) {
+    while (!atomic_load((_Atomic bool *)context)) (void)usleep(1000);
+    return NULL;
+}
+
+typedef struct library_thread {
+    idler base;
+    pthread_t thread;
+} library_thread;
+
+static weir_status signalling_library_tick(void *context, int64_t mono_us, weir_err *err) {
+    library_thread *l = context;
+    if (l->base.ticks == 3) (void)pthread_kill(l->thread, SIGTERM);
+    return idle_tick(context, mono_us, err);
+}
+
+/* Libraries have threads that block nothing; the kernel may give the process's signal to one of them. */
+static void signal_that_a_library_s_thread_gets_stops_the_workers(void **state) {
+    broker *b = *state;
+    weir_err err = {0};
+    _Atomic bool done = false;
+    library_thread l = {0};
+    assert_int_equal(pthread_create(&l.thread, NULL, sleep_until_told, &done), 0);
+    weir_worker_ops ops = idle_ops;
+    ops.tick = signalling_library_tick;
+    const weir_worker_env env = {.brokers = b->brokers, .clock = weir_clock_system(), .drain_ms = 1000};
+    weir_worker *worker;
+    must(weir_worker_new(&ops, &env, "one", &l, &worker, &err), &err);
+    must(weir_workers_run(&worker, 1, &err), &err);
+    weir_worker_free(worker);
+    atomic_store(&done, true);
+    (void)pthread_join(l.thread, NULL);
+    assert_int_equal(l.base.dones, 1);
+}
+
+/* The thread of a worker's own that could not be stopped may use everything still. */
+static void abandoning_done(void *context) {
+    idler *i = context;
+    if (!i) return;
+    i->dones++;
+    weir_worker_abandon(i->worker);
+}
+
+static void abandoned_worker_is_said_to_be(void **state) {
+    broker *b = *state;
+    weir_err err = {0};
+    idler i = {0};
+    weir_worker_ops ops = idle_ops;
+    ops.tick = signalling_tick;
+    ops.done = abandoning_done;
+    const weir_worker_env env = {.brokers = b->brokers, .clock = weir_clock_system(), .drain_ms = 1000};
+    must(weir_worker_new(&ops, &env, "one", &i, &i.worker, &err), &err);
+    assert_false(weir_worker_abandoned(i.worker));
+    must(weir_workers_run(&i.worker, 1, &err), &err);
+    assert_int_equal(i.dones, 1);
+    assert_true(weir_worker_abandoned(i.worker));
+    weir_worker_free(i.worker); /* frees nothing */
+    assert_true(weir_worker_abandoned(i.worker));
+    abandoned = i.worker;
 }
 
 static void failure_of_one_stops_all_and_is_returned(void **state) {
@@ -499,6 +563,8 @@ int main(void) {
         WITH_BROKER(fatal_error_ends_the_worker_and_stores_nothing_of_the_batch),
         WITH_BROKER(undelivered_dead_letter_is_sent_again),
         WITH_BROKER(signal_stops_all_workers),
+        WITH_BROKER(signal_that_a_library_s_thread_gets_stops_the_workers),
+        WITH_BROKER(abandoned_worker_is_said_to_be),
         WITH_BROKER(failure_of_one_stops_all_and_is_returned),
         WITH_BROKER(health_and_readiness_are_served),
     };
