@@ -2,15 +2,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/workers.h"
 #include "consumers/shared.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/pg.h"
 #include "core/worker.h"
 
-enum { HTTP_THREADS = 2, HTTP_BODY_MAX = 8 << 20, KINDS_MAX = 16 };
+enum { HTTP_THREADS = 2, HTTP_BODY_MAX = 8 << 20, KINDS_MAX = 16, BACKOFF_FIRST_US = 250 * 1000, BACKOFF_MOST_US = 10 * 1000 * 1000 };
 
 typedef struct run_options {
     char *pipeline;
@@ -35,12 +37,35 @@ static weir_status prepare(const weir_settings *settings, const weir_pipeline *p
     return status;
 }
 
+/* A service may be started before what it depends on: as its workers do, it waits until that is there. SIGTERM ends it meanwhile, there is nothing to finish yet. */
+static weir_status prepare_patiently(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
+    for (int64_t backoff_us = BACKOFF_FIRST_US;; backoff_us = backoff_us >= BACKOFF_MOST_US / 2 ? BACKOFF_MOST_US : 2 * backoff_us) {
+        weir_status status = prepare(settings, pipeline, err);
+        if (!status || err->action != WEIR_ACTION_RETRY) return status;
+        weir_log_err(WEIR_LOG_WARN, "cannot start yet, will try again", err);
+        weir_clock_sleep_us(weir_clock_system(), backoff_us);
+    }
+}
+
+/* A thread that did not end in time uses what we would free now, so nothing is freed and nobody's exit handlers run. What it worked on is done again at the next start. */
+static void leave_with_abandoned(weir_worker *const *workers, size_t count, weir_status status, const weir_err *err) {
+    bool abandoned = false;
+    for (size_t i = 0; i < count; i++) abandoned = abandoned || weir_worker_abandoned(workers[i]);
+    if (!abandoned) return;
+    if (status) weir_log_err(WEIR_LOG_ERROR, "stopped", err);
+    (void)fflush(NULL);
+    _exit(status ? weir_status_exit(status) : 0);
+}
+
 static weir_status run_kinds(const weir_worker_env *env, const weir_pipeline *pipeline, const weir_worker_ops *const *kinds, size_t count, weir_err *err) {
     weir_worker *workers[KINDS_MAX] = {0};
     weir_status status = WEIR_OK;
     size_t made = 0;
     for (; !status && made < count; made++) status = weir_worker_new(kinds[made], env, pipeline->name, NULL, &workers[made], err);
-    if (!status) status = weir_workers_run(workers, count, err);
+    if (!status) {
+        status = weir_workers_run(workers, count, err);
+        leave_with_abandoned(workers, count, status, err);
+    }
     for (size_t i = made; i-- > 0;) weir_worker_free(workers[i]);
     return status;
 }
@@ -49,7 +74,7 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
     const weir_worker_ops *kinds[KINDS_MAX];
     size_t count = 0;
     for (const weir_worker_ops *const *kind = weir_worker_kinds(); *kind; kind++)
-        if (!only || !strcmp((*kind)->name, only)) kinds[count++] = *kind;
+        if (count < KINDS_MAX && (!only || !strcmp((*kind)->name, only))) kinds[count++] = *kind;
 
     weir_pipeline *pipeline = NULL;
     weir_http_server *http = NULL;
@@ -57,8 +82,8 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
     weir_status status = weir_pipeline_load(name, &pipeline, err);
     if (status) return status;
     status = weir_http_server_start(settings->http_host, (int)settings->http_port, HTTP_THREADS, HTTP_BODY_MAX, &http, err);
-    if (!status) status = prepare(settings, pipeline, err);
-    if (!status) status = weir_shared_init(&shared, pipeline, settings->registry_url, err);
+    if (!status) status = prepare_patiently(settings, pipeline, err);
+    if (!status) status = weir_shared_init(&shared, pipeline, settings->registry_url, only ? only : "serving", err); /* score and serve may be two processes */
     if (!status) {
         const weir_worker_env env = {
             .brokers = settings->brokers,

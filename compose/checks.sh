@@ -46,31 +46,47 @@ static_checks() {
     check_with shellcheck "shell scripts" shellcheck -x run compose/install-packages .ci/run
 }
 
-# ctest_label LABEL JOBS
-ctest_label() {
-    foreground ctest --test-dir "$ROOT/build-asan" -L "^$1\$" -j "$2" --output-on-failure --output-junit "$STACK/$1.xml" \
+# ctest_in FOLDER NAME JOBS WHICH…: the results go to NAME.xml.
+ctest_in() {
+    ctest_folder=$1 ctest_name=$2 ctest_jobs=$3
+    shift 3
+    foreground ctest --test-dir "$ROOT/$ctest_folder" "$@" -j "$ctest_jobs" --output-on-failure --output-junit "$STACK/$ctest_name.xml" \
         --test-output-size-passed 4000000 --test-output-size-failed 4000000 || true
 }
 
+# The unit tests of what more than one thread uses, with ThreadSanitizer.
+THREADED="core/test_bus core/test_http core/test_log core/test_metrics core/test_worker features/test_online models/test_model models/test_xgb producers/test_publish \
+consumers/test_experiment consumers/test_serve"
+build_threaded() {
+    threaded_targets=
+    for threaded_test in $THREADED; do threaded_targets="$threaded_targets unit_$(printf %s "$threaded_test" | tr / _)"; done
+    build "$ROOT/build-tsan" "$threaded_targets" -DWEIR_SANITIZE=thread
+}
+test_threaded() { ctest_in build-tsan threads 2 -R "^unit/($(printf %s "$THREADED" | tr -s ' ' '|'))\$"; }
+
 cmd_test() {
     kind=${1:-all}
-    case $kind in unit | integration | all) ;; *) usage_error "test knows unit, integration and all, not '$kind'" ;; esac
-    if [ "$kind" = unit ]; then need build test; else need build stack test; fi
-    build "$ROOT/build-asan" all -DWEIR_SANITIZE=address
+    case $kind in unit | threads | integration | all) ;; *) usage_error "test knows unit, threads, integration and all, not '$kind'" ;; esac
+    case $kind in unit | threads) need build test ;; *) need build stack test ;; esac
+    case $kind in threads | all) build_threaded ;; esac
+    [ "$kind" = threads ] || build "$ROOT/build-asan" all -DWEIR_SANITIZE=address
     lock_stack
     separate_stack test 1000
     WHEN_DONE=stack
     test_environment
 
-    if [ "$kind" != integration ]; then
+    case $kind in unit | all)
         static_checks
-        ctest_label unit 2
-    fi
-    if [ "$kind" != unit ]; then
+        ctest_in build-asan unit 2 -L '^unit$'
+        ;;
+    esac
+    case $kind in threads | all) test_threaded ;; esac
+    case $kind in integration | all)
         stack_up kafka postgres registry
         unlock_stack # tests may stop and start services themselves: ./run down kafka, ./run up kafka
-        ctest_label integration 1
-    fi
+        ctest_in build-asan integration 1 -L '^integration$'
+        ;;
+    esac
     stack_down weir prometheus registry postgres kafka
 
     counts=$(python3 tests/counts.py "$CHECKS_PASSED" "$CHECKS_FAILED" "$CHECKS_SKIPPED" "$STACK"/*.xml) && counts_rc=0 || counts_rc=$?
@@ -92,7 +108,8 @@ test_environment() {
     ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}
     UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
     LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-}
-    export ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
+    TSAN_OPTIONS=suppressions=$ROOT/tests/tsan.supp:${TSAN_OPTIONS:-}
+    export ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS TSAN_OPTIONS
 }
 
 cmd_bench() {

@@ -64,7 +64,7 @@ typedef struct ingest {
     int topic_count;
     weir_metric *online_bytes;
     int64_t checkpoint_at_us; /* monotonic */
-    bool *held; /* [partitions] */
+    bool *held; /* [partitions] assigned and restored */
 } ingest;
 
 static const weir_feed_def *feed_of(const ingest *g, weir_feed feed) {
@@ -303,29 +303,46 @@ static weir_status ingest_batch(void *context, const weir_bus_record *records, s
 
 /* ---- the changelog ---- */
 
+/* Takes the feature record that the view's codec has just decoded into the state. */
+static weir_status restore_record(ingest *g, ingest_view *v, int index, const weir_bus_record *record, weir_err *err) {
+    const weir_datum *row = v->codec.row;
+    const weir_online_value value = {
+        .event_time_us = row[FEAT_EVENT_TIME].i,
+        .source = {(int32_t)row[FEAT_SOURCE_PARTITION].i, row[FEAT_SOURCE_OFFSET].i},
+        .state = row[v->codec.state_index].p,
+        .state_len = row[v->codec.state_index].len,
+    };
+    return weir_online_put(g->online, index, record->key, record->key_len, &value, err);
+}
+
 /* Takes one batch of feature records into the state, with the positions reached. */
 static weir_status restore_batch(ingest *g, ingest_view *v, int index, const weir_bus_record *records, size_t count, weir_err *err) {
     weir_status status = weir_online_begin(g->online, err);
     if (status) return status;
     for (size_t i = 0; !status && i < count; i++) {
         const weir_bus_record *record = &records[i];
-        weir_datum *row = v->codec.row;
         if (record->value && record->key) {
-            status = weir_serde_decode(v->codec.codec.serde, record->value, record->value_len, row, NULL, err);
-            if (status) break;
-            const weir_online_value value = {
-                .event_time_us = row[FEAT_EVENT_TIME].i,
-                .source = {(int32_t)row[FEAT_SOURCE_PARTITION].i, row[FEAT_SOURCE_OFFSET].i},
-                .state = row[v->codec.state_index].p,
-                .state_len = row[v->codec.state_index].len,
-            };
-            status = weir_online_put(g->online, index, record->key, record->key_len, &value, err);
+            weir_err why;
+            status = weir_serde_decode(v->codec.codec.serde, record->value, record->value_len, v->codec.row, NULL, &why);
+            if (status && why.action == WEIR_ACTION_REJECT) { /* somebody else's bytes on the changelog must not stop ingest */
+                weir_log_err(WEIR_LOG_WARN, "an unreadable feature record was passed over", &why);
+                status = WEIR_OK;
+            } else if (status) {
+                if (err) *err = why;
+                break;
+            } else {
+                status = restore_record(g, v, index, record, err);
+            }
         }
         if (!status) status = weir_online_put_offset(g->online, record->topic, record->partition, record->offset + 1, err);
     }
     if (!status) return weir_online_commit(g->online, err);
     weir_online_abort(g->online);
     return weir_err_prefix(err, "restoring view %s", v->def->name);
+}
+
+static void hold_nothing(ingest *g) {
+    memset(g->held, 0, sizeof *g->held * (size_t)g->pipeline->partitions);
 }
 
 /* Reads partition p of a view's features topic from where this store has it up to its end. */
@@ -359,6 +376,8 @@ static weir_status restore_view(ingest *g, int index, int32_t partition, weir_er
         }
         weir_consumer_release(consumer, records, count);
     }
+    /* Half a state must neither be used nor be marked as whole. */
+    if (!status && at.offset < end) status = WEIR_RETRY(err, WEIR_ETIMEOUT, "stopped while restoring %s [%d]", v->topic, (int)partition);
     weir_consumer_free(consumer);
     free(records);
     if (!status && restored)
@@ -383,31 +402,38 @@ static weir_status checkpoint(ingest *g, weir_err *err) {
     return status;
 }
 
+static weir_status restore_partition(ingest *g, const weir_partition *partition, weir_err *err) {
+    int32_t p = partition->partition;
+    if (p >= g->pipeline->partitions)
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partition->topic, (int)p,
+                         g->pipeline->partitions);
+    weir_status status = WEIR_OK;
+    if (g->held[p]) return WEIR_OK;
+    for (int v = 0; !status && v < g->pipeline->view_count; v++) status = restore_view(g, v, p, err);
+    if (!status) g->held[p] = true;
+    return status;
+}
+
+/* Held is what is restored, and nothing after a failure: then nothing is read, the assignment is tried again or taken away without a word, and a checkpoint in between
+ * would mark as known what this store has never read. */
 static weir_status ingest_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) {
     ingest *g = context;
-    memset(g->held, 0, sizeof *g->held * (size_t)g->pipeline->partitions);
-    for (size_t i = 0; i < count; i++) {
-        int32_t p = partitions[i].partition;
-        if (p >= g->pipeline->partitions)
-            return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partitions[i].topic, p,
-                             g->pipeline->partitions);
-        if (g->held[p]) continue;
-        g->held[p] = true;
-        for (int v = 0; v < g->pipeline->view_count; v++) {
-            weir_status status = restore_view(g, v, p, err);
-            if (status) return status;
-        }
-    }
-    return WEIR_OK;
+    weir_status status = WEIR_OK;
+    hold_nothing(g);
+    for (size_t i = 0; !status && i < count; i++) status = restore_partition(g, &partitions[i], err);
+    if (status) hold_nothing(g);
+    return status;
 }
 
 static weir_status ingest_revoked(void *context, const weir_partition *partitions, size_t count, bool lost, weir_err *err) {
     (void)partitions, (void)count;
     ingest *g = context;
-    weir_status status = lost ? WEIR_OK : checkpoint(g, err);
-    memset(g->held, 0, sizeof *g->held * (size_t)g->pipeline->partitions);
+    weir_err why;
+    weir_status status = lost ? WEIR_OK : checkpoint(g, &why);
+    hold_nothing(g);
     /* Without the checkpoint the next start reads more of the changelog, no more than that. */
-    if (status && err->action == WEIR_ACTION_RETRY) return WEIR_OK;
+    if (!status || why.action == WEIR_ACTION_RETRY) return WEIR_OK;
+    if (err) *err = why;
     return status;
 }
 
@@ -515,9 +541,7 @@ static weir_status ingest_init(weir_worker *worker, void **ret_context, weir_err
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/%s/ingest-%s", env->state_dir, pipeline->name, env->instance);
     if ((status = weir_online_open(dir, ONLINE_MAX_BYTES, &g->online, err))) return status;
-    char *deadletter = weir_topic_of(pipeline, "deadletter");
-    weir_worker_set_deadletter(worker, deadletter);
-    free(deadletter);
+    if ((status = weir_shared_set_deadletter(shared, worker, err))) return status;
     return weir_worker_subscribe(worker, topics, (size_t)g->topic_count, err);
 }
 

@@ -304,9 +304,7 @@ static weir_status score_init(weir_worker *worker, void **ret_context, weir_err 
         status = weir_serving_check(s->serving, err);
     }
     if (status) return status;
-    char *deadletter = weir_topic_of(s->pipeline, "deadletter");
-    weir_worker_set_deadletter(worker, deadletter);
-    free(deadletter);
+    if ((status = weir_shared_set_deadletter(s->shared, worker, err))) return status;
     const char *topic = s->source_topic;
     return weir_worker_subscribe(worker, &topic, 1, err);
 }

@@ -41,6 +41,7 @@ struct weir_serving {
     weir_consumer *features_tail, *models_tail;
     weir_event_codec model_events;
     weir_bus_record *records; /* [TAIL_BATCH] */
+    weir_partition *positions; /* [views × partitions] scratch */
     int64_t *ends; /* [views][partitions] ends of the features topics at start; -1: reached */
     wanted_model wanted[ARM_COUNT];
     int64_t reload_at_us, stats_at_us;
@@ -238,6 +239,16 @@ static weir_status take_model_event(weir_serving *s, const weir_bus_record *reco
     return WEIR_OK;
 }
 
+/* After a failure: the first record of each partition is where it goes on. Returns what failed, or that going back did. */
+static weir_status go_back(weir_consumer *consumer, const weir_bus_record *records, size_t count, weir_status failed, weir_err *err) {
+    for (size_t i = count; i-- > 0;) {
+        weir_err why;
+        weir_status status = weir_consumer_seek(consumer, records[i].topic, records[i].partition, records[i].offset, &why);
+        if (status) return WEIR_FAIL(err, status, "cannot go back after a failure: %s", why.message);
+    }
+    return failed;
+}
+
 static weir_status poll_models(weir_serving *s, weir_err *err) {
     size_t count = 0;
     weir_status status = weir_consumer_poll(s->models_tail, s->records, TAIL_BATCH, 0, &count, err);
@@ -248,6 +259,7 @@ static weir_status poll_models(weir_serving *s, weir_err *err) {
             status = WEIR_OK;
         }
     }
+    if (status) status = go_back(s->models_tail, s->records, count, status, err); /* an alias that is passed over would never be served */
     weir_consumer_release(s->models_tail, s->records, count);
     if (!status && count < TAIL_BATCH) apply_wanted(s, weir_clock_mono_us(s->env->clock));
     return status;
@@ -283,24 +295,19 @@ static weir_status replicate_batch(weir_serving *s, size_t count, weir_err *err)
     for (size_t i = 0; !status && i < count; i++) status = replicate(s, &s->records[i], err);
     if (!status) return weir_online_commit(s->online, err);
     weir_online_abort(s->online);
-    /* The first record of each partition is where it goes on. */
-    weir_err ignored;
-    for (size_t i = count; i-- > 0;) {
-        weir_status seek = weir_consumer_seek(s->features_tail, s->records[i].topic, s->records[i].partition, s->records[i].offset, &ignored);
-        if (seek) return WEIR_FAIL(err, seek, "cannot go back after a failure: %s", ignored.message);
-    }
-    return status;
+    return go_back(s->features_tail, s->records, count, status, err);
 }
 
 /* Have all ends known at start been reached? */
 static void note_progress(weir_serving *s) {
-    weir_partition positions[WEIR_VIEWS_MAX * 64];
-    size_t count = weir_consumer_assignment(s->features_tail, positions, sizeof positions / sizeof *positions), missing = 0;
-    for (size_t i = 0; i < count && i < sizeof positions / sizeof *positions; i++) {
-        int64_t *end = &s->ends[positions[i].topic_index * s->pipeline->partitions + positions[i].partition];
-        if (*end >= 0 && positions[i].offset >= *end) *end = -1;
+    size_t total = (size_t)s->pipeline->view_count * (size_t)s->pipeline->partitions, missing = 0;
+    size_t count = weir_consumer_assignment(s->features_tail, s->positions, total);
+    for (size_t i = 0; i < count && i < total; i++) {
+        const weir_partition *at = &s->positions[i];
+        int64_t *end = &s->ends[at->topic_index * s->pipeline->partitions + at->partition];
+        if (*end >= 0 && at->offset >= *end) *end = -1;
     }
-    for (int i = 0; i < s->pipeline->view_count * s->pipeline->partitions; i++) missing += s->ends[i] >= 0;
+    for (size_t i = 0; i < total; i++) missing += s->ends[i] >= 0;
     if (!missing) s->ready = true;
 }
 
@@ -361,10 +368,11 @@ static weir_status open_tails(weir_serving *s, weir_err *err) {
     int partitions = s->pipeline->partitions, total = s->pipeline->view_count * partitions;
     weir_partition *from = calloc((size_t)total, sizeof *from);
     s->ends = calloc((size_t)total, sizeof *s->ends);
+    s->positions = calloc((size_t)total, sizeof *s->positions);
     s->records = calloc(TAIL_BATCH, sizeof *s->records);
     const char *models = WEIR_TOPIC_MODELS;
-    weir_status status = from && s->ends && s->records ? weir_consumer_new_tail(s->env->brokers, &models, 1, false, &s->models_tail, err)
-                                                       : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
+    weir_status status = from && s->ends && s->positions && s->records ? weir_consumer_new_tail(s->env->brokers, &models, 1, false, &s->models_tail, err)
+                                                                       : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
     for (int i = 0; !status && i < total; i++) {
         int64_t next = -1, first;
         from[i] = (weir_partition){.topic = s->topics[i / partitions], .topic_index = i / partitions, .partition = i % partitions};
@@ -397,7 +405,8 @@ static weir_status init_views(weir_serving *s, weir_registry *registry, weir_err
     return weir_event_codec_init(&s->model_events, registry, "schemas/model_event.avsc", WEIR_TOPIC_MODELS, err);
 }
 
-weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, weir_serving **ret_serving, weir_err *err) {
+weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, const char *name, weir_serving **ret_serving,
+                               weir_err *err) {
     weir_serving *s = calloc(1, sizeof *s);
     if (!s) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the serving state");
     s->env = env;
@@ -406,7 +415,7 @@ weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *
     weir_status status = new_arms(pipeline, &s->arms, err);
     if (!status) status = init_views(s, registry, err);
     char dir[4096];
-    snprintf(dir, sizeof dir, "%s/%s/serving-%s", env->state_dir, pipeline->name, env->instance);
+    snprintf(dir, sizeof dir, "%s/%s/%s-%s", env->state_dir, pipeline->name, name, env->instance);
     if (!status) status = weir_online_open(dir, ONLINE_MAX_BYTES, &s->online, err);
     if (!status) status = open_tails(s, err);
     if (!status && pthread_create(&s->thread, NULL, tail, s)) status = WEIR_FAIL(err, WEIR_ELIMIT, "cannot start the serving thread");
@@ -434,6 +443,7 @@ void weir_serving_stop(weir_serving *s) {
     weir_arms_drop(s->arms);
     weir_online_close(s->online);
     free(s->records);
+    free(s->positions);
     free(s->ends);
     pthread_mutex_destroy(&s->lock);
     free(s);

@@ -1,12 +1,13 @@
 /* The process's share: one pipeline, one registry client, at most one serving state; and the table of worker kinds. */
 #include "consumers/shared.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "consumers/kinds.h"
 
-weir_status weir_shared_init(weir_shared *shared, const weir_pipeline *pipeline, const char *registry_url, weir_err *err) {
-    *shared = (weir_shared){.pipeline = pipeline};
+weir_status weir_shared_init(weir_shared *shared, const weir_pipeline *pipeline, const char *registry_url, const char *serving_name, weir_err *err) {
+    *shared = (weir_shared){.pipeline = pipeline, .serving_name = serving_name};
     pthread_mutex_init(&shared->lock, NULL);
     return weir_registry_new(registry_url, &shared->registry, err);
 }
@@ -21,7 +22,7 @@ void weir_shared_done(weir_shared *shared) {
 weir_status weir_shared_take_serving(weir_shared *shared, const weir_worker_env *env, weir_serving **ret_serving, weir_err *err) {
     weir_status status = WEIR_OK;
     pthread_mutex_lock(&shared->lock);
-    if (!shared->serving) status = weir_serving_start(env, shared->pipeline, shared->registry, &shared->serving, err);
+    if (!shared->serving) status = weir_serving_start(env, shared->pipeline, shared->registry, shared->serving_name, &shared->serving, err);
     if (!status) {
         shared->serving_users++;
         *ret_serving = shared->serving;
@@ -39,6 +40,14 @@ void weir_shared_drop_serving(weir_shared *shared, weir_serving **serving) {
         shared->serving = NULL;
     }
     pthread_mutex_unlock(&shared->lock);
+}
+
+weir_status weir_shared_set_deadletter(const weir_shared *shared, weir_worker *worker, weir_err *err) {
+    char *topic = weir_topic_of(shared->pipeline, "deadletter");
+    if (!topic) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a topic name");
+    weir_worker_set_deadletter(worker, topic);
+    free(topic);
+    return WEIR_OK;
 }
 
 /* In the order in which `weir run` starts them; they stop in reverse. */

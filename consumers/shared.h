@@ -13,15 +13,21 @@ typedef struct weir_shared {
     const weir_pipeline *pipeline;
     weir_registry *registry;
     pthread_mutex_t lock; /* guards serving and serving_users */
+    const char *serving_name; /* of the serving state's folder */
     weir_serving *serving;
     int serving_users;
 } weir_shared;
 
-weir_status weir_shared_init(weir_shared *shared, const weir_pipeline *pipeline, const char *registry_url, weir_err *err) WEIR_MUST_CHECK;
+/** serving_name: see weir_serving_start; borrowed. */
+weir_status weir_shared_init(weir_shared *shared, const weir_pipeline *pipeline, const char *registry_url, const char *serving_name,
+                             weir_err *err) WEIR_MUST_CHECK;
 void weir_shared_done(weir_shared *shared);
 /** The process's serving state, started on first use. Give it back with weir_shared_drop_serving. */
 weir_status weir_shared_take_serving(weir_shared *shared, const weir_worker_env *env, weir_serving **ret_serving, weir_err *err) WEIR_MUST_CHECK;
 void weir_shared_drop_serving(weir_shared *shared, weir_serving **serving);
+
+/** Rejects of the worker go to the pipeline's dead letters. For use in init. */
+weir_status weir_shared_set_deadletter(const weir_shared *shared, weir_worker *worker, weir_err *err) WEIR_MUST_CHECK;
 
 /** The kinds of worker, NULL-terminated: ingest, store, score, serve, train, experiment. */
 const weir_worker_ops *const *weir_worker_kinds(void);

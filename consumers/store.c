@@ -18,7 +18,7 @@
 
 typedef enum store_kind { STORE_FEATURES, STORE_LABELS, STORE_PREDICTIONS } store_kind;
 
-enum { FLUSH_TIMEOUT_MS = 30000, FLUSH_BYTES = 16 << 20 };
+enum { FLUSH_TIMEOUT_MS = 30000, ASK_TIMEOUT_MS = 10000, FLUSH_BYTES = 16 << 20 };
 
 /* One topic and the table it fills. */
 typedef struct store_sink {
@@ -64,7 +64,7 @@ static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, 
         break;
     case STORE_LABELS:
         snprintf(table, sizeof table, "labels");
-        sink->topic = strdup(s->pipeline->labels.topic);
+        if (!(sink->topic = strdup(s->pipeline->labels.topic))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a topic name");
         status = weir_event_codec_init_json(&sink->labels, registry, weir_schema_json(s->pipeline->labels.schema), sink->topic, err);
         if (!status) {
             schema = sink->labels.schema;
@@ -120,27 +120,33 @@ static weir_status store_init(weir_worker *worker, void **ret_context, weir_err 
     for (int v = 0; !status && v < s->pipeline->view_count; v++) status = add_sink(s, shared->registry, STORE_FEATURES, &s->pipeline->views[v], err);
     if (!status && s->pipeline->labels.topic) status = add_sink(s, shared->registry, STORE_LABELS, NULL, err);
     if (!status) status = add_sink(s, shared->registry, STORE_PREDICTIONS, NULL, err);
+    if (!status) status = weir_shared_set_deadletter(shared, worker, err);
     const char *topics[WEIR_VIEWS_MAX + 2];
     for (int i = 0; i < s->sink_count; i++) topics[i] = s->sinks[i].topic;
-    char *deadletter = weir_topic_of(s->pipeline, "deadletter");
-    weir_worker_set_deadletter(worker, deadletter);
-    free(deadletter);
     return status ? status : weir_worker_subscribe(worker, topics, (size_t)s->sink_count, err);
 }
 
-static weir_status store_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) {
-    store *s = context;
-    for (size_t i = 0; i < count; i++) {
-        int64_t next = -1;
-        weir_status status = weir_offline_offset(s->offline, "store", partitions[i].topic, partitions[i].partition, &next, err);
-        if (status) return status;
-        if (partitions[i].partition >= s->pipeline->partitions)
-            return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partitions[i].topic,
-                             (int)partitions[i].partition, s->pipeline->partitions);
-        if (next >= 0) partitions[i].offset = next;
-        s->sinks[partitions[i].topic_index].next[partitions[i].partition] = next;
-    }
+/* The partition starts where PostgreSQL says. */
+static weir_status place(store *s, weir_partition *at, weir_err *err) {
+    int64_t next = -1, first = 0, end = 0;
+    if (at->partition >= s->pipeline->partitions)
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", at->topic, (int)at->partition,
+                         s->pipeline->partitions);
+    weir_status status = weir_offline_offset(s->offline, "store", at->topic, at->partition, &next, err);
+    if (!status && next > 0) status = weir_consumer_range(weir_worker_consumer(s->worker), at->topic, at->partition, &first, &end, ASK_TIMEOUT_MS, err);
+    if (status) return status;
+    if (next > end) /* it would take all that is there for repeats and say nothing */
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "the offline store is ahead of %s [%d] (%lld > %lld): the topic was made anew; `weir reset` clears both",
+                         at->topic, (int)at->partition, (long long)next, (long long)end);
+    if (next >= 0) at->offset = next;
+    s->sinks[at->topic_index].next[at->partition] = next;
     return WEIR_OK;
+}
+
+static weir_status store_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && i < count; i++) status = place(context, &partitions[i], err);
+    return status;
 }
 
 /* The columns that every row has, for labels, whose own schema does not have them. */

@@ -3,9 +3,10 @@
  *   weir.training.requests ──> run "queued" ──> "running" ──> "awaiting_labels" ──> "succeeded"
  *                                                   └────────────────┴──> "failed"
  *
- * A run lives in PostgreSQL, so a restart goes on where it was: what was running is queued again (fitting is deterministic and registering the same digest twice gives the
+ * A run lives in PostgreSQL, so a restart goes on where it was: what was running is run again (fitting is deterministic and registering the same digest twice gives the
  * same version), what awaits labels goes on awaiting. The work itself is done by a thread, one run at a time, while the loop keeps polling. Events of the registry
- * (outbox) are carried to weir.models from here. */
+ * (outbox) are carried to weir.models from here. Of several train workers of a pipeline the one that holds the requests' partition does all this. */
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,15 +23,18 @@
 enum { FLUSH_TIMEOUT_MS = 30000 };
 #define LOOK_EVERY_US (WEIR_SECOND_US / 4)
 #define LABELS_EVERY_US (2 * WEIR_SECOND_US)
+#define RETRY_AFTER_US (5 * WEIR_SECOND_US)
 
 typedef enum train_step { STEP_FIT, STEP_EVALUATE } train_step;
 
 /* The run that the thread works on. */
 typedef struct train_job {
-    bool active;
+    bool active; /* until its outcome is stored */
+    bool joined;
     pthread_t thread;
-    _Atomic bool finished;
+    _Atomic bool finished, cancel;
     train_step step;
+    const char *next; /* status of the run, once joined */
     char run_id[40], request_id[128];
     weir_training training;
     int64_t train_from_us;
@@ -48,6 +52,7 @@ typedef struct train {
     weir_event_codec requests, runs, models;
     train_job job;
     double threshold;
+    bool leads; /* holds the partition of the requests */
     int64_t look_at_us, labels_at_us;
 } train;
 
@@ -134,6 +139,7 @@ static void fill_job(train *t, const cJSON *run, train_step step) {
         .run_id = job->run_id,
         .as_of_us = time_at(request, "as_of_us", INT64_MAX),
         .threshold = t->threshold,
+        .cancel = &job->cancel,
     };
 }
 
@@ -164,26 +170,35 @@ static void show_metrics(const train *t, const cJSON *detail) {
     }
 }
 
-/* What the thread left behind becomes the run's next status. */
-static weir_status finish_job(train *t, weir_err *err) {
+/* Waits for the thread and says what becomes of the run. */
+static void join_job(train *t, int64_t mono_us) {
     train_job *job = &t->job;
-    const char *next = job->step == STEP_FIT ? "awaiting_labels" : "succeeded";
     pthread_join(job->thread, NULL);
-    job->active = false;
+    job->joined = true;
+    job->next = job->step == STEP_FIT ? "awaiting_labels" : "succeeded";
     if (job->status && job->err.action == WEIR_ACTION_RETRY) {
         weir_log_err(WEIR_LOG_WARN, "a training run was interrupted and will be tried again", &job->err);
-        next = job->step == STEP_FIT ? "queued" : "awaiting_labels";
+        job->next = job->step == STEP_FIT ? "queued" : "awaiting_labels";
+        t->look_at_us = t->labels_at_us = mono_us + RETRY_AFTER_US;
     } else if (job->status) {
         weir_log_err(WEIR_LOG_ERROR, "a training run failed", &job->err);
         cJSON_AddStringToObject(job->detail, "error", job->err.message);
-        next = "failed";
+        job->next = "failed";
     }
-    if (!strcmp(next, "succeeded") || !strcmp(next, "failed")) weir_metric_add(WEIR_METRIC("weir_train_runs_total", t->pipeline->name, next), 1);
+    if (!strcmp(job->next, "succeeded") || !strcmp(job->next, "failed")) weir_metric_add(WEIR_METRIC("weir_train_runs_total", t->pipeline->name, job->next), 1);
     show_metrics(t, job->detail);
-    weir_status status = set_status(t, job->run_id, job->request_id, next, job->detail, err);
+}
+
+/* What the thread left behind becomes the run's next status. The job stays until that is stored: the database may be away just now. */
+static weir_status finish_job(train *t, int64_t mono_us, weir_err *err) {
+    train_job *job = &t->job;
+    if (!job->joined) join_job(t, mono_us);
+    weir_status status = set_status(t, job->run_id, job->request_id, job->next, job->detail, err);
+    if (status) return status;
+    job->active = false;
     cJSON_Delete(job->detail);
     job->detail = NULL;
-    return status;
+    return WEIR_OK;
 }
 
 /* The oldest run with this status, or NULL. The list is the caller's. */
@@ -193,27 +208,61 @@ static weir_status oldest_run(train *t, const char *run_status, cJSON **ret_list
     return status;
 }
 
-static weir_status look_for_work(train *t, int64_t mono_us, weir_err *err) {
-    cJSON *list = NULL;
-    const cJSON *run = NULL;
-    weir_status status = oldest_run(t, "queued", &list, &run, err);
-    if (!status && run) status = start_job(t, run, STEP_FIT, err);
-    cJSON_Delete(list);
-    if (status || t->job.active || mono_us < t->labels_at_us) return status;
+/* One run is worked on at a time, so a "running" one without a job was left by a worker that ended, or its start was told to the database and then failed. */
+static weir_status look_for_fit(train *t, weir_err *err) {
+    static const char *const to_fit[] = {"running", "queued"};
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && !t->job.active && i < sizeof to_fit / sizeof *to_fit; i++) {
+        cJSON *list = NULL;
+        const cJSON *run = NULL;
+        status = oldest_run(t, to_fit[i], &list, &run, err);
+        if (!status && run) status = start_job(t, run, STEP_FIT, err);
+        cJSON_Delete(list);
+    }
+    return status;
+}
 
-    t->labels_at_us = mono_us + LABELS_EVERY_US;
-    list = NULL;
-    status = weir_run_list(t->pg, t->pipeline->name, "awaiting_labels", &list, err);
+static weir_status evaluate_if_labelled(train *t, const cJSON *run, weir_err *err) {
+    weir_training training = {.pipeline = t->pipeline, .recipe = &t->recipe, .pg_url = t->env->pg_url};
+    bool complete = false;
+    weir_status status = window_of_run(t, cJSON_GetObjectItemCaseSensitive(run, "detail"), &training.window, err);
+    if (!status) status = weir_training_labels_complete(&training, &complete, err);
+    return status || !complete ? status : start_job(t, run, STEP_EVALUATE, err);
+}
+
+/* A run that cannot be gone on with must not stop the others. */
+static weir_status give_up(train *t, const cJSON *run, const weir_err *why, weir_err *err) {
+    cJSON *detail = cJSON_CreateObject();
+    weir_log_err(WEIR_LOG_ERROR, "a training run failed", why);
+    cJSON_AddStringToObject(detail, "error", why->message);
+    weir_status status = set_status(t, text_at(run, "id"), text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), "failed", detail, err);
+    cJSON_Delete(detail);
+    return status;
+}
+
+static weir_status look_for_labels(train *t, weir_err *err) {
+    cJSON *list = NULL;
+    const cJSON *run;
+    weir_status status = weir_run_list(t->pg, t->pipeline->name, "awaiting_labels", &list, err);
     if (!status) cJSON_ArrayForEach(run, list) {
-            weir_training training = {.pipeline = t->pipeline, .recipe = &t->recipe, .pg_url = t->env->pg_url};
-            bool complete = false;
-            status = window_of_run(t, cJSON_GetObjectItemCaseSensitive(run, "detail"), &training.window, err);
-            if (!status) status = weir_training_labels_complete(&training, &complete, err);
-            if (!status && complete) status = start_job(t, run, STEP_EVALUATE, err);
+            weir_err why;
+            status = evaluate_if_labelled(t, run, &why);
+            if (status && why.action == WEIR_ACTION_FATAL) {
+                status = give_up(t, run, &why, err);
+            } else if (status && err) {
+                *err = why;
+            }
             if (status || t->job.active) break;
         }
     cJSON_Delete(list);
     return status;
+}
+
+static weir_status look_for_work(train *t, int64_t mono_us, weir_err *err) {
+    weir_status status = look_for_fit(t, err);
+    if (status || t->job.active || mono_us < t->labels_at_us) return status;
+    t->labels_at_us = mono_us + LABELS_EVERY_US;
+    return look_for_labels(t, err);
 }
 
 /* ---- outbox ---- */
@@ -258,24 +307,31 @@ static weir_status carry_outbox(train *t, weir_err *err) {
 
 /* ---- requests ---- */
 
-static weir_status known_request(train *t, const char *request_id, bool *ret_known, weir_err *err) {
-    cJSON *runs = NULL;
+/* The run that a request has already. The list is the caller's. */
+static weir_status run_of_request(train *t, const char *request_id, cJSON **ret_list, const cJSON **ret_run, weir_err *err) {
     const cJSON *run;
-    *ret_known = false;
-    weir_status status = weir_run_list(t->pg, t->pipeline->name, NULL, &runs, err);
+    *ret_run = NULL;
+    weir_status status = weir_run_list(t->pg, t->pipeline->name, NULL, ret_list, err);
     if (!status)
-        cJSON_ArrayForEach(run, runs) if (!strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), request_id)) *ret_known = true;
-    cJSON_Delete(runs);
+        cJSON_ArrayForEach(run, *ret_list) if (!strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), request_id)) *ret_run = run;
     return status;
 }
 
-static weir_status accept_request(train *t, const weir_datum *row, weir_err *err) {
-    char id[128];
-    bool known;
+static weir_status check_time(const weir_datum *time, const char *name, weir_err *err) {
+    if (time->type != WEIR_T_I64 || (time->i >= WEIR_TIME_MIN_US && time->i <= WEIR_TIME_MAX_US)) return WEIR_OK;
+    return WEIR_REJECT(err, WEIR_EDATA, "%s is %lld microseconds, which is no time from year 1 to 9999", name, (long long)time->i);
+}
+
+static weir_status check_request(const weir_datum *row, weir_err *err) {
+    if (!row[REQ_ID].len || row[REQ_ID].len >= sizeof((train_job *)NULL)->request_id || memchr(row[REQ_ID].p, 0, row[REQ_ID].len))
+        return WEIR_REJECT(err, WEIR_EDATA, "the id of a request has %zu bytes, expected 1 to %zu without a NUL", (size_t)row[REQ_ID].len,
+                           sizeof((train_job *)NULL)->request_id - 1);
+    weir_status status = check_time(&row[REQ_TRAIN_FROM], "train_from", err);
+    return status ? status : check_time(&row[REQ_AS_OF], "as_of", err);
+}
+
+static weir_status add_run(train *t, const weir_datum *row, const char *id, weir_err *err) {
     weir_run run;
-    snprintf(id, sizeof id, "%.*s", (int)row[REQ_ID].len, row[REQ_ID].p);
-    weir_status status = known_request(t, id, &known, err);
-    if (status || known) return status;
     char reason[64];
     snprintf(reason, sizeof reason, "%.*s", (int)row[REQ_REASON].len, row[REQ_REASON].p);
     cJSON *request = cJSON_CreateObject();
@@ -283,37 +339,69 @@ static weir_status accept_request(train *t, const weir_datum *row, weir_err *err
     cJSON_AddStringToObject(request, "reason", reason);
     if (row[REQ_TRAIN_FROM].type == WEIR_T_I64) cJSON_AddNumberToObject(request, "train_from_us", (double)row[REQ_TRAIN_FROM].i);
     if (row[REQ_AS_OF].type == WEIR_T_I64) cJSON_AddNumberToObject(request, "as_of_us", (double)row[REQ_AS_OF].i);
-    status = weir_run_start(t->pg, t->pipeline->name, request, &run, err);
+    weir_status status = weir_run_start(t->pg, t->pipeline->name, request, &run, err);
     cJSON_Delete(request);
     return status ? status : set_status(t, run.id, id, "queued", NULL, err);
 }
 
-static weir_status train_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
-    train *t = context;
-    for (size_t i = 0; i < count; i++) {
-        weir_datum row[REQ_COUNT];
-        weir_err why;
-        if (!records[i].value) continue;
-        weir_status status = weir_serde_decode(t->requests.serde, records[i].value, records[i].value_len, row, NULL, &why);
-        if (status && why.action == WEIR_ACTION_REJECT) {
-            if ((status = weir_worker_reject(t->worker, &records[i], "decode", &why, err))) return status;
-            continue;
-        }
-        if (!status && (row[REQ_PIPELINE].len != strlen(t->pipeline->name) || memcmp(row[REQ_PIPELINE].p, t->pipeline->name, row[REQ_PIPELINE].len))) continue;
-        if (!status) status = accept_request(t, row, &why);
-        if (status) {
-            if (err) *err = why;
-            return status;
-        }
+static weir_status accept_request(train *t, const weir_datum *row, weir_err *err) {
+    char id[sizeof t->job.request_id];
+    cJSON *list = NULL;
+    const cJSON *run;
+    weir_status status = check_request(row, err);
+    if (status) return status;
+    snprintf(id, sizeof id, "%.*s", (int)row[REQ_ID].len, row[REQ_ID].p);
+    status = run_of_request(t, id, &list, &run, err);
+    if (!status && !run) status = add_run(t, row, id, err);
+    cJSON_Delete(list);
+    return status;
+}
+
+static bool is_for(const weir_datum *row, const weir_pipeline *pipeline) {
+    return row[REQ_PIPELINE].len == strlen(pipeline->name) && !memcmp(row[REQ_PIPELINE].p, pipeline->name, row[REQ_PIPELINE].len);
+}
+
+static weir_status take_request(train *t, const weir_bus_record *record, weir_err *err) {
+    weir_datum row[REQ_COUNT];
+    weir_err why;
+    const char *error_class = "decode";
+    if (!record->value) return WEIR_OK;
+    weir_status status = weir_serde_decode(t->requests.serde, record->value, record->value_len, row, NULL, &why);
+    if (!status) {
+        if (!is_for(row, t->pipeline)) return WEIR_OK;
+        error_class = "check";
+        status = accept_request(t, row, &why);
     }
+    if (status && why.action == WEIR_ACTION_REJECT) return weir_worker_reject(t->worker, record, error_class, &why, err);
+    if (status && err) *err = why;
+    return status;
+}
+
+static weir_status train_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && i < count; i++) status = take_request(context, &records[i], err);
+    return status;
+}
+
+static weir_status train_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) {
+    train *t = context;
+    (void)partitions, (void)err;
+    t->leads = count > 0;
+    return WEIR_OK;
+}
+
+static weir_status train_revoked(void *context, const weir_partition *partitions, size_t count, bool lost, weir_err *err) {
+    train *t = context;
+    (void)partitions, (void)count, (void)lost, (void)err;
+    t->leads = false; /* a run that is under way is finished and told all the same: the next one to lead repeats it and comes to the same */
     return WEIR_OK;
 }
 
 static weir_status train_tick(void *context, int64_t mono_us, weir_err *err) {
     train *t = context;
     weir_status status = WEIR_OK;
-    if (t->job.active && t->job.finished) status = finish_job(t, err);
-    if (status || mono_us < t->look_at_us) return status;
+    if (t->job.active && t->job.finished) status = finish_job(t, mono_us, err);
+    if (status || !t->leads || mono_us < t->look_at_us) return status;
     t->look_at_us = mono_us + LOOK_EVERY_US;
     status = carry_outbox(t, err);
     if (!status && !t->job.active) status = look_for_work(t, mono_us, err);
@@ -322,31 +410,33 @@ static weir_status train_tick(void *context, int64_t mono_us, weir_err *err) {
 
 /* ---- life ---- */
 
+/* The thread stops between two steps of its work; one step of a large run may take longer than anybody wants to wait. False: it runs still. */
+static bool stop_job(train *t) {
+    struct timespec deadline;
+    if (!t->job.active || t->job.joined) return true;
+    t->job.cancel = true;
+    (void)clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += t->env->drain_ms / 1000;
+    if (pthread_timedjoin_np(t->job.thread, NULL, &deadline) != ETIMEDOUT) return true;
+    (void)pthread_detach(t->job.thread);
+    return false;
+}
+
 static void train_done(void *context) {
     train *t = context;
     if (!t) return;
-    if (t->job.active) { /* its run stays "running" and is queued again at the next start */
-        pthread_join(t->job.thread, NULL);
-        cJSON_Delete(t->job.detail);
+    if (!stop_job(t)) { /* what it uses stays until the process ends */
+        WEIR_WARN("a training run did not stop in time; it will be done again", WEIR_S("run", t->job.run_id));
+        weir_worker_abandon(t->worker);
+        return;
     }
+    if (t->job.active) cJSON_Delete(t->job.detail); /* its run stays "running" and is run again at the next start */
     weir_event_codec_done(&t->requests);
     weir_event_codec_done(&t->runs);
     weir_event_codec_done(&t->models);
     weir_recipe_done(&t->recipe);
     weir_pg_free(t->pg);
     free(t);
-}
-
-/* Runs that a killed worker left behind. */
-static weir_status requeue_orphans(train *t, weir_err *err) {
-    cJSON *runs = NULL;
-    const cJSON *run;
-    weir_status status = weir_run_list(t->pg, t->pipeline->name, "running", &runs, err);
-    if (!status)
-        cJSON_ArrayForEach(run, runs) if ((status = set_status(t, text_at(run, "id"), text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"),
-                                                               "queued", NULL, err))) break;
-    cJSON_Delete(runs);
-    return status;
 }
 
 static weir_status train_init(weir_worker *worker, void **ret_context, weir_err *err) {
@@ -367,11 +457,8 @@ static weir_status train_init(weir_worker *worker, void **ret_context, weir_err 
     if (!status) status = weir_event_codec_init(&t->models, shared->registry, "schemas/model_event.avsc", WEIR_TOPIC_MODELS, err);
     uint32_t id;
     if (!status) status = weir_registry_register(shared->registry, WEIR_TOPIC_REQUESTS "-value", weir_schema_json(t->requests.schema), &id, err);
-    if (!status) status = requeue_orphans(t, err);
     if (status) return status;
-    char *deadletter = weir_topic_of(t->pipeline, "deadletter");
-    weir_worker_set_deadletter(worker, deadletter);
-    free(deadletter);
+    if ((status = weir_shared_set_deadletter(shared, worker, err))) return status;
     return weir_worker_subscribe(worker, (const char *const[]){WEIR_TOPIC_REQUESTS}, 1, err);
 }
 
@@ -380,6 +467,8 @@ const weir_worker_ops weir_train_ops = {
     .name = "train",
     .doc = "trains, evaluates and registers model versions on request",
     .init = train_init,
+    .assigned = train_assigned,
+    .revoked = train_revoked,
     .batch = train_batch,
     .tick = train_tick,
     .done = train_done,

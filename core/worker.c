@@ -84,6 +84,12 @@ void weir_worker_stop(weir_worker *worker) {
 bool weir_worker_stopping(const weir_worker *worker) {
     return atomic_load(&worker->stopping);
 }
+void weir_worker_abandon(weir_worker *worker) {
+    atomic_store(&worker->abandoned, true);
+}
+bool weir_worker_abandoned(const weir_worker *worker) {
+    return atomic_load(&worker->abandoned);
+}
 bool weir_worker_ready(const weir_worker *worker) {
     return atomic_load(&worker->ready);
 }

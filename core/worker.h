@@ -57,6 +57,8 @@ weir_status weir_worker_run(weir_worker *worker, weir_err *err) WEIR_MUST_CHECK;
 /** Async-signal-safe and thread-safe. */
 void weir_worker_stop(weir_worker *worker);
 bool weir_worker_stopping(const weir_worker *worker);
+/** A thread still uses what the worker was given (its env, its setup, what those name): the process must end without freeing any of it. */
+bool weir_worker_abandoned(const weir_worker *worker);
 /** Ready: init done, partitions assigned, nothing being retried. Read by /readyz. */
 bool weir_worker_ready(const weir_worker *worker);
 
@@ -76,6 +78,9 @@ weir_consumer *weir_worker_consumer(weir_worker *worker); /* NULL without topics
  *  "future", "late", "oversize"). Counted in weir_<worker>_deadletters_total. Durable with the batch: the loop flushes the producer after batch() returns OK and before
  *  offsets are stored. */
 weir_status weir_worker_reject(weir_worker *worker, const weir_bus_record *record, const char *error_class, const weir_err *why, weir_err *err) WEIR_MUST_CHECK;
+
+/** For use in done: a thread of the worker's own could not be stopped in time. */
+void weir_worker_abandon(weir_worker *worker);
 
 /** Runs several workers, each on a thread, until SIGTERM/SIGINT or until one fails; then stops all in reverse order. Serves /healthz and /readyz on env->http.
  *  Returns the first failure. */

@@ -1,6 +1,7 @@
 /* The workers of a process: a thread each, signals, health over HTTP, and an end with a deadline. */
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,56 +65,56 @@ static bool any_ended(const group *g) {
     return false;
 }
 
-/* A signal to the process goes to any thread that does not block it, and threads of libraries that are older than the workers may not. */
-static _Atomic int signal_seen;
+/* A handler, because blocking the signals is not enough: libraries have threads of their own (OpenBLAS from before main on, microhttpd) that do not block them, and a
+ * signal that the process gets while nobody waits for it would go to one of those and end everything at once. */
+static sem_t signalled;
+static volatile sig_atomic_t signal_number;
 
-static void note_signal(int number) {
-    atomic_store(&signal_seen, number);
+static void on_signal(int number) {
+    int saved = errno;
+    signal_number = number;
+    (void)sem_post(&signalled);
+    errno = saved;
 }
 
-/* What the process did about signals before. */
-typedef struct signals {
-    sigset_t wanted, mask;
+typedef struct signal_state {
     struct sigaction term, interrupt;
-} signals;
+} signal_state;
 
-static void take_signals(signals *s) {
-    struct sigaction note = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
-    (void)sigemptyset(&s->wanted);
-    (void)sigaddset(&s->wanted, SIGTERM);
-    (void)sigaddset(&s->wanted, SIGINT);
-    atomic_store(&signal_seen, 0);
-    (void)pthread_sigmask(SIG_BLOCK, &s->wanted, &s->mask);
-    (void)sigaction(SIGTERM, &note, &s->term);
-    (void)sigaction(SIGINT, &note, &s->interrupt);
+static void take_signals(signal_state *before) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    signal_number = 0;
+    (void)sem_init(&signalled, 0, 0);
+    (void)sigaction(SIGTERM, &action, &before->term);
+    (void)sigaction(SIGINT, &action, &before->interrupt);
 }
 
-/* A second signal that came while draining has had its effect; let through now, it would kill the process at its clean end. */
-static void give_signals_back(const signals *s) {
-    const struct timespec now = {0};
-    while (sigtimedwait(&s->wanted, NULL, &now) > 0) continue;
-    (void)sigaction(SIGTERM, &s->term, NULL);
-    (void)sigaction(SIGINT, &s->interrupt, NULL);
-    (void)pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
+static void give_signals_back(const signal_state *before) {
+    (void)sigaction(SIGTERM, &before->term, NULL);
+    (void)sigaction(SIGINT, &before->interrupt, NULL);
 }
 
 /* Returns when a signal came or a worker ended. */
-static void watch(const group *g, const signals *s) {
-    const struct timespec step = {.tv_nsec = WATCH_MS * 1000000L};
-    while (!any_ended(g)) {
-        int number = sigtimedwait(&s->wanted, NULL, &step);
-        if (number <= 0) number = atomic_load(&signal_seen);
-        if (number <= 0) continue;
-        WEIR_INFO("stopping", WEIR_S("signal", strsignal(number)));
-        return;
+static void watch(const group *g) {
+    while (!any_ended(g) && !signal_number) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += WATCH_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        (void)sem_clockwait(&signalled, CLOCK_MONOTONIC, &until);
     }
+    if (signal_number) WEIR_INFO("stopping", WEIR_S("signal", strsignal(signal_number)));
 }
 
 static weir_status join_until(run *r, const struct timespec *deadline, weir_err *err) {
     if (pthread_timedjoin_np(r->thread, NULL, deadline)) {
         /* It is stuck in a call; the process is about to end, and what it held is not durable, so it will be done again. */
         (void)pthread_detach(r->thread);
-        r->worker->abandoned = true;
+        weir_worker_abandon(r->worker);
         return WEIR_FAIL(err, WEIR_ETIMEOUT, "worker %s of %s did not stop in time", r->worker->ops->name, r->worker->pipeline);
     }
     r->joined = true;
@@ -150,15 +151,21 @@ weir_status weir_workers_run(weir_worker *const *workers, size_t count, weir_err
     if (!g.runs) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for workers");
     memset(g.runs, 0, count * sizeof *g.runs);
     for (size_t i = 0; i < count; i++) g.runs[i].worker = workers[i];
-    signals taken;
-    take_signals(&taken);
+    signal_state before;
+    sigset_t signals, mask;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    take_signals(&before);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, &mask); /* the workers' own threads need not be disturbed */
     weir_status status = serve_health(env->http, &g, err);
     for (size_t i = 0; !status && i < count; i++) {
         int failed = pthread_create(&g.runs[i].thread, NULL, run_thread, &g.runs[i]);
         g.runs[i].started = !failed;
         if (failed) status = WEIR_FAIL(err, WEIR_EINTERNAL, "no thread for worker %s: %s", workers[i]->ops->name, strerror(failed));
     }
-    if (!status) watch(&g, &taken);
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (!status) watch(&g);
     weir_err stop_err = {0};
     weir_status stopped = stop_all(&g, env->drain_ms > 0 ? env->drain_ms : DRAIN_MS, &stop_err);
     if (!status && stopped) {
@@ -170,6 +177,6 @@ weir_status weir_workers_run(weir_worker *const *workers, size_t count, weir_err
     bool all_joined = true;
     for (size_t i = 0; i < count; i++) all_joined = all_joined && (!g.runs[i].started || g.runs[i].joined);
     if (all_joined) (void)weir_mem.realloc(g.runs, 0);
-    give_signals_back(&taken);
+    give_signals_back(&before);
     return status;
 }

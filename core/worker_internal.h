@@ -42,7 +42,7 @@ struct weir_worker {
     weir_bus_record *batch;
     size_t batch_max;
     _Atomic bool stopping, ready;
-    bool abandoned; /* its thread did not end in time and may use it still */
+    _Atomic bool abandoned; /* a thread did not end in time and may use it still */
     bool initialised, joined;
 
     /* Trying again: back-off in force until resume_us; partitions are paused and go back to their rewind offsets. */

@@ -13,6 +13,8 @@
 #include "models/evaluate.h"
 #include "models/model.h"
 
+enum { ALIAS_ATTEMPTS = 5 };
+
 static int64_t day_floor(int64_t time_us) {
     int64_t day = time_us / WEIR_DAY_US;
     return (time_us % WEIR_DAY_US < 0 ? day - 1 : day) * WEIR_DAY_US;
@@ -34,6 +36,10 @@ weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recip
         .test_to_us = train_from_us + recipe->train_us + recipe->delay_us + recipe->test_us,
     };
     return WEIR_OK;
+}
+
+static weir_status may_go_on(const weir_training *t, weir_err *err) {
+    return t->cancel && *t->cancel ? WEIR_RETRY(err, WEIR_ETIMEOUT, "training was asked to stop") : WEIR_OK;
 }
 
 /* ---- matrices ---- */
@@ -92,6 +98,17 @@ static weir_status make_dirs(char *path, weir_err *err) {
     return WEIR_OK;
 }
 
+/* So that the name of a file survives a power failure as its bytes do: the registry is about to name it. */
+static weir_status sync_folder(char *path, weir_err *err) {
+    char *slash = strrchr(path, '/');
+    *slash = 0;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    weir_status status = fd < 0 || fsync(fd) ? WEIR_FAIL(err, WEIR_EIO, "cannot write the folder %s: %s", path, strerror(errno)) : WEIR_OK;
+    if (fd >= 0) close(fd);
+    *slash = '/';
+    return status;
+}
+
 /* Written aside, synced, renamed: a reader sees the whole artifact or none. */
 static weir_status write_artifact(const char *objects_dir, const char *relative, const weir_buf *artifact, weir_err *err) {
     char path[4096], aside[4096 + 8];
@@ -113,7 +130,7 @@ static weir_status write_artifact(const char *objects_dir, const char *relative,
     close(fd);
     if (!status && rename(aside, path)) status = WEIR_FAIL(err, WEIR_EIO, "cannot name %s: %s", path, strerror(errno));
     if (status) unlink(aside);
-    return status;
+    return status ? status : sync_folder(path, err);
 }
 
 /* ---- fit ---- */
@@ -177,8 +194,10 @@ static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir
     int64_t started = weir_clock_mono_us(weir_clock_system());
     char path[512];
     int version = 0;
-    weir_status status =
-        weir_model_fit(candidate->algorithm, candidate->params, &rows->matrix, t->pipeline->feature_hash, t->recipe->seed, t->recipe->threads, &artifact, err);
+    weir_status status = may_go_on(t, err);
+    if (!status)
+        status = weir_model_fit(candidate->algorithm, candidate->params, &rows->matrix, t->pipeline->feature_hash, t->recipe->seed, t->recipe->threads,
+                                &artifact, err);
     double fit_s = seconds_since(started);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &model, err); /* what is registered has been read back */
     if (!status) {
@@ -240,12 +259,16 @@ static weir_status give_alias(const weir_training *t, weir_pg *pg, const cJSON *
 }
 
 static weir_status give_aliases(const weir_training *t, weir_pg *pg, const cJSON *versions, weir_err *err) {
-    cJSON *aliases = NULL;
-    weir_status status = weir_alias_list(pg, t->pipeline->name, &aliases, err);
-    /* The challenger first: from the champion's event on, scorers that know both split at once. */
-    if (!status) status = give_alias(t, pg, aliases, versions, "challenger", t->recipe->challenger, false, err);
-    if (!status) status = give_alias(t, pg, aliases, versions, "champion", t->recipe->champion, true, err);
-    cJSON_Delete(aliases);
+    weir_status status = WEIR_ECONFLICT;
+    /* Somebody may move one between our look and our move. */
+    for (int attempt = 0; status == WEIR_ECONFLICT && attempt < ALIAS_ATTEMPTS; attempt++) {
+        cJSON *aliases = NULL;
+        status = weir_alias_list(pg, t->pipeline->name, &aliases, err);
+        /* The challenger first: from the champion's event on, scorers that know both split at once. */
+        if (!status) status = give_alias(t, pg, aliases, versions, "challenger", t->recipe->challenger, false, err);
+        if (!status) status = give_alias(t, pg, aliases, versions, "champion", t->recipe->champion, true, err);
+        cJSON_Delete(aliases);
+    }
     return status;
 }
 
@@ -329,10 +352,13 @@ static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *
                                     weir_err *err) {
     char path[4096];
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "name"));
-    snprintf(path, sizeof path, "%s/%s", t->objects_dir, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "artifact_path")));
+    const char *artifact = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "artifact_path"));
+    if (!name || !artifact) return WEIR_FAIL(err, WEIR_EDATA, "a version of the run has no name or no artifact");
+    snprintf(path, sizeof path, "%s/%s", t->objects_dir, artifact);
     weir_model *model = NULL;
     weir_metrics_binary metrics;
-    weir_status status = weir_model_load_file(path, &model, err);
+    weir_status status = may_go_on(t, err);
+    if (!status) status = weir_model_load_file(path, &model, err);
     if (!status) status = weir_model_predict(model, rows->values, rows->matrix.row_count, scores, err);
     const weir_eval_input input = {
         .row_count = rows->matrix.row_count,
@@ -383,7 +409,7 @@ weir_status weir_training_evaluate(const weir_training *t, weir_pg *pg, cJSON *d
     const weir_history_query query = {
         .from_us = t->window.train_from_us,
         .to_us = t->window.test_to_us,
-        .as_of_us = t->as_of_us,
+        .as_of_us = INT64_MAX, /* what happened since is what the versions are measured by, whatever the fit was allowed to know */
         .columns = t->recipe->columns,
     };
     weir_status status = weir_history_read(t->pg_url, t->pipeline, &query, &history, err);

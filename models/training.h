@@ -18,8 +18,9 @@ typedef struct weir_training {
     const weir_recipe *recipe;
     const char *pg_url, *objects_dir;
     const char *run_id;
-    int64_t as_of_us; /* INT64_MAX: everything */
+    int64_t as_of_us; /* fitted on nothing that became known later; INT64_MAX: everything */
     double threshold; /* for f1, precision, recall */
+    const _Atomic bool *cancel; /* may be NULL; once true, what is under way ends with RETRY before its next step */
     weir_window window;
 } weir_training;
 

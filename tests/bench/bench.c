@@ -287,7 +287,7 @@ int main(void) {
     die_on(weir_pg_migrate(pg, &err), &err);
     weir_pg_free(pg);
     die_on(weir_pipeline_create_topics(pipeline, settings.brokers, &err), &err);
-    die_on(weir_shared_init(&shared, pipeline, settings.registry_url, &err), &err);
+    die_on(weir_shared_init(&shared, pipeline, settings.registry_url, "serving", &err), &err);
     weir_worker_env env = {
         .brokers = settings.brokers,
         .registry_url = settings.registry_url,

@@ -282,3 +282,30 @@ def check_features(pipeline, payments, rows=None):
             assert same(record["features"][name], value), "%s of %s: %r, expected %r" % (name, identity, record["features"][name], value)
     assert not expected, "%d payments have no features, for example %s" % (len(expected), sorted(expected)[:3])
     return repeats
+
+
+def query(sql):
+    import psycopg2
+    connection = psycopg2.connect(PG)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+def check_online(p, payments, worker="run"):
+    """The newest state of some customers, through the API."""
+    newest = {r["customer_id"]: r["transaction_id"] for r in payments.rows}
+    expected = payments.expected()
+    ids = sorted(newest)
+    body = {"features": ["customer:customer_tx_count_30d", "customer:customer_amount_mean_30d"], "entities": {"customer_id": ids}}
+    request = urllib.request.Request("http://127.0.0.1:%d/get-online-features" % p.processes[worker, "0"].port, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        answer = json.load(response)
+    values = {n: answer["results"][i]["values"] for i, n in enumerate(answer["metadata"]["feature_names"])}
+    for i, customer in enumerate(ids):
+        want = expected[newest[customer]]
+        for name in ("customer_tx_count_30d", "customer_amount_mean_30d"):
+            assert same(values[name][i], want[name]), "%s of customer %s online: %r, expected %r" % (name, customer, values[name][i], want[name])

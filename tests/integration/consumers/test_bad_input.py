@@ -34,6 +34,34 @@ def bad_records(p, good):
     ]
 
 
+def check_requests(p):
+    """Training requests that nobody can work on: in the dead letters too, and the worker goes on."""
+    topic = "weir.training.requests"
+    good = {"request_id": p.name, "pipeline": p.name, "reason": "test", "requested_at": datetime.datetime.now(datetime.timezone.utc), "train_from": None, "as_of": None}
+    far = (1 << 63) - 1  # microseconds; datetime has no such year, so the bytes are made by hand
+    zigzag = lambda n: (n << 1) ^ (n >> 63)
+
+    def varint(n):
+        n, out = zigzag(n), b""
+        while n > 127:
+            out, n = out + bytes([n & 127 | 128]), n >> 7
+        return out + bytes([n])
+
+    encoded = p.encode(topic, good)
+    assert encoded.endswith(b"\0\0"), "the last two fields are expected to be null"
+    bad = [p.encode(topic, dict(good, request_id="")), p.encode(topic, dict(good, request_id="x" * 500)), encoded[:-2] + varint(1) + varint(far) + b"\0"]
+    out = producer()
+    for value in bad:
+        out.produce(topic, value, p.name.encode())
+    out.flush()
+    own = lambda: [m for m in read_all(p.topic("deadletter")) if m.value() in bad]
+    letters = wait_for("the rejected requests", lambda: (lambda r: len(r) >= len(bad) and r)(own()), 30)
+    for letter in letters:
+        headers = dict(letter.headers())
+        assert headers["weir.error.class"] == b"check", headers
+        print("request   %s" % headers["weir.error.message"].decode())
+
+
 def main():
     payments = Payments(400)
     with Pipeline() as p:
@@ -80,6 +108,7 @@ def main():
         assert repeats == 0, "%d features came twice although nothing failed" % repeats
         counted = sum(v for (name, labels), v in p.metrics().items() if name == "weir_worker_deadletters_total" and ("worker", "ingest") in labels)
         assert counted == len(bad), "metrics count %g dead letters, there are %d" % (counted, len(bad))
+        check_requests(p)
     print("ok: %d payments, %d rejected" % (len(payments.rows), len(bad)))
 
 

@@ -34,17 +34,6 @@ def outage(service):
     subprocess.run([run, "up", service], check=True, stdout=subprocess.DEVNULL)
 
 
-def query(sql):
-    import psycopg2
-    connection = psycopg2.connect(PG)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.fetchall()
-    finally:
-        connection.close()
-
-
 def check_offline(p, payments):
     rows = query('SELECT record_transaction_id, source_partition, source_offset, features_customer_amount_mean_30d, features_customer_tx_count_7d FROM "%s".features_customer' % p.name)
     expected = payments.expected()
@@ -56,22 +45,6 @@ def check_offline(p, payments):
     assert labels == (len(payments.rows), len(payments.rows)), "labels offline (rows, distinct): %r" % (labels,)
     terminals = query('SELECT count(*), count(DISTINCT record_transaction_id) FROM "%s".features_terminal' % p.name)[0]
     assert terminals == (len(payments.rows), len(payments.rows)), "terminal rows offline (rows, distinct): %r" % (terminals,)
-
-
-def check_online(p, payments):
-    """The newest state of some customers, through the API."""
-    newest = {r["customer_id"]: r["transaction_id"] for r in payments.rows}
-    expected = payments.expected()
-    ids = sorted(newest)
-    body = {"features": ["customer:customer_tx_count_30d", "customer:customer_amount_mean_30d"], "entities": {"customer_id": ids}}
-    request = urllib.request.Request("http://127.0.0.1:%d/get-online-features" % p.processes["run", "0"].port, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer = json.load(response)
-    values = {n: answer["results"][i]["values"] for i, n in enumerate(answer["metadata"]["feature_names"])}
-    for i, customer in enumerate(ids):
-        want = expected[newest[customer]]
-        for name in ("customer_tx_count_30d", "customer_amount_mean_30d"):
-            assert same(values[name][i], want[name]), "%s of customer %s online: %r, expected %r" % (name, customer, values[name][i], want[name])
 
 
 def main():

@@ -1,4 +1,5 @@
 """The whole loop with outside clients: payments and labels in over Kafka, a model trained on request, predictions out, challenger and champion measured."""
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -52,23 +53,28 @@ def check_prediction(p, payments, prediction, versions):
     assert own["age_seconds"] == 0 and own["source_offset"] == prediction["source_offset"]
 
 
-def main():
+def main(workers=("run",), while_training=None):
+    """workers: the processes that the pipeline runs as. while_training: called in a thread of its own when training is asked for."""
+    running = lambda kind: kind if kind in workers else "run"
     payments = Payments(12000, seed=7, days=24)
     payments.by_id = {r["transaction_id"]: r for r in payments.rows}
     payments.all_expected = payments.expected()
     first = payments.rows[0]["us"] // DAY_US * DAY_US
     cut = next(i for i, r in enumerate(payments.rows) if r["us"] >= first + 14 * DAY_US)
     with Pipeline(shorten) as p:
-        p.start()
+        for worker in workers:
+            p.start(worker)
         publish(p, payments, payments.rows[:cut])
         wait_for("features of the first payments", lambda: len(read_all(p.topic("features.customer"))) >= cut, 60, 0.5)
         time.sleep(2)
+        disturbance = concurrent.futures.ThreadPoolExecutor().submit(while_training or (lambda _: None), p)
         run = train(p, at(first + 4 * DAY_US).strftime("%Y-%m-%d"))
+        disturbance.result(60)
         versions = {v["name"]: v for v in run["detail"]["versions"]}
         assert len(versions) == 3, versions
         print("trained", ", ".join("%s v%d" % (n, v["version"]) for n, v in versions.items()))
 
-        served = lambda: {dict(labels)["arm"] for (name, labels), v in p.metrics().items() if name == "weir_score_model_info" and v == 1}
+        served = lambda: {dict(labels)["arm"] for (name, labels), v in p.metrics(running("score")).items() if name == "weir_score_model_info" and v == 1}
         wait_for("both arms to be served", lambda: served() == {"champion", "challenger"}, 30)
         publish(p, payments, payments.rows[cut:])
         topic = p.topic("predictions")
@@ -95,14 +101,16 @@ def main():
             for name in ("average_precision", "card_precision_5", "f1", "precision", "recall"):
                 assert name in metrics, name
 
-        joined = lambda: sum(v for (name, _), v in p.metrics().items() if name == "weir_experiment_predictions_joined_total")
+        joined = lambda: sum(v for (name, _), v in p.metrics(running("experiment")).items() if name == "weir_experiment_predictions_joined_total")
         wait_for("labels joined to all predictions", lambda: joined() == len(predictions), 60, 1)
         performance = [p.decode("weir.performance", m.value()) for m in read_all("weir.performance")]
         mine = [x for x in performance if x["pipeline"] == p.name]
         assert {x["arm"] for x in mine} == {"champion", "challenger"}, mine
         newest = {x["arm"]: x for x in mine}
         assert sum(x["rows"] for x in newest.values()) == len(predictions)
+        check_online(p, payments, running("serve"))
     print("ok: %d predictions, both arms measured" % len(predictions))
 
 
-main()
+if __name__ == "__main__":
+    main()
