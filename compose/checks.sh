@@ -42,6 +42,7 @@ check_with() {
 static_checks() {
     check "prometheus.yml" promtool check config monitoring/prometheus.yml
     check "alert rules" promtool test rules monitoring/alerts_test.yml
+    check "formatting" cmd_format
     check_with docker-compose "docker-compose.yml" docker-compose -f compose/docker-compose.yml config -q
     check_with shellcheck "shell scripts" shellcheck -x run compose/install-packages .ci/run
 }

@@ -35,7 +35,7 @@ packages_stack() {
     find_java || wanted="$wanted openjdk-17-jre-headless"
     [ -d "$KAFKA_DIR" ] || wanted="$wanted mvn:maven"
 }
-packages_test() { wanted="$wanted $PACKAGES_TEST"; }
+packages_test() { wanted="$wanted $PACKAGES_FORMAT $PACKAGES_TEST"; }
 
 # ensure_packages ITEM…
 ensure_packages() {

@@ -14,13 +14,13 @@
 typedef struct weir_schema weir_schema;
 
 typedef struct weir_schema_field {
-    const char *name;  /* dotted */
-    weir_type type;    /* what a non-null value has; int and long are I64, float and double F64 */
-    bool nullable;     /* union with null */
+    const char *name; /* dotted */
+    weir_type type; /* what a non-null value has; int and long are I64, float and double F64 */
+    bool nullable; /* union with null */
     bool is_timestamp; /* timestamp-micros or -millis */
     bool has_default;
     weir_datum fallback; /* the default, when has_default */
-    const char *doc;     /* may be NULL */
+    const char *doc; /* may be NULL */
 } weir_schema_field;
 
 /** Parses and compiles a record schema. Errors: WEIR_EINVAL naming the field and what is wrong with it. */

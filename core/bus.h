@@ -20,7 +20,7 @@ typedef struct weir_bus_record {
     int32_t partition;
     int64_t offset;
     int64_t timestamp_ms; /* Kafka's record timestamp */
-    const void *key;      /* NULL when there is none */
+    const void *key; /* NULL when there is none */
     size_t key_len;
     const void *value; /* NULL for a tombstone */
     size_t value_len;
@@ -37,7 +37,7 @@ typedef struct weir_topic_spec {
     const char *name;
     int partitions;
     bool compact;
-    int64_t retention_ms;      /* -1: for ever */
+    int64_t retention_ms; /* -1: for ever */
     int64_t max_message_bytes; /* 0: the broker's */
 } weir_topic_spec;
 /** Creates what is absent; a topic that exists with another partition count is WEIR_ECONFLICT FATAL naming both counts. Broker away: RETRY. */
@@ -59,8 +59,8 @@ weir_status weir_producer_new_patient(const char *brokers, const char *client_id
 size_t weir_producer_pending(weir_producer *producer);
 void weir_producer_free(weir_producer *producer);
 /** Queues one record (bytes are copied). partition -1: by key. timestamp_ms 0: now. A full queue waits for room (bounded), then RETRY. */
-weir_status weir_producer_send(weir_producer *producer, const char *topic, int32_t partition, const void *key, size_t key_len, const void *value, size_t value_len,
-                               const weir_bus_header *headers, size_t header_count, int64_t timestamp_ms, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_producer_send(weir_producer *producer, const char *topic, int32_t partition, const void *key, size_t key_len, const void *value,
+                               size_t value_len, const weir_bus_header *headers, size_t header_count, int64_t timestamp_ms, weir_err *err) WEIR_MUST_CHECK;
 /** Waits until everything sent so far by anybody is acknowledged. An undelivered record since the last flush: RETRY (or FATAL when librdkafka says so), naming topic and reason.
  *  After a RETRY the queue is purged: the caller sends its batch again. */
 weir_status weir_producer_flush(weir_producer *producer, int timeout_ms, weir_err *err) WEIR_MUST_CHECK;
@@ -83,12 +83,14 @@ typedef struct weir_consumer_events {
 
 /** A member of a consumer group: range assignor (so that partitions of co-partitioned topics stay together), no auto store, stored offsets committed every second and on close,
  *  from the beginning where nothing is committed. events may be NULL. */
-weir_status weir_consumer_new(const char *brokers, const char *group, const char *const *topics, size_t topic_count, const weir_consumer_events *events, weir_consumer **ret_consumer,
-                              weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_consumer_new(const char *brokers, const char *group, const char *const *topics, size_t topic_count, const weir_consumer_events *events,
+                              weir_consumer **ret_consumer, weir_err *err) WEIR_MUST_CHECK;
 /** No group: reads every partition of the topics from the beginning (or from the end). Used by replicas and tails. */
-weir_status weir_consumer_new_tail(const char *brokers, const char *const *topics, size_t topic_count, bool from_end, weir_consumer **ret_consumer, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_consumer_new_tail(const char *brokers, const char *const *topics, size_t topic_count, bool from_end, weir_consumer **ret_consumer,
+                                   weir_err *err) WEIR_MUST_CHECK;
 /** A tail that reads just these partitions from their offsets. */
-weir_status weir_consumer_new_assigned(const char *brokers, const weir_partition *partitions, size_t count, weir_consumer **ret_consumer, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_consumer_new_assigned(const char *brokers, const weir_partition *partitions, size_t count, weir_consumer **ret_consumer,
+                                       weir_err *err) WEIR_MUST_CHECK;
 void weir_consumer_free(weir_consumer *consumer); /* leaves the group, commits what is stored */
 
 /** Up to max records, after at most timeout_ms; *ret_count may be 0. Records are borrowed until weir_consumer_release. Broker away is not an error: it returns 0 records
@@ -108,6 +110,7 @@ size_t weir_consumer_assignment(weir_consumer *consumer, weir_partition *partiti
 /** Newest known end of a held partition without a network call (-1 unknown). */
 int64_t weir_consumer_end_cached(weir_consumer *consumer, const char *topic, int32_t partition);
 /** First and next-to-be-written offset, asked of the broker. */
-weir_status weir_consumer_range(weir_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_first, int64_t *ret_end, int timeout_ms, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_consumer_range(weir_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_first, int64_t *ret_end, int timeout_ms,
+                                weir_err *err) WEIR_MUST_CHECK;
 
 #endif

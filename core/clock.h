@@ -26,9 +26,15 @@ typedef struct weir_clock_manual {
 } weir_clock_manual;
 void weir_clock_manual_init(weir_clock_manual *clock, int64_t now_us);
 
-static inline int64_t weir_clock_wall_us(weir_clock *clock) { return clock->wall_us(clock); }
-static inline int64_t weir_clock_mono_us(weir_clock *clock) { return clock->mono_us(clock); }
-static inline void weir_clock_sleep_us(weir_clock *clock, int64_t duration_us) { clock->sleep_us(clock, duration_us); }
+static inline int64_t weir_clock_wall_us(weir_clock *clock) {
+    return clock->wall_us(clock);
+}
+static inline int64_t weir_clock_mono_us(weir_clock *clock) {
+    return clock->mono_us(clock);
+}
+static inline void weir_clock_sleep_us(weir_clock *clock, int64_t duration_us) {
+    clock->sleep_us(clock, duration_us);
+}
 
 /** "90s", "15m", "12h", "7d", "2w", "250ms" → microseconds. Anything else, negative or overflowing: WEIR_EINVAL. */
 weir_status weir_duration_parse(const char *text, int64_t *ret_us, weir_err *err) WEIR_MUST_CHECK;

@@ -10,14 +10,14 @@
 #include "core/err.h"
 
 typedef enum weir_conf_type {
-    WEIR_CONF_BOOL,     /* bool */
-    WEIR_CONF_INT,      /* int64_t */
-    WEIR_CONF_NUMBER,   /* double */
-    WEIR_CONF_STRING,   /* char *, heap, owned by the object */
+    WEIR_CONF_BOOL, /* bool */
+    WEIR_CONF_INT, /* int64_t */
+    WEIR_CONF_NUMBER, /* double */
+    WEIR_CONF_STRING, /* char *, heap, owned by the object */
     WEIR_CONF_DURATION, /* int64_t microseconds, written "7d" */
-    WEIR_CONF_TIME,     /* int64_t microseconds since 1970, written as ISO 8601 */
-    WEIR_CONF_ENUM,     /* int, index into choices */
-    WEIR_CONF_LIST,     /* char **, heap, NULL-terminated; a JSON array of strings, a repeatable flag */
+    WEIR_CONF_TIME, /* int64_t microseconds since 1970, written as ISO 8601 */
+    WEIR_CONF_ENUM, /* int, index into choices */
+    WEIR_CONF_LIST, /* char **, heap, NULL-terminated; a JSON array of strings, a repeatable flag */
 } weir_conf_type;
 
 enum { WEIR_CONF_REQUIRED = 1, WEIR_CONF_SECRET = 2, WEIR_CONF_RELOADABLE = 4, WEIR_CONF_POSITIONAL = 8 };
@@ -26,11 +26,11 @@ enum { WEIR_CONF_REQUIRED = 1, WEIR_CONF_SECRET = 2, WEIR_CONF_RELOADABLE = 4, W
 typedef struct weir_conf_item {
     const char *name; /* snake_case; the flag is --kebab-case, the environment variable WEIR_UPPER_CASE */
     weir_conf_type type;
-    size_t offset;             /* of the field in the object */
-    double min, max;           /* INT and NUMBER, when min < max */
+    size_t offset; /* of the field in the object */
+    double min, max; /* INT and NUMBER, when min < max */
     const char *const *choices; /* ENUM, NULL-terminated */
-    const char *fallback;      /* default as text; NULL: zero, empty */
-    const char *unit;          /* shown in help; NULL when it has none */
+    const char *fallback; /* default as text; NULL: zero, empty */
+    const char *unit; /* shown in help; NULL when it has none */
     unsigned flags;
     const char *doc; /* one line */
 } weir_conf_item;

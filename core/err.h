@@ -9,24 +9,24 @@
 
 typedef enum weir_status {
     WEIR_OK = 0,
-    WEIR_EINVAL,    /* used wrongly: a flag, a configuration or pipeline file */
-    WEIR_EDATA,     /* a record or file that is not what it should be */
+    WEIR_EINVAL, /* used wrongly: a flag, a configuration or pipeline file */
+    WEIR_EDATA, /* a record or file that is not what it should be */
     WEIR_ENOTFOUND, /* the thing named does not exist */
     WEIR_ECONFLICT, /* somebody else changed it first, or it exists already */
-    WEIR_EIO,       /* a file or device failed */
-    WEIR_ENET,      /* a service (Kafka, PostgreSQL, registry) failed or is away */
-    WEIR_ETIMEOUT,  /* it did not answer in time */
-    WEIR_ELIMIT,    /* a stated maximum was reached */
-    WEIR_ENOMEM,    /* memory ran out */
-    WEIR_ENUMERIC,  /* a computation met a non-finite value or did not converge */
+    WEIR_EIO, /* a file or device failed */
+    WEIR_ENET, /* a service (Kafka, PostgreSQL, registry) failed or is away */
+    WEIR_ETIMEOUT, /* it did not answer in time */
+    WEIR_ELIMIT, /* a stated maximum was reached */
+    WEIR_ENOMEM, /* memory ran out */
+    WEIR_ENUMERIC, /* a computation met a non-finite value or did not converge */
     WEIR_EINTERNAL, /* a bug in Weir */
 } weir_status;
 
 /* What a worker does with the record that caused the error. */
 typedef enum weir_action {
     WEIR_ACTION_FATAL = 0, /* stop, non-zero exit */
-    WEIR_ACTION_RETRY,     /* pause, back off, try the same again */
-    WEIR_ACTION_REJECT,    /* to the dead letters, go on */
+    WEIR_ACTION_RETRY, /* pause, back off, try the same again */
+    WEIR_ACTION_REJECT, /* to the dead letters, go on */
 } weir_action;
 
 #define WEIR_ERR_MESSAGE_MAX 512
@@ -35,7 +35,7 @@ typedef enum weir_action {
 typedef struct weir_err {
     weir_status code;
     weir_action action;
-    const char *where;                  /* function that noticed, static storage */
+    const char *where; /* function that noticed, static storage */
     char message[WEIR_ERR_MESSAGE_MAX]; /* one sentence: what was found, what was expected */
 } weir_err;
 

@@ -9,18 +9,18 @@
 
 typedef struct weir_http_request {
     const char *method, *path; /* path is decoded, without the query */
-    const char *body;          /* NUL-terminated, body_len bytes */
+    const char *body; /* NUL-terminated, body_len bytes */
     size_t body_len;
     void *connection; /* for weir_http_query / weir_http_header */
 } weir_http_request;
 
 typedef struct weir_http_response {
-    int status;               /* 200 unless changed */
+    int status; /* 200 unless changed */
     const char *content_type; /* static; "application/json" unless changed */
     weir_buf body;
 } weir_http_response;
 
-const char *weir_http_query(const weir_http_request *request, const char *name);  /* NULL when absent */
+const char *weir_http_query(const weir_http_request *request, const char *name); /* NULL when absent */
 const char *weir_http_header(const weir_http_request *request, const char *name); /* NULL when absent */
 /** Sets status and a JSON body {"error": message}. */
 void weir_http_error(weir_http_response *response, int status, const char *format, ...) WEIR_PRINTF(3, 4);
@@ -29,7 +29,7 @@ typedef void (*weir_http_handler)(const weir_http_request *request, weir_http_re
 
 typedef struct weir_http_route {
     const char *method; /* "GET", "POST", "*" */
-    const char *path;   /* exact, or a prefix when it ends with '*' */
+    const char *path; /* exact, or a prefix when it ends with '*' */
     weir_http_handler handler;
     void *context;
 } weir_http_route;
@@ -38,7 +38,8 @@ typedef struct weir_http_server weir_http_server;
 
 /** Listens on host:port (port 0: any) with `threads` epoll threads. Bodies above max_body_bytes get 413, unknown paths 404, wrong methods 405.
  *  /metrics is built in. A busy port is WEIR_ECONFLICT with a sentence that names it. */
-weir_status weir_http_server_start(const char *host, int port, unsigned threads, size_t max_body_bytes, weir_http_server **ret_server, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_http_server_start(const char *host, int port, unsigned threads, size_t max_body_bytes, weir_http_server **ret_server,
+                                   weir_err *err) WEIR_MUST_CHECK;
 /** Routes may be added while the server runs; path and method are copied. */
 weir_status weir_http_server_route(weir_http_server *server, const weir_http_route *route, weir_err *err) WEIR_MUST_CHECK;
 /** Removes every route with this context and waits until no handler runs with it. */
@@ -48,7 +49,7 @@ void weir_http_server_stop(weir_http_server *server); /* NULL is fine; running r
 
 /** One request; response body replaces *ret_body. Transport failure: WEIR_ENET or WEIR_ETIMEOUT, action RETRY. Any HTTP status is success.
  *  content_type and body may be NULL. Thread-safe; connections are reused per thread. */
-weir_status weir_http_call(const char *method, const char *url, const char *content_type, const void *body, size_t body_len, int timeout_ms, int *ret_status, weir_buf *ret_body,
-                           weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_http_call(const char *method, const char *url, const char *content_type, const void *body, size_t body_len, int timeout_ms, int *ret_status,
+                           weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -33,8 +33,8 @@ void weir_log_write(weir_log_level level, const char *message, const weir_log_fi
 /** Logs an error value with its code, place and message besides the fields. */
 void weir_log_err(weir_log_level level, const char *message, const weir_err *err);
 
-#define WEIR_LOG(level, message, ...)                                                   \
-    weir_log_write((level), (message), (const weir_log_field[]){WEIR_I(NULL, 0), ##__VA_ARGS__} + 1, \
+#define WEIR_LOG(level, message, ...)                                                                                                                          \
+    weir_log_write((level), (message), (const weir_log_field[]){WEIR_I(NULL, 0), ##__VA_ARGS__} + 1,                                                           \
                    sizeof((const weir_log_field[]){WEIR_I(NULL, 0), ##__VA_ARGS__}) / sizeof(weir_log_field) - 1)
 #define WEIR_INFO(...) WEIR_LOG(WEIR_LOG_INFO, __VA_ARGS__)
 #define WEIR_WARN(...) WEIR_LOG(WEIR_LOG_WARN, __VA_ARGS__)

@@ -11,7 +11,10 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_worker_lag_seconds", WEIR_GAUGE, "age of the record handled last, 0 when nothing is left to do", {"pipeline", "worker", "topic", "partition"}},
     {"weir_worker_deadletters_total", WEIR_COUNTER, "records sent to the dead letters", {"pipeline", "worker", "topic", "class"}},
     /* ingest */
-    {"weir_ingest_events_total", WEIR_COUNTER, "records by what became of them: accepted, rejected; and of these: rekeyed to another partition, duplicate", {"pipeline", "topic", "outcome"}},
+    {"weir_ingest_events_total",
+     WEIR_COUNTER,
+     "records by what became of them: accepted, rejected; and of these: rekeyed to another partition, duplicate",
+     {"pipeline", "topic", "outcome"}},
     {"weir_ingest_features_total", WEIR_COUNTER, "feature records produced", {"pipeline", "view"}},
     {"weir_ingest_event_time_seconds", WEIR_GAUGE, "newest event time seen, seconds since 1970", {"pipeline", "topic"}},
     /* stores */

@@ -30,7 +30,7 @@ weir_metric *weir_metric_get(const char *name, const char *const *label_values);
 #define WEIR_METRIC(name, ...) weir_metric_get((name), (const char *const[]){__VA_ARGS__, NULL})
 
 void weir_metric_add(weir_metric *metric, double amount); /* counter, gauge */
-void weir_metric_set(weir_metric *metric, double value);  /* gauge */
+void weir_metric_set(weir_metric *metric, double value); /* gauge */
 /** Histogram. Buckets are fixed, in seconds: 1-2-5 from 1 µs to 100 s, then coarser to 10^7 s (116 days). */
 void weir_metric_observe(weir_metric *metric, double value);
 double weir_metric_value(const weir_metric *metric); /* histogram: its count */

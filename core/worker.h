@@ -39,18 +39,19 @@ typedef struct weir_worker_env {
     const char *brokers;
     const char *registry_url;
     const char *pg_url;
-    const char *state_dir;   /* each worker makes its own folder below it */
+    const char *state_dir; /* each worker makes its own folder below it */
     const char *objects_dir; /* models and other artifacts */
-    const char *instance;    /* name of this instance among others on the same machine; "0" */
+    const char *instance; /* name of this instance among others on the same machine; "0" */
     weir_clock *clock;
     weir_http_server *http; /* may be NULL in tests */
-    int batch_max;          /* records a poll hands over at most */
-    int poll_ms;            /* longest wait for the first record */
-    int drain_ms;           /* deadline for draining at stop */
-    void *shared;           /* process-wide object of the upper layers (consumers/shared.h) */
+    int batch_max; /* records a poll hands over at most */
+    int poll_ms; /* longest wait for the first record */
+    int drain_ms; /* deadline for draining at stop */
+    void *shared; /* process-wide object of the upper layers (consumers/shared.h) */
 } weir_worker_env;
 
-weir_status weir_worker_new(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, void *setup, weir_worker **ret_worker, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_worker_new(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, void *setup, weir_worker **ret_worker,
+                            weir_err *err) WEIR_MUST_CHECK;
 void weir_worker_free(weir_worker *worker);
 /** Runs until weir_worker_stop, then drains: returns OK after a clean end, the error of a FATAL otherwise. */
 weir_status weir_worker_run(weir_worker *worker, weir_err *err) WEIR_MUST_CHECK;

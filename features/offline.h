@@ -19,7 +19,8 @@ typedef struct weir_offline_table weir_offline_table;
 /** A table "<pipeline>.<name>" for rows of `schema`. Creates it, adds columns that are new in the schema, never rewrites. Besides the schema's columns it has
  *  tenant text, entity text, event_time timestamptz, available_time timestamptz, source_partition int4, source_offset int8 where the schema lacks them.
  *  Unique by (event_time, source_partition, source_offset). skip: column names not stored (NULL-terminated; "state"). */
-weir_status weir_offline_table_open(weir_offline *store, const char *name, const weir_schema *schema, const char *const *skip, weir_offline_table **ret_table, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_offline_table_open(weir_offline *store, const char *name, const weir_schema *schema, const char *const *skip, weir_offline_table **ret_table,
+                                    weir_err *err) WEIR_MUST_CHECK;
 
 /* What every row has; taken from the row itself when the schema has columns of these names. */
 typedef struct weir_offline_meta {
@@ -37,7 +38,8 @@ typedef struct weir_offline_meta {
  *  common column); WEIR_ELIMIT RETRY when 64 MiB are pending: flush, then add it again. */
 weir_status weir_offline_add(weir_offline_table *table, const weir_datum *row, const weir_offline_meta *meta, weir_err *err) WEIR_MUST_CHECK;
 /** Remembers, with the pending batch, that the topic partition is done before next_offset. sink: name of the consumer ("store"). */
-weir_status weir_offline_add_offset(weir_offline *store, const char *sink, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_offline_add_offset(weir_offline *store, const char *sink, const char *topic, int32_t partition, int64_t next_offset,
+                                    weir_err *err) WEIR_MUST_CHECK;
 /** One transaction: makes the day partitions needed, COPY BINARY of all pending rows, drops repeats by source, writes offsets. OK: durable together with the offsets
  *  (a crash of the server may take the last fraction of a second back, rows and offsets alike: read on from weir_offline_offset), pending is empty.
  *  Error: nothing happened, pending is dropped. WEIR_ECONFLICT RETRY: another writer of the same sink stored later offsets, so this one lost the partition.

@@ -14,9 +14,9 @@ void weir_online_close(weir_online *store);
 
 /* A stored state, with what a prediction must say about it. */
 typedef struct weir_online_value {
-    int64_t event_time_us;  /* of the record that was applied last */
-    weir_source source;     /* its source */
-    const void *state;      /* bytes for weir_state_decode; borrowed until the read ends */
+    int64_t event_time_us; /* of the record that was applied last */
+    weir_source source; /* its source */
+    const void *state; /* bytes for weir_state_decode; borrowed until the read ends */
     size_t state_len;
 } weir_online_value;
 
@@ -35,7 +35,8 @@ typedef struct weir_online_reader weir_online_reader; /* one per thread, reused 
 weir_status weir_online_reader_new(weir_online *store, weir_online_reader **ret_reader, weir_err *err) WEIR_MUST_CHECK;
 void weir_online_reader_free(weir_online_reader *reader);
 weir_status weir_online_read_begin(weir_online_reader *reader, weir_err *err) WEIR_MUST_CHECK;
-weir_status weir_online_read(weir_online_reader *reader, int view, const void *key, size_t key_len, weir_online_value *ret_value, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_online_read(weir_online_reader *reader, int view, const void *key, size_t key_len, weir_online_value *ret_value,
+                             weir_err *err) WEIR_MUST_CHECK;
 void weir_online_read_end(weir_online_reader *reader);
 /** Stored next offset of a topic partition, -1 when there is none. */
 weir_status weir_online_offset(weir_online *store, const char *topic, int32_t partition, int64_t *ret_next_offset, weir_err *err) WEIR_MUST_CHECK;

@@ -14,14 +14,15 @@ typedef enum weir_feed { WEIR_FROM_EVENTS, WEIR_FROM_LABELS } weir_feed;
 
 /* One feature of a view. Exactly one of agg and op is set. */
 typedef struct weir_feature_def {
-    const char *name;    /* unique in the pipeline */
-    const char *agg;     /* "count", "mean", "sum", "min", "max": over the entity's records in (t-delay-window, t-delay] */
-    const char *op;      /* of the record itself: "weekend" (Sat, Sun), "hour_between" (from ≤ hour ≤ to, UTC; over midnight when from > to); views of the events only */
-    const char *of;      /* column; count may go without; op reads a timestamp column, default the event time */
-    int64_t window_us;   /* agg */
-    int64_t delay_us;    /* agg; 0: the record itself is included */
-    int64_t from, to;    /* hour_between */
-    double fallback;     /* "default": value of an empty window for anything but count; NaN when not given */
+    const char *name; /* unique in the pipeline */
+    const char *agg; /* "count", "mean", "sum", "min", "max": over the entity's records in (t-delay-window, t-delay] */
+    const char
+        *op; /* of the record itself: "weekend" (Sat, Sun), "hour_between" (from ≤ hour ≤ to, UTC; over midnight when from > to); views of the events only */
+    const char *of; /* column; count may go without; op reads a timestamp column, default the event time */
+    int64_t window_us; /* agg */
+    int64_t delay_us; /* agg; 0: the record itself is included */
+    int64_t from, to; /* hour_between */
+    double fallback; /* "default": value of an empty window for anything but count; NaN when not given */
     const char *unit, *doc;
 } weir_feature_def;
 
@@ -30,16 +31,16 @@ typedef struct weir_view_def {
     const char *entity[WEIR_KEY_COLUMNS_MAX]; /* columns of the feed */
     int entity_count;
     weir_feed from;
-    int64_t ttl_us;            /* 0: none */
+    int64_t ttl_us; /* 0: none */
     weir_feature_def *features;
     int feature_count;
     bool rekeyed; /* entity differs from the feed's key: records pass through <pipeline>.repartition.<view> */
 } weir_view_def;
 
 typedef struct weir_check_def {
-    weir_feed on;       /* "on": "events" (default) or "labels" */
+    weir_feed on; /* "on": "events" (default) or "labels" */
     const char *column; /* checked column */
-    int column_index;   /* its place in the feed's schema */
+    int column_index; /* its place in the feed's schema */
     bool not_null;
     bool has_min, has_max;
     double min, max;
@@ -50,28 +51,28 @@ typedef struct weir_check_def {
 /* Where records come from: the events or the labels. */
 typedef struct weir_feed_def {
     char *topic;
-    char *schema_path;   /* as written, relative to the pipeline file or an embedded "schemas/…" */
+    char *schema_path; /* as written, relative to the pipeline file or an embedded "schemas/…" */
     weir_schema *schema; /* compiled */
     const char *key[WEIR_KEY_COLUMNS_MAX]; /* entity columns of the record key */
     int key_count;
     int key_index[WEIR_KEY_COLUMNS_MAX]; /* their columns */
-    int tenant_index;    /* column, or -1: everything belongs to `tenant` */
-    const char *tenant;  /* constant tenant when there is no column; "default" */
-    int time_index;      /* event time column */
+    int tenant_index; /* column, or -1: everything belongs to `tenant` */
+    const char *tenant; /* constant tenant when there is no column; "default" */
+    int time_index; /* event time column */
     int available_index; /* column saying when the record could first be known; -1: the event time */
     int64_t allowed_lateness_us; /* behind the newest event time of the same entity and source partition */
-    int64_t max_future_us;       /* ahead of the clock; default 1 day */
-    int64_t max_bytes;           /* larger values are rejected as oversize; default 65536 */
+    int64_t max_future_us; /* ahead of the clock; default 1 day */
+    int64_t max_bytes; /* larger values are rejected as oversize; default 65536 */
 } weir_feed_def;
 
 typedef struct weir_pipeline {
     char *name;
     char *path;
-    int partitions;       /* of every topic of the pipeline */
+    int partitions; /* of every topic of the pipeline */
     int64_t retention_ms; /* of events, labels, predictions, dead letters; -1: for ever */
     weir_feed_def events, labels; /* labels.topic is NULL when the pipeline has none */
-    int label_column;     /* of labels.schema: what happened; -1 */
-    int label_join[2];    /* columns that join label to event: [0] in events.schema, [1] in labels.schema ("id") */
+    int label_column; /* of labels.schema: what happened; -1 */
+    int label_join[2]; /* columns that join label to event: [0] in events.schema, [1] in labels.schema ("id") */
     int64_t max_delay_us; /* labels come at most this much after the event */
     weir_view_def *views;
     int view_count;
@@ -107,13 +108,15 @@ weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_
 #define WEIR_TIME_MAX_US (INT64_C(253402300800) * 1000000 - 1)
 /** OK, or REJECT with column, found, expected. now_us is the clock; also checks the event time against max_future, times against what the stores can hold and texts with
  *  weir_text_valid. *ret_class: "check" or "future". */
-weir_status weir_pipeline_check(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, const char **ret_class, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_pipeline_check(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, const char **ret_class,
+                                weir_err *err) WEIR_MUST_CHECK;
 /** Text that every store takes: UTF-8 without NUL. */
 bool weir_text_valid(const char *text, size_t len);
 /** Writes "tenant/entity" (and a NUL) from the given columns into key: the entity columns joined with '|', whole numbers in decimal. Returns its length in *ret_len.
  *  REJECT when a column is null or empty, when the key is longer than WEIR_KEY_MAX - 2 bytes, and when it could be read as another key: '/' in the tenant, '|' in one of
  *  several entity columns. */
 enum { WEIR_KEY_MAX = 512 };
-weir_status weir_key_make(const weir_feed_def *feed, const int *columns, int column_count, const weir_datum *row, char key[WEIR_KEY_MAX], size_t *ret_len, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_key_make(const weir_feed_def *feed, const int *columns, int column_count, const weir_datum *row, char key[WEIR_KEY_MAX], size_t *ret_len,
+                          weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -30,10 +30,10 @@ const int *weir_view_columns(const weir_view *view); /* their columns in the fee
 /* Decoded, mutable state of one entity. Zero-initialised is empty. */
 typedef struct weir_state {
     int count, capacity;
-    int64_t *time;       /* [capacity] event times, ascending */
+    int64_t *time; /* [capacity] event times, ascending */
     weir_source *source; /* [capacity] */
-    double *values;      /* [capacity][column_count] row-major; NaN: null */
-    int64_t max_time;    /* newest event time ever applied; INT64_MIN when none */
+    double *values; /* [capacity][column_count] row-major; NaN: null */
+    int64_t max_time; /* newest event time ever applied; INT64_MIN when none */
 } weir_state;
 void weir_state_done(weir_state *state);
 void weir_state_clear(weir_state *state); /* empty, keeps memory */
@@ -43,12 +43,13 @@ enum { WEIR_STATE_RECORDS_MAX = 1 << 16 }; /* with up to 4 columns, its bytes fi
 
 /** Adds one record (columns taken from row) and drops what left the horizon. LATE: event time is more than allowed_lateness behind state->max_time; nothing changed.
  *  Errors: WEIR_ELIMIT REJECT when the entity has WEIR_STATE_RECORDS_MAX records; WEIR_ENOMEM. */
-weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row, weir_applied *ret_applied,
-                            weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row,
+                            weir_applied *ret_applied, weir_err *err) WEIR_MUST_CHECK;
 
 /** Adds one record without regard to lateness, horizon or WEIR_STATE_RECORDS_MAX, as retrieval from history does; values [column_count]. One that is there already changes
  *  nothing. Errors: WEIR_ENOMEM; WEIR_ELIMIT beyond 2^28 records. */
-weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *values, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *values,
+                           weir_err *err) WEIR_MUST_CHECK;
 
 /** Features at time t. Shapes: out [feature_count]; NaN: null.
  *  upto: records at exactly t count only if their (partition, offset) is not after *upto (NULL: all of them), as when they are computed record by record.

@@ -45,8 +45,8 @@ const weir_algorithm *weir_algorithm_find(const char *name); /* NULL when there 
 /** Fits. params_json: hyperparameters object or NULL. The artifact (a file image: magic "WEIRMOD1", format version, JSON header {algorithm, columns[], params, seed, threads, preprocessing,
  *  feature_hash}, body, SHA-256 of all before it) is appended to *ret_artifact. Same input, same bytes.
  *  Errors: WEIR_EINVAL for an unknown algorithm, hyperparameter or a bad column list; WEIR_EDATA for labels other than 0 and 1 or of one class only; WEIR_ENUMERIC for infinite values. */
-weir_status weir_model_fit(const char *algorithm, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads, weir_buf *ret_artifact,
-                           weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_model_fit(const char *algorithm, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads,
+                           weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
 /** Loads an artifact. A damaged one is WEIR_EDATA and says where. The bytes are copied. */
 weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_err *err) WEIR_MUST_CHECK;

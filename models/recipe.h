@@ -13,12 +13,12 @@ typedef struct weir_candidate {
 } weir_candidate;
 
 typedef struct weir_recipe {
-    const char *target;      /* label column */
-    const char **columns;    /* inputs: features and event columns; NULL-terminated */
+    const char *target; /* label column */
+    const char **columns; /* inputs: features and event columns; NULL-terminated */
     int column_count;
     int64_t train_us, delay_us, test_us; /* default 7 days each */
-    int card_k;              /* default 100 */
-    bool exclude_known;      /* handbook protocol on the test days; default true */
+    int card_k; /* default 100 */
+    bool exclude_known; /* handbook protocol on the test days; default true */
     uint64_t seed;
     int threads;
     weir_candidate candidates[WEIR_CANDIDATES_MAX];

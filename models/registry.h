@@ -40,8 +40,8 @@ weir_status weir_version_list(weir_pg *pg, const char *pipeline, const char *mod
 
 /** Moves an alias ("champion", "challenger") of a pipeline to model/version. expected_digest: what it must point at now (NULL: nothing), otherwise WEIR_ECONFLICT.
  *  model NULL removes it. Writes history and an outbox event in the same transaction; a move to where it points already changes nothing. Unknown version: WEIR_ENOTFOUND. */
-weir_status weir_alias_move(weir_pg *pg, const char *pipeline, const char *alias, const char *expected_digest, const char *model, int version, const char *actor, const char *reason,
-                            weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_alias_move(weir_pg *pg, const char *pipeline, const char *alias, const char *expected_digest, const char *model, int version,
+                            const char *actor, const char *reason, weir_err *err) WEIR_MUST_CHECK;
 /** JSON array of {alias, model, version, digest, artifact_path, algorithm, moved_at}. */
 weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_aliases, weir_err *err) WEIR_MUST_CHECK;
 

@@ -194,46 +194,49 @@ static void wide_unions_resolve_branch_by_branch(void **state) {
 /* Everything between a and z is skipped: array, map, union, enum, fixed, nested record, recursive list. */
 static void what_the_reader_does_not_have_is_skipped(void **state) {
     (void)state;
-    static const char writer[] =
-        RECORD(
-            FIELD("a", "\"int\"") "," FIELD("arr", "{\"type\":\"array\",\"items\":\"string\"}") "," FIELD(
-                "map",
-                "{\"type\":\"map\",\"values\":"
-                "\"double\"}") "," FIELD("uni",
-                                         "[\"nul"
-                                         "l\","
-                                         "\"stri"
-                                         "ng\",{"
-                                         "\"type"
-                                         "\":"
-                                         "\"arra"
-                                         "y\","
-                                         "\"item"
-                                         "s\":"
-                                         "\"int"
-                                         "\"}]") "," FIELD("enu",
-                                                           "{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}") "," FIELD("fix",
-                                                                                                                                     "{\"type\":\"fixed\","
-                                                                                                                                     "\"name\":\"F\",\"size\":"
-                                                                                                                                     "2}") "," FIELD("rec",
-                                                                                                                                                     "{\"type\""
-                                                                                                                                                     ":\"record"
-                                                                                                                                                     "\","
-                                                                                                                                                     "\"name\":"
-                                                                                                                                                     "\"P\","
-                                                                                                                                                     "\"fields"
-                                                                                                                                                     "\":"
-                                                                                                                                                     "[" FIELD("x", "\"float\"") "," FIELD(
-                                                                                                                                                         "y",
-                                                                                                                                                         "\"boo"
-                                                                                                                                                         "lean"
-                                                                                                                                                         "\"") "]}") "," FIELD("list",
-                                                                                                                                                                               "[\"null\",{\"type\":\"record\",\"name\":\"L\","
-                                                                                                                                                                               "\"fields\":[" FIELD("v", "\"int\"") "," FIELD(
-                                                                                                                                                                                   "next",
-                                                                                                                                                                                   "[\"null\",\"L\"]") "]}]") "," FIELD("z",
-                                                                                                                                                                                                                        "\"int"
-                                                                                                                                                                                                                        "\""));
+    static const char writer[] = RECORD(FIELD("a", "\"int\"") "," FIELD("arr", "{\"type\":\"array\",\"items\":\"string\"}") "," FIELD(
+        "map",
+        "{\"type\":\"map\",\"values\":"
+        "\"double\"}") "," FIELD("uni",
+                                 "[\"nul"
+                                 "l\","
+                                 "\"stri"
+                                 "ng\",{"
+                                 "\"type"
+                                 "\":"
+                                 "\"arra"
+                                 "y\","
+                                 "\"item"
+                                 "s\":"
+                                 "\"int"
+                                 "\"}]") "," FIELD("enu",
+                                                   "{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}") "," FIELD("fix",
+                                                                                                                             "{\"type\":\"fixed\","
+                                                                                                                             "\"name\":\"F\",\"size\":"
+                                                                                                                             "2}") "," FIELD("rec",
+                                                                                                                                             "{\"type\""
+                                                                                                                                             ":\"record"
+                                                                                                                                             "\","
+                                                                                                                                             "\"name\":"
+                                                                                                                                             "\"P\","
+                                                                                                                                             "\"fields"
+                                                                                                                                             "\":"
+                                                                                                                                             "[" FIELD(
+                                                                                                                                                 "x",
+                                                                                                                                                 "\""
+                                                                                                                                                 "fl"
+                                                                                                                                                 "oa"
+                                                                                                                                                 "t"
+                                                                                                                                                 "\"") "," FIELD("y",
+                                                                                                                                                                 "\"boo"
+                                                                                                                                                                 "lean"
+                                                                                                                                                                 "\"") "]}") "," FIELD("list",
+                                                                                                                                                                                       "[\"null\",{\"type\":\"record\",\"name\":\"L\","
+                                                                                                                                                                                       "\"fields\":[" FIELD("v", "\"int\"") "," FIELD(
+                                                                                                                                                                                           "next",
+                                                                                                                                                                                           "[\"null\",\"L\"]") "]}]") "," FIELD("z",
+                                                                                                                                                                                                                                "\"int"
+                                                                                                                                                                                                                                "\""));
     static const char bytes[] = "\x02" /* a = 1 */
                                 "\x04\x02p\x02q\x01\x04\x02r\x00" /* two strings; a sized block (-1, 2 bytes) of one; end */
                                 "\x02\x02k\x00\x00\x00\x00\x00\x00\x00\x00\x00" /* one entry; end */
