@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -68,7 +69,7 @@ static bool any_ended(const group *g) {
 /* A handler, because blocking the signals is not enough: libraries have threads of their own (OpenBLAS from before main on, microhttpd) that do not block them, and a
  * signal that the process gets while nobody waits for it would go to one of those and end everything at once. */
 static sem_t signalled;
-static volatile sig_atomic_t signal_number;
+static atomic_int signal_number; /* lock-free, so a handler may; another thread reads it than runs the handler */
 
 static void on_signal(int number) {
     int saved = errno;
@@ -86,7 +87,7 @@ static void take_signals(signal_state *before) {
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART;
-    signal_number = 0;
+    atomic_store(&signal_number, 0);
     (void)sem_init(&signalled, 0, 0);
     (void)sigaction(SIGTERM, &action, &before->term);
     (void)sigaction(SIGINT, &action, &before->interrupt);
