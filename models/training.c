@@ -318,7 +318,9 @@ weir_status weir_training_labels_complete(const weir_training *t, bool *ret_comp
     if (labels_until < t->window.test_to_us + t->pipeline->max_delay_us - WEIR_DAY_US) return WEIR_OK;
     status = weir_history_coverage(t->pg_url, t->pipeline, t->window.deploy_us, t->window.test_to_us, &events, &labelled, err);
     if (status) return status;
-    *ret_complete = events > 0 && labelled >= events;
+    /* A label that was rejected never comes: a day after the last one was due, those that are there have to do. */
+    bool overdue = labels_until >= t->window.test_to_us + t->pipeline->max_delay_us + WEIR_DAY_US;
+    *ret_complete = events > 0 && (labelled >= events || (overdue && labelled > 0));
     return WEIR_OK;
 }
 

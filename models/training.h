@@ -29,7 +29,7 @@ weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recip
                                  weir_err *err) WEIR_MUST_CHECK;
 /** Fits every candidate, writes artifacts, registers versions, moves aliases (the champion only where there is none). Merges into detail: window, dataset, versions[], durations. */
 weir_status weir_training_fit(const weir_training *training, weir_pg *pg, cJSON *detail, weir_err *err) WEIR_MUST_CHECK;
-/** Are all events of the test days there and labelled? */
+/** Are all events of the test days there and labelled, or is the last label overdue by a day? */
 weir_status weir_training_labels_complete(const weir_training *training, bool *ret_complete, weir_err *err) WEIR_MUST_CHECK;
 /** Scores the test days with the versions named in detail and stores their metrics with them. */
 weir_status weir_training_evaluate(const weir_training *training, weir_pg *pg, cJSON *detail, weir_err *err) WEIR_MUST_CHECK;
