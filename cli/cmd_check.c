@@ -13,11 +13,7 @@ typedef struct check_options {
 } check_options;
 
 static const weir_conf_item check_table[] = {
-    {.name = "pipeline",
-     .type = WEIR_CONF_STRING,
-     .offset = offsetof(check_options, pipeline),
-     .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
-     .doc = "name of a pipeline, or path of its file"},
+    WEIR_PIPELINE_ITEM(check_options, pipeline),
     WEIR_OUTPUT_ITEM(check_options, output),
     {.name = NULL},
 };

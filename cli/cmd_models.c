@@ -18,11 +18,7 @@ typedef struct models_options {
 
 static const weir_conf_item models_table[] = {
     {.name = "action", .type = WEIR_CONF_STRING, FIELD(action), .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED, .doc = "list, show or promote"},
-    {.name = "pipeline",
-     .type = WEIR_CONF_STRING,
-     FIELD(pipeline),
-     .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
-     .doc = "name of a pipeline, or path of its file"},
+    WEIR_PIPELINE_ITEM(models_options, pipeline),
     {.name = "model", .type = WEIR_CONF_STRING, FIELD(model), .flags = WEIR_CONF_POSITIONAL, .doc = "name of a model; list: only its versions"},
     {.name = "version", .type = WEIR_CONF_INT, FIELD(version), .min = 0, .max = 1e9, .doc = "its version; 0: the newest"},
     {.name = "alias", .type = WEIR_CONF_STRING, FIELD(alias), .fallback = "champion", .doc = "promote: which alias moves, champion or challenger"},

@@ -12,11 +12,7 @@ typedef struct replay_options {
 #define FIELD(member) .offset = offsetof(replay_options, member)
 
 static const weir_conf_item replay_table[] = {
-    {.name = "pipeline",
-     .type = WEIR_CONF_STRING,
-     FIELD(pipeline),
-     .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
-     .doc = "name of a pipeline, or its file"},
+    WEIR_PIPELINE_ITEM(replay_options, pipeline),
     {.name = "file", .type = WEIR_CONF_LIST, FIELD(file), .flags = WEIR_CONF_REQUIRED, .doc = "Parquet, CSV or JSON lines (.gz too); several are one stream"},
     {.name = "map", .type = WEIR_CONF_LIST, FIELD(map), .doc = "COLUMN=name: a column of the files and what the pipeline calls it"},
     {.name = "rate", .type = WEIR_CONF_NUMBER, FIELD(how.rate), .min = 0, .max = 1e9, .unit = "events/s", .doc = "pace; 0: as fast as possible"},

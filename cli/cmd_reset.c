@@ -203,11 +203,7 @@ static weir_status run_reset(const weir_settings *settings, const void *options,
 }
 
 static const weir_conf_item reset_table[] = {
-    {.name = "pipeline",
-     .type = WEIR_CONF_STRING,
-     .offset = offsetof(reset_options, pipeline),
-     .flags = WEIR_CONF_REQUIRED | WEIR_CONF_POSITIONAL,
-     .doc = "name of a pipeline, or path of its file"},
+    WEIR_PIPELINE_ITEM(reset_options, pipeline),
     {0},
 };
 

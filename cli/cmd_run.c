@@ -19,11 +19,7 @@ typedef struct run_options {
 } run_options;
 
 static const weir_conf_item run_table[] = {
-    {.name = "pipeline",
-     .type = WEIR_CONF_STRING,
-     .offset = offsetof(run_options, pipeline),
-     .flags = WEIR_CONF_REQUIRED | WEIR_CONF_POSITIONAL,
-     .doc = "name of a pipeline, or path of its file"},
+    WEIR_PIPELINE_ITEM(run_options, pipeline),
     {0},
 };
 

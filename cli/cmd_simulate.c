@@ -21,11 +21,7 @@ typedef struct simulate_options {
 #define FIELD(member) .offset = offsetof(simulate_options, member)
 
 static const weir_conf_item simulate_table[] = {
-    {.name = "pipeline",
-     .type = WEIR_CONF_STRING,
-     FIELD(pipeline),
-     .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
-     .doc = "name of a pipeline, or its file"},
+    WEIR_PIPELINE_ITEM(simulate_options, pipeline),
     {.name = "domain", .type = WEIR_CONF_STRING, FIELD(domain), .doc = "which simulator (fraud); not given: the pipeline's name"},
     {.name = "entities",
      .type = WEIR_CONF_INT,

@@ -13,11 +13,7 @@ static const weir_conf_item topics_table[] = {
      .offset = offsetof(topics_options, action),
      .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
      .doc = "create or delete"},
-    {.name = "pipeline",
-     .type = WEIR_CONF_STRING,
-     .offset = offsetof(topics_options, pipeline),
-     .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
-     .doc = "name of a pipeline, or its file"},
+    WEIR_PIPELINE_ITEM(topics_options, pipeline),
     {.name = NULL},
 };
 

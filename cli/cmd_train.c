@@ -19,11 +19,7 @@ typedef struct train_options {
 } train_options;
 
 static const weir_conf_item train_table[] = {
-    {.name = "pipeline",
-     .type = WEIR_CONF_STRING,
-     .offset = offsetof(train_options, pipeline),
-     .flags = WEIR_CONF_REQUIRED | WEIR_CONF_POSITIONAL,
-     .doc = "name of a pipeline, or path of its file"},
+    WEIR_PIPELINE_ITEM(train_options, pipeline),
     {.name = "now",
      .type = WEIR_CONF_BOOL,
      .offset = offsetof(train_options, now),

@@ -63,4 +63,11 @@ extern const char *const weir_output_choices[];
         .doc = "form of what is printed"                                                                                                                       \
     }
 
+/* The pipeline that a command is about: its first argument. */
+#define WEIR_PIPELINE_ITEM(object, member)                                                                                                                     \
+    {                                                                                                                                                          \
+        .name = "pipeline", .type = WEIR_CONF_STRING, .offset = offsetof(object, member), .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,                  \
+        .doc = "name of a pipeline, or path of its file"                                                                                                       \
+    }
+
 #endif

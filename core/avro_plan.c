@@ -155,16 +155,6 @@ static weir_status add_skip(builder *b, const weir_avro_member *w) {
     return add_step(b, s);
 }
 
-/* The member of the writer's record that the reader's member reads: the one of its name, else of one of its aliases. */
-static const weir_avro_member *writer_of(const weir_avro_type *writer, const weir_avro_member *r) {
-    for (int i = 0; i < writer->count; i++)
-        if (!strcmp(writer->members[i].name, r->name)) return &writer->members[i];
-    for (int i = 0; i < writer->count; i++)
-        for (int k = 0; k < r->alias_count; k++)
-            if (!strcmp(writer->members[i].name, r->aliases[k])) return &writer->members[i];
-    return NULL;
-}
-
 static void dotted(char out[WEIR_AVRO_NAME_MAX], const char *prefix, const char *name) {
     (void)snprintf(out, WEIR_AVRO_NAME_MAX, "%s%s%s", prefix, *prefix ? "." : "", name);
 }
@@ -194,7 +184,7 @@ static weir_status resolve_record(builder *b, const weir_avro_type *writer, cons
     for (int i = 0; i < writer->count; i++) {
         const weir_avro_member *w = &writer->members[i], *r = NULL;
         for (int k = 0; k < reader->count && !r; k++)
-            if (writer_of(writer, &reader->members[k]) == w) r = &reader->members[k];
+            if (weir_avro_member_of(writer, &reader->members[k]) == w) r = &reader->members[k];
         char name[WEIR_AVRO_NAME_MAX];
         weir_status status;
         dotted(name, path, r ? r->name : w->name);
@@ -209,7 +199,7 @@ static weir_status resolve_record(builder *b, const weir_avro_type *writer, cons
     }
     for (int k = 0; k < reader->count; k++) {
         const weir_avro_member *r = &reader->members[k];
-        if (writer_of(writer, r)) continue;
+        if (weir_avro_member_of(writer, r)) continue;
         char name[WEIR_AVRO_NAME_MAX];
         dotted(name, path, r->name);
         weir_status status = resolve_missing(b, r, r->fallback, name);

@@ -441,3 +441,12 @@ bool weir_avro_json_datum(const weir_avro_type *type, const cJSON *json, weir_ar
     default: return false; /* no column has such a type */
     }
 }
+
+const weir_avro_member *weir_avro_member_of(const weir_avro_type *writer, const weir_avro_member *r) {
+    for (int i = 0; i < writer->count; i++)
+        if (!strcmp(writer->members[i].name, r->name)) return &writer->members[i];
+    for (int i = 0; i < writer->count; i++)
+        for (int k = 0; k < r->alias_count; k++)
+            if (!strcmp(writer->members[i].name, r->aliases[k])) return &writer->members[i];
+    return NULL;
+}

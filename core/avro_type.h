@@ -92,4 +92,7 @@ struct weir_schema {
     const char *opaque; /* dotted name of the first member that cannot be a column; NULL when there is none */
 };
 
+/** The member of the writer's record that the reader's member reads: the one of its name, else of one of its aliases; NULL when there is none. */
+const weir_avro_member *weir_avro_member_of(const weir_avro_type *writer, const weir_avro_member *r);
+
 #endif

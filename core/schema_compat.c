@@ -58,18 +58,9 @@ static bool can_read_enum(check *c, const weir_avro_type *reader, const weir_avr
     return true;
 }
 
-static const weir_avro_member *member_of(const weir_avro_type *writer, const weir_avro_member *r) {
-    for (int i = 0; i < writer->count; i++)
-        if (!strcmp(writer->members[i].name, r->name)) return &writer->members[i];
-    for (int i = 0; i < writer->count; i++)
-        for (int k = 0; k < r->alias_count; k++)
-            if (!strcmp(writer->members[i].name, r->aliases[k])) return &writer->members[i];
-    return NULL;
-}
-
 static bool can_read_members(check *c, const weir_avro_type *reader, const weir_avro_type *writer) {
     for (int i = 0; i < reader->count; i++) {
-        const weir_avro_member *r = &reader->members[i], *w = member_of(writer, r);
+        const weir_avro_member *r = &reader->members[i], *w = weir_avro_member_of(writer, r);
         if (!w && !r->fallback) return no(c, "the reader's field %.200s is not in the writer's schema and has no default", r->name);
         if (!w) continue;
         size_t before = strlen(c->path);
