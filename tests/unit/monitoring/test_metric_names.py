@@ -12,7 +12,7 @@ MONITORING = ROOT / "monitoring"
 def declared():
     """{name: (type, labels)} of core/metric_table.c."""
     text = (ROOT / "core" / "metric_table.c").read_text()
-    rows = re.findall(r'\{"(weir_\w+)", WEIR_(\w+), "[^"]*", \{([^}]*)\}\}', text)
+    rows = re.findall(r'\{"(weir_\w+)",\s*WEIR_(\w+),\s*(?:"[^"]*"\s*)+,\s*\{([^}]*)\}\}', text)
     return {name: (kind, re.findall(r'"(\w+)"', labels)) for name, kind, labels in rows}
 
 
