@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Comparisons with other programs, installed on demand below .weir/peers. Sourced after checks.sh.
+# Comparisons with other programs, installed on demand below .weir/peer-tools. Sourced after checks.sh.
 
-PEERS_DIR=$ROOT/.weir/peers
+PEERS_DIR=$ROOT/.weir/peer-tools # separate_stack makes .weir/peers anew
 
 # python_peer NAME: an environment with tests/peers/NAME's requirements, made once.
 python_peer() {

@@ -20,7 +20,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "integration"))
 from weirtest import *  # noqa: E402,F403
 
+from confluent_kafka import KafkaException  # noqa: E402
+from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
+
 WORK = os.environ["WEIR_PEERS_DIR"]
+ADMIN = AdminClient({"bootstrap.servers": BROKERS})
 PARTITIONS = 4
 PEERS = ("passthrough", "weir", "kafka-streams", "kafka-streams-eos", "quix")
 
@@ -89,16 +93,24 @@ class Peer:
 
 
 def make_topic(name):
-    from confluent_kafka.admin import AdminClient, NewTopic
-    AdminClient({"bootstrap.servers": BROKERS}).create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
+    ADMIN.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
 
 
 def drop_topic(name):
-    from confluent_kafka.admin import AdminClient
-    AdminClient({"bootstrap.servers": BROKERS}).delete_topics([name])[name].result(30)
+    ADMIN.delete_topics([name])[name].result(30)
 
 
 def ends_of(consumer, topic):
+    """Sum of the end offsets; waits while a new topic has no leaders yet."""
+    for _ in range(100):
+        try:
+            return sum_of_ends(consumer, topic)
+        except KafkaException:
+            time.sleep(0.1)
+    return sum_of_ends(consumer, topic)
+
+
+def sum_of_ends(consumer, topic):
     return sum(consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in range(PARTITIONS))
 
 
@@ -124,8 +136,7 @@ class Round:
         wait_for("the output topic", lambda: self.output in self.topics(), 60)
 
     def topics(self):
-        from confluent_kafka.admin import AdminClient
-        return AdminClient({"bootstrap.servers": BROKERS}).list_topics(timeout=10).topics
+        return ADMIN.list_topics(timeout=10).topics
 
     def produced(self):
         """Records of the output topic; of Weir's the values only, not the snapshots of states."""
@@ -174,7 +185,7 @@ def fill(pipeline, count):
     """Simulated payments in order of time; returns how many there are."""
     customers = 5000
     env = dict(os.environ, WEIR_STATE_DIR=os.path.join(pipeline.dir, "state"))
-    subprocess.run([BINARY, "simulate", pipeline.path, "--entities", str(customers), "--days", str(max(1, round(count / (customers * 1.85)))), "--seed", "1"], env=env, cwd=ROOT, check=True,
+    subprocess.run([BINARY, "simulate", pipeline.path, "--entities", str(customers), "--days", str(max(1, round(count / (customers * 1.85)))), "--seed", "1", "--domain", "fraud"], env=env, cwd=ROOT, check=True,
                    stdout=subprocess.DEVNULL)
     consumer = Consumer({"bootstrap.servers": BROKERS, "group.id": "watch"})
     total = ends_of(consumer, pipeline.topic("events"))
