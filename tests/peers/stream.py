@@ -170,9 +170,10 @@ def throughput(name, events, count):
 
 def latency(name, events, schema_id, rate, seconds):
     run = Round(name, events, 0)
-    if name == "weir":
-        run.pipeline.wait_ready("ingest")
-    time.sleep(8)  # JVM and group
+    consumer = Consumer({"bootstrap.servers": BROKERS, "group.id": "watch"})
+    before = ends_of(consumer, events)
+    consumer.close()
+    wait_for("%s to have caught up" % name, lambda: run.produced() >= before, 120)
     done = subprocess.run([os.path.join(WORK, "paced"), BROKERS, events, run.output, str(schema_id), str(rate), str(seconds), "5", "weir" if name == "weir" else "plain"],
                           capture_output=True, text=True)
     run.peer.alive()
