@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/err.h"
+
 #define WEIR_OPERATOR_ABI 1
 enum { WEIR_INPUTS_MAX = 4, WEIR_PARAMS_MAX = 8, WEIR_ACC_MAX = 16384 };
 
@@ -104,5 +106,8 @@ double weir_text_number(const void *text, size_t len);
 /* A plugin is a shared object that exports this function. It returns an array ended by an entry without a name, which lives as long as the program. */
 typedef const weir_operator *(*weir_plugin_operators_fn)(void);
 #define WEIR_PLUGIN_OPERATORS "weir_plugin_operators"
+/** Loads a plugin and adds its operators; one that is loaded already is not loaded again. Errors: WEIR_EINVAL when there is no such file, it exports no operators, or one of
+ *  them is of another ABI, incomplete or of a name that is taken. */
+weir_status weir_operator_load_plugin(const char *path, weir_err *err) WEIR_MUST_CHECK;
 
 #endif
