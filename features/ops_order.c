@@ -145,16 +145,15 @@ static double nth_eval(const weir_window *window, const weir_params *params) {
 /* --- Against the record n back: lag, difference, relative_change, rate_of_change --- */
 
 enum { BACK_N, BACK_NULLS, BACK_PER };
-static const char *const back_nulls_choices[] = {"keep", "skip", NULL};
 static const weir_param_def back_params[] = {
     {"n", WEIR_PARAM_WHOLE, .fallback = 1, .min = 1, .max = BACK_MAX, .doc = "records back from the newest"},
-    {"nulls", WEIR_PARAM_CHOICE, .choices = back_nulls_choices,
+    {"nulls", WEIR_PARAM_CHOICE, .fallback = KEEP, .choices = nulls_choices,
      .doc = "keep: records whose value is null are counted, and give null; skip: they are passed over"},
     {NULL},
 };
 static const weir_param_def rate_params[] = {
     {"n", WEIR_PARAM_WHOLE, .fallback = 1, .min = 1, .max = BACK_MAX / 2, .doc = "records back from the newest"},
-    {"nulls", WEIR_PARAM_CHOICE, .choices = back_nulls_choices,
+    {"nulls", WEIR_PARAM_CHOICE, .fallback = KEEP, .choices = nulls_choices,
      .doc = "keep: records whose value is null are counted, and give null; skip: they are passed over"},
     {"per", WEIR_PARAM_DURATION, .fallback = 1e6, .min = 1, .max = 1e15, .doc = "unit of time of the result"},
     {NULL},
@@ -189,7 +188,7 @@ static void timed_ring_init(void *acc, const weir_params *params) {
 static void ring_add(void *acc, int64_t time_us, const double *in, const weir_params *params) {
     ring *r = acc;
     (void)time_us;
-    if (!isfinite(in[0]) && params->value[BACK_NULLS] != 0) return;
+    if (!isfinite(in[0]) && params->value[BACK_NULLS] == SKIP) return;
     r->slot[r->count++ % ring_capacity(params)] = isfinite(in[0]) ? in[0] : NAN;
 }
 

@@ -43,24 +43,3 @@ weir_moments weir_moments_of(const double *x, int n) {
     }
     return m;
 }
-
-/* Heapsort: sifts x[at] down among x [n]. */
-static void sift_down(double *x, int at, int n) {
-    double value = x[at];
-    for (int child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && x[child + 1] > x[child]) child++;
-        if (x[child] <= value) break;
-        x[at] = x[child];
-    }
-    x[at] = value;
-}
-
-void weir_sort_values(double *x, int n) {
-    for (int i = n / 2 - 1; i >= 0; i--) sift_down(x, i, n);
-    for (int end = n - 1; end > 0; end--) {
-        double top = x[0];
-        x[0] = x[end];
-        x[end] = top;
-        sift_down(x, 0, end);
-    }
-}

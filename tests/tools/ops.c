@@ -166,7 +166,8 @@ static void evaluate(const weir_operator *op, const weir_params *params, const w
 }
 
 static const weir_operator *find(const char *name) {
-    static const weir_operator *const families[] = {weir_ops_order, weir_ops_decay, weir_ops_group};
+    static const weir_operator *const families[] = {weir_ops_order,      weir_ops_decay,  weir_ops_group,    weir_ops_market,
+                                                    weir_ops_indicators, weir_ops_series, weir_ops_dynamics, weir_ops_spectrum};
     for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
         for (const weir_operator *op = families[f]; op->name; op++)
             if (!strcmp(op->name, name)) return op;
