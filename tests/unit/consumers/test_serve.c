@@ -272,6 +272,7 @@ static int setup(void **state) {
     store_payment("10", NOON - 2 * HOUR, 20);
     store_payment("10", NOON - HOUR, 30);
     store_payment("11", NOON - HOUR, 50);
+    store_payment("13", NOON - 2 * HOUR, 1);
     store_payment("13", NOON - HOUR, 1);
     fake.arms = (weir_arms){.champion = &champion, .challenger = &challenger};
     fake.ready = true;
