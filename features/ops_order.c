@@ -702,7 +702,7 @@ static double frequent_eval(const weir_window *window, const weir_params *params
 
 /* --- The table --- */
 
-#define WINDOWS_AT_HAND (WEIR_WINDOWS_EVERY & ~(1u << WEIR_WINDOW_ALL))
+#define WINDOWS_AT_HAND (WEIR_WINDOWS_EVERY & ~(1u << WEIR_WINDOW_ALL | 1u << WEIR_WINDOW_SESSION)) /* those whose records have a bound */
 #define WINDOW_ALL_ONLY (1u << WEIR_WINDOW_ALL)
 
 const weir_operator weir_ops_order[] = {
