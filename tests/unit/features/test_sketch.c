@@ -187,14 +187,24 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Values for which the median of the first, the middle and the last is always a bad pivot. Source: Musser (1997). */
+static double bad_for_medians_of_three(int i, int n) {
+    return i >= n / 2 ? 2 * (i + 1 - n / 2) : i % 2 ? n / 2 + i : i + 1;
+}
+
 static void sorting_and_selection_agree_with_the_library(void **state) {
     (void)state;
     static double values[MANY], sorted[MANY], selected[MANY];
     static weir_pair pairs[MANY];
     static const int sizes[] = {1, 2, 3, 10, 1000, MANY};
-    for (int shape = 0; shape < 4; shape++) {
+    for (int shape = 0; shape < 5; shape++) {
         fill(values, MANY, 3);
-        for (int i = 0; i < MANY; i++) values[i] = shape == 1 ? i : shape == 2 ? MANY - i : shape == 3 ? floor(values[i] / 20) : values[i];
+        for (int i = 0; i < MANY; i++)
+            values[i] = shape == 1   ? i
+                        : shape == 2 ? MANY - i
+                        : shape == 3 ? floor(values[i] / 20)
+                        : shape == 4 ? bad_for_medians_of_three(i, MANY)
+                                     : values[i];
         for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
             int n = sizes[s];
             memcpy(sorted, values, sizeof(sorted));
@@ -202,7 +212,7 @@ static void sorting_and_selection_agree_with_the_library(void **state) {
             memcpy(selected, values, sizeof(selected));
             weir_sort(selected, n);
             assert_memory_equal(selected, sorted, (size_t)n * sizeof(*sorted));
-            for (int k = 0; k < n; k += n / 7 + 1) {
+            for (int k = n - 1; k >= 0; k -= n / 7 + 1) {
                 memcpy(selected, values, sizeof(selected));
                 weir_select(selected, n, k);
                 assert_float_equal(selected[k], sorted[k], 0);
