@@ -65,10 +65,10 @@ static weir_status parse_feature(const weir_pipeline *p, const weir_view_def *vi
     const weir_feed_def *feed = view->from == WEIR_FROM_LABELS ? &p->labels : &p->events;
     weir_status status;
     if ((status = pf_need_object(json, at, keys, err)) || (status = pf_get_text(json, at, "name", true, &f->name, err)) ||
-        (status = pf_check_name(f->name, pf_below(at, "name").text, false, PF_NAME_MAX, err)) || (status = check_unique(p, f, pf_below(at, "name").text, err)) ||
-        (status = pf_get_text(json, at, "agg", false, &f->agg, err)) || (status = pf_get_text(json, at, "op", false, &f->op, err)) ||
-        (status = pf_get_text(json, at, "of", false, &f->of, err)) || (status = pf_get_text(json, at, "unit", false, &f->unit, err)) ||
-        (status = pf_get_text(json, at, "doc", false, &f->doc, err)))
+        (status = pf_check_name(f->name, pf_below(at, "name").text, false, PF_NAME_MAX, err)) ||
+        (status = check_unique(p, f, pf_below(at, "name").text, err)) || (status = pf_get_text(json, at, "agg", false, &f->agg, err)) ||
+        (status = pf_get_text(json, at, "op", false, &f->op, err)) || (status = pf_get_text(json, at, "of", false, &f->of, err)) ||
+        (status = pf_get_text(json, at, "unit", false, &f->unit, err)) || (status = pf_get_text(json, at, "doc", false, &f->doc, err)))
         return status;
     f->fallback = NAN;
     if (!f->agg == !f->op) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected exactly one of \"agg\" and \"op\"", at, f->agg ? "both" : "neither");
