@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/err.h"
+
 #define WEIR_OPERATOR_ABI 1
 enum { WEIR_INPUTS_MAX = 4, WEIR_PARAMS_MAX = 8, WEIR_ACC_MAX = 16384 };
 
@@ -78,7 +80,7 @@ typedef struct weir_operator {
     /** Fold; acc_size is 0 when there is none. The accumulator is plain bytes (8-aligned, ≤ WEIR_ACC_MAX, every byte written by init): it is stored and sent as it is. */
     size_t (*acc_size)(const weir_params *params);
     void (*init)(void *acc, const weir_params *params);
-    void (*add)(void *acc, int64_t time_us, const double *in, const weir_params *params); /* in [inputs] */
+    void (*add)(void *acc, int64_t time_us, const double *in, const weir_params *params); /* in [inputs]; NULL when there are none */
     double (*value)(const void *acc, int64_t t_us, const weir_params *params); /* t_us: time of the value less the delay */
     /** acc := acc followed by later; NULL: cannot be tiled. */
     void (*merge)(void *acc, const void *later, const weir_params *params);
@@ -110,5 +112,8 @@ double weir_text_number(const void *text, size_t len);
 /* A plugin is a shared object that exports this function. It returns an array ended by an entry without a name, which lives as long as the program. */
 typedef const weir_operator *(*weir_plugin_operators_fn)(void);
 #define WEIR_PLUGIN_OPERATORS "weir_plugin_operators"
+/** Loads a plugin and adds its operators; one that is loaded already is not loaded again. Errors: WEIR_EINVAL when there is no such file, it exports no operators, or one of
+ *  them is of another ABI, incomplete or of a name that is taken. */
+weir_status weir_operator_load_plugin(const char *path, weir_err *err) WEIR_MUST_CHECK;
 
 #endif
