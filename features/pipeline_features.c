@@ -156,8 +156,7 @@ static weir_status implied_window(const char *at, weir_feature_def *f, weir_err 
     f->window = WEIR_WINDOW_ALL;
     if (f->op->windows == 1u << WEIR_WINDOW_ALL) return WEIR_OK;
     if (records < 1) return pf_wrong(NULL, pf_below(at, "window").text, WINDOW_FORMS, err);
-    if (records > LAST_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found parameters that take %g records, expected at most %d", at, records, LAST_MAX);
+    if (records > LAST_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found parameters that take %g records, expected at most %d", at, records, LAST_MAX);
     f->window = WEIR_WINDOW_LAST;
     f->last_n = (int)records;
     return WEIR_OK;

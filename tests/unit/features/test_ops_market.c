@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "features/pipeline.h"
 #include "ops_contract.h"
 
 static const weir_operator *const families[] = {weir_ops_market, weir_ops_indicators};
@@ -31,6 +32,44 @@ static void parameters_imply_the_records_that_are_read(void **state) {
         assert_int_equal(op->records(&params), cases[i].records);
     }
     assert_null(market("sma")->records); /* n itself */
+}
+
+/* The one feature of a pipeline; NULL with what is wrong in err. Free *ret_pipeline. */
+static const weir_feature_def *parsed(const char *feature, weir_pipeline **ret_pipeline, weir_err *err) {
+    char json[1024];
+    snprintf(json, sizeof(json),
+             "{\"pipeline\":\"t\",\"source\":{\"schema\":\"schemas/transaction.avsc\",\"key\":[\"customer_id\"],\"time\":\"tx_time\"},"
+             "\"views\":[{\"name\":\"customer\",\"entity\":[\"customer_id\"],\"features\":[{\"name\":\"f\",\"of\":\"amount\",%s}]}]}",
+             feature);
+    return weir_pipeline_parse(json, NULL, ret_pipeline, err) ? NULL : &(*ret_pipeline)->views[0].features[0];
+}
+
+static void windows_are_implied_in_the_pipeline_file(void **state) {
+    (void)state;
+    static const struct {
+        const char *feature;
+        weir_window_kind window;
+        int last_n;
+    } cases[] = {{"\"op\":\"log_return\",\"n\":5", WEIR_WINDOW_LAST, 6},
+                 {"\"op\":\"sma\",\"n\":5", WEIR_WINDOW_LAST, 5},
+                 {"\"op\":\"bollinger\"", WEIR_WINDOW_LAST, 20},
+                 {"\"op\":\"rsi\"", WEIR_WINDOW_ALL, 0},
+                 {"\"op\":\"sma\",\"n\":5,\"window\":\"1d\"", WEIR_WINDOW_SLIDING, 0}};
+    weir_pipeline *pipeline;
+    weir_err err = {0};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const weir_feature_def *f = parsed(cases[i].feature, &pipeline, &err);
+        if (!f) fail_msg("%s: %s", cases[i].feature, err.message);
+        assert_int_equal(f->window, cases[i].window);
+        if (f->window == WEIR_WINDOW_LAST) assert_int_equal(f->last_n, cases[i].last_n);
+        weir_pipeline_free(pipeline);
+    }
+    assert_null(parsed("\"op\":\"sma\"", &pipeline, &err)); /* neither a window nor n */
+    assert_non_null(strstr(err.message, "window"));
+    assert_null(parsed("\"op\":\"log_return\",\"n\":32768", &pipeline, &err));
+    assert_non_null(strstr(err.message, "32769 records"));
+    assert_null(parsed("\"op\":\"rsi\",\"window\":\"1d\"", &pipeline, &err));
+    assert_non_null(strstr(err.message, "rsi"));
 }
 
 static void averages_need_n_values(void **state) {
@@ -176,6 +215,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operator_keeps_the_contract),
         cmocka_unit_test(parameters_imply_the_records_that_are_read),
+        cmocka_unit_test(windows_are_implied_in_the_pipeline_file),
         cmocka_unit_test(averages_need_n_values),
         cmocka_unit_test(bands_lie_around_the_average),
         cmocka_unit_test(returns_step_back_over_nulls),
