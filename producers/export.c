@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "producers/duck.h"
+#include "features/duck.h"
 
 typedef struct export {
     const weir_pipeline *pipeline;
