@@ -117,7 +117,7 @@ static void grouped_done(grouped *g) {
 
 /* Both kinds of records begin with the entity. A row of an entity that no label has is left out. */
 static weir_status group(weir_spill *spill, int partition, size_t stride, uint32_t entities, grouped *g, weir_err *err) {
-    weir_status status = weir_spill_take(spill, partition, &g->records, &g->count, err);
+    weir_status status = weir_spill_take(spill, partition, INT64_MAX, &g->records, &g->count, err);
     if (status) return status;
     if (g->count > UINT32_MAX - 1) return WEIR_FAIL(err, WEIR_ELIMIT, "%lld records in one partition of the join", (long long)g->count);
     g->items = weir_mem.realloc(NULL, (size_t)(g->count + 1) * sizeof *g->items);

@@ -450,3 +450,11 @@ weir_file_format weir_file_format_of(const char *path) {
     if (has_extension(path, csv)) return WEIR_FILE_CSV;
     return has_extension(path, json) ? WEIR_FILE_JSON : WEIR_FILE_UNKNOWN;
 }
+
+void weir_sql_copy_options(weir_sql *sql, const char *path) {
+    static const char *const formats[] = {
+        [WEIR_FILE_UNKNOWN] = "", [WEIR_FILE_PARQUET] = "parquet, COMPRESSION zstd", [WEIR_FILE_CSV] = "csv, HEADER true", [WEIR_FILE_JSON] = "json"};
+    weir_file_format format = weir_file_format_of(path);
+    weir_sql_add(sql, "FORMAT %s%s%s", formats[format], format == WEIR_FILE_CSV && strstr(path, ".tsv") ? ", DELIMITER '\t'" : "",
+                 ends_with(path, ".gz") ? ", COMPRESSION gzip" : "");
+}

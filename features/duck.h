@@ -77,6 +77,8 @@ const char *weir_sql_type(weir_type type);
 /* Files that are read and written, known by extension; CSV and JSON also with .gz. */
 typedef enum weir_file_format { WEIR_FILE_UNKNOWN, WEIR_FILE_PARQUET, WEIR_FILE_CSV, WEIR_FILE_JSON } weir_file_format;
 weir_file_format weir_file_format_of(const char *path);
+/** "FORMAT parquet, COMPRESSION zstd" and the like, for COPY … TO a file of that name. */
+void weir_sql_copy_options(weir_sql *sql, const char *path);
 #define WEIR_FILE_FORMATS ".parquet, .csv, .tsv, .jsonl or .json, the text ones also with .gz"
 
 #endif

@@ -30,6 +30,7 @@ typedef struct weir_feature_def {
     weir_params params;
     double fallback; /* "default": what null becomes; NaN when not given */
     bool hidden; /* only for other features: not in the features topic, the stores or the models */
+    const char *was; /* what it was called in rows that were written before it was renamed; NULL */
     const char *unit, *doc;
 } weir_feature_def;
 

@@ -35,7 +35,7 @@ weir_status weir_wanted_feature(const weir_feature_def *feature, weir_wanted *re
 
 /* --- expressions, the same in both dialects --- */
 
-static const char *sql_type(const weir_wanted *w) {
+const char *weir_wanted_type(const weir_wanted *w) {
     if (w->is_timestamp) return "timestamptz";
     switch (w->type) {
     case WEIR_T_BOOL: return "boolean";
@@ -73,7 +73,7 @@ static void put_fallback(weir_sql *sql, const weir_wanted *w) {
         default: weir_sql_add(sql, "NULL"); break;
         }
     }
-    weir_sql_add(sql, " AS %s)", sql_type(w));
+    weir_sql_add(sql, " AS %s)", weir_wanted_type(w));
 }
 
 /* The newest name first: an older one holds what was written before. A column whose type changed was set aside under its name and type (see offline.h). */
@@ -89,7 +89,7 @@ static void put_wanted(weir_sql *sql, const weir_wanted *w, const char *columns)
             if (!has_column(columns, name)) continue;
             weir_sql_add(sql, "%sCAST(", found++ ? ", " : "");
             weir_sql_name(sql, name);
-            weir_sql_add(sql, " AS %s)", sql_type(w));
+            weir_sql_add(sql, " AS %s)", weir_wanted_type(w));
         }
     }
     if (!found || (w->fallback && !w->nullable)) {
@@ -154,7 +154,7 @@ typedef struct table_scan {
     weir_datum values[COLUMNS_MAX];
 } table_scan;
 
-static weir_datum read_field(const weir_pg_field *field, const weir_wanted *w) {
+weir_datum weir_wanted_read(const weir_wanted *w, const weir_pg_field *field) {
     if (field->len < 0) return weir_null();
     if (w->is_timestamp) return weir_i64(weir_pg_get_timestamptz(field));
     switch (w->type) {
@@ -169,7 +169,7 @@ static weir_datum read_field(const weir_pg_field *field, const weir_wanted *w) {
 static weir_status on_fields(void *context, const weir_pg_field *f, int field_count, weir_err *err) {
     table_scan *scan = context;
     (void)field_count;
-    for (int i = 0; i < scan->query->wanted_count; i++) scan->values[i] = read_field(&f[7 + i], &scan->query->wanted[i]);
+    for (int i = 0; i < scan->query->wanted_count; i++) scan->values[i] = weir_wanted_read(&scan->query->wanted[i], &f[7 + i]);
     const weir_stored_row row = {
         .tenant = f[0].data,
         .tenant_len = (size_t)f[0].len,

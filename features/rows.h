@@ -25,6 +25,11 @@ weir_status weir_wanted_field(const weir_schema_field *field, const char *prefix
 /** A feature. */
 weir_status weir_wanted_feature(const weir_feature_def *feature, weir_wanted *ret_wanted, weir_err *err) WEIR_MUST_CHECK;
 
+/** Its type in SQL, PostgreSQL's and DuckDB's. */
+const char *weir_wanted_type(const weir_wanted *wanted);
+/** A value of it as PostgreSQL sends it; text and bytes are borrowed. */
+weir_datum weir_wanted_read(const weir_wanted *wanted, const weir_pg_field *field);
+
 typedef struct weir_rows_query {
     const weir_pipeline *pipeline;
     const char *table; /* "features_customer" */

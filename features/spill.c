@@ -1,11 +1,10 @@
-/* A bucket is a list of pieces, oldest first: blocks of memory and, once the budget was exceeded, extents of the file. Written are always all full blocks of all buckets, so
- * that extents are long and what is being filled stays.
+/* A bucket is a list of pieces, oldest first: blocks of memory and, once the budget was exceeded, extents of the file. Written are always all full blocks of all buckets: what
+ * is being filled stays.
  *
  *     bucket:  [extent][extent][block][block][block being filled] */
 #include "features/spill.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,9 @@ typedef struct piece {
 typedef struct bucket {
     piece *pieces;
     int count, capacity;
-    int64_t records;
+    int64_t records; /* not taken yet */
+    int first; /* piece that holds the oldest, */
+    int64_t taken; /* after these bytes of it */
 } bucket;
 
 struct weir_spill {
@@ -30,7 +31,6 @@ struct weir_spill {
     size_t stride, block_bytes; /* a whole number of records */
     int bucket_count, fd;
     int64_t file_bytes, records;
-    pthread_mutex_t taking; /* of the budget, while several threads take */
     bucket buckets[];
 };
 
@@ -44,7 +44,6 @@ weir_status weir_spill_new(int bucket_count, size_t stride, weir_budget *budget,
     spill->block_bytes = stride > BLOCK_BYTES ? stride : BLOCK_BYTES / stride * stride;
     spill->bucket_count = bucket_count;
     spill->fd = -1;
-    pthread_mutex_init(&spill->taking, NULL);
     *ret_spill = spill;
     return WEIR_OK;
 }
@@ -64,7 +63,6 @@ void weir_spill_free(weir_spill *spill) {
     if (!spill) return;
     for (int i = 0; i < spill->bucket_count; i++) drop_pieces(spill, &spill->buckets[i]);
     if (spill->fd >= 0) close(spill->fd);
-    pthread_mutex_destroy(&spill->taking);
     free(spill);
 }
 
@@ -102,7 +100,7 @@ static weir_status write_out(weir_spill *spill, weir_err *err) {
         int kept = 0;
         for (int k = 0; k < b->count; k++) {
             piece *p = &b->pieces[k];
-            if (!status && p->block && k + 1 < b->count) status = write_block(spill, p, err);
+            if (!status && p->block && (size_t)p->bytes == spill->block_bytes) status = write_block(spill, p, err);
             piece *last = kept ? &b->pieces[kept - 1] : NULL;
             if (last && !last->block && !p->block && last->at + last->bytes == p->at)
                 last->bytes += p->bytes;
@@ -154,13 +152,9 @@ int64_t weir_spill_total(const weir_spill *spill) {
     return spill->records;
 }
 
-static weir_status read_piece(const weir_spill *spill, const piece *p, char *to, weir_err *err) {
-    if (p->block) {
-        memcpy(to, p->block, (size_t)p->bytes);
-        return WEIR_OK;
-    }
-    for (int64_t done = 0; done < p->bytes;) {
-        ssize_t n = pread(spill->fd, to + done, (size_t)(p->bytes - done), p->at + done);
+static weir_status read_file(const weir_spill *spill, int64_t at, int64_t bytes, char *to, weir_err *err) {
+    for (int64_t done = 0; done < bytes;) {
+        ssize_t n = pread(spill->fd, to + done, (size_t)(bytes - done), at + done);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return WEIR_FAIL(err, WEIR_EIO, "cannot read the spill file (TMPDIR): %s", n ? strerror(errno) : "it ended");
         done += n;
@@ -168,26 +162,45 @@ static weir_status read_piece(const weir_spill *spill, const piece *p, char *to,
     return WEIR_OK;
 }
 
-weir_status weir_spill_take(weir_spill *spill, int index, void **ret_records, int64_t *ret_count, weir_err *err) {
+/* Moves the oldest bytes out; blocks that are done with go. */
+static weir_status take_bytes(weir_spill *spill, bucket *b, char *to, int64_t bytes, weir_err *err) {
+    weir_status status = WEIR_OK;
+    while (!status && bytes) {
+        piece *p = &b->pieces[b->first];
+        int64_t n = p->bytes - b->taken < bytes ? p->bytes - b->taken : bytes;
+        if (p->block)
+            memcpy(to, p->block + b->taken, (size_t)n);
+        else
+            status = read_file(spill, p->at + b->taken, n, to, err);
+        to += n;
+        bytes -= n;
+        b->taken += n;
+        if (b->taken < p->bytes) continue;
+        b->taken = 0;
+        b->first++;
+        if (!p->block) continue;
+        free(p->block);
+        p->block = NULL;
+        spill->budget->used_bytes -= (int64_t)spill->block_bytes;
+    }
+    return status;
+}
+
+weir_status weir_spill_take(weir_spill *spill, int index, int64_t max_count, void **ret_records, int64_t *ret_count, weir_err *err) {
     bucket *b = &spill->buckets[index];
+    int64_t count = b->records < max_count ? b->records : max_count;
     *ret_records = NULL;
     *ret_count = 0;
-    if (!b->records) return WEIR_OK;
-    char *all = weir_mem.realloc(NULL, (size_t)b->records * spill->stride), *to = all;
-    if (!all) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the %lld records of a bucket", (long long)b->records);
-    weir_status status = WEIR_OK;
-    for (int i = 0; !status && i < b->count; i++) {
-        status = read_piece(spill, &b->pieces[i], to, err);
-        to += b->pieces[i].bytes;
-    }
+    if (!count) return WEIR_OK;
+    char *records = weir_mem.realloc(NULL, (size_t)count * spill->stride);
+    if (!records) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld records of a bucket", (long long)count);
+    weir_status status = take_bytes(spill, b, records, count * (int64_t)spill->stride, err);
     if (status) {
-        free(all);
+        free(records);
         return status;
     }
-    *ret_records = all;
-    *ret_count = b->records;
-    pthread_mutex_lock(&spill->taking);
-    drop_pieces(spill, b);
-    pthread_mutex_unlock(&spill->taking);
+    b->records -= count;
+    *ret_records = records;
+    *ret_count = count;
     return WEIR_OK;
 }

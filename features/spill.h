@@ -4,10 +4,11 @@
 
 #include "core/mem.h"
 
-/* Memory that several spills share. */
+/* Memory that several spills share, whatever thread they are used by. */
 typedef struct weir_budget {
-    int64_t max_bytes, used_bytes;
-    int64_t spilled_bytes; /* written to files so far, for reports */
+    int64_t max_bytes;
+    _Atomic int64_t used_bytes;
+    _Atomic int64_t spilled_bytes; /* written to files so far, for reports */
 } weir_budget;
 
 typedef struct weir_spill weir_spill;
@@ -18,7 +19,8 @@ void weir_spill_free(weir_spill *spill);
 void *weir_spill_add(weir_spill *spill, int bucket, weir_err *err) WEIR_MUST_CHECK;
 int64_t weir_spill_count(const weir_spill *spill, int bucket);
 int64_t weir_spill_total(const weir_spill *spill); /* of all buckets */
-/** Takes the bucket's records out: heap, the caller's to free; NULL when it has none. Buckets may be taken by several threads at once once nothing is added any more. */
-weir_status weir_spill_take(weir_spill *spill, int bucket, void **ret_records, int64_t *ret_count, weir_err *err) WEIR_MUST_CHECK;
+/** Takes the bucket's oldest records out, at most max_count: heap, the caller's to free; NULL when it has none. Several threads may take at once, each from a bucket of its
+ *  own, once nothing is added any more. */
+weir_status weir_spill_take(weir_spill *spill, int bucket, int64_t max_count, void **ret_records, int64_t *ret_count, weir_err *err) WEIR_MUST_CHECK;
 
 #endif
