@@ -24,7 +24,7 @@ typedef struct weir_expr_names {
     void *context;
     /** Index of a variable ≥ 0 (numbered by the caller), or -1 with *ret_hint a near name or NULL. *ret_text: it holds a text (weir_text_number). */
     int (*find)(void *context, const char *name, bool *ret_text, const char **ret_hint);
-    /** A named list of the pipeline file, for `x in name`: values ascending, no repeats, borrowed for the expression's life; false when there is none. May be NULL.
+    /** A named list of the pipeline file, for `x in name`: values ascending, no repeats, copied; false when there is none. May be NULL.
      *  Dates (YYYY-MM-DD) are days since 1970, as day(t) gives them; other texts are weir_text_number, and *ret_texts says so. See weir_pipeline_find_list. */
     bool (*find_list)(void *context, const char *name, const double **ret_values, int *ret_count, bool *ret_texts);
 } weir_expr_names;

@@ -80,7 +80,7 @@ typedef struct weir_operator {
     /** Fold; acc_size is 0 when there is none. The accumulator is plain bytes (8-aligned, ≤ WEIR_ACC_MAX, every byte written by init): it is stored and sent as it is. */
     size_t (*acc_size)(const weir_params *params);
     void (*init)(void *acc, const weir_params *params);
-    void (*add)(void *acc, int64_t time_us, const double *in, const weir_params *params); /* in [inputs] */
+    void (*add)(void *acc, int64_t time_us, const double *in, const weir_params *params); /* in [inputs]; NULL when there are none */
     double (*value)(const void *acc, int64_t t_us, const weir_params *params); /* t_us: time of the value less the delay */
     /** acc := acc followed by later; NULL: cannot be tiled. */
     void (*merge)(void *acc, const void *later, const weir_params *params);

@@ -1,4 +1,4 @@
-/* What the operators over windows share: rows without nulls, moments, sorting. Pure, no allocation. */
+/* What the operators over windows share: rows without nulls, moments. Pure, no allocation. */
 #ifndef WEIR_FEATURES_OPS_WINDOW_H
 #define WEIR_FEATURES_OPS_WINDOW_H
 
@@ -6,6 +6,9 @@
 
 /* Windows of an operator that needs its records at hand. */
 #define WEIR_WINDOWS_AT_HAND (1u << WEIR_WINDOW_SLIDING | 1u << WEIR_WINDOW_LAST | 1u << WEIR_WINDOW_TUMBLING | 1u << WEIR_WINDOW_HOPPING)
+
+/* What an operator over one column with its records at hand has in common with the others. */
+#define WEIR_SERIES_OPERATOR .abi = WEIR_OPERATOR_ABI, .inputs_min = 1, .inputs_max = 1, .windows = WEIR_WINDOWS_AT_HAND
 
 /** Row numbers, oldest first, of the newest `newest` records (0: all) in which none of the first `inputs` inputs is null. rows [window->count]. Returns how many. */
 int weir_window_rows(const weir_window *window, int inputs, int newest, double *rows);
@@ -18,8 +21,5 @@ typedef struct weir_moments {
 } weir_moments;
 /** x [n], n ≥ 1. Two passes. */
 weir_moments weir_moments_of(const double *x, int n);
-
-/** Ascending, in place, O(n log n) whatever the order. x [n] without NaN. */
-void weir_sort_values(double *x, int n);
 
 #endif

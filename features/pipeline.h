@@ -102,7 +102,7 @@ typedef struct weir_pipeline {
     weir_list_def *lists; /* "lists": named values for `x in name` */
     int list_count;
     cJSON *json; /* the whole file, ${ENV} expanded: models/ read `training`, consumers/ read `rollout` and `serving` */
-    char *feature_hash; /* hex SHA-256 of source, labels and views: the version of the feature definitions */
+    char *feature_hash; /* hex SHA-256 of source, labels, lists and views: the version of the feature definitions */
 } weir_pipeline;
 
 /** Loads "fraud" (pipelines/fraud.json in the working directory, then the embedded copy) or a path. Errors: WEIR_EINVAL with JSON path, what was found, what was expected. */

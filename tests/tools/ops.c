@@ -135,7 +135,7 @@ static void *folded(const weir_operator *op, const weir_params *params, const we
     op->init(acc, params);
     for (int k = from; k < to; k++) {
         for (int i = 0; i < WEIR_INPUTS_MAX; i++) in[i] = w->in[i] ? w->in[i][k] : NAN;
-        op->add(acc, w->time_us[k], in, params);
+        op->add(acc, w->time_us[k], w->in[0] ? in : NULL, params);
     }
     return acc;
 }
@@ -166,7 +166,8 @@ static void evaluate(const weir_operator *op, const weir_params *params, const w
 }
 
 static const weir_operator *find(const char *name) {
-    static const weir_operator *const families[] = {weir_ops_order, weir_ops_decay, weir_ops_group};
+    static const weir_operator *const families[] = {weir_ops_order,      weir_ops_decay,  weir_ops_group,    weir_ops_market,
+                                                    weir_ops_indicators, weir_ops_series, weir_ops_dynamics, weir_ops_spectrum};
     for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
         for (const weir_operator *op = families[f]; op->name; op++)
             if (!strcmp(op->name, name)) return op;
