@@ -20,6 +20,7 @@ p.add_argument("--rows", type=int, default=10_000_000, help="of both views toget
 p.add_argument("--entities", type=int, default=100_000)
 p.add_argument("--runs", type=int, default=5)
 p.add_argument("--weir", default=os.path.join(os.environ.get("WEIR_BUILD", "build"), "weir"))
+p.add_argument("--keep", action="store_true", help="leave the inputs where they are, and say where")
 args = p.parse_args()
 
 NAME, DAYS, VIEWS = "asofbench", 30, ("a", "b")
@@ -107,17 +108,25 @@ def digest(path):
     return duckdb.sql(f"SELECT count(*), {cols} FROM '{path}'").fetchone()
 
 
+def cpu():
+    t = os.times()
+    return t.user + t.system + t.children_user + t.children_system
+
+
 def main():
     generate(), pipeline(), manifest()
+    if args.keep:
+        print("inputs are in", work)
     contenders = {"weir": run_weir, "duckdb, a file a day": run_duckdb(glob, "features_"), "duckdb, one file by time": run_duckdb(flat, ""),
                   "polars, a file a day": run_polars(glob, "features_"), "polars, one file by time": run_polars(flat, "")}
-    times, digests = {n: [] for n in contenders}, {}
+    times, cpus, digests = {n: [] for n in contenders}, {n: [] for n in contenders}, {}
     for run in range(args.runs):
         for name, go in contenders.items():
             out = os.path.join(work, "out.parquet")
-            began = time.monotonic()
+            began, before = time.monotonic(), cpu()
             go(out)
             times[name].append(time.monotonic() - began)
+            cpus[name].append(cpu() - before)
             if not run:
                 digests[name] = digest(out)
             os.unlink(out)
@@ -125,7 +134,7 @@ def main():
     ours = statistics.median(times["weir"])
     for name, t in times.items():
         m = statistics.median(t)
-        print(f"  {name:26} {m:7.2f} s  ({min(t):.2f} to {max(t):.2f})  {args.labels / m / 1e3:8.0f} thousand labels/s  {m / ours:5.2f} × weir")
+        print(f"  {name:26} {m:7.2f} s  ({min(t):.2f} to {max(t):.2f})  {args.labels / m / 1e3:8.0f} thousand labels/s  {m / ours:5.2f} × weir  {statistics.median(cpus[name]):6.2f} CPU s")
     print(f"  weir: at most {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MiB of memory")
     wrong = [n for n in digests if digests[n] != digests["weir"]]
     print("results are equal" if not wrong else f"results differ: {', '.join(wrong)}")
@@ -135,5 +144,6 @@ def main():
 try:
     code = main()
 finally:
-    shutil.rmtree(work)
+    if not args.keep:
+        shutil.rmtree(work)
 sys.exit(code)
