@@ -140,6 +140,37 @@ weir_entity *weir_entities_add(weir_entities *table, uint32_t hash, const void *
     return entity;
 }
 
+/* Frees slot i and moves those behind it that would no longer be found. */
+static void remove_slot(weir_entities *table, uint32_t i) {
+    for (uint32_t j = i;;) {
+        table->slots[i].entity = NULL;
+        for (;;) {
+            j = (j + 1) & table->mask;
+            if (!table->slots[j].entity) return;
+            uint32_t home = table->slots[j].hash & table->mask;
+            bool stays = i <= j ? i < home && home <= j : i < home || home <= j;
+            if (!stays) break;
+        }
+        table->slots[i] = table->slots[j];
+        i = j;
+    }
+}
+
+static void drop(weir_entities *table, uint32_t i) {
+    weir_entity *entity = table->slots[i].entity;
+    table->bytes -= entity->bytes;
+    table->count--;
+    remove_slot(table, i);
+    free_entity(entity);
+}
+
+void weir_entities_remove(weir_entities *table, weir_entity *entity) {
+    assert(!entity->dirty);
+    uint32_t i = entity->hash & table->mask;
+    while (table->slots[i].entity != entity) i = (i + 1) & table->mask;
+    drop(table, i);
+}
+
 void weir_entities_resized(weir_entities *table, weir_entity *entity) {
     size_t now = bytes_of(entity);
     table->bytes += now - entity->bytes;
@@ -206,22 +237,6 @@ void weir_entities_clean_all(weir_entities *table) {
     weir_buf_clear(&table->values);
 }
 
-/* Frees slot i and moves those behind it that would no longer be found. */
-static void remove_slot(weir_entities *table, uint32_t i) {
-    for (uint32_t j = i;;) {
-        table->slots[i].entity = NULL;
-        for (;;) {
-            j = (j + 1) & table->mask;
-            if (!table->slots[j].entity) return;
-            uint32_t home = table->slots[j].hash & table->mask;
-            bool stays = i <= j ? i < home && home <= j : i < home || home <= j;
-            if (!stays) break;
-        }
-        table->slots[i] = table->slots[j];
-        i = j;
-    }
-}
-
 void weir_entities_evict(weir_entities *table) {
     /* Two rounds: the first takes the mark of those that were used. */
     for (uint64_t left = 2 * ((uint64_t)table->mask + 1); left && weir_entities_full(table) && table->count > table->dirty_count; left--) {
@@ -231,10 +246,7 @@ void weir_entities_evict(weir_entities *table) {
             table->hand = (table->hand + 1) & table->mask;
             continue;
         }
-        table->bytes -= entity->bytes;
-        table->count--;
-        remove_slot(table, table->hand); /* what moves here is looked at next */
-        free_entity(entity);
+        drop(table, table->hand); /* what moves here is looked at next */
     }
 }
 

@@ -37,6 +37,8 @@ void weir_entities_prefetch(const weir_entities *table, uint32_t hash);
 weir_entity *weir_entities_find(weir_entities *table, uint32_t hash, const void *key, size_t len);
 /** Adds one that is not there, with an empty state. NULL when memory ran out. */
 weir_entity *weir_entities_add(weir_entities *table, uint32_t hash, const void *key, size_t len, int32_t partition);
+/** Forgets one that is not dirty. */
+void weir_entities_remove(weir_entities *table, weir_entity *entity);
 /** To be called after its state was changed: counts the memory. */
 void weir_entities_resized(weir_entities *table, weir_entity *entity);
 /** Marks it dirty and keeps the bytes of its newest value. False when memory ran out. */
