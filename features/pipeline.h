@@ -79,8 +79,9 @@ typedef struct weir_feed_def {
 /* A named list: holidays, sectors. See weir_expr_names. */
 typedef struct weir_list_def {
     const char *name;
-    double *values; /* [count] ascending */
+    double *values; /* [count] ascending, no repeats */
     int count;
+    bool texts; /* the values are weir_text_number of texts; else numbers, or dates as days since 1970 */
 } weir_list_def;
 
 typedef struct weir_pipeline {
@@ -109,6 +110,8 @@ weir_status weir_pipeline_load(const char *name_or_path, weir_pipeline **ret_pip
 weir_status weir_pipeline_parse(const char *json, const char *base_dir, weir_pipeline **ret_pipeline, weir_err *err) WEIR_MUST_CHECK;
 void weir_pipeline_free(weir_pipeline *pipeline);
 const weir_view_def *weir_pipeline_view(const weir_pipeline *pipeline, const char *name); /* NULL when there is none */
+/** For weir_expr_names.find_list: context is the (const) weir_pipeline. */
+bool weir_pipeline_find_list(void *context, const char *name, const double **ret_values, int *ret_count, bool *ret_texts);
 
 /** Names of topics, made at load: heap strings owned by the caller. */
 char *weir_topic_features(const weir_pipeline *pipeline, const weir_view_def *view);

@@ -39,21 +39,22 @@ const int *weir_view_columns(const weir_view *view, int *ret_count);
 /** slots [slot_count] of one row. Thread-safe, no allocation. */
 void weir_view_slots(const weir_view *view, const weir_datum *row, double *slots);
 
-/* Decoded, mutable state of one entity. Zero-initialised is empty. Fields are for view.c and state.c; readers use the functions. */
+/* Decoded, mutable state of one entity. Zero-initialised is empty. Fields are for the engine's own files; readers use the functions. */
 typedef struct weir_state {
     int first, count, capacity; /* the tail is [first, first + count) of the arrays */
     int64_t *time; /* [capacity] ascending; one allocation with what follows */
     weir_source *source; /* [capacity] */
-    uint32_t *seq; /* [capacity] arrival number in this entity, from 1 */
     double *values; /* [slot][capacity]; NaN: null */
-    int64_t max_time; /* newest event time ever applied; INT64_MIN when none */
+    uint32_t *seq; /* [capacity] arrival number in this entity, from 1 */
+    int64_t max_time; /* newest event time ever applied; of no meaning while count is 0, which it is only before the first record */
     uint32_t version; /* records applied so far = newest seq */
     int seen_count, seen_capacity;
     weir_source *seen; /* highest applied offset by partition */
-    unsigned char *base; /* accumulators and tiles; NULL: nothing folded */
-    size_t base_len, base_capacity;
-    unsigned char *head; /* base followed by the tail, kept while records come in order; NULL: to be made */
-    bool head_valid;
+    int64_t dropped; /* records that left the tail in this memory: tail position + dropped numbers a record for as long as it is there */
+    unsigned char *base; /* what is kept of the records that left, by fold (view_internal.h); NULL or not base_used: nothing */
+    unsigned char *head; /* base followed by the tail as far as values were asked for, while records come in order */
+    bool base_used, head_valid;
+    size_t bytes; /* of heap memory that it holds */
 } weir_state;
 void weir_state_done(weir_state *state);
 void weir_state_clear(weir_state *state); /* empty, keeps memory */
