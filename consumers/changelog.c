@@ -203,7 +203,7 @@ static weir_status apply_next(weir_changelog *log, weir_entity *entity, weir_err
     entity->event_time_us = row[FEAT_EVENT_TIME].i;
     entity->source = source;
     if (!log->late || !weir_view_affected(log->view, &entity->state, position)) return WEIR_OK;
-    return log->late(log->context, entity, position, row, err);
+    return log->late(log->context, log->index, entity, position, row, err);
 }
 
 static weir_status take_value(weir_changelog *log, const weir_bus_record *record, uint32_t hash, weir_err *err) {
@@ -218,7 +218,7 @@ static weir_status take_value(weir_changelog *log, const weir_bus_record *record
     /* What stands between was compacted away, so a snapshot follows. */
     if (seq > version + 1) entity->gap = true;
     if (!entity->gap && seq == version + 1 && (status = apply_next(log, entity, err))) return weir_err_prefix(err, "value of %s", entity->key);
-    if (!weir_entities_touch(log->entities, entity, record->value, record->value_len))
+    if (!weir_entities_touch(log->entities, entity, record->offset, record->value, record->value_len))
         return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
     return WEIR_OK;
 }

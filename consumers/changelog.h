@@ -12,7 +12,7 @@
 typedef struct weir_changelog weir_changelog;
 
 /* Told of a value that has just been applied at a place that is not the last; row is its record's. */
-typedef weir_status (*weir_changelog_late_fn)(void *context, weir_entity *entity, int position, const weir_datum *row, weir_err *err);
+typedef weir_status (*weir_changelog_late_fn)(void *context, int index, weir_entity *entity, int position, const weir_datum *row, weir_err *err);
 
 /** Follows one view. Everything but late is borrowed and outlives it; entities may be used by others between two batches. index: of the view in the online store.
  *  late may be NULL. */

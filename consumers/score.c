@@ -59,8 +59,8 @@ static weir_status gather(score *s, scored *r, weir_err *err) {
     for (int v = 0; v < s->pipeline->view_count; v++) {
         double *out = r->inputs + weir_serving_input_of_view(s->serving, v);
         if (v == s->primary) {
-            for (int i = 0; i < s->features.feature_count; i++) out[i] = weir_datum_number(&r->row[s->features.feature_base + i]);
-            r->read[v] = (weir_view_read){true, {(int32_t)r->row[FEAT_SOURCE_PARTITION].i, r->row[FEAT_SOURCE_OFFSET].i}, t_us};
+            weir_features_values(&s->features, &s->pipeline->views[v], r->row, out);
+            r->read[v] = (weir_view_read){true, {(int32_t)r->row[FEAT_SOURCE_PARTITION].i, r->row[FEAT_SOURCE_OFFSET].i}, t_us, r->row[FEAT_VERSION].i};
             continue;
         }
         char key[WEIR_KEY_MAX];
@@ -142,12 +142,15 @@ static weir_status emit(score *s, const scored *r, int64_t now_us, weir_err *err
     out[PRED_DECISION] = weir_bool(r->score >= s->threshold);
     out[PRED_FEATURE_HASH] = weir_text(s->pipeline->feature_hash);
     for (int v = 0; v < s->pipeline->view_count; v++) {
-        weir_datum *view = out + PRED_VIEWS + 4 * v;
+        weir_datum *view = out + PRED_VIEWS + PRED_VIEW_COLUMNS * v;
         const weir_view_read *read = &r->read[v];
-        view[0] = read->found ? weir_i64(read->source.partition) : weir_null();
-        view[1] = read->found ? weir_i64(read->source.offset) : weir_null();
-        view[2] = read->found ? weir_i64(read->event_time_us) : weir_null();
-        view[3] = read->found ? weir_f64((double)(in[FEAT_EVENT_TIME].i - read->event_time_us) / 1e6) : weir_null();
+        for (int i = 0; i < PRED_VIEW_COLUMNS; i++) view[i] = weir_null();
+        if (!read->found) continue;
+        view[PRED_VIEW_PARTITION] = weir_i64(read->source.partition);
+        view[PRED_VIEW_OFFSET] = weir_i64(read->source.offset);
+        view[PRED_VIEW_TIME] = weir_i64(read->event_time_us);
+        view[PRED_VIEW_AGE] = weir_f64((double)(in[FEAT_EVENT_TIME].i - read->event_time_us) / 1e6);
+        view[PRED_VIEW_VERSION] = weir_i64(read->version);
     }
     for (int i = 0; i < s->predictions.input_count; i++) out[s->predictions.input_base + i] = number_or_null(r->inputs[s->input_columns[i]]);
     weir_buf *buf = &s->predictions.codec.buf;
@@ -187,6 +190,8 @@ static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_recor
         if (!r->row || !r->inputs) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu vectors", count);
         weir_err why;
         weir_status status = weir_serde_decode(s->features.codec.serde, records[i].value, records[i].value_len, r->row, NULL, &why);
+        /* Corrections and snapshots are no new events. */
+        if (!status && weir_features_kind_of(&s->features, r->row) != WEIR_FEATURES_VALUE) continue;
         if (!status && !(r->served = weir_arms_choose(arms, records[i].key, records[i].key_len, &r->propensity))) {
             weir_metric_add(s->unserved, 1);
             continue;

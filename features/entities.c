@@ -85,6 +85,13 @@ void weir_entities_prefetch(const weir_entities *table, uint32_t hash) {
     __builtin_prefetch(&table->slots[hash & table->mask]);
 }
 
+void weir_entities_prefetch_entity(const weir_entities *table, uint32_t hash) {
+    const weir_entity *entity = table->slots[hash & table->mask].entity;
+    if (!entity) return;
+    __builtin_prefetch(entity);
+    __builtin_prefetch(entity->key);
+}
+
 weir_entity *weir_entities_find(weir_entities *table, uint32_t hash, const void *key, size_t len) {
     for (uint32_t i = hash & table->mask; table->slots[i].entity; i = (i + 1) & table->mask) {
         weir_entity *entity = table->slots[i].entity;
@@ -178,7 +185,7 @@ void weir_entities_resized(weir_entities *table, weir_entity *entity) {
     entity->bytes = now;
 }
 
-static bool add_dirty(weir_entities *table, weir_entity *entity) {
+static bool add_dirty(weir_entities *table, weir_entity *entity, int64_t since) {
     if (table->dirty_count == table->dirty_capacity) {
         size_t capacity = table->dirty_capacity ? 2 * table->dirty_capacity : 256;
         weir_entity **dirty = weir_mem.realloc(table->dirty, capacity * sizeof(weir_entity *));
@@ -187,6 +194,7 @@ static bool add_dirty(weir_entities *table, weir_entity *entity) {
         table->dirty_capacity = capacity;
     }
     entity->dirty = true;
+    entity->since = since;
     entity->dirty_index = (uint32_t)table->dirty_count;
     entity->value_room = 0;
     table->dirty[table->dirty_count++] = entity;
@@ -194,8 +202,8 @@ static bool add_dirty(weir_entities *table, weir_entity *entity) {
     return true;
 }
 
-bool weir_entities_touch(weir_entities *table, weir_entity *entity, const void *value, size_t len) {
-    if (!entity->dirty && !add_dirty(table, entity)) return false;
+bool weir_entities_touch(weir_entities *table, weir_entity *entity, int64_t since, const void *value, size_t len) {
+    if (!entity->dirty && !add_dirty(table, entity, since)) return false;
     if (len > entity->value_room) {
         /* A little more than now, so that the next one, whose numbers may take a byte more, fits too. */
         size_t room = len + len / 8 + 16;

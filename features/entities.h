@@ -18,6 +18,7 @@ typedef struct weir_entity {
     uint32_t dirty_index; /* among the dirty ones */
     uint32_t value_len, value_room;
     size_t value_at; /* bytes of its newest value, in the table's own buffer; while dirty */
+    int64_t since; /* for users: offset of the record that made it dirty; set when it becomes so */
     int64_t event_time_us; /* of the record that was applied last */
     weir_source source; /* its source */
     size_t bytes; /* that the table counts for it */
@@ -33,6 +34,8 @@ void weir_entities_free(weir_entities *table);
 uint32_t weir_entities_hash(const void *key, size_t len);
 /** Hints that the hash will be looked up soon. */
 void weir_entities_prefetch(const weir_entities *table, uint32_t hash);
+/** Hints the same of the entity itself, once its slot is near. */
+void weir_entities_prefetch_entity(const weir_entities *table, uint32_t hash);
 /** NULL when it is not in memory. Marks it as used. */
 weir_entity *weir_entities_find(weir_entities *table, uint32_t hash, const void *key, size_t len);
 /** Adds one that is not there, with an empty state. NULL when memory ran out. */
@@ -41,8 +44,8 @@ weir_entity *weir_entities_add(weir_entities *table, uint32_t hash, const void *
 void weir_entities_remove(weir_entities *table, weir_entity *entity);
 /** To be called after its state was changed: counts the memory. */
 void weir_entities_resized(weir_entities *table, weir_entity *entity);
-/** Marks it dirty and keeps the bytes of its newest value. False when memory ran out. */
-bool weir_entities_touch(weir_entities *table, weir_entity *entity, const void *value, size_t len) WEIR_MUST_CHECK;
+/** Marks it dirty (since: kept if it was clean) and keeps the bytes of its newest value. False when memory ran out. */
+bool weir_entities_touch(weir_entities *table, weir_entity *entity, int64_t since, const void *value, size_t len) WEIR_MUST_CHECK;
 /** It is in the store as it is: no longer dirty. */
 void weir_entities_clean(weir_entities *table, weir_entity *entity);
 /** Bytes of its newest value; while it is dirty. */
