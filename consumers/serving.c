@@ -563,7 +563,6 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
         weir_view_slots(v, row, reader->slots);
         if ((status = weir_view_apply(v, &reader->state, t_us, last, reader->slots, 0, &applied, NULL, err))) return status;
     }
-    int64_t at_us = weir_view_read_time(v, &reader->state, t_us);
-    weir_view_eval(v, &reader->state, at_us == INT64_MIN ? t_us : at_us, NULL, out);
+    weir_view_eval(v, &reader->state, weir_view_read_time(v, &reader->state, t_us), NULL, out);
     return WEIR_OK;
 }

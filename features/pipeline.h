@@ -30,6 +30,7 @@ typedef struct weir_feature_def {
     weir_params params;
     double fallback; /* "default": what null becomes; NaN when not given */
     bool hidden; /* only for other features: not in the features topic, the stores or the models */
+    const char *was; /* what it was called in rows that were written before it was renamed; NULL */
     const char *unit, *doc;
 } weir_feature_def;
 
@@ -101,7 +102,7 @@ typedef struct weir_pipeline {
     weir_list_def *lists; /* "lists": named values for `x in name` */
     int list_count;
     cJSON *json; /* the whole file, ${ENV} expanded: models/ read `training`, consumers/ read `rollout` and `serving` */
-    char *feature_hash; /* hex SHA-256 of source, labels and views: the version of the feature definitions */
+    char *feature_hash; /* hex SHA-256 of source, labels, lists and views: the version of the feature definitions */
 } weir_pipeline;
 
 /** Loads "fraud" (pipelines/fraud.json in the working directory, then the embedded copy) or a path. Errors: WEIR_EINVAL with JSON path, what was found, what was expected. */

@@ -184,7 +184,7 @@ typedef struct reader {
     const weir_view *view;
     weir_state *state;
     int unit, slot_count;
-    int slots[VIEW_SLOTS_MAX]; /* [slot_count] of the view, for those of the bytes; -1: gone */
+    int *slots; /* [slot_count] of the view, for those of the bytes; -1: gone */
     bool same_slots; /* the view's, in its order */
     bool no_memory;
 } reader;
@@ -361,7 +361,8 @@ static bool get_entries(reader *r, const view_fold *fold, fold_block *block) {
         unsigned char *entry = fold_entry(fold, block, (int)i);
         int64_t key;
         if (!get_signed(r, &key)) return false;
-        if (i && key < fold_key(entry - fold_entry_size(fold)) + (fold->kind == WEIR_WINDOW_SLIDING)) return false;
+        int64_t before = i ? fold_key(entry - fold_entry_size(fold)) : INT64_MIN;
+        if (key < before || (i && key == before && fold->acc_size)) return false;
         memcpy(entry, &key, sizeof(key));
         if (!get_payload(r, fold, fold_payload(entry))) return false;
         block->count++;
@@ -433,7 +434,8 @@ weir_status weir_state_decode(const weir_view *view, const void *bytes, size_t l
     weir_state_clear(state);
     if (len < 2) return WEIR_REJECT(err, WEIR_EDATA, "view %s: a state of %zu bytes is too short", name, len);
     if (start[0] != STATE_FORMAT || start[1] > 2) return WEIR_REJECT(err, WEIR_EDATA, "view %s: state format %d.%d is not known", name, start[0], start[1]);
-    reader r = {.p = start, .end = start + len, .view = view, .state = state};
+    int slots[VIEW_SLOTS_MAX];
+    reader r = {.p = start, .end = start + len, .view = view, .state = state, .slots = slots};
     if (get_state(&r)) return WEIR_OK;
     size_t position = (size_t)(r.p - start);
     weir_state_clear(state);
