@@ -79,7 +79,8 @@ weir_status weir_changelog_get_epoch(weir_changelog *log, const char *topic, int
     int64_t epoch = -1;
     epoch_name(topic, name);
     weir_status status = weir_online_offset(log->online, name, partition, &epoch, err);
-    if (!status && epoch >= 0) weir_changelog_set_epoch(log, partition, (int32_t)epoch);
+    /* Not the higher of the two: reading goes back to where the offset says, and what stood there was valid then. */
+    if (!status) log->epochs[partition] = epoch < 0 ? 0 : (int32_t)epoch;
     return status;
 }
 

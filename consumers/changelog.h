@@ -30,10 +30,10 @@ weir_status weir_changelog_load(weir_changelog *log, uint32_t hash, const void *
 /** Writes an entity's state into the open batch of the online store. */
 weir_status weir_changelog_put(weir_changelog *log, const weir_entity *entity, weir_err *err) WEIR_MUST_CHECK;
 
-/** Highest epoch seen in the partition; 0 before the first. It may be raised. */
+/** Highest epoch met so far in the partition; 0 before the first. set raises it. */
 int32_t weir_changelog_epoch(const weir_changelog *log, int32_t partition);
 void weir_changelog_set_epoch(weir_changelog *log, int32_t partition, int32_t epoch);
-/** Keeps the epochs of the partitions in the open batch of the online store, and reads what was kept. */
+/** put keeps the partition's epoch in the open batch of the online store, get begins again with what was kept: together with the offset up to which records were read. */
 weir_status weir_changelog_put_epoch(const weir_changelog *log, const char *topic, int32_t partition, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_changelog_get_epoch(weir_changelog *log, const char *topic, int32_t partition, weir_err *err) WEIR_MUST_CHECK;
 

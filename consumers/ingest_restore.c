@@ -102,8 +102,10 @@ static weir_status take_batch(restore *r, size_t count, weir_err *err) {
     }
     for (size_t i = 0; !status && i < r->count; i++) {
         const leg *l = &r->legs[i];
-        status = weir_online_put_offset(g->online, l->at.topic, l->at.partition, uncovered(g, l), err);
-        if (!status) status = weir_changelog_put_epoch(g->views[l->at.topic_index].log, l->at.topic, l->at.partition, err);
+        int64_t from = uncovered(g, l);
+        status = weir_online_put_offset(g->online, l->at.topic, l->at.partition, from, err);
+        /* Else the one that was kept is low enough for what will be read again. */
+        if (!status && from == l->at.offset) status = weir_changelog_put_epoch(g->views[l->at.topic_index].log, l->at.topic, l->at.partition, err);
     }
     if (status) {
         weir_online_abort(g->online);

@@ -313,7 +313,14 @@ static weir_status replicate_batch(weir_serving *s, size_t count, weir_err *err)
             weir_entities_clean_all(s->entities[v]);
         weir_entities_evict(s->entities[v]);
     }
-    return status ? go_back(s->features_tail, s->records, count, status, err) : WEIR_OK;
+    if (!status) return WEIR_OK;
+    weir_err why;
+    for (size_t i = 0; i < count; i++) {
+        const weir_bus_record *r = &s->records[i];
+        if (i && r[-1].topic_index == r->topic_index && r[-1].partition == r->partition) continue;
+        if (weir_changelog_get_epoch(s->logs[r->topic_index], r->topic, r->partition, &why)) return WEIR_FAIL(err, why.code, "%s", why.message);
+    }
+    return go_back(s->features_tail, s->records, count, status, err);
 }
 
 /* Have all ends known at start been reached? */
