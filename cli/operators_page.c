@@ -214,7 +214,9 @@ static bool put_operator(weir_buf *out, const weir_operator *op) {
     for (const weir_param_def *def = op->params; ok && def && def->name; def++) {
         if (def->required) ok = weir_buf_printf(out, ", \"%s\"", def->name);
     }
-    return ok && weir_buf_printf(out, "]}}");
+    ok = ok && weir_buf_printf(out, "], \"propertyNames\": {\"anyOf\": [{\"$ref\": \"" PIPELINE_SCHEMA "operator_keys\"}");
+    for (const weir_param_def *def = op->params; ok && def && def->name; def++) ok = weir_buf_printf(out, ", {\"const\": \"%s\"}", def->name);
+    return ok && weir_buf_printf(out, "]}}}");
 }
 
 static bool put_schema(weir_buf *out) {
