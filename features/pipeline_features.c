@@ -190,10 +190,12 @@ static int64_t reach_us(const weir_feature_def *f) {
 
 static weir_status in_range(const cJSON *json, const char *at, const weir_param_def *def, double value, weir_err *err) {
     if (def->min >= def->max || (value >= def->min && value <= def->max)) return WEIR_OK;
-    if (def->type != WEIR_PARAM_DURATION)
-        return pf_wrong(json, at, pf_path_of("%s from %.15g to %.15g", def->type == WEIR_PARAM_WHOLE ? "a whole number" : "a number", def->min, def->max).text,
-                        err);
-    return pf_wrong(json, at, pf_path_of("a duration from %.15gs to %.15gs", def->min / 1e6, def->max / 1e6).text, err);
+    bool duration = def->type == WEIR_PARAM_DURATION, from = isfinite(def->min), to = isfinite(def->max);
+    const char *what = duration ? "a duration" : def->type == WEIR_PARAM_WHOLE ? "a whole number" : "a number", *unit = duration ? "s" : "";
+    double low = duration ? def->min / 1e6 : def->min, high = duration ? def->max / 1e6 : def->max;
+    pf_path expected = from && to ? pf_path_of("%s from %.15g%s to %.15g%s", what, low, unit, high, unit)
+                                  : pf_path_of("%s of at %s %.15g%s", what, from ? "least" : "most", from ? low : high, unit);
+    return pf_wrong(json, at, expected.text, err);
 }
 
 static weir_status parse_choice(const cJSON *json, const char *at, const weir_param_def *def, double *ret_value, weir_err *err) {
