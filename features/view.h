@@ -54,10 +54,12 @@ typedef struct weir_state {
     unsigned char *base; /* what is kept of the records that left, by fold (view_internal.h); NULL or not base_used: nothing */
     unsigned char *head; /* base followed by the tail as far as values were asked for, while records come in order */
     bool base_used, head_valid;
+    int slot_count; /* that the arrays have room for; with the two below: an empty state may be filled by another view */
+    size_t base_bytes, head_bytes;
     size_t bytes; /* of heap memory that it holds */
 } weir_state;
 void weir_state_done(weir_state *state);
-void weir_state_clear(weir_state *state); /* empty, keeps memory */
+void weir_state_clear(weir_state *state); /* empty, keeps memory; any view may fill it then */
 size_t weir_state_bytes(const weir_state *state); /* of memory that it holds, itself included */
 
 typedef enum weir_applied { WEIR_APPLIED, WEIR_DUPLICATE, WEIR_LATE } weir_applied;

@@ -169,7 +169,7 @@ static weir_status add_fold(weir_view *view, const weir_feature_def *def, view_f
     for (*ret_fold = 0; *ret_fold < view->fold_count; ++*ret_fold) {
         if (view->folds[*ret_fold].hash == fold.hash) return WEIR_OK;
     }
-    size_t size = sizeof(fold_block) + (size_t)fold.ring * fold_entry_size(&fold);
+    size_t size = fold_block_size(&fold);
     if (size > VIEW_BLOCK_MAX)
         return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: its %d %s of %zu bytes are more than the %d bytes that a state may hold for one feature%s", def->name,
                          fold.ring, fold.acc_size ? "tiles" : "records", fold_entry_size(&fold), VIEW_BLOCK_MAX, fold.acc_size ? "; take larger tiles" : "");
@@ -191,7 +191,7 @@ static weir_status compile_fold(weir_view *view, int feature, view_fold fold, we
     if (fold.kind == WEIR_WINDOW_SLIDING) {
         if (!f->op->merge) return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: operator %s cannot be merged from tiles", f->name, f->op->name);
         int64_t tiles = f->window_us / f->tile_us + 2;
-        if (tiles > VIEW_BLOCK_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: %" PRId64 " tiles, at most %d fit a state", f->name, tiles, VIEW_BLOCK_MAX);
+        if (tiles > VIEW_BLOCK_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: %" PRId64 " tiles are more than a state may hold; take larger tiles", f->name, tiles);
         fold.ring = (int)tiles;
         fold.size_us = f->tile_us;
         fold.window_us = f->window_us;
