@@ -142,16 +142,23 @@ static int find_param(const weir_operator *op, const char *name) {
     return -1;
 }
 
-/* Without "window": there is only "all", or a parameter n counts records. */
-static weir_status implied_window(const char *at, weir_feature_def *f, weir_err *err) {
+/* Records that the parameters imply; 0: none. */
+static double implied_records(const weir_feature_def *f) {
     int n = find_param(f->op, "n");
+    if (!(f->op->windows & 1u << WEIR_WINDOW_LAST)) return 0;
+    if (f->op->records) return f->op->records(&f->params);
+    return n < 0 ? 0 : f->params.value[n];
+}
+
+/* Without "window": there is only "all", or parameters that imply a count of records. */
+static weir_status implied_window(const char *at, weir_feature_def *f, weir_err *err) {
+    double records = implied_records(f);
     f->window = WEIR_WINDOW_ALL;
     if (f->op->windows == 1u << WEIR_WINDOW_ALL) return WEIR_OK;
-    if (n < 0 || !(f->op->windows & 1u << WEIR_WINDOW_LAST)) return pf_wrong(NULL, pf_below(at, "window").text, WINDOW_FORMS, err);
-    if (f->params.value[n] > LAST_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %g records, expected at most %d", pf_below(at, "n").text, f->params.value[n], LAST_MAX);
+    if (records < 1) return pf_wrong(NULL, pf_below(at, "window").text, WINDOW_FORMS, err);
+    if (records > LAST_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found parameters that take %g records, expected at most %d", at, records, LAST_MAX);
     f->window = WEIR_WINDOW_LAST;
-    f->last_n = (int)f->params.value[n];
+    f->last_n = (int)records;
     return WEIR_OK;
 }
 
