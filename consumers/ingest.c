@@ -488,7 +488,8 @@ static weir_status init_view(ingest *g, weir_registry *registry, int index, weir
     weir_status status = weir_view_new(g->pipeline, v->def, &v->view, err);
     if (status) return status;
     v->slots = calloc((size_t)weir_view_slot_count(v->view) + 1, sizeof *v->slots);
-    return v->slots ? weir_features_codec_init(&v->codec, registry, g->pipeline, v->def, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
+    return v->slots ? weir_features_codec_init(&v->codec, registry, g->pipeline, v->def, err)
+                    : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
 }
 
 static void add_topic(ingest *g, const char *name, weir_feed feed, int view) {

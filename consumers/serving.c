@@ -481,7 +481,8 @@ weir_status weir_serving_reader_new(weir_serving *serving, weir_serving_reader *
     if (!reader) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
     reader->serving = serving;
     int slots = 1;
-    for (int v = 0; v < serving->pipeline->view_count; v++) slots = weir_view_slot_count(serving->views[v]) > slots ? weir_view_slot_count(serving->views[v]) : slots;
+    for (int v = 0; v < serving->pipeline->view_count; v++)
+        slots = weir_view_slot_count(serving->views[v]) > slots ? weir_view_slot_count(serving->views[v]) : slots;
     reader->slots = calloc((size_t)slots, sizeof *reader->slots);
     weir_status status = reader->slots ? weir_online_reader_new(serving->online, &reader->online, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
     if (status)

@@ -282,7 +282,8 @@ weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t ev
     if (state->count - drop >= WEIR_STATE_RECORDS_MAX)
         return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: this entity has %d records in its windows already, the most that a state holds", view->def->name,
                            state->count - drop);
-    if (!seq && state->version == UINT32_MAX) return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: this entity has %" PRIu32 " records", view->def->name, state->version);
+    if (!seq && state->version == UINT32_MAX)
+        return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: this entity has %" PRIu32 " records", view->def->name, state->version);
     weir_status status = reserve(view, state, source, err);
     if (status) return status;
     drop_oldest(view, state, drop);

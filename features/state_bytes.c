@@ -148,8 +148,7 @@ static size_t block_bytes_max(const view_fold *fold, const fold_block *block) {
 
 static size_t blocks_bytes_max(const weir_view *view, const weir_state *state) {
     size_t size = VARINT_MAX + 4;
-    for (int i = 0; state->base_used && i < view->fold_count; i++)
-        size += 4 + VARINT_MAX + block_bytes_max(&view->folds[i], fold_base(state, &view->folds[i]));
+    for (int i = 0; state->base_used && i < view->fold_count; i++) size += 4 + VARINT_MAX + block_bytes_max(&view->folds[i], fold_base(state, &view->folds[i]));
     return size;
 }
 
@@ -433,7 +432,8 @@ weir_status weir_state_decode(const weir_view *view, const void *bytes, size_t l
     const char *name = view->def->name;
     const unsigned char *start = bytes;
     weir_state_clear(state);
-    if (len && (start[0] != STATE_FORMAT || (len > 1 && start[1] > 2))) return WEIR_REJECT(err, WEIR_EDATA, "view %s: state format %d is not known", name, start[0]);
+    if (len && (start[0] != STATE_FORMAT || (len > 1 && start[1] > 2)))
+        return WEIR_REJECT(err, WEIR_EDATA, "view %s: state format %d is not known", name, start[0]);
     int slots[VIEW_SLOTS_MAX];
     if (len < 6) return WEIR_REJECT(err, WEIR_EDATA, "view %s: a state of %zu bytes is too short", name, len);
     reader r = {.p = start + len - 4, .end = start + len, .view = view, .state = state, .slots = slots};

@@ -74,7 +74,8 @@ weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t ev
 
 /** Adds one record without regard to lateness or WEIR_STATE_RECORDS_MAX, folds and drops nothing, as retrieval from history does; slots [slot_count]. One that is there already
  *  changes nothing. Errors: WEIR_ENOMEM; WEIR_ELIMIT beyond 2^28 records. */
-weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots,
+                           weir_err *err) WEIR_MUST_CHECK;
 
 /* A record in the tail. */
 typedef struct weir_tail_record {

@@ -20,7 +20,8 @@ static const char schema_json[] =
     "{\"name\":\"kind\",\"type\":\"string\"}]}";
 
 /* Every kind of window, with and without condition and delay; operators with and without eval, with one, two and no inputs. */
-#define FEATURE_OR(or, n, o, ...) {.name = n, .doc = o, .fallback = or, __VA_ARGS__}
+#define FEATURE_OR(or, n, o, ...)                                                                                                                              \
+    { .name = n, .doc = o, .fallback = or, __VA_ARGS__ }
 #define FEATURE(...) FEATURE_OR(NAN, __VA_ARGS__)
 #define OF(column) .of = {column}, .of_count = 1
 static const weir_feature_def all_features[] = {
@@ -380,8 +381,7 @@ static void added_in_any_order_values_are_the_same(void **state) {
     make_records(records, 120, 100000 * S, &seed);
     for (int i = 0; i < 120; i++) {
         fill_slots(f, &records[i], slots);
-        for (int twice = 0; twice < 2; twice++)
-            assert_int_equal(weir_state_add(f->view, &f->state, records[i].time, records[i].source, slots, NULL), WEIR_OK);
+        for (int twice = 0; twice < 2; twice++) assert_int_equal(weir_state_add(f->view, &f->state, records[i].time, records[i].source, slots, NULL), WEIR_OK);
         assert_int_equal(f->state.count, i + 1);
         memcpy(sorted, records, (size_t)(i + 1) * sizeof(*sorted));
         qsort(sorted, (size_t)i + 1, sizeof(*sorted), by_order);
@@ -494,7 +494,8 @@ static void a_session_ends_with_a_gap_and_by_itself(void **state) {
 }
 
 static void tiles_that_fit_the_window_are_exact(void **state) {
-    static const weir_feature_def features[] = {FEATURE("tiled", "count", .window_us = 60 * S, .tile_us = 10 * S), FEATURE("exact", "count", .window_us = 60 * S)};
+    static const weir_feature_def features[] = {FEATURE("tiled", "count", .window_us = 60 * S, .tile_us = 10 * S),
+                                                FEATURE("exact", "count", .window_us = 60 * S)};
     fixture *f = *state;
     unsigned seed = 9;
     use(f, 3 * S, features, 2);
@@ -537,7 +538,8 @@ static void a_state_is_read_by_a_view_with_other_features(void **state) {
     double before[FEATURES_MAX], after[FEATURES_MAX];
     unsigned seed = 2;
     use(f, 5 * S, old_features, 6);
-    for (int i = 1; i <= 200; i++) assert_int_equal(apply(f, &(record){.time = T0 + i * S, .source = {0, i}, .a = rand_r(&seed) % 100 / 7.0, .b = 1}, NULL), WEIR_APPLIED);
+    for (int i = 1; i <= 200; i++)
+        assert_int_equal(apply(f, &(record){.time = T0 + i * S, .source = {0, i}, .a = rand_r(&seed) % 100 / 7.0, .b = 1}, NULL), WEIR_APPLIED);
     int64_t t = T0 + 200 * S;
     weir_view_eval(f->view, &f->state, t, NULL, before);
     assert_true(weir_state_encode(f->view, &f->state, &bytes));
@@ -590,8 +592,8 @@ static weir_status refused(fixture *f, const weir_feature_def *features, int cou
 static void what_cannot_be_computed_is_refused(void **state) {
     static const weir_feature_def tiles[] = {FEATURE("x", "sum", OF("a"), .window_us = 30 * WEIR_DAY_US, .tile_us = S)};
     static const weir_feature_def endless[] = {FEATURE("x", "rate", .window = WEIR_WINDOW_ALL)};
-    static const weir_feature_def circle[] = {FEATURE("outside", NULL, .expr = "x1 + 1"), FEATURE("x1", NULL, .expr = "x2 + a"), FEATURE("x2", NULL, .expr = "x3 * 2"),
-                                              FEATURE("x3", NULL, .expr = "x1 - 1")};
+    static const weir_feature_def circle[] = {FEATURE("outside", NULL, .expr = "x1 + 1"), FEATURE("x1", NULL, .expr = "x2 + a"),
+                                              FEATURE("x2", NULL, .expr = "x3 * 2"), FEATURE("x3", NULL, .expr = "x1 - 1")};
     static const weir_feature_def unknown[] = {FEATURE("x", "sum", OF("c"), .window_us = S)};
     fixture *f = *state;
     assert_int_equal(refused(f, tiles, 1, "take larger tiles"), WEIR_EINVAL);
@@ -601,7 +603,8 @@ static void what_cannot_be_computed_is_refused(void **state) {
 }
 
 static void equal_expressions_are_kept_once(void **state) {
-    static const weir_feature_def features[] = {FEATURE("x", "sum", OF("a+b"), .where = "(flag)", .window_us = S), FEATURE("y", "max", OF("( a +  b )"), .where = "flag", .window_us = S),
+    static const weir_feature_def features[] = {FEATURE("x", "sum", OF("a+b"), .where = "(flag)", .window_us = S),
+                                                FEATURE("y", "max", OF("( a +  b )"), .where = "flag", .window_us = S),
                                                 FEATURE("z", NULL, .expr = "kind = \"rare\" and x > 0")};
     fixture *f = *state;
     int count;
