@@ -115,7 +115,7 @@ static void print_inputs(const weir_operator *op, FILE *out) {
 
 static void print_operator(const weir_operator *op, FILE *out) {
     fprintf(out, "\n### %s\n\n%s\n\n", op->name, op->doc);
-    fprintf(out, "- Formula: %s\n- Of: ", op->formula);
+    fprintf(out, "- Formula: `%s`\n- Of: ", op->formula);
     print_inputs(op, out);
     fprintf(out, "\n- Windows: ");
     print_windows(op, out);

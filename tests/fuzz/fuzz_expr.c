@@ -1,5 +1,6 @@
 /* Any text as an expression: refused with a message, or one that can be evaluated, whose canonical text means the same, and whose blocks have the bits of single values. */
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
