@@ -139,10 +139,11 @@ double *state_scratch(const weir_view *view, const weir_state *state) {
 /* --- order --- */
 
 int state_upper_bound(const weir_state *state, int64_t t, const weir_source *source) {
+    if (!state->count) return 0;
     const int64_t *time = state->time + state->first;
     int low = 0, n = state->count;
     /* Records mostly arrive in order, and are evaluated as they arrive. */
-    if (!n || time[n - 1] < t || (time[n - 1] == t && (!source || compare_source(&state->source[state->first + n - 1], source) <= 0))) return n;
+    if (time[n - 1] < t || (time[n - 1] == t && (!source || compare_source(&state->source[state->first + n - 1], source) <= 0))) return n;
     while (n > 1) {
         int half = n / 2;
         low += time[low + half - 1] <= t ? half : 0;
@@ -238,9 +239,9 @@ static void put(const weir_view *view, weir_state *state, int position, int64_t 
 /* How many of the oldest records nothing can ask for once `newest` is the newest time: not a window, nor a record that still comes within the allowed lateness. */
 static int leaving(const weir_view *view, const weir_state *state, int64_t newest) {
     int64_t latest = time_minus(newest, view->feed->allowed_lateness_us), from = time_minus(latest, view->keep_us);
-    const int64_t *time = state->time + state->first;
     int n = 0;
-    if (!state->count || time[0] >= from) return 0;
+    if (!state->count || state->time[state->first] >= from) return 0;
+    const int64_t *time = state->time + state->first;
     while (n < state->count && time[n] < from) n++;
     for (int i = 0; n && i < view->keep_count; i++) {
         int behind = state_upper_bound(state, time_minus(latest, view->keeps[i].delay_us), NULL) - view->keeps[i].n;
