@@ -667,7 +667,8 @@ bool weir_features_encode(const weir_features_result *results, int result_count,
     for (int r = 0; ok && r < result_count; r++) {
         const weir_features_result *result = &results[r];
         bool same_times = r && result->event_times_us == result[-1].event_times_us;
-        ok = weir_buf_printf(out, "%s{\"values\":", r ? "," : "") && put_values(out, result->values, row_count) && put_statuses(out, result->statuses, row_count);
+        ok = weir_buf_printf(out, "%s{\"values\":", r ? "," : "") && put_values(out, result->values, row_count) &&
+             put_statuses(out, result->statuses, row_count);
         size_t start = out->len;
         ok = ok && (same_times ? repeat(out, times_start, times_end) : put_times(out, result->event_times_us, row_count));
         times_start = start;

@@ -201,7 +201,11 @@ static weir_status encode(lookup *l, weir_buf *out, weir_err *err) {
 
 weir_status serve_online_features(serve *s, serve_thread *thread, const weir_http_request *request, weir_http_response *response, weir_err *err) {
     weir_features_request parsed;
-    lookup l = {.s = s, .thread = thread, .request = &parsed, .column_count = weir_schema_field_count(s->pipeline->events.schema), .now_us = weir_clock_wall_us(s->env->clock)};
+    lookup l = {.s = s,
+                .thread = thread,
+                .request = &parsed,
+                .column_count = weir_schema_field_count(s->pipeline->events.schema),
+                .now_us = weir_clock_wall_us(s->env->clock)};
     weir_status status = weir_features_parse(request->body, request->body_len, &parsed, err);
     l.row_count = parsed.entities.row_count;
     if (!status) status = resolve(&l, err);

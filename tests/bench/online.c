@@ -5,9 +5,10 @@
  *                                                 newest    the features as of the newest record, which stand beside the state
  *                                                 at time   as of any time: the state is decoded and evaluated
  *                                               then batches of 10 000 keys in random order and in the order of the keys
- *   weir_bench_online http PORT RATE SECONDS CONNECTIONS FILE
+ *   weir_bench_online http PORT RATE READS CONNECTIONS FILE
  *                                               POST /get-online-features with the bodies of FILE (one a line, in turn) on keep-alive connections, one request at a time on
- *                                               each; request i is due at i / RATE, and latency counts from then, so that a server that stalls is not spared
+ *                                               each; request i is due at i / RATE, and latency counts from then, so that a server that stalls is not spared;
+ *                                               RATE 0: each connection asks again as soon as it is answered, and latency counts from the request
  *
  * Medians of RUNS repetitions; percentiles are of all calls of the median run. */
 #include <errno.h>
@@ -24,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/settings.h"
+#include "core/pg.h"
 #include "features/online.h"
 
 enum { RUNS = 5, READS = 100000, TEMPLATES = 64, DAYS = 31, PER_DAY = 3, KEYS_AT_ONCE = 10000, FEATURES_ID = 1 };
@@ -364,7 +365,7 @@ static void send_due(load *l) {
         const char *request = l->requests[l->sent % l->request_count];
         size_t len = strlen(request);
         if (write(c->fd, request, len) != (ssize_t)len) die("sending a request");
-        c->due_ns = due;
+        c->due_ns = l->interval_ns ? due : now;
         l->sent++;
     }
 }
@@ -390,12 +391,13 @@ static void run_load(load *l) {
             else if (read(l->timer_fd, &ticks, sizeof ticks) != sizeof ticks)
                 die("the timer");
         }
-        if (now_ns() - l->begun_ns > (int64_t)3 * l->total * l->interval_ns + 10000000000) die("the server cannot keep up with a third of the rate");
+        if (now_ns() - l->begun_ns > 3 * l->total * (l->interval_ns ? l->interval_ns : 1000000) + INT64_C(10000000000))
+            die("the server cannot keep up with a third of the rate");
     }
 }
 
-static void bench_http(int port, double rate, double seconds, int connections, const char *path) {
-    load l = {.port = port, .connection_count = connections, .total = (int)(rate * seconds), .interval_ns = (int64_t)(1e9 / rate)};
+static void bench_http(int port, double rate, int reads, int connections, const char *path) {
+    load l = {.port = port, .connection_count = connections, .total = reads, .interval_ns = rate > 0 ? (int64_t)(1e9 / rate) : 0};
     prctl(PR_SET_TIMERSLACK, 1);
     l.us = calloc((size_t)l.total, sizeof *l.us);
     if (!l.us) die("no memory");
@@ -418,10 +420,10 @@ static void bench_http(int port, double rate, double seconds, int connections, c
 int main(int argc, char **argv) {
     if (argc > 2 && !strcmp(argv[1], "embedded")) {
         bench_embedded(argv + 2);
-    } else if (argc == 7 && !strcmp(argv[1], "http") && atof(argv[3]) > 0 && atof(argv[4]) > 0 && atoi(argv[5]) > 0) {
-        bench_http(atoi(argv[2]), atof(argv[3]), atof(argv[4]), atoi(argv[5]), argv[6]);
+    } else if (argc == 7 && !strcmp(argv[1], "http") && atof(argv[3]) >= 0 && atoi(argv[4]) > 0 && atoi(argv[5]) > 0) {
+        bench_http(atoi(argv[2]), atof(argv[3]), atoi(argv[4]), atoi(argv[5]), argv[6]);
     } else {
-        fprintf(stderr, "usage: %s embedded ENTITIES… | http PORT RATE SECONDS CONNECTIONS FILE\n", argv[0]);
+        fprintf(stderr, "usage: %s embedded ENTITIES… | http PORT RATE READS CONNECTIONS FILE\n", argv[0]);
         return 2;
     }
     return 0;
