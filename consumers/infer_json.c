@@ -561,21 +561,31 @@ bool weir_json_put_text(weir_buf *out, const char *text) {
     return weir_json_put(out, &(weir_datum){.type = WEIR_T_STR, .len = (uint32_t)strlen(text), .p = text});
 }
 
+/* Decimal digits of v, ending before end; where they begin. printf is several times slower, more so once a library has registered conversions of its own with it. */
+static char *digits_before(char *end, uint64_t v) {
+    do {
+        *--end = (char)('0' + v % 10);
+    } while (v /= 10);
+    return end;
+}
+
+static bool put_whole(weir_buf *out, int64_t v) {
+    char text[24], *end = text + sizeof text, *p = digits_before(end, v < 0 ? -(uint64_t)v : (uint64_t)v);
+    if (v < 0) *--p = '-';
+    return weir_buf_append(out, p, (size_t)(end - p));
+}
+
 /* Most numbers that people write are k / 10^6. Where the nearest double to that quotient is the value itself, so is the nearest to its decimal text. */
 static bool put_decimal(weir_buf *out, double v) {
-    enum { DIGITS = 6, SCALE = 1000000 };
+    enum { SCALE = 1000000 };
     if (!(fabs(v) < 1e9) || (v == 0 && signbit(v))) return false;
     int64_t scaled = (int64_t)(v * SCALE + (v < 0 ? -0.5 : 0.5));
     if ((double)scaled / SCALE != v) return false;
-    char text[32], *end = text + sizeof text, *p = end;
-    uint64_t left = (uint64_t)(scaled < 0 ? -scaled : scaled);
-    for (int i = 0; i < DIGITS; i++, left /= 10) {
-        if (left % 10 || i == DIGITS - 1 || p != end) *--p = (char)('0' + left % 10);
-    }
-    *--p = '.';
-    do {
-        *--p = (char)('0' + left % 10);
-    } while (left /= 10);
+    uint64_t all = (uint64_t)(scaled < 0 ? -scaled : scaled), fraction = all % SCALE;
+    char text[32], *end = text + sizeof text, *p = digits_before(end, fraction + SCALE); /* the 1 before the fraction keeps its zeros */
+    *p = '.';
+    while (end > p + 2 && end[-1] == '0') end--;
+    p = digits_before(p, all / SCALE);
     if (scaled < 0) *--p = '-';
     return weir_buf_append(out, p, (size_t)(end - p));
 }
@@ -583,15 +593,14 @@ static bool put_decimal(weir_buf *out, double v) {
 static bool put_double(weir_buf *out, double v) {
     char text[40];
     if (put_decimal(out, v)) return true;
-    int len = snprintf(text, sizeof text - 2, "%.17g", v);
-    if (!strpbrk(text, ".e")) len += snprintf(text + len, 3, ".0");
-    return weir_buf_append(out, text, (size_t)len);
+    int len = strfromd(text, sizeof text, "%.17g", v);
+    return weir_buf_append(out, text, (size_t)len) && (strpbrk(text, ".e") || weir_buf_append(out, ".0", 2));
 }
 
 bool weir_json_put(weir_buf *out, const weir_datum *value) {
     switch (value->type) {
     case WEIR_T_BOOL: return value->i ? weir_buf_append(out, "true", 4) : weir_buf_append(out, "false", 5);
-    case WEIR_T_I64: return weir_buf_printf(out, "%" PRId64, value->i);
+    case WEIR_T_I64: return put_whole(out, value->i);
     case WEIR_T_F64:
         if (isfinite(value->f)) return put_double(out, value->f);
         break;
@@ -660,14 +669,17 @@ static bool repeat(weir_buf *out, size_t start, size_t end) {
 }
 
 bool weir_features_encode(const weir_features_result *results, int result_count, int row_count, weir_buf *out) {
+    static const char names[] = "{\"metadata\":{\"feature_names\":[", all[] = "]},\"results\":[", next[] = ",{\"values\":";
+    enum { BYTES_A_RESULT = 96, BYTES_A_VALUE = 64 }; /* mostly */
     size_t times_start = 0, times_end = 0;
-    bool ok = weir_buf_printf(out, "{\"metadata\":{\"feature_names\":[");
+    bool ok =
+        weir_buf_reserve(out, (size_t)result_count * (BYTES_A_RESULT + (size_t)row_count * BYTES_A_VALUE)) && weir_buf_append(out, names, sizeof names - 1);
     for (int r = 0; ok && r < result_count; r++) ok = (!r || weir_buf_append(out, ",", 1)) && weir_json_put_text(out, results[r].name);
-    ok = ok && weir_buf_printf(out, "]},\"results\":[");
+    ok = ok && weir_buf_append(out, all, sizeof all - 1);
     for (int r = 0; ok && r < result_count; r++) {
         const weir_features_result *result = &results[r];
         bool same_times = r && result->event_times_us == result[-1].event_times_us;
-        ok = weir_buf_printf(out, "%s{\"values\":", r ? "," : "") && put_values(out, result->values, row_count) &&
+        ok = weir_buf_append(out, next + !r, sizeof next - 1 - !r) && put_values(out, result->values, row_count) &&
              put_statuses(out, result->statuses, row_count);
         size_t start = out->len;
         ok = ok && (same_times ? repeat(out, times_start, times_end) : put_times(out, result->event_times_us, row_count));

@@ -13,7 +13,7 @@ enum { FLUSH_MS = 10000 };
 /* A feature that was asked for. */
 typedef struct wanted_feature {
     int view, feature;
-    char *name; /* in the answer */
+    const char *name; /* in the answer */
 } wanted_feature;
 
 /* One request on its way; arrays are in the thread's arena. */
@@ -33,16 +33,27 @@ typedef struct lookup {
 
 /* ---- what was asked for ---- */
 
-static bool find_feature(const weir_pipeline *pipeline, const char *view, size_t view_len, const char *name, int *ret_view, int *ret_feature) {
+/* The feature of that name in a view, looked for from `from` on and round: features are mostly asked for in their order. -1: none that is served. */
+static int feature_of(const weir_view_def *def, const char *name, int from) {
+    for (int i = 0; i < def->feature_count; i++) {
+        int f = from + i < def->feature_count ? from + i : from + i - def->feature_count;
+        if (!strcmp(def->features[f].name, name)) return def->features[f].hidden ? -1 : f;
+    }
+    return -1;
+}
+
+/* view NULL: in any. */
+static bool find_feature(const lookup *l, const char *view, size_t view_len, const char *name, int *ret_view, int *ret_feature) {
+    const weir_pipeline *pipeline = l->s->pipeline;
+    const wanted_feature *before = l->wanted_count ? &l->wanted[l->wanted_count - 1] : NULL;
     for (int v = 0; v < pipeline->view_count; v++) {
         const weir_view_def *def = &pipeline->views[v];
-        if (view && (strlen(def->name) != view_len || memcmp(def->name, view, view_len))) continue;
-        for (int f = 0; f < def->feature_count; f++) {
-            if (def->features[f].hidden || strcmp(def->features[f].name, name)) continue;
-            *ret_view = v;
-            *ret_feature = f;
-            return true;
-        }
+        if (view && (strncmp(def->name, view, view_len) || def->name[view_len])) continue;
+        int f = feature_of(def, name, before && before->view == v ? before->feature + 1 : 0);
+        if (f < 0) continue;
+        *ret_view = v;
+        *ret_feature = f;
+        return true;
     }
     return false;
 }
@@ -50,10 +61,14 @@ static bool find_feature(const weir_pipeline *pipeline, const char *view, size_t
 static weir_status add_wanted(lookup *l, int view, int feature, weir_err *err) {
     const weir_view_def *def = &l->s->pipeline->views[view];
     const char *name = def->features[feature].name;
-    size_t room = strlen(def->name) + strlen(name) + 3;
-    char *shown = weir_arena_alloc(&l->thread->arena, room);
-    if (!shown) return serve_no_memory(err);
-    snprintf(shown, room, "%s%s%s", l->request->full_names ? def->name : "", l->request->full_names ? "__" : "", name);
+    const char *shown = name;
+    if (l->request->full_names) {
+        size_t room = strlen(def->name) + strlen(name) + 3;
+        char *full = weir_arena_alloc(&l->thread->arena, room);
+        if (!full) return serve_no_memory(err);
+        snprintf(full, room, "%s__%s", def->name, name);
+        shown = full;
+    }
     l->wanted[l->wanted_count++] = (wanted_feature){view, feature, shown};
     return WEIR_OK;
 }
@@ -64,8 +79,7 @@ static weir_status want_listed(lookup *l, weir_err *err) {
     for (const char **reference = l->request->features; !status && *reference; reference++) {
         const char *colon = strchr(*reference, ':');
         int view, feature;
-        if (!find_feature(l->s->pipeline, colon ? *reference : NULL, colon ? (size_t)(colon - *reference) : 0, colon ? colon + 1 : *reference, &view,
-                          &feature)) {
+        if (!find_feature(l, colon ? *reference : NULL, colon ? (size_t)(colon - *reference) : 0, colon ? colon + 1 : *reference, &view, &feature)) {
             return WEIR_REJECT(err, WEIR_ENOTFOUND, "no feature \"%s\": expected \"view:feature\" as pipeline %s declares them", *reference,
                                l->s->pipeline->name);
         }
@@ -81,7 +95,7 @@ static weir_status want_service(lookup *l, weir_err *err) {
     weir_status status = serve_find(l->s, arms, l->request->service, 0, &served, err);
     for (int c = 0; !status && c < weir_model_column_count(served->model); c++) {
         int view, feature;
-        if (find_feature(l->s->pipeline, NULL, 0, weir_model_columns(served->model)[c], &view, &feature)) status = add_wanted(l, view, feature, err);
+        if (find_feature(l, NULL, 0, weir_model_columns(served->model)[c], &view, &feature)) status = add_wanted(l, view, feature, err);
     }
     weir_arms_drop(arms);
     return status;
