@@ -87,7 +87,8 @@ static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, 
     sink->next = calloc((size_t)s->pipeline->partitions, sizeof *sink->next);
     sink->epochs = calloc((size_t)s->pipeline->partitions, sizeof *sink->epochs);
     sink->stored_epochs = calloc((size_t)s->pipeline->partitions, sizeof *sink->stored_epochs);
-    if (!sink->topic || !sink->row || !sink->next || !sink->epochs || !sink->stored_epochs) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
+    if (!sink->topic || !sink->row || !sink->next || !sink->epochs || !sink->stored_epochs)
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
     sink->rows = WEIR_METRIC("weir_store_rows_total", s->pipeline->name, table);
     return weir_offline_table_open(s->offline, table, schema, skip, &sink->table, err);
 }
