@@ -12,6 +12,8 @@ typedef struct history_options {
     int64_t from_us, to_us, as_of_us, memory_mib, threads;
 } history_options;
 
+enum { FEATURES_MAX = 1024 };
+
 #define FIELD(member) .offset = offsetof(history_options, member)
 
 static const weir_conf_item history_table[] = {
@@ -32,6 +34,19 @@ static const weir_conf_item history_table[] = {
     {.name = NULL},
 };
 
+/* "a,b" and --features a --features b alike: the names, one after the other; their commas become NULs. */
+static weir_status split_names(char **given, const char **names, weir_err *err) {
+    size_t count = 0;
+    for (; given && *given; given++) {
+        for (char *name = strtok(*given, ", "); name; name = strtok(NULL, ", ")) {
+            if (count == FEATURES_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "more than %d features are asked for", FEATURES_MAX);
+            names[count++] = name;
+        }
+    }
+    names[count] = NULL;
+    return WEIR_OK;
+}
+
 static void show(void *context, const char *step, int64_t rows, int64_t total) {
     weir_progress *progress = context;
     progress->total = total;
@@ -44,7 +59,9 @@ static weir_status run_history(const weir_settings *settings, const void *option
     weir_progress progress;
     int64_t rows = 0;
     (void)ret_exit;
-    weir_status st = weir_pipeline_load(o->pipeline, &pipeline, err);
+    const char *names[FEATURES_MAX + 1];
+    weir_status st = split_names(o->features, names, err);
+    if (!st) st = weir_pipeline_load(o->pipeline, &pipeline, err);
     if (st) return st;
     weir_progress_init(&progress, stderr, "rows", -1);
     const weir_history_query query = {
@@ -52,7 +69,7 @@ static weir_status run_history(const weir_settings *settings, const void *option
         .to_us = o->to_us ? o->to_us : INT64_MAX,
         .as_of_us = o->as_of_us ? o->as_of_us : INT64_MAX,
         .tenant = o->tenant,
-        .columns = o->features && *o->features ? (const char *const *)o->features : NULL,
+        .columns = *names ? names : NULL,
         .objects_dir = settings->objects_dir,
         .labels = o->labels,
         .time_column = o->time_column,

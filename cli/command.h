@@ -40,6 +40,7 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(migrate) \
     X(models) \
     X(features_history) \
+    X(features_compact) \
     X(schema_registry) \
     X(demo) \
     X(reset) \
