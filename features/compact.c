@@ -20,7 +20,7 @@ enum { COLUMNS_MAX = 2048, LOCK_TIMEOUT_MS = 5000, PATH_BYTES_MAX = 4096 };
 typedef struct day_file {
     char *tenant, *path; /* path below the objects folder */
     int part;
-    int64_t rows, bytes;
+    int64_t rows, bytes, first_us, last_us;
 } day_file;
 
 typedef struct compactor {
@@ -235,12 +235,16 @@ static int next_part(PGresult *listed, const char *tenant) {
     return part;
 }
 
-static weir_status plan_file(compactor *c, PGresult *listed, weir_datum tenant, int64_t rows, weir_err *err) {
+static weir_status plan_file(compactor *c, PGresult *listed, const weir_duck_cursor *found, weir_err *err) {
     day_file *files = weir_mem.realloc(c->files, ((size_t)c->file_count + 1) * sizeof *files);
     if (!files) return no_memory(c, err);
     c->files = files;
     day_file *file = &files[c->file_count++];
-    *file = (day_file){.tenant = strndup(tenant.p, tenant.len), .rows = rows};
+    weir_datum tenant = weir_duck_get(found, 0);
+    *file = (day_file){.tenant = strndup(tenant.p, tenant.len),
+                       .rows = weir_duck_get(found, 1).i,
+                       .first_us = weir_duck_get(found, 2).i,
+                       .last_us = weir_duck_get(found, 3).i};
     if (!file->tenant) return no_memory(c, err);
     file->part = next_part(listed, file->tenant);
     weir_buf path = {0};
@@ -253,9 +257,9 @@ static weir_status plan_file(compactor *c, PGresult *listed, weir_datum tenant, 
 static weir_status plan_files(compactor *c, PGresult *listed, weir_err *err) {
     weir_duck_cursor *cursor = NULL;
     bool more;
-    weir_status status = weir_duck_query(c->duck, "SELECT tenant, count(*) FROM day GROUP BY tenant ORDER BY tenant", &cursor, err);
+    weir_status status = weir_duck_query(c->duck, "SELECT tenant, count(*), min(event_time), max(event_time) FROM day GROUP BY tenant ORDER BY tenant", &cursor, err);
     while (!status && !(status = weir_duck_next(cursor, &more, err)) && more)
-        status = plan_file(c, listed, weir_duck_get(cursor, 0), weir_duck_get(cursor, 1).i, err);
+        status = plan_file(c, listed, cursor, err);
     weir_duck_cursor_free(cursor);
     return status;
 }
@@ -297,11 +301,13 @@ static weir_status list_file(const compactor *c, const day_file *file, const cha
     snprintf(part, sizeof part, "%d", file->part);
     snprintf(rows, sizeof rows, "%" PRId64, file->rows);
     snprintf(bytes, sizeof bytes, "%" PRId64, file->bytes);
-    const char *params[] = {c->pipeline->name, c->table, file->tenant, c->day, part, version, file->path, rows, bytes, c->column_list};
+    char first[WEIR_TIME_TEXT_MAX], last[WEIR_TIME_TEXT_MAX];
+    const char *params[] = {c->pipeline->name, c->table, file->tenant,   c->day, part, version, file->path, rows, bytes, c->column_list,
+                            weir_time_format(file->first_us, first), weir_time_format(file->last_us, last)};
     return weir_pg_exec(c->pg,
-                        "INSERT INTO weir.offline_files (pipeline, table_name, tenant, day, part, version, path, rows, bytes, columns) "
-                        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                        10, params, NULL, err);
+                        "INSERT INTO weir.offline_files (pipeline, table_name, tenant, day, part, version, path, rows, bytes, columns, first_time, last_time) "
+                        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                        12, params, NULL, err);
 }
 
 static weir_status list_files(const compactor *c, weir_err *err) {

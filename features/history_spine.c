@@ -425,7 +425,7 @@ static weir_status put_event_columns(events *e, weir_sql *sql, weir_err *err) {
         weir_sql_add(sql, ", e.c%d AS \"weir spine cell %d\"", number, c);
     }
     if (!p->labels.topic) return status;
-    weir_sql_add(sql, ", l.label AS \"weir spine label\"");
+    weir_sql_add(sql, ", l.label AS \"weir spine label\", l.id IS NOT NULL AS \"weir spine labelled\"");
     weir_sql_add(&r->carried, ", s.\"weir spine label\" AS ");
     weir_sql_name(&r->carried, weir_schema_field_at(p->labels.schema, p->label_column)->name);
     return status;

@@ -10,6 +10,8 @@ CREATE TABLE weir.offline_files (
     version    int8        NOT NULL,
     path       text        NOT NULL, -- below the objects folder
     rows       int8        NOT NULL,
+    first_time timestamptz, -- event time of its first row
+    last_time  timestamptz,
     bytes      int8        NOT NULL,
     columns    text        NOT NULL, -- 'name type,name type,…' as in the file
     created_at timestamptz NOT NULL DEFAULT now(),
