@@ -41,6 +41,7 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(models) \
     X(features_history) \
     X(features_compact) \
+    X(features_backfill) \
     X(schema_registry) \
     X(demo) \
     X(reset) \
