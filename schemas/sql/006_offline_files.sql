@@ -17,3 +17,5 @@ CREATE TABLE weir.offline_files (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (pipeline, table_name, day, tenant, part)
 );
+-- A tenant's login sees its own files only.
+SELECT weir.protect('weir', 'offline_files');
