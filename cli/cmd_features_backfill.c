@@ -35,7 +35,8 @@ static void show(void *context, int64_t events, int64_t labels, int64_t at_us) {
     weir_progress_show(context, events, at_us ? weir_time_format(at_us, at) : NULL);
 }
 
-static weir_status run(const weir_settings *settings, const backfill_options *o, const weir_pipeline *pipeline, weir_records *records, int *ret_exit, weir_err *err) {
+static weir_status run(const weir_settings *settings, const backfill_options *o, const weir_pipeline *pipeline, weir_records *records, int *ret_exit,
+                       weir_err *err) {
     const weir_backfill backfill = {.name = o->name, .pg_url = settings->pg_url, .beside_live = o->beside_live};
     weir_progress progress;
     weir_backfilled done = {0};
@@ -76,8 +77,9 @@ static weir_status run_backfill(const weir_settings *settings, const void *optio
 const weir_command weir_command_features_backfill = {
     .name = "features backfill",
     .args = "PIPELINE --from F… [--until T] [--map COLUMN=name…] [--name N] [--rate N] [--beside-live]",
-    .doc = "Publishes history from files, once, ahead of live records: the workers make features and states of it as of any record.\n"
-           "Killed and run again it goes on where it was; run once more it does nothing. Prints, for each partition, the offset from which on everything is live.",
+    .doc =
+        "Publishes history from files, once, ahead of live records: the workers make features and states of it as of any record.\n"
+        "Killed and run again it goes on where it was; run once more it does nothing. Prints, for each partition, the offset from which on everything is live.",
     .options = backfill_table,
     .options_size = sizeof(backfill_options),
     .run = run_backfill,

@@ -40,7 +40,8 @@ static weir_status run_compact(const weir_settings *settings, const void *option
                                     .progress_context = &progress};
     st = weir_compact(pipeline, &conf, &done, err);
     weir_progress_end(&progress);
-    fprintf(stderr, "%lld days: %lld rows in %lld files of %.1f MB\n", (long long)done.days, (long long)done.rows, (long long)done.files, (double)done.bytes / 1e6);
+    fprintf(stderr, "%lld days: %lld rows in %lld files of %.1f MB\n", (long long)done.days, (long long)done.rows, (long long)done.files,
+            (double)done.bytes / 1e6);
     weir_pipeline_free(pipeline);
     return st;
 }

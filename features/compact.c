@@ -68,11 +68,12 @@ static weir_status list_columns(compactor *c, weir_err *err) {
     const char *params[] = {c->pipeline->name, c->partition};
     PGresult *result = NULL;
     weir_sql list = {0};
-    weir_status status = weir_pg_exec(c->pg,
-                                      "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid "
-                                      "JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = $1 AND t.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped "
-                                      "ORDER BY a.attnum",
-                                      2, params, &result, err);
+    weir_status status =
+        weir_pg_exec(c->pg,
+                     "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid "
+                     "JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = $1 AND t.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped "
+                     "ORDER BY a.attnum",
+                     2, params, &result, err);
     int count = status ? 0 : PQntuples(result);
     if (count > COLUMNS_MAX) status = WEIR_FAIL(err, WEIR_ELIMIT, "table %s has more than %d columns", c->table, COLUMNS_MAX);
     for (int i = 0; !status && i < count; i++) {
@@ -257,9 +258,9 @@ static weir_status plan_file(compactor *c, PGresult *listed, const weir_duck_cur
 static weir_status plan_files(compactor *c, PGresult *listed, weir_err *err) {
     weir_duck_cursor *cursor = NULL;
     bool more;
-    weir_status status = weir_duck_query(c->duck, "SELECT tenant, count(*), min(event_time), max(event_time) FROM day GROUP BY tenant ORDER BY tenant", &cursor, err);
-    while (!status && !(status = weir_duck_next(cursor, &more, err)) && more)
-        status = plan_file(c, listed, cursor, err);
+    weir_status status =
+        weir_duck_query(c->duck, "SELECT tenant, count(*), min(event_time), max(event_time) FROM day GROUP BY tenant ORDER BY tenant", &cursor, err);
+    while (!status && !(status = weir_duck_next(cursor, &more, err)) && more) status = plan_file(c, listed, cursor, err);
     weir_duck_cursor_free(cursor);
     return status;
 }
@@ -270,7 +271,9 @@ static weir_status write_day(compactor *c, weir_err *err) {
     const char *const tables[] = {c->table, NULL};
     PGresult *listed = NULL;
     weir_status status = weir_rows_snapshot(c->pg, c->pipeline, tables, err);
-    if (!status) status = weir_pg_exec(c->pg, "SELECT tenant, part, path FROM weir.offline_files WHERE pipeline = $1 AND table_name = $2 AND day = $3", 3, params, &listed, err);
+    if (!status)
+        status = weir_pg_exec(c->pg, "SELECT tenant, part, path FROM weir.offline_files WHERE pipeline = $1 AND table_name = $2 AND day = $3", 3, params,
+                              &listed, err);
     if (!status) status = list_columns(c, err);
     if (!status) status = weir_duck_new(&c->duck, err);
     if (!status) status = copy_rows(c, err);
@@ -302,8 +305,18 @@ static weir_status list_file(const compactor *c, const day_file *file, const cha
     snprintf(rows, sizeof rows, "%" PRId64, file->rows);
     snprintf(bytes, sizeof bytes, "%" PRId64, file->bytes);
     char first[WEIR_TIME_TEXT_MAX], last[WEIR_TIME_TEXT_MAX];
-    const char *params[] = {c->pipeline->name, c->table, file->tenant,   c->day, part, version, file->path, rows, bytes, c->column_list,
-                            weir_time_format(file->first_us, first), weir_time_format(file->last_us, last)};
+    const char *params[] = {c->pipeline->name,
+                            c->table,
+                            file->tenant,
+                            c->day,
+                            part,
+                            version,
+                            file->path,
+                            rows,
+                            bytes,
+                            c->column_list,
+                            weir_time_format(file->first_us, first),
+                            weir_time_format(file->last_us, last)};
     return weir_pg_exec(c->pg,
                         "INSERT INTO weir.offline_files (pipeline, table_name, tenant, day, part, version, path, rows, bytes, columns, first_time, last_time) "
                         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -332,10 +345,12 @@ static weir_status name_files(const compactor *c, weir_err *err) {
 /* Dropping a partition locks its table; who reads for long is not waited for, because others would wait behind us. */
 static weir_status switch_day(const compactor *c, weir_err *err) {
     char sql[512];
-    snprintf(sql, sizeof sql, "SET LOCAL lock_timeout = '%dms'; LOCK TABLE \"%s\".\"%s\" IN ACCESS EXCLUSIVE MODE", LOCK_TIMEOUT_MS, c->pipeline->name, c->table);
+    snprintf(sql, sizeof sql, "SET LOCAL lock_timeout = '%dms'; LOCK TABLE \"%s\".\"%s\" IN ACCESS EXCLUSIVE MODE", LOCK_TIMEOUT_MS, c->pipeline->name,
+             c->table);
     weir_status status = weir_pg_begin(c->pg, err);
     if (!status && (status = weir_pg_script(c->pg, sql, err)) == WEIR_EINTERNAL) {
-        status = WEIR_RETRY(err, WEIR_ETIMEOUT, "table %s was being read for longer than %d ms, so %s stays in PostgreSQL for now", c->table, LOCK_TIMEOUT_MS, c->day);
+        status = WEIR_RETRY(err, WEIR_ETIMEOUT, "table %s was being read for longer than %d ms, so %s stays in PostgreSQL for now", c->table, LOCK_TIMEOUT_MS,
+                            c->day);
     }
     snprintf(sql, sizeof sql, "DROP TABLE \"%s\".\"%s\"", c->pipeline->name, c->partition);
     if (!status) status = check_unchanged(c, err);
@@ -371,12 +386,13 @@ static weir_status compact_table(compactor *c, weir_err *err) {
     char before[WEIR_TIME_TEXT_MAX];
     const char *params[] = {c->pipeline->name, c->table, weir_time_format(c->conf->before_us, before)};
     PGresult *days = NULL;
-    weir_status status = weir_pg_exec(c->pg,
-                                      "SELECT p.relname, to_date(right(p.relname, 8), 'YYYYMMDD')::text FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid "
-                                      "JOIN pg_class t ON t.oid = i.inhparent JOIN pg_namespace n ON n.oid = t.relnamespace "
-                                      "WHERE n.nspname = $1 AND t.relname = $2 AND p.relname ~ '_p[0-9]{8}$' "
-                                      "AND to_date(right(p.relname, 8), 'YYYYMMDD') + 1 <= $3::timestamptz AT TIME ZONE 'UTC' ORDER BY 2",
-                                      3, params, &days, err);
+    weir_status status =
+        weir_pg_exec(c->pg,
+                     "SELECT p.relname, to_date(right(p.relname, 8), 'YYYYMMDD')::text FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid "
+                     "JOIN pg_class t ON t.oid = i.inhparent JOIN pg_namespace n ON n.oid = t.relnamespace "
+                     "WHERE n.nspname = $1 AND t.relname = $2 AND p.relname ~ '_p[0-9]{8}$' "
+                     "AND to_date(right(p.relname, 8), 'YYYYMMDD') + 1 <= $3::timestamptz AT TIME ZONE 'UTC' ORDER BY 2",
+                     3, params, &days, err);
     for (int i = 0; !status && i < PQntuples(days) && !(c->conf->stop && *c->conf->stop); i++) {
         snprintf(c->partition, sizeof c->partition, "%s", PQgetvalue(days, i, 0));
         snprintf(c->day, sizeof c->day, "%s", PQgetvalue(days, i, 1));
@@ -392,7 +408,8 @@ static weir_status take_turn(compactor *c, weir_err *err) {
     PGresult *result = NULL;
     weir_status status = weir_pg_migrate(c->pg, err);
     if (!status) status = weir_pg_exec(c->pg, "SELECT pg_try_advisory_lock(hashtextextended('weir.compact.' || $1, 0))", 1, params, &result, err);
-    if (!status && PQgetvalue(result, 0, 0)[0] != 't') status = WEIR_RETRY(err, WEIR_ECONFLICT, "another compaction of pipeline %s is under way", c->pipeline->name);
+    if (!status && PQgetvalue(result, 0, 0)[0] != 't')
+        status = WEIR_RETRY(err, WEIR_ECONFLICT, "another compaction of pipeline %s is under way", c->pipeline->name);
     PQclear(result);
     return status;
 }

@@ -172,9 +172,10 @@ static weir_status start(const weir_pipeline *pipeline, const weir_history_query
 static weir_status count_spine(const history_reader *r, int64_t *ret_events, int64_t *ret_labelled, weir_err *err) {
     weir_duck_cursor *cursor = NULL;
     bool more;
-    weir_status status = weir_duck_query(
-        r->duck, r->pipeline->labels.topic ? "SELECT count(*), count(*) FILTER (\"weir spine labelled\") FROM spine" : "SELECT count(*), CAST(0 AS BIGINT) FROM spine",
-        &cursor, err);
+    weir_status status = weir_duck_query(r->duck,
+                                         r->pipeline->labels.topic ? "SELECT count(*), count(*) FILTER (\"weir spine labelled\") FROM spine"
+                                                                   : "SELECT count(*), CAST(0 AS BIGINT) FROM spine",
+                                         &cursor, err);
     if (!status) status = weir_duck_next(cursor, &more, err);
     if (!status) {
         *ret_events = weir_duck_get(cursor, 0).i;

@@ -274,8 +274,7 @@ static weir_status create_table(const weir_offline_table *table, weir_err *err) 
         ok = weir_buf_printf(&sql, "%s\"%s\" %s%s", i ? ", " : "", table->columns[i].name, kind_names[table->columns[i].kind], constraint_of(table, i));
     /* The key starts with event_time because a partitioned table's key must have it, and because rows then go to the right end of the index. It is the only one: an index
      * by entity takes half of the rows/s away, and retrieval reads whole days. */
-    ok = ok && weir_buf_printf(&sql,
-                               ") PARTITION BY RANGE (event_time)");
+    ok = ok && weir_buf_printf(&sql, ") PARTITION BY RANGE (event_time)");
     weir_status status = ok ? weir_pg_script(table->store->pg, sql.data, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     weir_buf_done(&sql);
     return status;
@@ -285,7 +284,8 @@ static weir_status create_key(const weir_offline_table *table, weir_err *err) {
     const char *schema = table->store->pipeline->name, *name = table->name;
     char sql[SQL_MAX];
     if (table->version_column < 0)
-        snprintf(sql, sizeof(sql), "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)", name, schema, name);
+        snprintf(sql, sizeof(sql), "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)", name,
+                 schema, name);
     else
         snprintf(sql, sizeof(sql),
                  "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_version_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset, version); "
@@ -320,7 +320,8 @@ static weir_status add_columns(const weir_offline_table *table, weir_err *err) {
                           schema, table->name, c->name, type, kind_names[c->kind]);
         if (status || type) continue;
         char sql[SQL_MAX];
-        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind], constraint_of(table, i));
+        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind],
+                 constraint_of(table, i));
         status = weir_pg_script(table->store->pg, sql, err);
     }
     PQclear(result);
@@ -332,8 +333,8 @@ static weir_status shape_table(const weir_offline_table *table, weir_err *err) {
     weir_status status = weir_pg_begin(pg, err);
     if (status) return status;
     const char *params[] = {table->store->pipeline->name, table->name};
-    if ((status = lock_shape(pg, err)) || (status = create_table(table, err)) || (status = add_columns(table, err)) ||
-        (status = create_key(table, err)) || (status = weir_pg_exec(pg, "SELECT weir.protect($1, $2)", 2, params, NULL, err)) || (status = weir_pg_commit(pg, err)))
+    if ((status = lock_shape(pg, err)) || (status = create_table(table, err)) || (status = add_columns(table, err)) || (status = create_key(table, err)) ||
+        (status = weir_pg_exec(pg, "SELECT weir.protect($1, $2)", 2, params, NULL, err)) || (status = weir_pg_commit(pg, err)))
         weir_pg_rollback(pg);
     return status;
 }

@@ -63,7 +63,8 @@ weir_status weir_rows_snapshot(weir_pg *pg, const weir_pipeline *pipeline, const
  *  An empty text: there are no such files. */
 weir_status weir_rows_files(weir_pg *pg, const weir_rows_query *query, weir_sql *sql, int64_t *ret_rows, weir_err *err) WEIR_MUST_CHECK;
 /** Runs such a SELECT. */
-weir_status weir_rows_scan_files(weir_duck *duck, const char *select, int wanted_count, weir_stored_row_fn on_row, void *context, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_rows_scan_files(weir_duck *duck, const char *select, int wanted_count, weir_stored_row_fn on_row, void *context,
+                                 weir_err *err) WEIR_MUST_CHECK;
 /** The part in PostgreSQL. A table that does not exist has no rows. */
 weir_status weir_rows_scan_table(weir_pg *pg, const weir_rows_query *query, weir_stored_row_fn on_row, void *context, weir_err *err) WEIR_MUST_CHECK;
 

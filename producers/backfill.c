@@ -9,7 +9,17 @@
 #include "core/pg.h"
 #include "features/intern.h"
 
-enum { ASK_TIMEOUT_MS = 10000, POLL_MS = 200, POLL_MAX = 4096, PARTITIONS_MAX = 4096, DIGEST_BYTES = 16, SILENT_POLLS_MAX = 150, SETTLE_US = 2000000, ATTEMPTS_MAX = 50, RETRY_US = 200000 };
+enum {
+    ASK_TIMEOUT_MS = 10000,
+    POLL_MS = 200,
+    POLL_MAX = 4096,
+    PARTITIONS_MAX = 4096,
+    DIGEST_BYTES = 16,
+    SILENT_POLLS_MAX = 150,
+    SETTLE_US = 2000000,
+    ATTEMPTS_MAX = 50,
+    RETRY_US = 200000
+};
 
 static const char header_name[] = "weir.backfill";
 
@@ -113,7 +123,8 @@ static void read_ends(const char *text, ends *e) {
 
 /* --- what is there --- */
 
-static weir_status take_batch(const weir_pipeline *p, const char *name, const weir_bus_record *records, size_t count, ends *from, published *into, weir_err *err) {
+static weir_status take_batch(const weir_pipeline *p, const char *name, const weir_bus_record *records, size_t count, ends *from, published *into,
+                              weir_err *err) {
     weir_status status = WEIR_OK;
     for (size_t i = 0; !status && i < count; i++) {
         const weir_bus_record *record = &records[i];
@@ -158,7 +169,8 @@ static weir_status refuse_others(const weir_pipeline *p, const weir_backfill *b,
     for (size_t i = 0; i < now->count; i++) there += now->at[i].topic_index == 0 ? now->at[i].offset : 0;
     if (!there || b->beside_live) return WEIR_OK;
     return WEIR_FAIL(err, WEIR_ECONFLICT,
-                     "topic %s holds records already: what is older than allowed_lateness behind its entity's newest would go to the dead letters. Backfill before live records "
+                     "topic %s holds records already: what is older than allowed_lateness behind its entity's newest would go to the dead letters. Backfill "
+                     "before live records "
                      "come, or say --beside-live",
                      p->events.topic);
 }
@@ -210,12 +222,14 @@ static weir_status finish(backfill_run *r, weir_backfilled *done, weir_err *err)
     weir_status status = ask_ends(r->pipeline, r->brokers, &r->now, err);
     if (!status) status = write_ends(&r->now, &text, err);
     const char *params[] = {r->pipeline->name, r->backfill->name, text.data};
-    if (!status) status = weir_pg_exec(r->pg, "UPDATE weir.backfills SET handover = $3, finished_at = now() WHERE pipeline = $1 AND name = $2", 3, params, NULL, err);
+    if (!status)
+        status = weir_pg_exec(r->pg, "UPDATE weir.backfills SET handover = $3, finished_at = now() WHERE pipeline = $1 AND name = $2", 3, params, NULL, err);
     done->handover = text.data;
     return status;
 }
 
-static weir_status publish(backfill_run *r, const weir_publish_conf *how, weir_records *records, const volatile int *stop, weir_backfilled *done, weir_err *err) {
+static weir_status publish(backfill_run *r, const weir_publish_conf *how, weir_records *records, const volatile int *stop, weir_backfilled *done,
+                           weir_err *err) {
     const weir_bus_header header = {.name = header_name, .value = r->backfill->name, .len = strlen(r->backfill->name)};
     weir_publish_conf conf = *how;
     weir_publisher *publisher = NULL;

@@ -162,8 +162,7 @@ static weir_status send_record(weir_publisher *p, const weir_record *record, wei
     p->at_us = record->at_us;
     if (p->conf.skip && p->conf.skip(p->conf.skip_context, record->feed, p->value.data, p->value.len)) return WEIR_OK;
     for (;;) { /* a full queue: the broker is slow or away */
-        st = weir_producer_send(p->producer, feed->topic, -1, key, key_len, p->value.data, p->value.len, p->conf.headers, p->conf.header_count, 0,
-                                err);
+        st = weir_producer_send(p->producer, feed->topic, -1, key, key_len, p->value.data, p->value.len, p->conf.headers, p->conf.header_count, 0, err);
         if (!st || err->action != WEIR_ACTION_RETRY || stopping(p)) break;
         tell(p, false);
     }
