@@ -55,8 +55,8 @@ weir_status weir_history_write(const char *pg_url, const weir_pipeline *pipeline
 weir_status weir_history_span(const char *pg_url, const weir_pipeline *pipeline, int64_t *ret_first_us, int64_t *ret_last_us, int64_t *ret_labels_until_us,
                               weir_err *err) WEIR_MUST_CHECK;
 
-/** Events with event time in [from, to), and label rows of the same events (a label has its event's time). */
-weir_status weir_history_coverage(const char *pg_url, const weir_pipeline *pipeline, int64_t from_us, int64_t to_us, int64_t *ret_events, int64_t *ret_labelled,
-                                  weir_err *err) WEIR_MUST_CHECK;
+/** Events with event time in [from, to), and those of them that have a label. objects_dir: as in a query. */
+weir_status weir_history_coverage(const char *pg_url, const weir_pipeline *pipeline, const char *objects_dir, int64_t from_us, int64_t to_us,
+                                  int64_t *ret_events, int64_t *ret_labelled, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -210,26 +210,6 @@ static weir_status copy_row(void *context, const weir_pg_field *fields, int coun
     return weir_duck_append(c->appender, c->row, count, err);
 }
 
-/* How a type of PostgreSQL's is carried through; what is none of these comes as text. */
-static weir_wanted carry(const char *type) {
-    static const struct {
-        const char *prefix;
-        weir_wanted as;
-    } types[] = {{"boolean", {.type = WEIR_T_BOOL}},
-                 {"smallint", {.type = WEIR_T_I64}},
-                 {"integer", {.type = WEIR_T_I64}},
-                 {"bigint", {.type = WEIR_T_I64}},
-                 {"real", {.type = WEIR_T_F64}},
-                 {"double", {.type = WEIR_T_F64}},
-                 {"numeric", {.type = WEIR_T_F64}},
-                 {"bytea", {.type = WEIR_T_BYTES}},
-                 {"timestamp", {.type = WEIR_T_I64, .is_timestamp = true}},
-                 {"date", {.type = WEIR_T_I64, .is_timestamp = true}}};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (!strncmp(type, types[i].prefix, strlen(types[i].prefix))) return types[i].as;
-    return (weir_wanted){.type = WEIR_T_STR};
-}
-
 /* "schema.table", quoted for SQL; how many dots it has tells what is wrong with it. */
 static weir_status split_table(const char *name, char schema[128], char table[128], weir_err *err) {
     const char *dot = strchr(name, '.');
@@ -246,7 +226,7 @@ static weir_status copy_table(labels *l, const char *schema, const char *table, 
     weir_sql_add(&create, "CREATE TABLE copied (");
     weir_sql_add(&copy, "COPY (SELECT ");
     for (int i = 0; i < c->count; i++) {
-        c->columns[i] = carry(PQgetvalue(columns, i, 1));
+        c->columns[i] = weir_wanted_carried(PQgetvalue(columns, i, 1));
         weir_sql_add(&create, i ? ", " : "");
         weir_sql_name(&create, PQgetvalue(columns, i, 0));
         weir_sql_add(&create, " %s", c->columns[i].is_timestamp ? "TIMESTAMP" : weir_sql_type(c->columns[i].type));
@@ -449,7 +429,7 @@ static weir_status put_event_columns(events *e, weir_sql *sql, weir_err *err) {
         weir_sql_add(sql, ", e.c%d AS \"weir spine cell %d\"", number, c);
     }
     if (!p->labels.topic) return status;
-    weir_sql_add(sql, ", l.label AS \"weir spine label\"");
+    weir_sql_add(sql, ", l.label AS \"weir spine label\", l.id IS NOT NULL AS \"weir spine labelled\"");
     weir_sql_add(&r->carried, ", s.\"weir spine label\" AS ");
     weir_sql_name(&r->carried, weir_schema_field_at(p->labels.schema, p->label_column)->name);
     return status;

@@ -577,24 +577,37 @@ static weir_status write_rows(weir_offline *store, bool staged, int64_t *new_row
     return status;
 }
 
+/* Compaction may have dropped a partition that was there the last time. */
+static void forget_partitions(weir_offline *store) {
+    for (int i = 0; i < store->table_count; i++) store->tables[i]->known.count = 0;
+}
+
+static weir_status write_pending(weir_offline *store, bool staged, int64_t *new_rows, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < store->table_count; i++)
+        if (store->tables[i]->row_count) status = make_partitions(store->tables[i], err);
+    return status ? status : write_rows(store, staged, new_rows, err);
+}
+
 weir_status weir_offline_flush(weir_offline *store, int64_t *ret_rows, int64_t *ret_repeats, weir_err *err) {
     int64_t rows = 0, new_rows = 0;
     weir_err why = {0};
     weir_status status = WEIR_OK;
-    for (int i = 0; i < store->table_count; i++) {
-        rows += store->tables[i]->row_count;
-        if (!status && store->tables[i]->row_count) status = make_partitions(store->tables[i], &why);
-    }
-    if (!status && (rows || store->offset_count)) {
+    for (int i = 0; i < store->table_count; i++) rows += store->tables[i]->row_count;
+    if (rows || store->offset_count) {
         bool staged = store->repeating;
-        status = write_rows(store, staged, &new_rows, &why);
+        status = write_pending(store, staged, &new_rows, &why);
+        if (status == WEIR_EINTERNAL) {
+            forget_partitions(store);
+            status = write_pending(store, staged, &new_rows, &why);
+        }
         /* A row that is there already fails the COPY. Being overtaken is a conflict too, but one to retry. */
         if (status == WEIR_ECONFLICT && why.action == WEIR_ACTION_FATAL && !staged) status = write_rows(store, true, &new_rows, &why);
         if (!status) store->repeating = new_rows < rows;
     }
     weir_offline_discard(store);
     if (status) {
-        for (int i = 0; i < store->table_count; i++) store->tables[i]->known.count = 0; /* somebody may have dropped one */
+        forget_partitions(store);
         if (err) *err = why;
         return status;
     }

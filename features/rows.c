@@ -34,6 +34,25 @@ weir_status weir_wanted_feature(const weir_feature_def *feature, weir_wanted *re
     return status || !feature->was ? status : set_name(ret_wanted->was, "features_", feature->was, err);
 }
 
+weir_wanted weir_wanted_carried(const char *type) {
+    static const struct {
+        const char *prefix;
+        weir_wanted as;
+    } types[] = {{"boolean", {.type = WEIR_T_BOOL}},
+                 {"smallint", {.type = WEIR_T_I64}},
+                 {"integer", {.type = WEIR_T_I64}},
+                 {"bigint", {.type = WEIR_T_I64}},
+                 {"real", {.type = WEIR_T_F64}},
+                 {"double", {.type = WEIR_T_F64}},
+                 {"numeric", {.type = WEIR_T_F64}},
+                 {"bytea", {.type = WEIR_T_BYTES}},
+                 {"timestamp", {.type = WEIR_T_I64, .is_timestamp = true}},
+                 {"date", {.type = WEIR_T_I64, .is_timestamp = true}}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strncmp(type, types[i].prefix, strlen(types[i].prefix))) return types[i].as;
+    return (weir_wanted){.type = WEIR_T_STR};
+}
+
 /* --- expressions, the same in both dialects --- */
 
 const char *weir_wanted_type(const weir_wanted *w) {

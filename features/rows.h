@@ -25,6 +25,8 @@ weir_status weir_wanted_field(const weir_schema_field *field, const char *prefix
 /** A feature. */
 weir_status weir_wanted_feature(const weir_feature_def *feature, weir_wanted *ret_wanted, weir_err *err) WEIR_MUST_CHECK;
 
+/** How a value of a type of PostgreSQL's is carried through; what is no boolean, number, time or bytes comes as text. */
+weir_wanted weir_wanted_carried(const char *type);
 /** Its type in SQL, PostgreSQL's and DuckDB's. */
 const char *weir_wanted_type(const weir_wanted *wanted);
 /** A value of it as PostgreSQL sends it; text and bytes are borrowed. */
