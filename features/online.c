@@ -292,8 +292,9 @@ static weir_status get(const weir_online *store, MDB_txn *txn, int view, const v
         return WEIR_FAIL(err, WEIR_EDATA, "the online store %s holds a value of %zu bytes, which is too short", store->dir, v.mv_size);
     memcpy(&head, v.mv_data, sizeof(head)); /* LMDB aligns values to 2 bytes only */
     if (head.format != VALUE_FORMAT)
-        return WEIR_FAIL(err, WEIR_EDATA, "the online store %s holds a value of format %u, expected %d: remove the folder, it is made anew from the features topics",
-                         store->dir, head.format, VALUE_FORMAT);
+        return WEIR_FAIL(err, WEIR_EDATA,
+                         "the online store %s holds a value of format %u, expected %d: remove the folder, it is made anew from the features topics", store->dir,
+                         head.format, VALUE_FORMAT);
     if (head.feature_count > (v.mv_size - sizeof(head)) / sizeof(double))
         return WEIR_FAIL(err, WEIR_EDATA, "the online store %s holds a value of %zu bytes with %u features, which is too short", store->dir, v.mv_size,
                          head.feature_count);
