@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/table.h"
+#include "core/clock.h"
 #include "core/http.h"
 #include "core/mem.h"
 #include "features/pipeline.h"
@@ -11,7 +12,7 @@
 enum { TIMEOUT_MS = 30000 };
 
 typedef struct get_options {
-    char *pipeline, *url;
+    char *pipeline, *url, *token;
     char **entities, **features;
     int64_t at_us;
     int output;
@@ -32,6 +33,7 @@ static const weir_conf_item get_table[] = {
      .doc = "features, NAME or VIEW:NAME; not given: all of the views that these columns are the key of"},
     {.name = "at", .type = WEIR_CONF_TIME, FIELD(at_us), .doc = "as of this time; not given: as of each entity's newest record"},
     {.name = "url", .type = WEIR_CONF_STRING, FIELD(url), .doc = "address of a serve worker; not given: http_port on this machine"},
+    {.name = "token", .type = WEIR_CONF_STRING, FIELD(token), .flags = WEIR_CONF_SECRET, .doc = "token of `weir tenants`, where the worker asks for one"},
     WEIR_OUTPUT_ITEM(get_options, output),
     {.name = NULL},
 };
@@ -102,14 +104,14 @@ static weir_status ask(const weir_settings *settings, const get_options *o, cons
         snprintf(url, sizeof url, "http://127.0.0.1:%d/get-online-features", (int)settings->http_port);
     char *text = cJSON_PrintUnformatted(body);
     if (!text) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the request");
-    weir_status status = weir_http_call("POST", url, "application/json", text, strlen(text), TIMEOUT_MS, &http_status, &answer, err);
+    weir_status status = weir_http_call_as(o->token, "POST", url, "application/json", text, strlen(text), TIMEOUT_MS, &http_status, &answer, err);
     cJSON_free(text);
     if (status) return status;
     cJSON *json = cJSON_ParseWithLength(answer.data, answer.len);
     weir_buf_done(&answer);
     const cJSON *why = cJSON_GetObjectItemCaseSensitive(json, "error");
     if (!json || http_status != 200) {
-        status = WEIR_FAIL(err, http_status == 404 || http_status == 400 ? WEIR_EINVAL : WEIR_ENET, "%s answered %d: %s", url, http_status,
+        status = WEIR_FAIL(err, http_status >= 400 && http_status < 500 ? WEIR_EINVAL : WEIR_ENET, "%s answered %d: %s", url, http_status,
                            cJSON_IsString(why) ? why->valuestring : "not the answer of a serve worker");
         cJSON_Delete(json);
         return status;
@@ -175,7 +177,7 @@ static weir_status run_get(const weir_settings *settings, const void *options, i
 
 const weir_command weir_command_features_get = {
     .name = "features get",
-    .args = "PIPELINE --entities COLUMN=VALUE,… [--features A,B…] [--at T] [--url URL] [--output table|json]",
+    .args = "PIPELINE --entities COLUMN=VALUE,… [--features A,B…] [--at T] [--url URL] [--token T] [--output table|json]",
     .doc = "Reads features of entities as a running `weir serve` (or `weir run`) has them.",
     .options = get_table,
     .options_size = sizeof(get_options),

@@ -145,8 +145,9 @@ static bool asked_time(const lookup *l, int row, const weir_datum *entity, int64
 
 /* What is wrong with all features of the row; NULL: nothing. asked: at t, not at the newest record. */
 static const char *row_status(const weir_view_def *def, const weir_view_read *read, bool asked, int64_t t_us) {
-    if (!read->found || read->newest_us == INT64_MIN) return "NOT_FOUND";
+    if (!read->found) return "NOT_FOUND";
     if (read->too_old) return "INVALID";
+    if (read->newest_us == INT64_MIN) return "NOT_FOUND";
     int64_t age_us;
     bool aged = asked && def->ttl_us && (__builtin_sub_overflow(t_us, read->newest_us, &age_us) || age_us > def->ttl_us);
     return aged ? "OUTSIDE_MAX_AGE" : NULL;
