@@ -73,7 +73,7 @@ def check_times(port, payments, last):
         ("a day later", row["us"] + DAY_US, [(0.0, "PRESENT"), (None, "NULL_VALUE"), (count, "PRESENT")]),
         ("the last moment of the ttl", row["us"] + 30 * DAY_US, [(0.0, "PRESENT"), (None, "NULL_VALUE"), (count, "PRESENT")]),
         ("beyond the ttl", row["us"] + 30 * DAY_US + 1, [(None, "OUTSIDE_MAX_AGE")] * 2 + [(count, "PRESENT")]),
-        ("before the first payment", mine[0]["us"] - 1, [(None, "NOT_FOUND")] * 3),
+        ("before the first payment", mine[0]["us"] - 1, [(None, "NOT_FOUND")] * 2 + [(None, "INVALID")]),  # the windows of visits are short, so its first records are gone
     ]
     for what, us, want in cases:
         answer = ask(port, names, [who], event_timestamp=text(us))
