@@ -36,7 +36,7 @@ const char *weir_view_slot_text(const weir_view *view, int slot); /* canonical e
 int weir_view_slot_column(const weir_view *view, int slot); /* column of the feed's schema, or -1: computed */
 /** Columns of the feed that slots are computed from, ascending: [*ret_count]. */
 const int *weir_view_columns(const weir_view *view, int *ret_count);
-/** slots [slot_count] of one row. Thread-safe, no allocation. */
+/** slots [slot_count] of one row; NaN: null, as are infinite values. Thread-safe, no allocation. */
 void weir_view_slots(const weir_view *view, const weir_datum *row, double *slots);
 
 /* Decoded, mutable state of one entity. Zero-initialised is empty. Fields are for the engine's own files; readers use the functions. */
