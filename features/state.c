@@ -244,8 +244,10 @@ static int leaving(const weir_view *view, const weir_state *state, int64_t newes
     const int64_t *time = state->time + state->first;
     while (n < state->count && time[n] < from) n++;
     for (int i = 0; n && i < view->keep_count; i++) {
-        int behind = state_upper_bound(state, time_minus(latest, view->keeps[i].delay_us), NULL) - view->keeps[i].n;
-        if (behind < n) n = behind < 0 ? 0 : behind;
+        /* Without a delay, a record that comes at that very time may stand before others of the same time. */
+        const keep_last *keep = &view->keeps[i];
+        int counting = keep->delay_us ? state_upper_bound(state, time_minus(latest, keep->delay_us), NULL) : state_lower_bound(state, latest, state->count);
+        if (counting - keep->n < n) n = counting < keep->n ? 0 : counting - keep->n;
     }
     return n;
 }

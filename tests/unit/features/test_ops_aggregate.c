@@ -53,8 +53,8 @@ static void windows_with_little_or_nothing_have_their_values(void **state) {
         const char *name;
         double of_none, of_nulls, of_single;
     } cases[] = {
-        {"count", 0, 0, 1},  {"sum", N, N, 7},         {"mean", N, N, 7},          {"min", N, N, 7},        {"max", N, N, 7},        {"range", N, N, 0},
-        {"std", N, N, N},    {"variance", N, N, N},    {"ratio", N, N, 3.5},       {"weighted_mean", N, N, 7}, {"share_true", N, N, 1}, {"null_share", N, 1, 0},
+        {"count", 0, 0, 1}, {"sum", N, N, 7},      {"mean", N, N, 7},    {"min", N, N, 7},           {"max", N, N, 7},        {"range", N, N, 0},
+        {"std", N, N, N},   {"variance", N, N, N}, {"ratio", N, N, 3.5}, {"weighted_mean", N, N, 7}, {"share_true", N, N, 1}, {"null_share", N, 1, 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -101,9 +101,12 @@ static void sums_and_deviations_keep_what_rounding_would_lose(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_operator_is_described_bounded_and_deterministic), cmocka_unit_test(values_are_those_of_the_formulas),
-        cmocka_unit_test(windows_with_little_or_nothing_have_their_values),      cmocka_unit_test(parameters_change_the_divisor_and_the_time),
-        cmocka_unit_test(without_an_input_records_are_counted),                  cmocka_unit_test(sums_and_deviations_keep_what_rounding_would_lose),
+        cmocka_unit_test(every_operator_is_described_bounded_and_deterministic),
+        cmocka_unit_test(values_are_those_of_the_formulas),
+        cmocka_unit_test(windows_with_little_or_nothing_have_their_values),
+        cmocka_unit_test(parameters_change_the_divisor_and_the_time),
+        cmocka_unit_test(without_an_input_records_are_counted),
+        cmocka_unit_test(sums_and_deviations_keep_what_rounding_would_lose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
