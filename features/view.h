@@ -53,9 +53,10 @@ typedef struct weir_state {
     int64_t dropped; /* records that left the tail in this memory: tail position + dropped numbers a record for as long as it is there */
     unsigned char *base; /* what is kept of the records that left, by fold (view_internal.h); NULL or not base_used: nothing */
     unsigned char *head; /* base followed by the tail as far as values were asked for, while records come in order */
-    bool base_used, head_valid;
+    unsigned char *anchors; /* heads as they were a while ago, for records that come out of order into a long tail */
+    bool base_used, head_valid, anchors_valid;
     int slot_count; /* that the arrays have room for; with the two below: an empty state may be filled by another view */
-    size_t base_bytes, head_bytes;
+    size_t base_bytes, head_bytes, anchor_bytes;
     size_t bytes; /* of heap memory that it holds */
 } weir_state;
 void weir_state_done(weir_state *state);

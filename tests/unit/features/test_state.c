@@ -371,6 +371,18 @@ static void values_have_the_bits_of_the_sorted_set(void **state) {
     }
 }
 
+/* A long tail has anchors, from which values go on after a record that came out of order. */
+static void a_long_tail_in_disorder_gives_the_same_bits(void **state) {
+    static record records[RECORDS_MAX];
+    fixture *f = *state;
+    unsigned seed = 23;
+    make_view(f, 100000 * S);
+    make_records(records, RECORDS_MAX, 15 * S, &seed);
+    arrive(f, records, RECORDS_MAX, 15 * S, &seed);
+    assert_true(f->state.anchors_valid);
+    assert_int_equal(f->state.count, RECORDS_MAX);
+}
+
 /* Alone in a view, a feature has no other's windows to keep what it needs. */
 static void each_feature_keeps_what_it_needs(void **state) {
     static record records[RECORDS_MAX];
@@ -751,6 +763,7 @@ static void memory_that_runs_out_leaves_the_state_as_it_was(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(values_have_the_bits_of_the_sorted_set, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_tail_in_disorder_gives_the_same_bits, setup, teardown),
         cmocka_unit_test_setup_teardown(each_feature_keeps_what_it_needs, setup, teardown),
         cmocka_unit_test_setup_teardown(added_in_any_order_values_are_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(the_future_changes_nothing, setup, teardown),
