@@ -94,6 +94,8 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
             .poll_ms = (int)settings->poll_ms,
             .http_tokens = settings->http_auth == 1,
             .drain_ms = (int)settings->drain_ms,
+            .checkpoint_ms = (int)settings->checkpoint_ms,
+            .memory_bytes = settings->memory_mib << 20,
             .shared = &shared,
         };
         WEIR_INFO("starting", WEIR_S("pipeline", pipeline->name), WEIR_S("workers", only ? only : "all"), WEIR_I("http_port", weir_http_server_port(http)));
@@ -113,7 +115,7 @@ static weir_status run_all(const weir_settings *settings, const void *options, i
 const weir_command weir_command_run = {
     .name = "run",
     .args = "PIPELINE",
-    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment.",
+    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, parity.",
     .options = run_table,
     .options_size = sizeof(run_options),
     .is_service = true,
@@ -140,3 +142,4 @@ WORKER_COMMAND(store, "Runs the store worker: writes features, labels and predic
 WORKER_COMMAND(score, "Runs the score worker: scores feature records with champion and challenger.");
 WORKER_COMMAND(serve, "Runs the serve worker: the HTTP API for predictions and online features.");
 WORKER_COMMAND(experiment, "Runs the experiment worker: joins labels to predictions, compares the arms.");
+WORKER_COMMAND(parity, "Runs the parity worker: computes samples of what was served again from history and compares, bit for bit.");
