@@ -92,7 +92,10 @@ bool weir_view_affected(const weir_view *view, const weir_state *state, int posi
 
 /** Features at time t. Shapes: out [feature_count of the def]; NaN: null. Hidden features have their place, too.
  *  upto: records at exactly t count only if their (partition, offset) is not after *upto (NULL: all of them), as when they are computed record by record.
- *  Columns in expressions are those of the newest record that counts. No allocation in order; thread-safe only with a state of the thread's own (the head is kept in it).
+ *  Columns in expressions are those of the newest record that counts, event_time its time. Values are those of the whole set for t ≥ the newest event time -
+ *  allowed_lateness; before that, windows miss what left the tail, and accumulators have what is in the base already.
+ *  No allocation on the thread that applied, added or decoded (on another one scratch memory may have to grow; where there is none, the process ends). Thread-safe only with
+ *  a state of the thread's own: the head is kept in it.
  *  Windowed sums have an order that depends on the records and t only, so equal sets give equal bits. */
 void weir_view_eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out);
 /** The same as if the record at `without` (a position of the tail) were not there. */
