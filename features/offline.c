@@ -274,8 +274,7 @@ static weir_status create_table(const weir_offline_table *table, weir_err *err) 
         ok = weir_buf_printf(&sql, "%s\"%s\" %s%s", i ? ", " : "", table->columns[i].name, kind_names[table->columns[i].kind], constraint_of(table, i));
     /* The key starts with event_time because a partitioned table's key must have it, and because rows then go to the right end of the index. It is the only one: an index
      * by entity takes half of the rows/s away, and retrieval reads whole days. */
-    ok = ok && weir_buf_printf(&sql,
-                               ") PARTITION BY RANGE (event_time)");
+    ok = ok && weir_buf_printf(&sql, ") PARTITION BY RANGE (event_time)");
     weir_status status = ok ? weir_pg_script(table->store->pg, sql.data, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     weir_buf_done(&sql);
     return status;
@@ -285,7 +284,8 @@ static weir_status create_key(const weir_offline_table *table, weir_err *err) {
     const char *schema = table->store->pipeline->name, *name = table->name;
     char sql[SQL_MAX];
     if (table->version_column < 0)
-        snprintf(sql, sizeof(sql), "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)", name, schema, name);
+        snprintf(sql, sizeof(sql), "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)", name,
+                 schema, name);
     else
         snprintf(sql, sizeof(sql),
                  "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_version_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset, version); "
@@ -320,7 +320,8 @@ static weir_status add_columns(const weir_offline_table *table, weir_err *err) {
                           schema, table->name, c->name, type, kind_names[c->kind]);
         if (status || type) continue;
         char sql[SQL_MAX];
-        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind], constraint_of(table, i));
+        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind],
+                 constraint_of(table, i));
         status = weir_pg_script(table->store->pg, sql, err);
     }
     PQclear(result);
@@ -576,24 +577,37 @@ static weir_status write_rows(weir_offline *store, bool staged, int64_t *new_row
     return status;
 }
 
+/* Compaction may have dropped a partition that was there the last time. */
+static void forget_partitions(weir_offline *store) {
+    for (int i = 0; i < store->table_count; i++) store->tables[i]->known.count = 0;
+}
+
+static weir_status write_pending(weir_offline *store, bool staged, int64_t *new_rows, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < store->table_count; i++)
+        if (store->tables[i]->row_count) status = make_partitions(store->tables[i], err);
+    return status ? status : write_rows(store, staged, new_rows, err);
+}
+
 weir_status weir_offline_flush(weir_offline *store, int64_t *ret_rows, int64_t *ret_repeats, weir_err *err) {
     int64_t rows = 0, new_rows = 0;
     weir_err why = {0};
     weir_status status = WEIR_OK;
-    for (int i = 0; i < store->table_count; i++) {
-        rows += store->tables[i]->row_count;
-        if (!status && store->tables[i]->row_count) status = make_partitions(store->tables[i], &why);
-    }
-    if (!status && (rows || store->offset_count)) {
+    for (int i = 0; i < store->table_count; i++) rows += store->tables[i]->row_count;
+    if (rows || store->offset_count) {
         bool staged = store->repeating;
-        status = write_rows(store, staged, &new_rows, &why);
+        status = write_pending(store, staged, &new_rows, &why);
+        if (status == WEIR_EINTERNAL) {
+            forget_partitions(store);
+            status = write_pending(store, staged, &new_rows, &why);
+        }
         /* A row that is there already fails the COPY. Being overtaken is a conflict too, but one to retry. */
         if (status == WEIR_ECONFLICT && why.action == WEIR_ACTION_FATAL && !staged) status = write_rows(store, true, &new_rows, &why);
         if (!status) store->repeating = new_rows < rows;
     }
     weir_offline_discard(store);
     if (status) {
-        for (int i = 0; i < store->table_count; i++) store->tables[i]->known.count = 0; /* somebody may have dropped one */
+        forget_partitions(store);
         if (err) *err = why;
         return status;
     }

@@ -360,6 +360,10 @@ void weir_pipeline_free(weir_pipeline *pipeline) {
     free(pipeline);
 }
 
+bool weir_pipeline_trains(const weir_pipeline *pipeline) {
+    return cJSON_GetObjectItemCaseSensitive(pipeline->json, "training") != NULL;
+}
+
 const weir_view_def *weir_pipeline_view(const weir_pipeline *pipeline, const char *name) {
     for (int i = 0; i < pipeline->view_count; i++) {
         if (!strcmp(pipeline->views[i].name, name)) return &pipeline->views[i];

@@ -110,6 +110,8 @@ weir_status weir_pipeline_load(const char *name_or_path, weir_pipeline **ret_pip
 /** Same, from text; base_dir (may be NULL) is where schema paths start. */
 weir_status weir_pipeline_parse(const char *json, const char *base_dir, weir_pipeline **ret_pipeline, weir_err *err) WEIR_MUST_CHECK;
 void weir_pipeline_free(weir_pipeline *pipeline);
+/** Whether it has a `training` section; without one it makes features and nothing else. */
+bool weir_pipeline_trains(const weir_pipeline *pipeline);
 const weir_view_def *weir_pipeline_view(const weir_pipeline *pipeline, const char *name); /* NULL when there is none */
 /** For weir_expr_names.find_list: context is the (const) weir_pipeline. */
 bool weir_pipeline_find_list(void *context, const char *name, const double **ret_values, int *ret_count, bool *ret_texts);
