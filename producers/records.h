@@ -39,14 +39,6 @@ weir_status weir_records_skip_before(weir_records **records, int64_t from_us, we
 weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, const char *const *set,
                                     weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
 
-typedef struct weir_simulate_conf {
-    int64_t seed, entities, days;
-    int64_t start_us;
-} weir_simulate_conf;
-/** Card payments: customers, terminals, and the three fraud scenarios of the Fraud Detection Handbook (ch. 3, "Transaction data simulator"). */
-weir_status weir_records_simulate_fraud(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records,
-                                        weir_err *err) WEIR_MUST_CHECK;
-
 /** Writes events, each with its label's columns beside it, to a Parquet, CSV or JSON lines file (by extension), in order of event time; weir_records_from_files reads it back as the same
  *  records. The file appears when it is whole. *ret_events counts them. Errors: WEIR_EINVAL (extension), WEIR_EIO. */
 weir_status weir_records_to_file(const weir_pipeline *pipeline, weir_records *records, const char *path, int64_t *ret_events, weir_err *err) WEIR_MUST_CHECK;

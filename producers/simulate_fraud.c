@@ -15,7 +15,7 @@
  *
  * The seed alone decides (producers/random.h), day by day: more days only add to the end. */
 #include "producers/random.h"
-#include "producers/records.h"
+#include "producers/simulate.h"
 
 #include <assert.h>
 #include <math.h>
@@ -408,7 +408,7 @@ static weir_status check_conf(const weir_simulate_conf *conf, weir_err *err) {
     return WEIR_OK;
 }
 
-weir_status weir_records_simulate_fraud(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records, weir_err *err) {
+static weir_status simulation_open(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records, weir_err *err) {
     weir_status st = check_conf(conf, err);
     if (st) return st;
     weir_records *records = zeroed(1, sizeof *records);
@@ -436,3 +436,14 @@ out:
     *ret_records = records;
     return WEIR_OK;
 }
+
+static const char *const measured[] = {"amount", NULL};
+
+const weir_simulator weir_simulator_fraud = {
+    .domain = "fraud",
+    .doc = "card payments of customers at terminals with the three frauds of the Fraud Detection Handbook; a customer pays twice a day on average",
+    .entity = "customers",
+    .fallback = {.entities = 2000, .days = 75, .start_us = INT64_C(1522540800000000)}, /* 2018-04-01 */
+    .measured = measured,
+    .open = simulation_open,
+};

@@ -11,7 +11,7 @@
 
 #include "core/clock.h"
 #include "producers/duck.h"
-#include "producers/records.h"
+#include "producers/simulate.h"
 
 enum { E_TENANT, E_ID, E_TIME, E_CUSTOMER, E_TERMINAL, E_AMOUNT };
 enum { L_TENANT, L_ID, L_TIME, L_CUSTOMER, L_TERMINAL, L_LABELLED_AT, L_FRAUD, L_SCENARIO };
@@ -416,10 +416,10 @@ static void what_is_written_is_read_back_the_same(void **state) {
         weir_records *simulated = NULL;
         int64_t written = 0, events, labels;
         const char *path = path_of(names[i]);
-        assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &simulated, &err), WEIR_OK);
+        assert_int_equal(weir_simulator_fraud.open(pipeline, &conf, &simulated, &err), WEIR_OK);
         if (weir_records_to_file(pipeline, simulated, path, &written, &err)) fail_msg("%s", err.message);
         weir_records_free(simulated);
-        assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &simulated, &err), WEIR_OK);
+        assert_int_equal(weir_simulator_fraud.open(pipeline, &conf, &simulated, &err), WEIR_OK);
         weir_records *read = open_file(path);
         assert_int_equal(read->event_count, written);
         compare_records(simulated, read, &events, &labels);
@@ -435,7 +435,7 @@ static void a_file_of_unknown_kind_or_place_is_not_written(void **state) {
     weir_records *records = NULL;
     int64_t written = -1;
     weir_simulate_conf conf = {.seed = 5, .entities = 3, .days = 2, .start_us = APRIL};
-    assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &records, &err), WEIR_OK);
+    assert_int_equal(weir_simulator_fraud.open(pipeline, &conf, &records, &err), WEIR_OK);
     assert_int_equal(weir_records_to_file(pipeline, records, path_of("out.xls"), &written, &err), WEIR_EINVAL);
     assert_int_equal(weir_records_to_file(pipeline, records, path_of("no/such/folder/out.csv"), &written, &err), WEIR_EIO);
     assert_int_equal(written, -1);
