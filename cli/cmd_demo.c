@@ -238,7 +238,7 @@ static weir_status open_files(demo *d, weir_err *err) {
     char count[WEIR_WORDS_MAX], first[WEIR_WORDS_MAX], last[WEIR_WORDS_MAX];
     snprintf(d->report.source.kind, sizeof d->report.source.kind, "files");
     weir_status status = keep_files(d, err);
-    if (!status) status = weir_records_from_files(d->pipeline, (const char *const *)o->data, (const char *const *)o->map, &d->records, err);
+    if (!status) status = weir_records_from_files(d->pipeline, (const char *const *)o->data, (const char *const *)o->map, NULL, &d->records, err);
     if (status) return status;
     if (d->records->event_count <= 0) return WEIR_FAIL(err, WEIR_EINVAL, "there are no events in %s", o->data[0]);
     d->first_us = d->records->first_us;
