@@ -1,8 +1,6 @@
 /* The table of simulators, and what they share. */
 #include "producers/simulate.h"
 
-#include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 static const weir_simulator *const simulators[] = {&weir_simulator_fraud};
@@ -39,21 +37,21 @@ weir_status weir_records_simulate(const weir_simulator *simulator, const weir_pi
 
 /* ---- rows ---- */
 
-static weir_sim_role role_of(const weir_feed_def *def, int label_column, int index) {
+static weir_sim_role role_of(const weir_pipeline *pipeline, weir_feed which, int index) {
+    const weir_feed_def *def = which == WEIR_FROM_LABELS ? &pipeline->labels : &pipeline->events;
     if (index == def->tenant_index) return WEIR_SIM_TENANT;
     if (index == def->time_index) return WEIR_SIM_TIME;
-    if (index == def->available_index) return WEIR_SIM_AVAILABLE;
-    return index == label_column ? WEIR_SIM_LABEL : WEIR_SIM_NAMED;
+    if (which == WEIR_FROM_LABELS && index == def->available_index) return WEIR_SIM_AVAILABLE;
+    if (which == WEIR_FROM_LABELS && index == pipeline->label_column) return WEIR_SIM_LABEL;
+    return pipeline->labels.topic && index == pipeline->label_join[which] ? WEIR_SIM_ID : WEIR_SIM_NAMED;
 }
 
 /* A column of the role, or of the schema column's name. */
 static int find_column(const weir_sim_column *columns, weir_sim_role role, const char *name) {
-    for (int i = 0; columns[i].name || columns[i].role; i++) {
-        assert(i < WEIR_SIM_COLUMNS_MAX);
-        if (role != WEIR_SIM_NAMED && columns[i].role == role) return i;
-    }
     for (int i = 0; columns[i].name || columns[i].role; i++)
-        if (columns[i].role == WEIR_SIM_NAMED && !strcmp(columns[i].name, name)) return i;
+        if (role != WEIR_SIM_NAMED && columns[i].role == role) return i;
+    for (int i = 0; columns[i].name || columns[i].role; i++)
+        if (columns[i].name && !strcmp(columns[i].name, name)) return i;
     return -1;
 }
 
@@ -67,7 +65,8 @@ static bool fits(weir_type from, const weir_schema_field *to) {
     }
 }
 
-weir_status weir_sim_feed_init(weir_sim_feed *feed, const weir_feed_def *def, int label_column, const weir_sim_column *columns, weir_err *err) {
+weir_status weir_sim_feed_init(weir_sim_feed *feed, const weir_pipeline *pipeline, weir_feed which, const weir_sim_column *columns, weir_err *err) {
+    const weir_feed_def *def = which == WEIR_FROM_LABELS ? &pipeline->labels : &pipeline->events;
     *feed = (weir_sim_feed){.feed = def, .count = weir_schema_field_count(def->schema)};
     size_t count = (size_t)feed->count;
     feed->source = weir_mem.realloc(NULL, count * sizeof *feed->source);
@@ -76,7 +75,7 @@ weir_status weir_sim_feed_init(weir_sim_feed *feed, const weir_feed_def *def, in
     if (!feed->source || !feed->row || !feed->digits) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row");
     for (int i = 0; i < feed->count; i++) {
         const weir_schema_field *field = weir_schema_field_at(def->schema, i);
-        weir_sim_role role = role_of(def, label_column, i);
+        weir_sim_role role = role_of(pipeline, which, i);
         int from = find_column(columns, role, field->name);
         bool tenant = role == WEIR_SIM_TENANT && from < 0;
         if (from >= 0 ? !fits(columns[from].type, field) : !tenant && !field->has_default && !field->nullable)
@@ -89,10 +88,20 @@ weir_status weir_sim_feed_init(weir_sim_feed *feed, const weir_feed_def *def, in
     return WEIR_OK;
 }
 
+static size_t print_digits(int64_t value, char text[WEIR_SIM_DIGITS_MAX]) {
+    char reversed[WEIR_SIM_DIGITS_MAX];
+    size_t n = 0, len = 0;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    for (; left || !n; left /= 10) reversed[n++] = (char)('0' + left % 10);
+    if (value < 0) text[len++] = '-';
+    while (n) text[len++] = reversed[--n];
+    return len;
+}
+
 static weir_datum converted(const weir_datum *value, weir_type to, char digits[WEIR_SIM_DIGITS_MAX]) {
     if (value->type == WEIR_T_NULL || value->type == to) return *value;
     if (to == WEIR_T_F64) return weir_f64(weir_datum_number(value));
-    if (to == WEIR_T_STR) return weir_str(digits, (size_t)snprintf(digits, WEIR_SIM_DIGITS_MAX, "%lld", (long long)value->i));
+    if (to == WEIR_T_STR) return weir_str(digits, print_digits(value->i, digits));
     return weir_i64(value->i); /* a flag as 0 or 1 */
 }
 

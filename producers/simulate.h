@@ -30,13 +30,13 @@ weir_status weir_records_simulate(const weir_simulator *simulator, const weir_pi
                                   const weir_inject_conf *inject, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
 
 /* What a simulator fills: its columns in an order of its own, mapped once onto those of a feed's schema. */
-typedef enum weir_sim_role { WEIR_SIM_NAMED, WEIR_SIM_TIME, WEIR_SIM_AVAILABLE, WEIR_SIM_TENANT, WEIR_SIM_LABEL } weir_sim_role;
+typedef enum weir_sim_role { WEIR_SIM_NAMED, WEIR_SIM_TIME, WEIR_SIM_AVAILABLE, WEIR_SIM_TENANT, WEIR_SIM_LABEL, WEIR_SIM_ID } weir_sim_role;
 typedef struct weir_sim_column {
-    const char *name; /* of the schema's column, for NAMED; NULL with role NAMED ends the list */
+    const char *name; /* of the schema's column, too when none has the role; NULL with role NAMED ends the list */
     weir_type type; /* BOOL, I64, F64 or STR; an I64 fills a text column as its digits, a number column as a number */
-    weir_sim_role role; /* the feed's column of that role, whatever it is called */
+    weir_sim_role role; /* the feed's column of that role, whatever it is called; ID: the one that joins labels to events */
 } weir_sim_column;
-enum { WEIR_SIM_COLUMNS_MAX = 64, WEIR_SIM_DIGITS_MAX = 24 };
+enum { WEIR_SIM_DIGITS_MAX = 24 };
 typedef struct weir_sim_feed {
     const weir_feed_def *feed;
     int count; /* columns of the schema */
@@ -44,8 +44,9 @@ typedef struct weir_sim_feed {
     weir_datum *row; /* [count] */
     char (*digits)[WEIR_SIM_DIGITS_MAX]; /* [count] */
 } weir_sim_feed;
-/** Schema columns that the simulator does not have take their default, or null. label_column: of labels, -1 otherwise. Errors: WEIR_EINVAL naming a column that neither knows how to fill. */
-weir_status weir_sim_feed_init(weir_sim_feed *feed, const weir_feed_def *def, int label_column, const weir_sim_column *columns, weir_err *err) WEIR_MUST_CHECK;
+/** Schema columns that the simulator does not have take their default, or null; a tenant it does not have is the pipeline's. Errors: WEIR_EINVAL naming a column that cannot be filled. */
+weir_status weir_sim_feed_init(weir_sim_feed *feed, const weir_pipeline *pipeline, weir_feed which, const weir_sim_column *columns,
+                               weir_err *err) WEIR_MUST_CHECK;
 /** values: in the simulator's columns. The row is the feed's, until the next call; texts stay the caller's. */
 const weir_datum *weir_sim_feed_row(weir_sim_feed *feed, const weir_datum *values);
 void weir_sim_feed_done(weir_sim_feed *feed);

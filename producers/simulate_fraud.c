@@ -30,7 +30,6 @@ enum {
     TERMINAL_SPAN_DAYS = 28,
     CUSTOMER_SPAN_DAYS = 14,
     AMOUNT_RULE_CENTS = 22000,
-    NUMBER_TEXT_MAX = 24,
 };
 #define SQUARE_SIDE 100.0
 
@@ -62,15 +61,19 @@ typedef struct payment {
     uint8_t scenario; /* 0: honest */
 } payment;
 
-/* What a schema column is filled with. */
-typedef enum role { ROLE_FALLBACK, ROLE_TENANT, ROLE_ID, ROLE_TIME, ROLE_AVAILABLE, ROLE_CUSTOMER, ROLE_TERMINAL, ROLE_AMOUNT, ROLE_FRAUD, ROLE_SCENARIO } role;
-
-typedef struct feed_rows {
-    const weir_feed_def *feed;
-    role *roles;
-    weir_datum *row;
-    int count;
-} feed_rows;
+/* What events and labels are filled from. */
+enum { C_ID, C_TIME, C_AVAILABLE, C_CUSTOMER, C_TERMINAL, C_AMOUNT, C_FRAUD, C_SCENARIO, C_COUNT };
+static const weir_sim_column columns[] = {
+    [C_ID] = {"transaction_id", WEIR_T_I64, WEIR_SIM_ID},
+    [C_TIME] = {"tx_time", WEIR_T_I64, WEIR_SIM_TIME},
+    [C_AVAILABLE] = {"labelled_at", WEIR_T_I64, WEIR_SIM_AVAILABLE},
+    [C_CUSTOMER] = {"customer_id", WEIR_T_I64},
+    [C_TERMINAL] = {"terminal_id", WEIR_T_I64},
+    [C_AMOUNT] = {"amount", WEIR_T_F64},
+    [C_FRAUD] = {"fraud", WEIR_T_BOOL, WEIR_SIM_LABEL},
+    [C_SCENARIO] = {"scenario", WEIR_T_I64},
+    {NULL},
+};
 
 /* payments: [ 0 … label_next … event_next … count ): labels are out before label_next, events before event_next, the rest lies ahead */
 typedef struct simulation {
@@ -82,8 +85,7 @@ typedef struct simulation {
     size_t label_next, event_next, count, capacity;
     int64_t next_id;
     bool has_labels;
-    feed_rows events, labels;
-    char id_text[NUMBER_TEXT_MAX], customer_text[NUMBER_TEXT_MAX], terminal_text[NUMBER_TEXT_MAX];
+    weir_sim_feed events, labels;
 } simulation;
 
 static bool grow(void **array, size_t *capacity, size_t needed, size_t size) {
@@ -272,94 +274,18 @@ static weir_status simulate_day(simulation *sim, weir_err *err) {
 
 /* ---- rows ---- */
 
-static size_t print_number(int64_t value, char text[NUMBER_TEXT_MAX]) {
-    char reversed[NUMBER_TEXT_MAX];
-    size_t n = 0;
-    for (uint64_t v = (uint64_t)value; v || !n; v /= 10) reversed[n++] = (char)('0' + v % 10);
-    for (size_t i = 0; i < n; i++) text[i] = reversed[n - 1 - i];
-    return n;
-}
-
-/* An id is text or a number, as the schema wants it. */
-static weir_datum id_datum(weir_type type, int64_t value, char text[NUMBER_TEXT_MAX]) {
-    return type == WEIR_T_STR ? weir_str(text, print_number(value, text)) : weir_i64(value);
-}
-
-static void fill(simulation *sim, feed_rows *rows, const payment *p) {
-    for (int i = 0; i < rows->count; i++) {
-        weir_type type = weir_schema_field_at(rows->feed->schema, i)->type;
-        weir_datum *d = &rows->row[i];
-        switch (rows->roles[i]) {
-        case ROLE_FALLBACK:
-        case ROLE_TENANT: break; /* constant, set at the start */
-        case ROLE_ID: *d = id_datum(type, p->id, sim->id_text); break;
-        case ROLE_TIME: d->i = p->at_us; break;
-        case ROLE_AVAILABLE: d->i = p->at_us + sim->max_delay_us; break;
-        case ROLE_CUSTOMER: *d = id_datum(type, p->customer, sim->customer_text); break;
-        case ROLE_TERMINAL: *d = id_datum(type, p->terminal, sim->terminal_text); break;
-        case ROLE_AMOUNT: d->f = (double)p->cents / 100; break;
-        case ROLE_FRAUD: *d = type == WEIR_T_BOOL ? weir_bool(p->scenario != 0) : weir_i64(p->scenario != 0); break;
-        case ROLE_SCENARIO: *d = p->scenario ? weir_i64(p->scenario) : weir_null(); break;
-        }
-    }
-}
-
-static role role_of(const weir_feed_def *feed, const weir_pipeline *pipeline, bool labels, int index) {
-    static const struct {
-        const char *name;
-        role role;
-    } names[] = {{"customer_id", ROLE_CUSTOMER}, {"terminal_id", ROLE_TERMINAL}, {"amount", ROLE_AMOUNT}};
-    if (index == feed->tenant_index) return ROLE_TENANT;
-    if (index == feed->time_index) return ROLE_TIME;
-    if (labels && index == feed->available_index) return ROLE_AVAILABLE;
-    if (labels && index == pipeline->label_column) return ROLE_FRAUD;
-    const char *name = weir_schema_field_at(feed->schema, index)->name;
-    if (pipeline->labels.topic && index == pipeline->label_join[labels]) return ROLE_ID;
-    if (!strcmp(name, "transaction_id")) return ROLE_ID;
-    if (labels && !strcmp(name, "scenario")) return ROLE_SCENARIO;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(name, names[i].name)) return names[i].role;
-    return ROLE_FALLBACK;
-}
-
-static bool role_fits(role r, const weir_schema_field *field) {
-    switch (r) {
-    case ROLE_FALLBACK: return field->has_default || field->nullable;
-    case ROLE_TENANT: return field->type == WEIR_T_STR;
-    case ROLE_TIME:
-    case ROLE_AVAILABLE: return field->is_timestamp;
-    case ROLE_ID:
-    case ROLE_CUSTOMER:
-    case ROLE_TERMINAL: return field->type == WEIR_T_STR || field->type == WEIR_T_I64;
-    case ROLE_AMOUNT: return field->type == WEIR_T_F64;
-    case ROLE_FRAUD: return field->type == WEIR_T_BOOL || field->type == WEIR_T_I64 || field->type == WEIR_T_F64;
-    case ROLE_SCENARIO: return field->nullable && (field->type == WEIR_T_I64 || field->type == WEIR_T_F64);
-    }
-    return false;
-}
-
-static weir_status rows_init(feed_rows *rows, const weir_pipeline *pipeline, bool labels, weir_err *err) {
-    const weir_feed_def *feed = labels ? &pipeline->labels : &pipeline->events;
-    rows->feed = feed;
-    rows->count = weir_schema_field_count(feed->schema);
-    rows->roles = zeroed((size_t)rows->count, sizeof *rows->roles);
-    rows->row = zeroed((size_t)rows->count, sizeof *rows->row);
-    if (!rows->roles || !rows->row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row");
-    for (int i = 0; i < rows->count; i++) {
-        const weir_schema_field *field = weir_schema_field_at(feed->schema, i);
-        role r = role_of(feed, pipeline, labels, i);
-        if (!role_fits(r, field))
-            return WEIR_FAIL(
-                err, WEIR_EINVAL,
-                "the simulator of card payments cannot fill column '%s' of topic %s: neither its name nor its type is one it knows, and it has no default",
-                field->name, feed->topic);
-        rows->roles[i] = r;
-        rows->row[i] = r == ROLE_FALLBACK && field->has_default ? field->fallback : weir_null();
-        if (r == ROLE_TENANT) rows->row[i] = weir_text(feed->tenant ? feed->tenant : "default");
-        if (r == ROLE_TIME || r == ROLE_AVAILABLE) rows->row[i] = weir_i64(0);
-        if (r == ROLE_AMOUNT) rows->row[i] = weir_f64(0);
-    }
-    return WEIR_OK;
+static const weir_datum *fill(simulation *sim, weir_sim_feed *feed, const payment *p) {
+    const weir_datum values[C_COUNT] = {
+        [C_ID] = weir_i64(p->id),
+        [C_TIME] = weir_i64(p->at_us),
+        [C_AVAILABLE] = weir_i64(p->at_us + sim->max_delay_us),
+        [C_CUSTOMER] = weir_i64(p->customer),
+        [C_TERMINAL] = weir_i64(p->terminal),
+        [C_AMOUNT] = weir_f64((double)p->cents / 100),
+        [C_FRAUD] = weir_bool(p->scenario != 0),
+        [C_SCENARIO] = p->scenario ? weir_i64(p->scenario) : weir_null(),
+    };
+    return weir_sim_feed_row(feed, values);
 }
 
 /* ---- the source ---- */
@@ -375,14 +301,12 @@ static weir_status simulation_next(void *context, weir_record *ret_record, bool 
     const payment *label = sim->has_labels && sim->label_next < sim->event_next ? &sim->payments[sim->label_next] : NULL;
     *ret_more = event || label;
     if (label && (!event || label->at_us + sim->max_delay_us <= event->at_us)) {
-        fill(sim, &sim->labels, label);
         sim->label_next++;
-        *ret_record = (weir_record){.feed = WEIR_FROM_LABELS, .at_us = label->at_us + sim->max_delay_us, .row = sim->labels.row};
+        *ret_record = (weir_record){.feed = WEIR_FROM_LABELS, .at_us = label->at_us + sim->max_delay_us, .row = fill(sim, &sim->labels, label)};
     } else if (event) {
-        fill(sim, &sim->events, event);
         sim->event_next++;
         if (!sim->has_labels) sim->label_next = sim->event_next;
-        *ret_record = (weir_record){.feed = WEIR_FROM_EVENTS, .at_us = event->at_us, .row = sim->events.row};
+        *ret_record = (weir_record){.feed = WEIR_FROM_EVENTS, .at_us = event->at_us, .row = fill(sim, &sim->events, event)};
     }
     return WEIR_OK;
 }
@@ -392,10 +316,8 @@ static void simulation_done(void *context) {
     if (!sim) return;
     population_done(&sim->people);
     weir_mem.realloc(sim->payments, 0);
-    weir_mem.realloc(sim->events.roles, 0);
-    weir_mem.realloc(sim->events.row, 0);
-    weir_mem.realloc(sim->labels.roles, 0);
-    weir_mem.realloc(sim->labels.row, 0);
+    weir_sim_feed_done(&sim->events);
+    weir_sim_feed_done(&sim->labels);
     weir_mem.realloc(sim, 0);
 }
 
@@ -423,8 +345,8 @@ static weir_status simulation_open(const weir_pipeline *pipeline, const weir_sim
     sim->max_delay_us = pipeline->max_delay_us;
     sim->has_labels = pipeline->labels.topic != NULL;
     weir_random_init(&sim->random, (uint64_t)conf->seed);
-    st = rows_init(&sim->events, pipeline, false, err);
-    if (!st && sim->has_labels) st = rows_init(&sim->labels, pipeline, true, err);
+    st = weir_sim_feed_init(&sim->events, pipeline, WEIR_FROM_EVENTS, columns, err);
+    if (!st && sim->has_labels) st = weir_sim_feed_init(&sim->labels, pipeline, WEIR_FROM_LABELS, columns, err);
     if (!st && !population_init(&sim->people, &sim->random, (uint32_t)conf->entities))
         st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld customers", (long long)conf->entities);
 out:
