@@ -51,6 +51,8 @@ weir_status weir_sim_feed_init(weir_sim_feed *feed, const weir_pipeline *pipelin
 const weir_datum *weir_sim_feed_row(weir_sim_feed *feed, const weir_datum *values);
 void weir_sim_feed_done(weir_sim_feed *feed);
 
+extern const weir_simulator weir_simulator_churn; /* simulate_churn.c */
 extern const weir_simulator weir_simulator_fraud; /* simulate_fraud.c */
+extern const weir_simulator weir_simulator_market; /* simulate_market.c */
 
 #endif

@@ -3,7 +3,7 @@
  * A trading day is 14:30 to 21:00 UTC from Monday to Friday (no holidays, no daylight saving), 78 bars of STEPS steps. With zm, zs, zi, zv independent standard normal and dt a
  * step in years of 252 trading days:
  *
- *     dv    = kappa (theta - v) dt + xi sqrt(v dt) zv, v ≥ theta / 25                          variance; Heston, Review of Financial Studies 6 (1993), discretised by Euler
+ *     dv    = kappa (theta - v) dt + xi sqrt(theta v dt) zv, v ≥ theta / 25                    variance; Heston, Review of Financial Studies 6 (1993), discretised by Euler
  *     dp/p  = mu dt + sqrt(v dt) (0.5 zm + 0.5 zs + 0.707 zi) + impact + jump                  market, sector and own news: 25 %, 25 %, 50 % of the variance
  *     jump  = Normal(-0.5 %, 3 %), twice a year on average                                     Merton, Journal of Financial Economics 3 (1976)
  *     o     = 0.6 o + 0.3 z of a bar, within ±0.9                                              order-flow imbalance: buyers less sellers, as a share of the volume
@@ -27,14 +27,14 @@ enum { SYMBOLS_MAX = 100000, DAYS_MAX = 36500, BARS_A_DAY = 78, STEPS = 8, SECTO
 #define OPEN_US (INT64_C(14) * 3600 * WEIR_SECOND_US + 1800 * WEIR_SECOND_US)
 #define BAR_US (300 * WEIR_SECOND_US)
 #define STEP_YEARS (1.0 / (252 * BARS_A_DAY * STEPS))
-#define KAPPA 6.0
-#define XI 0.5
+#define KAPPA 20.0
+#define XI 4.0
 #define MU 0.06
 #define JUMPS_A_YEAR 2.0
 #define SPLIT_ABOVE 400.0
 
-static const char *const sector_names[SECTORS_MAX] = {"technology", "health", "financials", "energy", "industrials", "materials",
-                                                      "utilities",  "staples", "consumer",  "communication", "real_estate"};
+static const char *const sector_names[SECTORS_MAX] = {"technology", "health",  "financials", "energy",        "industrials", "materials",
+                                                      "utilities",  "staples", "consumer",   "communication", "real_estate"};
 
 typedef struct bar {
     double open, high, low, close, volume, split, bid, ask, bid_size, ask_size, buy_volume, sell_volume;
@@ -62,7 +62,26 @@ typedef struct simulation {
     char id[ID_MAX];
 } simulation;
 
-enum { C_ID, C_TIME, C_SYMBOL, C_SECTOR, C_OPEN, C_HIGH, C_LOW, C_CLOSE, C_VOLUME, C_SPLIT, C_SPLIT_FACTOR, C_BID, C_ASK, C_BID_SIZE, C_ASK_SIZE, C_BUY, C_SELL, C_COUNT };
+enum {
+    C_ID,
+    C_TIME,
+    C_SYMBOL,
+    C_SECTOR,
+    C_OPEN,
+    C_HIGH,
+    C_LOW,
+    C_CLOSE,
+    C_VOLUME,
+    C_SPLIT,
+    C_SPLIT_FACTOR,
+    C_BID,
+    C_ASK,
+    C_BID_SIZE,
+    C_ASK_SIZE,
+    C_BUY,
+    C_SELL,
+    C_COUNT
+};
 static const weir_sim_column event_columns[] = {
     [C_ID] = {"bar_id", WEIR_T_STR},
     [C_TIME] = {"close_time", WEIR_T_I64, WEIR_SIM_TIME},
@@ -108,7 +127,6 @@ static double bar_deviation(const symbol *s) {
 static void open_day(simulation *sim) {
     for (int i = 0; i < sim->symbol_count; i++) {
         symbol *s = &sim->symbols[i];
-        s->now.split = 1;
         s->price *= 1 + sqrt(s->variance / (6 * 252)) * weir_random_normal(&sim->random, 0, 1);
         if (s->price <= SPLIT_ABOVE) continue;
         s->now.split = 2;
@@ -121,7 +139,8 @@ static double step_return(simulation *sim, symbol *s, double market, double sect
     double news = 0.5 * market + 0.5 * sector + 0.7071067811865476 * weir_random_normal(&sim->random, 0, 1);
     double r = MU * STEP_YEARS + sqrt(s->variance * STEP_YEARS) * news + impact;
     if (weir_random_unit(&sim->random) < JUMPS_A_YEAR * STEP_YEARS) r += weir_random_normal(&sim->random, -0.005, 0.03);
-    double v = s->variance + KAPPA * (s->theta - s->variance) * STEP_YEARS + XI * s->theta * sqrt(s->variance / s->theta * STEP_YEARS) * weir_random_normal(&sim->random, 0, 1);
+    double v =
+        s->variance + KAPPA * (s->theta - s->variance) * STEP_YEARS + XI * sqrt(s->theta * s->variance * STEP_YEARS) * weir_random_normal(&sim->random, 0, 1);
     s->variance = fmax(v, s->theta / 25);
     return fmax(r, -0.9);
 }
@@ -139,7 +158,8 @@ static void trade(simulation *sim, symbol *s, const double *market, const double
     }
     s->flow = fmax(-0.9, fmin(0.9, 0.6 * s->flow + weir_random_normal(&sim->random, 0, 0.3)));
     double x = 2 * (sim->bar + 0.5) / BARS_A_DAY - 1;
-    b->volume = floor(s->split_factor * s->day_volume / BARS_A_DAY * (0.6 + 1.2 * x * x) * sqrt(s->variance / s->theta) * weir_random_uniform(&sim->random, 0.5, 1.5));
+    b->volume =
+        floor(s->split_factor * s->day_volume / BARS_A_DAY * (0.6 + 1.2 * x * x) * sqrt(s->variance / s->theta) * weir_random_uniform(&sim->random, 0.5, 1.5));
     b->buy_volume = floor(b->volume * (1 + s->flow) / 2);
     b->sell_volume = b->volume - b->buy_volume;
     double half = fmax(0.005, b->close * (0.0002 + 0.2 * deviation) / 2);
@@ -226,12 +246,8 @@ static const weir_datum *event_row(simulation *sim, const symbol *s) {
 static const weir_datum *label_row(simulation *sim, const symbol *s) {
     double change = s->now.close * s->now.split / s->before.close - 1;
     weir_datum values[L_COUNT] = {
-        [L_ID] = bar_id(sim, s, sim->before_us),
-        [L_TIME] = weir_i64(sim->before_us),
-        [L_SYMBOL] = weir_text(s->name),
-        [L_KNOWN_AT] = weir_i64(sim->close_us),
-        [L_UP] = weir_bool(change > 0),
-        [L_RETURN] = weir_f64(change),
+        [L_ID] = bar_id(sim, s, sim->before_us), [L_TIME] = weir_i64(sim->before_us), [L_SYMBOL] = weir_text(s->name),
+        [L_KNOWN_AT] = weir_i64(sim->close_us),  [L_UP] = weir_bool(change > 0),      [L_RETURN] = weir_f64(change),
     };
     return weir_sim_feed_row(&sim->labels, values);
 }
@@ -290,8 +306,8 @@ static weir_status open_market(const weir_pipeline *pipeline, const weir_simulat
         if (!symbols_init(sim, (int)conf->entities)) st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld symbols", (long long)conf->entities);
     }
     if (!st) sim->event_next = sim->symbol_count;
-    if (!st) st = weir_sim_feed_init(&sim->events, &pipeline->events, -1, event_columns, err);
-    if (!st && sim->has_labels) st = weir_sim_feed_init(&sim->labels, &pipeline->labels, pipeline->label_column, label_columns, err);
+    if (!st) st = weir_sim_feed_init(&sim->events, pipeline, WEIR_FROM_EVENTS, event_columns, err);
+    if (!st && sim->has_labels) st = weir_sim_feed_init(&sim->labels, pipeline, WEIR_FROM_LABELS, label_columns, err);
     if (st) {
         simulation_done(sim);
         weir_mem.realloc(records, 0);
