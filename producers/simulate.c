@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const weir_simulator *const simulators[] = {&weir_simulator_fraud};
+static const weir_simulator *const simulators[] = {&weir_simulator_churn, &weir_simulator_fraud, &weir_simulator_market, &weir_simulator_maritime,
+                                                   &weir_simulator_traffic};
 enum { SIMULATOR_COUNT = sizeof simulators / sizeof *simulators };
 
 const weir_simulator *weir_simulator_at(int index) {

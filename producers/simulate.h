@@ -75,6 +75,10 @@ weir_status weir_sim_records(const weir_sim_ops *ops, void *context, const weir_
 /** Zeroed memory from weir_mem; NULL: none left. */
 void *weir_sim_zeroed(size_t count, size_t size);
 
+extern const weir_simulator weir_simulator_churn; /* simulate_churn.c */
 extern const weir_simulator weir_simulator_fraud; /* simulate_fraud.c */
+extern const weir_simulator weir_simulator_market; /* simulate_market.c */
+extern const weir_simulator weir_simulator_maritime; /* simulate_maritime.c */
+extern const weir_simulator weir_simulator_traffic; /* simulate_traffic.c */
 
 #endif

@@ -43,17 +43,13 @@ typedef struct coast {
 
 static const waypoint atlantic[] = {
     {42.35, -70.85, true}, /* Boston */
-    {42.30, -69.90, false},  {40.60, -69.60, false},
-    {40.45, -73.80, true}, /* New York */
+    {42.30, -69.90, false}, {40.60, -69.60, false}, {40.45, -73.80, true}, /* New York */
     {38.80, -74.60, true}, /* Delaware Bay */
     {36.95, -75.80, true}, /* Norfolk */
-    {35.00, -75.10, false},
-    {32.65, -79.60, true}, /* Charleston */
+    {35.00, -75.10, false}, {32.65, -79.60, true}, /* Charleston */
     {30.40, -81.20, true}, /* Jacksonville */
-    {28.50, -80.10, false},
-    {25.75, -79.95, true}, /* Miami */
-    {24.40, -80.90, false},  {24.30, -83.20, false},
-    {30.00, -88.00, true}, /* Mobile */
+    {28.50, -80.10, false}, {25.75, -79.95, true}, /* Miami */
+    {24.40, -80.90, false}, {24.30, -83.20, false}, {30.00, -88.00, true}, /* Mobile */
     {28.80, -89.40, true}, /* Mississippi, Southwest Pass */
     {29.20, -94.50, true}, /* Galveston */
     {27.75, -96.90, true}, /* Corpus Christi */
@@ -61,12 +57,9 @@ static const waypoint atlantic[] = {
 static const waypoint pacific[] = {
     {32.60, -117.35, true}, /* San Diego */
     {33.60, -118.30, true}, /* Los Angeles */
-    {34.40, -120.75, false},
-    {37.70, -122.75, true}, /* San Francisco */
-    {40.40, -124.80, false},
-    {46.20, -124.30, true}, /* Columbia River */
-    {48.45, -124.95, false},
-    {48.20, -123.40, true}, /* Port Angeles */
+    {34.40, -120.75, false}, {37.70, -122.75, true}, /* San Francisco */
+    {40.40, -124.80, false}, {46.20, -124.30, true}, /* Columbia River */
+    {48.45, -124.95, false}, {48.20, -123.40, true}, /* Port Angeles */
 };
 static const coast coasts[] = {{atlantic, sizeof atlantic / sizeof *atlantic, 0.1}, {pacific, sizeof pacific / sizeof *pacific, 0.45}};
 enum { COAST_COUNT = sizeof coasts / sizeof *coasts };
@@ -136,9 +129,43 @@ enum { VOYAGES_KEPT = 64 };
 /* ---- columns ---- */
 
 enum {
-    C_TENANT, C_REPORT, C_VESSEL, C_TIME, C_KNOWN, C_LATITUDE, C_LONGITUDE, C_SPEED, C_COURSE, C_HEADING, C_NAME, C_TYPE, C_STATUS, C_LENGTH, C_WIDTH, C_DRAFT, C_CARGO,
-    C_TRANSCEIVER, C_VOYAGE, C_TEMPERATURE, C_RPM, C_OIL, C_VIBRATION, C_LOAD, C_HOURS, C_FUEL, C_DISPLACEMENT, C_WIND, C_WAVE, C_CURRENT, C_TO_LATITUDE, C_TO_LONGITUDE,
-    C_TO_GO, C_NEEDED, C_CLEAN_FUEL, C_REMAINING, C_CLASS
+    C_TENANT,
+    C_REPORT,
+    C_VESSEL,
+    C_TIME,
+    C_KNOWN,
+    C_LATITUDE,
+    C_LONGITUDE,
+    C_SPEED,
+    C_COURSE,
+    C_HEADING,
+    C_NAME,
+    C_TYPE,
+    C_STATUS,
+    C_LENGTH,
+    C_WIDTH,
+    C_DRAFT,
+    C_CARGO,
+    C_TRANSCEIVER,
+    C_VOYAGE,
+    C_TEMPERATURE,
+    C_RPM,
+    C_OIL,
+    C_VIBRATION,
+    C_LOAD,
+    C_HOURS,
+    C_FUEL,
+    C_DISPLACEMENT,
+    C_WIND,
+    C_WAVE,
+    C_CURRENT,
+    C_TO_LATITUDE,
+    C_TO_LONGITUDE,
+    C_TO_GO,
+    C_NEEDED,
+    C_CLEAN_FUEL,
+    C_REMAINING,
+    C_CLASS
 };
 static const weir_sim_column columns[] = {
     [C_TENANT] = {"tenant", WEIR_T_STR, WEIR_SIM_TENANT},
@@ -510,7 +537,7 @@ static weir_status fleet_open(const weir_pipeline *pipeline, const weir_simulate
     return weir_sim_records(&fleet_ops, f, pipeline, conf->start_us + conf->days * WEIR_DAY_US, ret_records, err);
 }
 
-static const char *const measured[] = {"engine_temperature", "engine_rpm",  "oil_pressure", "vibration",  "engine_load",
+static const char *const measured[] = {"engine_temperature",    "engine_rpm",  "oil_pressure", "vibration",   "engine_load",
                                        "fuel_consumption_rate", "speed_knots", "wind_speed",   "wave_height", NULL};
 
 const weir_simulator weir_simulator_maritime = {
