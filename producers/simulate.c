@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const weir_simulator *const simulators[] = {&weir_simulator_churn, &weir_simulator_fraud, &weir_simulator_market};
+static const weir_simulator *const simulators[] = {&weir_simulator_churn, &weir_simulator_fraud, &weir_simulator_market, &weir_simulator_maritime,
+                                                   &weir_simulator_traffic};
 enum { SIMULATOR_COUNT = sizeof simulators / sizeof *simulators };
 
 const weir_simulator *weir_simulator_at(int index) {
@@ -115,4 +116,135 @@ void weir_sim_feed_done(weir_sim_feed *feed) {
     weir_mem.realloc(feed->source, 0);
     weir_mem.realloc(feed->row, 0);
     weir_mem.realloc(feed->digits, 0);
+}
+
+/* ---- the timeline ---- */
+
+void *weir_sim_zeroed(size_t count, size_t size) {
+    void *p = weir_mem.realloc(NULL, count * size + 1);
+    if (p) memset(p, 0, count * size + 1);
+    return p;
+}
+
+/* Told items leave when they are half of all, so that each is moved about once. */
+static void forget_told(weir_sim_timeline *t) {
+    size_t told = t->label_next;
+    if (told < t->count - told) return;
+    memmove(t->items, t->items + told * t->item_size, (t->count - told) * t->item_size);
+    t->count -= told, t->event_next -= told, t->label_next = 0;
+}
+
+void *weir_sim_add(weir_sim_timeline *t) {
+    if (t->count == t->capacity) {
+        forget_told(t);
+        if (t->count == t->capacity) {
+            size_t wanted = t->capacity ? 2 * t->capacity : 256;
+            void *grown = weir_mem.realloc(t->items, wanted * t->item_size);
+            if (!grown) return NULL;
+            t->items = grown;
+            t->capacity = wanted;
+        }
+    }
+    return memset(t->items + t->count++ * t->item_size, 0, t->item_size);
+}
+
+typedef struct simulation {
+    const weir_sim_ops *ops;
+    void *context;
+    int64_t end_us, delay_us;
+    bool has_labels, exhausted;
+    weir_sim_timeline timeline;
+    weir_sim_feed events, labels;
+    weir_datum *values;
+} simulation;
+
+static const void *item_at(const weir_sim_timeline *t, size_t index) {
+    return index < t->count ? t->items + index * t->item_size : NULL;
+}
+
+static int64_t time_of(const void *item) {
+    int64_t at_us;
+    memcpy(&at_us, item, sizeof at_us);
+    return at_us;
+}
+
+static const weir_datum *fill(simulation *sim, weir_sim_feed *feed, const void *item) {
+    sim->ops->fill(sim->context, item, feed == &sim->labels, sim->values);
+    return weir_sim_feed_row(feed, sim->values);
+}
+
+/* A label that is due before (or at the same time as) the next event goes first: what is known at t counts for an event at t. Items past the end only say what time it is. */
+static weir_status simulation_next(void *context, weir_record *ret_record, bool *ret_more, weir_err *err) {
+    simulation *sim = context;
+    weir_sim_timeline *t = &sim->timeline;
+    for (;;) {
+        while (t->event_next == t->count && !sim->exhausted) {
+            bool more = true;
+            weir_status st = sim->ops->advance(sim->context, t, &more, err);
+            if (st) return st;
+            sim->exhausted = !more;
+        }
+        const void *event = item_at(t, t->event_next), *label = sim->has_labels && t->label_next < t->event_next ? item_at(t, t->label_next) : NULL;
+        if (label && time_of(label) >= sim->end_us) label = NULL;
+        bool over = event && time_of(event) >= sim->end_us;
+        *ret_more = label || (event && !over);
+        if (!*ret_more) return WEIR_OK;
+        if (label && (!event || time_of(label) + sim->delay_us <= time_of(event))) {
+            t->label_next++;
+            *ret_record = (weir_record){.feed = WEIR_FROM_LABELS, .at_us = time_of(label) + sim->delay_us, .row = fill(sim, &sim->labels, label)};
+            return WEIR_OK;
+        }
+        t->event_next++;
+        if (!sim->has_labels) t->label_next = t->event_next;
+        if (over) continue;
+        *ret_record = (weir_record){.feed = WEIR_FROM_EVENTS, .at_us = time_of(event), .row = fill(sim, &sim->events, event)};
+        return WEIR_OK;
+    }
+}
+
+static void simulation_done(void *context) {
+    simulation *sim = context;
+    if (!sim) return;
+    sim->ops->done(sim->context);
+    weir_mem.realloc(sim->timeline.items, 0);
+    weir_sim_feed_done(&sim->events);
+    weir_sim_feed_done(&sim->labels);
+    weir_mem.realloc(sim->values, 0);
+    weir_mem.realloc(sim, 0);
+}
+
+static const weir_records_ops simulation_ops = {.next = simulation_next, .done = simulation_done};
+
+static size_t column_count(const weir_sim_column *columns) {
+    size_t n = 0;
+    while (columns[n].name || columns[n].role) n++;
+    return n;
+}
+
+weir_status weir_sim_records(const weir_sim_ops *ops, void *context, const weir_pipeline *pipeline, int64_t end_us, weir_records **ret_records, weir_err *err) {
+    weir_records *records = weir_sim_zeroed(1, sizeof *records);
+    simulation *sim = weir_sim_zeroed(1, sizeof *sim);
+    weir_status st = WEIR_OK;
+    if (!records || !sim) {
+        ops->done(context);
+        weir_mem.realloc(sim, 0);
+        sim = NULL;
+        st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a simulation");
+        goto out;
+    }
+    *sim = (simulation){.ops = ops, .context = context, .end_us = end_us, .delay_us = pipeline->max_delay_us, .has_labels = pipeline->labels.topic != NULL};
+    sim->timeline.item_size = ops->item_size;
+    sim->values = weir_sim_zeroed(column_count(ops->columns), sizeof *sim->values);
+    if (!sim->values) st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a simulation");
+    if (!st) st = weir_sim_feed_init(&sim->events, pipeline, WEIR_FROM_EVENTS, ops->columns, err);
+    if (!st && sim->has_labels) st = weir_sim_feed_init(&sim->labels, pipeline, WEIR_FROM_LABELS, ops->columns, err);
+out:
+    if (st) {
+        simulation_done(sim);
+        weir_mem.realloc(records, 0);
+        return st;
+    }
+    *records = (weir_records){.ops = &simulation_ops, .context = sim, .event_count = -1};
+    *ret_records = records;
+    return WEIR_OK;
 }

@@ -51,8 +51,34 @@ weir_status weir_sim_feed_init(weir_sim_feed *feed, const weir_pipeline *pipelin
 const weir_datum *weir_sim_feed_row(weir_sim_feed *feed, const weir_datum *values);
 void weir_sim_feed_done(weir_sim_feed *feed);
 
+/* What has happened and is not yet told, oldest first. A simulator adds to its end; events come out at their time, labels of the same items max_delay later:
+ *     [ 0 … label_next … event_next … count ): labels are out before label_next, events before event_next */
+typedef struct weir_sim_timeline {
+    char *items;
+    size_t item_size, label_next, event_next, count, capacity; /* in items */
+} weir_sim_timeline;
+/** Room for one more item at the end, zeroed; valid until the next call. Its first member is an int64_t, its time in µs: never before the one ahead of it. NULL: no memory. */
+void *weir_sim_add(weir_sim_timeline *timeline);
+
+typedef struct weir_sim_ops {
+    const weir_sim_column *columns;
+    size_t item_size;
+    /** Adds the items of the next span of time, perhaps none; *ret_more false when there will never be more. Runs past end_us, as far as labels of items before it reach. */
+    weir_status (*advance)(void *context, weir_sim_timeline *timeline, bool *ret_more, weir_err *err);
+    /** values in `columns`, texts borrowed until the next call. A label is asked for when everything up to its time has been advanced over. */
+    void (*fill)(void *context, const void *item, bool label, weir_datum *values);
+    void (*done)(void *context);
+} weir_sim_ops;
+/** A source from a simulation: events of items before end_us, labels of the same ones. Takes context, also on failure. */
+weir_status weir_sim_records(const weir_sim_ops *ops, void *context, const weir_pipeline *pipeline, int64_t end_us, weir_records **ret_records,
+                             weir_err *err) WEIR_MUST_CHECK;
+/** Zeroed memory from weir_mem; NULL: none left. */
+void *weir_sim_zeroed(size_t count, size_t size);
+
 extern const weir_simulator weir_simulator_churn; /* simulate_churn.c */
 extern const weir_simulator weir_simulator_fraud; /* simulate_fraud.c */
 extern const weir_simulator weir_simulator_market; /* simulate_market.c */
+extern const weir_simulator weir_simulator_maritime; /* simulate_maritime.c */
+extern const weir_simulator weir_simulator_traffic; /* simulate_traffic.c */
 
 #endif

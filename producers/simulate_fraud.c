@@ -62,7 +62,7 @@ typedef struct payment {
 } payment;
 
 /* What events and labels are filled from. */
-enum { C_ID, C_TIME, C_AVAILABLE, C_CUSTOMER, C_TERMINAL, C_AMOUNT, C_FRAUD, C_SCENARIO, C_COUNT };
+enum { C_ID, C_TIME, C_AVAILABLE, C_CUSTOMER, C_TERMINAL, C_AMOUNT, C_FRAUD, C_SCENARIO };
 static const weir_sim_column columns[] = {
     [C_ID] = {"transaction_id", WEIR_T_I64, WEIR_SIM_ID},
     [C_TIME] = {"tx_time", WEIR_T_I64, WEIR_SIM_TIME},
@@ -75,17 +75,14 @@ static const weir_sim_column columns[] = {
     {NULL},
 };
 
-/* payments: [ 0 … label_next … event_next … count ): labels are out before label_next, events before event_next, the rest lies ahead */
 typedef struct simulation {
     weir_random random;
     population people;
     int64_t start_us, max_delay_us;
     int32_t day, days;
-    payment *payments;
-    size_t label_next, event_next, count, capacity;
+    payment *payments; /* of the day */
+    size_t count, capacity;
     int64_t next_id;
-    bool has_labels;
-    weir_sim_feed events, labels;
 } simulation;
 
 static bool grow(void **array, size_t *capacity, size_t needed, size_t size) {
@@ -97,12 +94,6 @@ static bool grow(void **array, size_t *capacity, size_t needed, size_t size) {
     *array = moved;
     *capacity = wanted;
     return true;
-}
-
-static void *zeroed(size_t count, size_t size) {
-    void *p = weir_mem.realloc(NULL, count * size + 1);
-    if (p) memset(p, 0, count * size + 1);
-    return p;
 }
 
 /* ---- the population ---- */
@@ -125,8 +116,8 @@ static bool grid_init(grid *g, const place *places, uint32_t count, double radiu
     if (g->side < 1) g->side = 1;
     g->cell = SQUARE_SIDE / g->side;
     size_t cells = (size_t)g->side * (size_t)g->side;
-    g->first = zeroed(cells + 2, sizeof *g->first);
-    g->members = zeroed(count, sizeof *g->members);
+    g->first = weir_sim_zeroed(cells + 2, sizeof *g->first);
+    g->members = weir_sim_zeroed(count, sizeof *g->members);
     if (!g->first || !g->members) return false;
     for (uint32_t i = 0; i < count; i++) g->first[cell_of(g, places[i].y) * g->side + cell_of(g, places[i].x) + 2]++;
     for (size_t c = 2; c < cells + 2; c++) g->first[c] += g->first[c - 1];
@@ -179,9 +170,9 @@ static bool population_init(population *people, weir_random *random, uint32_t cu
     *people = (population){.customer_count = customer_count, .terminal_count = terminal_count};
     people->customers_a_day = share_of(3, customer_count, 5000);
     people->terminals_a_day = share_of(2, terminal_count, 10000);
-    people->customers = zeroed(customer_count, sizeof *people->customers);
-    people->terminal_until = zeroed(terminal_count, sizeof *people->terminal_until);
-    place *places = zeroed(terminal_count, sizeof *places);
+    people->customers = weir_sim_zeroed(customer_count, sizeof *people->customers);
+    people->terminal_until = weir_sim_zeroed(terminal_count, sizeof *people->terminal_until);
+    place *places = weir_sim_zeroed(terminal_count, sizeof *places);
     grid g = {0};
     bool ok = people->customers && people->terminal_until && places;
     for (uint32_t i = 0; ok && i < customer_count; i++) {
@@ -258,70 +249,55 @@ static int by_time(const void *a, const void *b) {
     return p->id < q->id ? -1 : 1; /* drawn customer by customer: by customer, then as drawn */
 }
 
-static weir_status simulate_day(simulation *sim, weir_err *err) {
-    size_t out = sim->label_next; /* nobody needs those any more */
-    if (out) memmove(sim->payments, sim->payments + out, (sim->count - out) * sizeof *sim->payments);
-    sim->count -= out, sim->event_next -= out, sim->label_next = 0;
-    size_t first = sim->count;
+static weir_status simulation_advance(void *context, weir_sim_timeline *timeline, bool *ret_more, weir_err *err) {
+    simulation *sim = context;
+    *ret_more = sim->day < sim->days;
+    if (!*ret_more) return WEIR_OK;
+    sim->count = 0;
     compromise(sim);
     for (uint32_t i = 0; i < sim->people.customer_count; i++)
         if (!pay(sim, i)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the payments of a day");
-    if (sim->count > first) qsort(sim->payments + first, sim->count - first, sizeof *sim->payments, by_time);
-    for (size_t i = first; i < sim->count; i++) sim->payments[i].id = sim->next_id++;
+    if (sim->count) qsort(sim->payments, sim->count, sizeof *sim->payments, by_time);
+    for (size_t i = 0; i < sim->count; i++) {
+        payment *p = weir_sim_add(timeline);
+        if (!p) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the payments of a day");
+        *p = sim->payments[i];
+        p->id = sim->next_id++;
+    }
     sim->day++;
     return WEIR_OK;
 }
 
-/* ---- rows ---- */
-
-static const weir_datum *fill(simulation *sim, weir_sim_feed *feed, const payment *p) {
-    const weir_datum values[C_COUNT] = {
-        [C_ID] = weir_i64(p->id),
-        [C_TIME] = weir_i64(p->at_us),
-        [C_AVAILABLE] = weir_i64(p->at_us + sim->max_delay_us),
-        [C_CUSTOMER] = weir_i64(p->customer),
-        [C_TERMINAL] = weir_i64(p->terminal),
-        [C_AMOUNT] = weir_f64((double)p->cents / 100),
-        [C_FRAUD] = weir_bool(p->scenario != 0),
-        [C_SCENARIO] = p->scenario ? weir_i64(p->scenario) : weir_null(),
-    };
-    return weir_sim_feed_row(feed, values);
-}
-
 /* ---- the source ---- */
 
-/* A label that is due before (or at the same time as) the next event goes first: what is known at t counts for an event at t. */
-static weir_status simulation_next(void *context, weir_record *ret_record, bool *ret_more, weir_err *err) {
-    simulation *sim = context;
-    while (sim->event_next == sim->count && sim->day < sim->days) {
-        weir_status st = simulate_day(sim, err);
-        if (st) return st;
-    }
-    const payment *event = sim->event_next < sim->count ? &sim->payments[sim->event_next] : NULL;
-    const payment *label = sim->has_labels && sim->label_next < sim->event_next ? &sim->payments[sim->label_next] : NULL;
-    *ret_more = event || label;
-    if (label && (!event || label->at_us + sim->max_delay_us <= event->at_us)) {
-        sim->label_next++;
-        *ret_record = (weir_record){.feed = WEIR_FROM_LABELS, .at_us = label->at_us + sim->max_delay_us, .row = fill(sim, &sim->labels, label)};
-    } else if (event) {
-        sim->event_next++;
-        if (!sim->has_labels) sim->label_next = sim->event_next;
-        *ret_record = (weir_record){.feed = WEIR_FROM_EVENTS, .at_us = event->at_us, .row = fill(sim, &sim->events, event)};
-    }
-    return WEIR_OK;
+static void simulation_fill(void *context, const void *item, bool label, weir_datum *values) {
+    const simulation *sim = context;
+    const payment *p = item;
+    (void)label;
+    values[C_ID] = weir_i64(p->id);
+    values[C_TIME] = weir_i64(p->at_us);
+    values[C_AVAILABLE] = weir_i64(p->at_us + sim->max_delay_us);
+    values[C_CUSTOMER] = weir_i64(p->customer);
+    values[C_TERMINAL] = weir_i64(p->terminal);
+    values[C_AMOUNT] = weir_f64((double)p->cents / 100);
+    values[C_FRAUD] = weir_bool(p->scenario != 0);
+    values[C_SCENARIO] = p->scenario ? weir_i64(p->scenario) : weir_null();
 }
 
 static void simulation_done(void *context) {
     simulation *sim = context;
-    if (!sim) return;
     population_done(&sim->people);
     weir_mem.realloc(sim->payments, 0);
-    weir_sim_feed_done(&sim->events);
-    weir_sim_feed_done(&sim->labels);
     weir_mem.realloc(sim, 0);
 }
 
-static const weir_records_ops simulation_ops = {.next = simulation_next, .done = simulation_done};
+static const weir_sim_ops simulation_ops = {
+    .columns = columns,
+    .item_size = sizeof(payment),
+    .advance = simulation_advance,
+    .fill = simulation_fill,
+    .done = simulation_done,
+};
 
 static weir_status check_conf(const weir_simulate_conf *conf, weir_err *err) {
     if (conf->entities < 1 || conf->entities > ENTITIES_MAX)
@@ -333,30 +309,17 @@ static weir_status check_conf(const weir_simulate_conf *conf, weir_err *err) {
 static weir_status simulation_open(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records, weir_err *err) {
     weir_status st = check_conf(conf, err);
     if (st) return st;
-    weir_records *records = zeroed(1, sizeof *records);
-    simulation *sim = zeroed(1, sizeof *sim);
-    if (records) *records = (weir_records){.ops = &simulation_ops, .context = sim, .event_count = -1};
-    if (!records || !sim) {
-        st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a simulation");
-        goto out;
-    }
+    simulation *sim = weir_sim_zeroed(1, sizeof *sim);
+    if (!sim) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a simulation");
     sim->start_us = conf->start_us;
     sim->days = (int32_t)conf->days;
     sim->max_delay_us = pipeline->max_delay_us;
-    sim->has_labels = pipeline->labels.topic != NULL;
     weir_random_init(&sim->random, (uint64_t)conf->seed);
-    st = weir_sim_feed_init(&sim->events, pipeline, WEIR_FROM_EVENTS, columns, err);
-    if (!st && sim->has_labels) st = weir_sim_feed_init(&sim->labels, pipeline, WEIR_FROM_LABELS, columns, err);
-    if (!st && !population_init(&sim->people, &sim->random, (uint32_t)conf->entities))
-        st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld customers", (long long)conf->entities);
-out:
-    if (st) {
-        if (!records) simulation_done(sim);
-        weir_records_free(records);
-        return st;
+    if (!population_init(&sim->people, &sim->random, (uint32_t)conf->entities)) {
+        simulation_done(sim);
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld customers", (long long)conf->entities);
     }
-    *ret_records = records;
-    return WEIR_OK;
+    return weir_sim_records(&simulation_ops, sim, pipeline, conf->start_us + conf->days * WEIR_DAY_US, ret_records, err);
 }
 
 static const char *const measured[] = {"amount", NULL};
