@@ -38,16 +38,45 @@ static bool put_duration(weir_buf *out, int64_t us) {
     return weir_buf_printf(out, "%lld%s", (long long)(us / units[i].us), units[i].unit);
 }
 
-/* "mean of amount over 7d, ended 7d ago", "1 if tx_time is on a weekend, else 0" */
-static bool put_value(const weir_feed_def *feed, const weir_feature_def *f, weir_buf *out) {
-    const char *of = f->of ? f->of : weir_schema_field_at(feed->schema, feed->time_index)->name;
-    if (f->op && !strcmp(f->op, "hour_between"))
-        return weir_buf_printf(out, "1 if the hour of %s is %lld to %lld, else 0", of, (long long)f->from, (long long)f->to);
-    if (f->op) return weir_buf_printf(out, "1 if %s is on a %s, else 0", of, f->op);
-    bool ok = weir_buf_printf(out, "%s%s%s over ", f->agg, f->of ? " of " : "", f->of ? f->of : "") && put_duration(out, f->window_us);
+/* "over 7d", "over the last 20", "since 30m of silence" */
+static bool put_window(const weir_feature_def *f, weir_buf *out) {
+    switch (f->window) {
+    case WEIR_WINDOW_LAST: return weir_buf_printf(out, " over the last %d", f->last_n);
+    case WEIR_WINDOW_ALL: return weir_buf_printf(out, " over all");
+    case WEIR_WINDOW_TUMBLING: return weir_buf_printf(out, " over each ") && put_duration(out, f->window_us);
+    case WEIR_WINDOW_HOPPING:
+        return weir_buf_printf(out, " over ") && put_duration(out, f->window_us) && weir_buf_printf(out, " every ") && put_duration(out, f->every_us);
+    case WEIR_WINDOW_SESSION: return weir_buf_printf(out, " since a gap of ") && put_duration(out, f->window_us);
+    case WEIR_WINDOW_TO_DATE: return weir_buf_printf(out, " since the last full ") && put_duration(out, f->window_us);
+    case WEIR_WINDOW_SLIDING: break;
+    }
+    bool ok = weir_buf_printf(out, " over ") && put_duration(out, f->window_us);
+    return ok && (!f->tile_us || (weir_buf_printf(out, " in tiles of ") && put_duration(out, f->tile_us)));
+}
+
+/* "(q 0.95)": parameters as they stand in the file. */
+static bool put_params(const weir_feature_def *f, const cJSON *json, weir_buf *out) {
+    const char *before = " (";
+    bool ok = true;
+    for (int i = 0; ok && f->op->params && f->op->params[i].name; i++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, f->op->params[i].name);
+        if (!value) continue;
+        ok = weir_buf_printf(out, "%s%s ", before, f->op->params[i].name) &&
+             (cJSON_IsString(value) ? weir_buf_printf(out, "%s", value->valuestring) : weir_buf_printf(out, "%.15g", value->valuedouble));
+        before = ", ";
+    }
+    return ok && (*before == ' ' || weir_buf_append(out, ")", 1));
+}
+
+/* "mean of amount where amount > 0 over 7d, ended 7d ago, else 0", "weekend(tx_time)"; json is the feature's. */
+static bool put_value(const weir_feature_def *f, const cJSON *json, weir_buf *out) {
+    bool ok = weir_buf_printf(out, "%s", f->op ? f->op->name : f->expr);
+    for (int i = 0; ok && i < f->of_count; i++) ok = weir_buf_printf(out, "%s%s", i ? ", " : " of ", f->of[i]);
+    if (ok && f->where) ok = weir_buf_printf(out, " where %s", f->where);
+    if (ok && f->op) ok = put_params(f, json, out) && put_window(f, out);
     if (ok && f->delay_us) ok = weir_buf_printf(out, ", ended ") && put_duration(out, f->delay_us) && weir_buf_printf(out, " ago");
     if (ok && f->fallback == f->fallback) ok = weir_buf_printf(out, ", else %g", f->fallback);
-    return ok;
+    return ok && (!f->hidden || weir_buf_printf(out, " (hidden)"));
 }
 
 static bool add_object(cJSON *array, cJSON **ret_object) {
@@ -59,12 +88,11 @@ static bool add_text(cJSON *object, const char *key, const char *text) {
     return !text || cJSON_AddStringToObject(object, key, text);
 }
 
-static bool add_feature(const weir_pipeline *p, const weir_view_def *view, const weir_feature_def *f, cJSON *features) {
+static bool add_feature(const weir_view_def *view, const weir_feature_def *f, const cJSON *written, cJSON *features) {
     weir_buf value = {0};
     cJSON *row;
-    bool ok = put_value(view->from == WEIR_FROM_LABELS ? &p->labels : &p->events, f, &value) && add_object(features, &row) &&
-              add_text(row, "view", view->name) && add_text(row, "name", f->name) && add_text(row, "value", value.data) && add_text(row, "unit", f->unit) &&
-              add_text(row, "doc", f->doc);
+    bool ok = put_value(f, written, &value) && add_object(features, &row) && add_text(row, "view", view->name) && add_text(row, "name", f->name) &&
+              add_text(row, "value", value.data) && add_text(row, "unit", f->unit) && add_text(row, "doc", f->doc);
     weir_buf_done(&value);
     return ok;
 }
@@ -95,7 +123,8 @@ static bool add_view(const weir_pipeline *p, int index, cJSON *views, cJSON *fea
               add_text(json, "from", view->from == WEIR_FROM_LABELS ? "labels" : "events") &&
               cJSON_AddBoolToObject(json, "primary", index == p->primary_view) && cJSON_AddBoolToObject(json, "rekeyed", view->rekeyed) &&
               cJSON_AddNumberToObject(json, "features", view->feature_count);
-    for (int i = 0; ok && i < view->feature_count; i++) ok = add_feature(p, view, &view->features[i], features);
+    const cJSON *written = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(p->json, "views"), index), "features");
+    for (int i = 0; ok && i < view->feature_count; i++) ok = add_feature(view, &view->features[i], cJSON_GetArrayItem(written, i), features);
     return ok && add_topic(topics, weir_topic_features(p, view), "features and state of each %s, compacted", view->name) &&
            add_topic(topics, weir_topic_repartition(p, view), "records on their way to the owner of their %s", view->name);
 }

@@ -38,7 +38,7 @@ typedef struct ingest_view {
     weir_view *view;
     weir_features_codec codec;
     char *topic, *repartition;
-    double *values; /* [feature_count] */
+    double *values, *slots; /* [feature_count], [slot_count] */
     weir_state state;
     weir_buf state_bytes;
     weir_metric *features, *entities;
@@ -160,7 +160,7 @@ static weir_status emit(ingest *g, const ingest_record *r, ingest_view *v, int32
     const weir_feed_def *feed = feed_of(g, r->topic->feed);
     weir_datum *out = v->codec.row;
     const char *slash = memchr(key, '/', key_len);
-    weir_view_eval(v->view, &v->state, r->event_time_us, &r->source, r->row, v->values);
+    weir_view_eval(v->view, &v->state, r->event_time_us, &r->source, v->values);
     out[FEAT_TENANT] = weir_str(key, (size_t)(slash - key));
     out[FEAT_ENTITY] = weir_str(slash + 1, key_len - (size_t)(slash - key) - 1);
     out[FEAT_EVENT_TIME] = weir_i64(r->event_time_us);
@@ -192,7 +192,8 @@ static weir_status apply(ingest *g, const ingest_record *r, int index, int32_t p
         if (status) return weir_err_prefix(err, "state of %.*s in view %s", (int)key_len, key, v->def->name);
     }
     weir_applied applied;
-    if ((status = weir_view_apply(v->view, &v->state, r->event_time_us, r->source, r->row, &applied, err))) return status;
+    weir_view_slots(v->view, r->row, v->slots);
+    if ((status = weir_view_apply(v->view, &v->state, r->event_time_us, r->source, v->slots, 0, &applied, NULL, err))) return status;
     *ret_late = applied == WEIR_LATE;
     if (applied != WEIR_APPLIED) {
         if (applied == WEIR_DUPLICATE) weir_metric_add(r->topic->duplicate, 1);
@@ -465,6 +466,7 @@ static void ingest_done(void *context) {
         weir_state_done(&v->state);
         weir_buf_done(&v->state_bytes);
         free(v->values);
+        free(v->slots);
         free(v->topic);
         free(v->repartition);
     }
@@ -484,7 +486,9 @@ static weir_status init_view(ingest *g, weir_registry *registry, int index, weir
     v->features = WEIR_METRIC("weir_ingest_features_total", g->pipeline->name, v->def->name);
     v->entities = WEIR_METRIC("weir_online_entities", g->pipeline->name, v->def->name, "ingest");
     weir_status status = weir_view_new(g->pipeline, v->def, &v->view, err);
-    return status ? status : weir_features_codec_init(&v->codec, registry, g->pipeline, v->def, err);
+    if (status) return status;
+    v->slots = calloc((size_t)weir_view_slot_count(v->view) + 1, sizeof *v->slots);
+    return v->slots ? weir_features_codec_init(&v->codec, registry, g->pipeline, v->def, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
 }
 
 static void add_topic(ingest *g, const char *name, weir_feed feed, int view) {

@@ -27,7 +27,7 @@ typedef struct lookup {
     weir_datum *values; /* [wanted_count][row_count] */
     const char **statuses; /* [wanted_count][row_count] */
     int64_t *event_times_us; /* [wanted_count][row_count] */
-    double *scratch; /* [2][WEIR_FEATURES_MAX] */
+    double *scratch; /* [WEIR_FEATURES_MAX] */
 } lookup;
 
 /* ---- what was asked for ---- */
@@ -103,7 +103,7 @@ static weir_status allocate(lookup *l, weir_err *err) {
     l->values = weir_arena_alloc(arena, cells * sizeof *l->values);
     l->statuses = weir_arena_alloc(arena, cells * sizeof *l->statuses);
     l->event_times_us = weir_arena_alloc(arena, cells * sizeof *l->event_times_us);
-    l->scratch = weir_arena_alloc(arena, 2 * WEIR_FEATURES_MAX * sizeof *l->scratch);
+    l->scratch = weir_arena_alloc(arena, WEIR_FEATURES_MAX * sizeof *l->scratch);
     return l->rows && l->values && l->statuses && l->event_times_us && l->scratch ? WEIR_OK : serve_no_memory(err);
 }
 
@@ -122,21 +122,6 @@ static bool asked_time(const lookup *l, int row, const weir_datum *entity, int64
     return true;
 }
 
-/* Features of the record itself (weekend, hour) need a record: one that has nothing but this time and the entity. */
-static void fill_record_features(const lookup *l, int view, weir_datum *entity, int64_t t_us, double *features) {
-    const weir_view_def *def = &l->s->pipeline->views[view];
-    const weir_state empty = {.max_time = INT64_MIN};
-    double *of_record = l->scratch + WEIR_FEATURES_MAX;
-    if (def->from != WEIR_FROM_EVENTS) return;
-    weir_datum *time = &entity[l->s->pipeline->events.time_index], before = *time;
-    *time = weir_i64(t_us);
-    weir_view_eval(weir_serving_views(l->s->serving)[view], &empty, t_us, NULL, entity, of_record);
-    *time = before;
-    for (int f = 0; f < def->feature_count; f++) {
-        if (def->features[f].op) features[f] = of_record[f];
-    }
-}
-
 /* Features of one view for one row into l->scratch. */
 static weir_status read_view(lookup *l, int view, int row, weir_datum *entity, weir_view_read *ret_read, int64_t *ret_t_us, weir_err *err) {
     const weir_view_def *def = &l->s->pipeline->views[view];
@@ -151,7 +136,6 @@ static weir_status read_view(lookup *l, int view, int row, weir_datum *entity, w
         status = weir_serving_read_view(reader, view, key, key_len, *ret_t_us, NULL, l->scratch, ret_read, err);
     }
     if (status) return weir_err_prefix(err, "view %s, row %d", def->name, row);
-    if (ret_read->found) fill_record_features(l, view, entity, *ret_t_us, l->scratch);
     return WEIR_OK;
 }
 

@@ -473,15 +473,19 @@ struct weir_serving_reader {
     weir_serving *serving;
     weir_online_reader *online;
     weir_state state; /* scratch */
+    double *slots; /* of a row: as many as the view with the most has */
 };
 
 weir_status weir_serving_reader_new(weir_serving *serving, weir_serving_reader **ret_reader, weir_err *err) {
     weir_serving_reader *reader = calloc(1, sizeof *reader);
     if (!reader) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
     reader->serving = serving;
-    weir_status status = weir_online_reader_new(serving->online, &reader->online, err);
+    int slots = 1;
+    for (int v = 0; v < serving->pipeline->view_count; v++) slots = weir_view_slot_count(serving->views[v]) > slots ? weir_view_slot_count(serving->views[v]) : slots;
+    reader->slots = calloc((size_t)slots, sizeof *reader->slots);
+    weir_status status = reader->slots ? weir_online_reader_new(serving->online, &reader->online, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
     if (status)
-        free(reader);
+        weir_serving_reader_free(reader);
     else
         *ret_reader = reader;
     return status;
@@ -491,6 +495,7 @@ void weir_serving_reader_free(weir_serving_reader *reader) {
     if (!reader) return;
     weir_online_reader_free(reader->online);
     weir_state_done(&reader->state);
+    free(reader->slots);
     free(reader);
 }
 
@@ -518,8 +523,9 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
     if (row) {
         weir_applied applied;
         const weir_source last = {INT32_MAX, INT64_MAX};
-        if ((status = weir_view_apply(v, &reader->state, t_us, last, row, &applied, err))) return status;
+        weir_view_slots(v, row, reader->slots);
+        if ((status = weir_view_apply(v, &reader->state, t_us, last, reader->slots, 0, &applied, NULL, err))) return status;
     }
-    weir_view_eval(v, &reader->state, t_us, NULL, row, out);
+    weir_view_eval(v, &reader->state, weir_view_read_time(v, &reader->state, t_us), NULL, out);
     return WEIR_OK;
 }

@@ -118,7 +118,7 @@ static int64_t time_at(const cJSON *json, const char *name, int64_t fallback) {
     return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : fallback;
 }
 
-static weir_status window_of_run(const train *t, const cJSON *detail, weir_window *ret_window, weir_err *err) {
+static weir_status window_of_run(const train *t, const cJSON *detail, weir_training_periods *ret_window, weir_err *err) {
     int64_t from;
     weir_status status = weir_time_parse(text_at(cJSON_GetObjectItemCaseSensitive(detail, "window"), "train_from"), &from, err);
     return status ? status : weir_training_window(t->pipeline, &t->recipe, t->env->pg_url, from, ret_window, err);

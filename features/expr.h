@@ -1,12 +1,15 @@
 /* Expressions over columns and features: parsed and checked once, evaluated over batches, null-aware.
  *
- *   literals   1  2.5  1e-3  "text"  true  false  null  durations as text where a function takes one
- *   operators  or and not  = != < <= > >=  + - * / %  unary -  ^ (power)  x in ("a", "b")  x in list  x is null  x is not null  parentheses
- *   functions  the table of expr.c: if, coalesce, abs, sqrt, exp, log, log10, min, max, clip, floor, ceil, round, sign, pow, sin, cos, ...; calendar: hour, weekday,
- *              month, day (since 1970), weekend, minute_of_day, cyclic_sin, cyclic_cos; geodesy: distance_nm, bearing, ...
+ *   literals   1  2.5  1e-3  "text"  'text'  true  false  null
+ *   names      columns and features; `in backquotes` when they are words of the language
+ *   operators  or  and  not  = == != <> < <= > >=  + -  * / %  unary -  ^ (power)  x in ("a", "b")  x not in list  x is null  x is not null  parentheses
+ *   functions  the table of expr_functions.c: null handling, mathematics, calendar, geodesy
  *
- * Values are doubles; NaN is null; true is 1. Arithmetic, comparisons and functions of null are null; `and`, `or`, `not`, `if`, `coalesce` follow SQL's three values.
- * Texts are compared as weir_text_number. Times are µs since 1970 (exact in a double until 2255). */
+ * Binding, loosest first: or; and; not; comparisons, in, is (these do not chain); + -; * / %; unary -; ^ (from the right, -2^2 is -4).
+ *
+ * Values are doubles; NaN is null; true is 1, false 0, and as a condition every number but 0 is true. Arithmetic, comparisons and functions of null are null, unless the
+ * function's text says otherwise; `and`, `or`, `not` have SQL's three values; `if` takes null as false. What has no finite value (1 / 0, log(0), sqrt(-1), overflow) is null.
+ * % is the remainder with the sign of the divisor. Texts are compared (= != in) as weir_text_number. Times are µs since 1970, UTC (exact in a double until 2255). */
 #ifndef WEIR_FEATURES_EXPR_H
 #define WEIR_FEATURES_EXPR_H
 
@@ -21,9 +24,9 @@ typedef struct weir_expr_names {
     void *context;
     /** Index of a variable ≥ 0 (numbered by the caller), or -1 with *ret_hint a near name or NULL. *ret_text: it holds a text (weir_text_number). */
     int (*find)(void *context, const char *name, bool *ret_text, const char **ret_hint);
-    /** A named list of the pipeline file, for `x in name`: values ascending, borrowed; false when there is none. May be NULL. Dates (YYYY-MM-DD) are days since 1970, as
-     *  day(t) gives them; other texts are weir_text_number. */
-    bool (*find_list)(void *context, const char *name, const double **ret_values, int *ret_count);
+    /** A named list of the pipeline file, for `x in name`: values ascending, no repeats, copied; false when there is none. May be NULL.
+     *  Dates (YYYY-MM-DD) are days since 1970, as day(t) gives them; other texts are weir_text_number, and *ret_texts says so. See weir_pipeline_find_list. */
+    bool (*find_list)(void *context, const char *name, const double **ret_values, int *ret_count, bool *ret_texts);
 } weir_expr_names;
 
 /** Compiles. Errors: WEIR_EINVAL with the column of the text, what was found, what was expected. */

@@ -46,7 +46,8 @@ typedef struct view_use {
     int event_columns[WEIR_KEY_COLUMNS_MAX]; /* the entity's columns in the events */
     weir_intern keys;
     record *records;
-    double *values; /* [record_count][column_count] */
+    double *values; /* [record_count][slot_count] */
+    weir_datum *row; /* of the feed, while records come in */
     uint32_t record_count, record_capacity;
 } view_use;
 
@@ -65,7 +66,7 @@ typedef struct reader {
     int use_count, reading; /* reading: the use whose records come in */
     source_column columns[COLUMNS_MAX];
     int column_count;
-    int *cell_columns; /* columns of the events that are kept: asked for, or read by operators */
+    int *cell_columns; /* columns of the events that are kept: asked for */
     int cell_count;
     weir_intern joins;
     spine_row *rows;
@@ -154,18 +155,6 @@ static weir_status resolve_column(reader *r, const char *name, weir_err *err) {
     return WEIR_OK;
 }
 
-/* Operators of the record read its timestamps. */
-static void keep_operator_columns(reader *r) {
-    const weir_feed_def *events = &r->pipeline->events;
-    for (int u = 0; u < r->use_count; u++) {
-        const weir_view_def *def = r->uses[u].def;
-        for (int f = 0; f < def->feature_count && def->from == WEIR_FROM_EVENTS; f++) {
-            const weir_feature_def *feature = &def->features[f];
-            if (feature->op) (void)cell_of(r, feature->of ? weir_schema_find(events->schema, feature->of) : events->time_index);
-        }
-    }
-}
-
 static weir_status resolve(reader *r, weir_err *err) {
     int primary;
     weir_status status = use_view(r, r->pipeline->primary_view, &primary, err);
@@ -176,7 +165,6 @@ static weir_status resolve(reader *r, weir_err *err) {
         status = resolve_column(r, *name, err);
     }
     if (!status && !r->column_count) return WEIR_FAIL(err, WEIR_EINVAL, "no columns are asked for");
-    keep_operator_columns(r);
     return status;
 }
 
@@ -403,7 +391,9 @@ static weir_status on_record(void *context, const weir_pg_field *fields, int fie
     reader *r = context;
     (void)field_count;
     view_use *use = &r->uses[r->reading];
-    size_t columns = (size_t)weir_view_column_count(use->view);
+    int columns;
+    const int *column = weir_view_columns(use->view, &columns);
+    size_t slots = (size_t)weir_view_slot_count(use->view);
     const weir_schema *schema = weir_view_feed(use->view)->schema;
     if (!start_key(&r->scratch, &fields[F_TENANT]) || !weir_buf_append(&r->scratch, "/", 1) ||
         !weir_buf_append(&r->scratch, fields[F_ENTITY].data, (size_t)fields[F_ENTITY].len))
@@ -416,7 +406,7 @@ static weir_status on_record(void *context, const weir_pg_field *fields, int fie
     if (!records) return no_memory(err);
     use->records = records;
     if (use->record_capacity != capacity) {
-        double *values = weir_mem.realloc(use->values, (size_t)use->record_capacity * (columns + 1) * sizeof(*values));
+        double *values = weir_mem.realloc(use->values, (size_t)use->record_capacity * (slots + 1) * sizeof(*values));
         if (!values) return no_memory(err);
         use->values = values;
     }
@@ -425,10 +415,8 @@ static weir_status on_record(void *context, const weir_pg_field *fields, int fie
                                                .source = {weir_pg_get_int4(&fields[F_PARTITION]), weir_pg_get_int8(&fields[F_OFFSET])},
                                                .values = use->record_count,
                                                .key = key};
-    for (size_t c = 0; c < columns; c++) {
-        weir_datum value = read_cell(&fields[F_COUNT + c], weir_schema_field_at(schema, weir_view_columns(use->view)[c]));
-        use->values[use->record_count * columns + c] = weir_datum_number(&value);
-    }
+    for (int c = 0; c < columns; c++) use->row[column[c]] = read_cell(&fields[F_COUNT + c], weir_schema_field_at(schema, column[c]));
+    weir_view_slots(use->view, use->row, use->values + use->record_count * slots);
     use->record_count++;
     return WEIR_OK;
 }
@@ -450,11 +438,13 @@ static weir_status read_records(reader *r, int index, weir_err *err) {
     int64_t horizon = weir_view_horizon_us(use->view), from = r->from_us < WEIR_TIME_MIN_US + horizon ? WEIR_TIME_MIN_US : r->from_us - horizon;
     weir_buf sql = {0};
     bool ok = weir_buf_printf(&sql, "COPY (SELECT %s", common_fields);
-    for (int c = 0; ok && c < weir_view_column_count(use->view); c++)
-        ok = put_record_column(&sql, weir_view_feed(use->view)->schema, weir_view_columns(use->view)[c]);
+    int columns;
+    const int *column = weir_view_columns(use->view, &columns);
+    for (int c = 0; ok && c < columns; c++) ok = put_record_column(&sql, weir_view_feed(use->view)->schema, column[c]);
+    use->row = alloc((size_t)weir_schema_field_count(weir_view_feed(use->view)->schema), sizeof(*use->row));
     ok = ok && put_range(&sql, r, "features_", use->def->name, from, r->to_us);
     r->reading = index;
-    status = ok ? weir_pg_copy_out(r->pg, sql.data, on_record, r, err) : no_memory(err);
+    status = ok && use->row ? weir_pg_copy_out(r->pg, sql.data, on_record, r, err) : no_memory(err);
     weir_buf_done(&sql);
     if (!status && use->record_count) qsort(use->records, use->record_count, sizeof(*use->records), compare_records);
     return status;
@@ -491,9 +481,9 @@ static void put_features(reader *r, int index, uint32_t row, const double *out) 
     }
 }
 
-static weir_status walk(reader *r, int index, const visit *visits, weir_datum *event, weir_err *err) {
+static weir_status walk(reader *r, int index, const visit *visits, weir_err *err) {
     view_use *use = &r->uses[index];
-    size_t columns = (size_t)weir_view_column_count(use->view);
+    size_t slots = (size_t)weir_view_slot_count(use->view);
     double out[WEIR_FEATURES_MAX];
     weir_state state = {0};
     weir_status status = WEIR_OK;
@@ -507,10 +497,9 @@ static weir_status walk(reader *r, int index, const visit *visits, weir_datum *e
         }
         for (; !status && next < use->record_count && use->records[next].key == v->key && use->records[next].available_us <= v->cutoff_us; next++) {
             const record *rec = &use->records[next];
-            status = weir_state_add(use->view, &state, rec->time_us, rec->source, use->values + rec->values * columns, err);
+            status = weir_state_add(use->view, &state, rec->time_us, rec->source, use->values + rec->values * slots, err);
         }
-        for (int c = 0; c < r->cell_count; c++) event[r->cell_columns[c]] = r->cells[(size_t)row->cells * (size_t)r->cell_count + (size_t)c];
-        weir_view_eval(use->view, &state, row->time_us, use->primary ? &row->source : NULL, use->def->from == WEIR_FROM_EVENTS ? event : NULL, out);
+        weir_view_eval(use->view, &state, weir_view_read_time(use->view, &state, row->time_us), use->primary ? &row->source : NULL, out);
         put_features(r, index, v->row, out);
     }
     weir_state_done(&state);
@@ -522,14 +511,14 @@ static weir_status evaluate(reader *r, int index, weir_err *err) {
     weir_status status = read_records(r, index, err);
     if (status) return status;
     visit *visits = plan_visits(r, index);
-    weir_datum *event = alloc((size_t)weir_schema_field_count(r->pipeline->events.schema), sizeof(*event));
-    status = visits && event ? walk(r, index, visits, event, err) : no_memory(err);
+    status = visits ? walk(r, index, visits, err) : no_memory(err);
     free(visits);
-    free(event);
     free(use->records);
     free(use->values);
+    free(use->row);
     use->records = NULL;
     use->values = NULL;
+    use->row = NULL;
     return status;
 }
 
@@ -633,6 +622,7 @@ static void done(reader *r) {
         weir_intern_done(&r->uses[u].keys);
         free(r->uses[u].records);
         free(r->uses[u].values);
+        free(r->uses[u].row);
     }
     weir_intern_done(&r->joins);
     weir_buf_done(&r->scratch);

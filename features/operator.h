@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/err.h"
+
 #define WEIR_OPERATOR_ABI 1
 enum { WEIR_INPUTS_MAX = 4, WEIR_PARAMS_MAX = 8, WEIR_ACC_MAX = 16384 };
 
@@ -78,11 +80,14 @@ typedef struct weir_operator {
     /** Fold; acc_size is 0 when there is none. The accumulator is plain bytes (8-aligned, ≤ WEIR_ACC_MAX, every byte written by init): it is stored and sent as it is. */
     size_t (*acc_size)(const weir_params *params);
     void (*init)(void *acc, const weir_params *params);
-    void (*add)(void *acc, int64_t time_us, const double *in, const weir_params *params); /* in [inputs] */
+    void (*add)(void *acc, int64_t time_us, const double *in, const weir_params *params); /* in [inputs]; NULL when there are none */
     double (*value)(const void *acc, int64_t t_us, const weir_params *params); /* t_us: time of the value less the delay */
     /** acc := acc followed by later; NULL: cannot be tiled. */
     void (*merge)(void *acc, const void *later, const weir_params *params);
     const char *tile_error; /* error of the merged value itself ("relative error 1 %"); NULL: none, then a tiled window is off only by its far edge, less than one tile */
+    /** Records that the parameters imply when no window is given: LAST with that many (a return over n steps reads n + 1); 0: a window must be given. NULL: n, the parameter
+     *  of that name, where LAST is possible. */
+    int (*records)(const weir_params *params);
 } weir_operator;
 
 /** By name, own ones first, then those of loaded plugins; NULL when there is none. */
@@ -94,8 +99,11 @@ const weir_operator *weir_operator_at(int index);
 extern const weir_operator weir_ops_aggregate[]; /* ops_aggregate.c: count sum mean min max std variance ratio rate range ... */
 extern const weir_operator weir_ops_order[]; /* ops_order.c: first last lag difference rate time_since streak distinct_count most_frequent quantile ... */
 extern const weir_operator weir_ops_decay[]; /* ops_decay.c: ewm_mean ewm_std ... */
-extern const weir_operator weir_ops_market[]; /* ops_market.c: sma ema rsi macd bollinger atr obv vwap ... */
-extern const weir_operator weir_ops_series[]; /* ops_series.c: autocorrelation trend entropy peaks energy ... */
+extern const weir_operator weir_ops_market[]; /* ops_market.c: sma bollinger log_return realised_volatility vwap order_flow_imbalance ... */
+extern const weir_operator weir_ops_indicators[]; /* ops_indicators.c: recursive ones: ema rsi macd atr */
+extern const weir_operator weir_ops_series[]; /* ops_series.c: change, shape, moments, counts, runs ... */
+extern const weir_operator weir_ops_dynamics[]; /* ops_dynamics.c: autocorrelation trend entropy ... */
+extern const weir_operator weir_ops_spectrum[]; /* ops_spectrum.c: spectral_centroid spectral_energy_share ... */
 extern const weir_operator weir_ops_group[]; /* ops_group.c: correlation beta rank share, over records of several members of a group */
 
 /** 53-bit hash of a text (FNV-1a, folded), exact in a double: equal texts give equal numbers; two of a million different ones collide with probability < 1e-4. */
@@ -104,5 +112,8 @@ double weir_text_number(const void *text, size_t len);
 /* A plugin is a shared object that exports this function. It returns an array ended by an entry without a name, which lives as long as the program. */
 typedef const weir_operator *(*weir_plugin_operators_fn)(void);
 #define WEIR_PLUGIN_OPERATORS "weir_plugin_operators"
+/** Loads a plugin and adds its operators; one that is loaded already is not loaded again. Errors: WEIR_EINVAL when there is no such file, it exports no operators, or one of
+ *  them is of another ABI, incomplete or of a name that is taken. */
+weir_status weir_operator_load_plugin(const char *path, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

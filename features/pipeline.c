@@ -172,7 +172,9 @@ static weir_status check_training(const weir_pipeline *p, const cJSON *training,
     const char *names[WEIR_FEATURES_MAX + 1];
     int n = 0, i = 0;
     for (int v = 0; v < p->view_count; v++) {
-        for (int f = 0; f < p->views[v].feature_count; f++) names[n++] = p->views[v].features[f].name;
+        for (int f = 0; f < p->views[v].feature_count; f++) {
+            if (!p->views[v].features[f].hidden) names[n++] = p->views[v].features[f].name;
+        }
     }
     names[n] = NULL;
     cJSON_ArrayForEach(child, columns) {
@@ -233,8 +235,8 @@ static weir_status check_rollout_and_serving(const cJSON *json, weir_err *err) {
 }
 
 static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err) {
-    static const char *const keys[] = {"$schema", "pipeline", "doc",      "partitions", "retention", "source",  "labels",
-                                       "checks",  "views",    "training", "triggers",   "rollout",   "serving", NULL};
+    static const char *const keys[] = {"$schema", "pipeline", "doc",   "partitions", "retention", "source",  "labels",  "checks",
+                                       "plugins", "lists",    "views", "training",   "triggers",  "rollout", "serving", NULL};
     static const char *const objects[] = {"training", "triggers", NULL};
     const char *name = NULL, *retention = "forever";
     int64_t partitions = DEFAULT_PARTITIONS, retention_us = 0;
@@ -260,7 +262,7 @@ static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err
 
 /* Of the sections that define features, as they are written (white space apart). */
 static weir_status hash_features(weir_pipeline *p, weir_err *err) {
-    static const char *const sections[] = {"source", "labels", "views", NULL};
+    static const char *const sections[] = {"source", "labels", "lists", "views", NULL};
     unsigned char digest[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool ok = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
@@ -298,6 +300,7 @@ static weir_status parse_into(weir_pipeline *p, const char *text, const char *ba
         return status;
     if (pf_get(p->json, "labels") && (status = parse_labels(p, pf_get(p->json, "labels"), base_dir, err))) return status;
     if ((status = check_file_columns(p, "aliases", true, err)) || (status = check_file_columns(p, "derive", false, err)) ||
+        (status = pf_load_plugins(pf_get(p->json, "plugins"), base_dir, err)) || (status = pf_parse_lists(p, pf_get(p->json, "lists"), err)) ||
         (status = pf_parse_checks(p, pf_get(p->json, "checks"), err)) || (status = pf_parse_views(p, pf_get(p->json, "views"), err)) ||
         (status = check_training(p, pf_get(p->json, "training"), err)))
         return status;
@@ -354,6 +357,7 @@ static void done_feed(weir_feed_def *feed) {
 void weir_pipeline_free(weir_pipeline *pipeline) {
     if (!pipeline) return;
     pf_free_views(pipeline);
+    pf_free_lists(pipeline);
     pf_free_checks(pipeline);
     done_feed(&pipeline->events);
     done_feed(&pipeline->labels);

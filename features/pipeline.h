@@ -7,24 +7,34 @@
 #include "core/avro.h"
 #include "core/bus.h"
 #include "core/err.h"
+#include "features/operator.h"
 
 enum { WEIR_VIEWS_MAX = 16, WEIR_FEATURES_MAX = 512, WEIR_KEY_COLUMNS_MAX = 4, WEIR_CHECKS_MAX = 256 };
 
 typedef enum weir_feed { WEIR_FROM_EVENTS, WEIR_FROM_LABELS } weir_feed;
 
-/* One feature of a view. Exactly one of agg and op is set. */
+/* One feature of a view: an operator over a window of the entity's records, or an expression over the newest record and other features. */
 typedef struct weir_feature_def {
     const char *name; /* unique in the pipeline */
-    const char *agg; /* "count", "mean", "sum", "min", "max": over the entity's records in (t-delay-window, t-delay] */
-    const char
-        *op; /* of the record itself: "weekend" (Sat, Sun), "hour_between" (from ≤ hour ≤ to, UTC; over midnight when from > to); views of the events only */
-    const char *of; /* column; count may go without; op reads a timestamp column, default the event time */
-    int64_t window_us; /* agg */
-    int64_t delay_us; /* agg; 0: the record itself is included */
-    int64_t from, to; /* hour_between */
-    double fallback; /* "default": value of an empty window for anything but count; NaN when not given */
+    const weir_operator *op; /* "op" (or "agg"); NULL: an expression */
+    const char *expr; /* "expr": over columns of the newest record, event_time, and features of the same view (whatever their order; no cycle) */
+    const char *of[WEIR_INPUTS_MAX]; /* expressions over columns of the feed; mostly just the name of one */
+    int of_count;
+    const char *where; /* expression over columns of the feed: only records for which it is true count; NULL: all */
+    weir_window_kind window;
+    int64_t window_us; /* sliding, tumbling, hopping, to date: its size; session: the gap */
+    int64_t every_us; /* hopping */
+    int64_t tile_us; /* sliding: 0 exact; else kept as tiles of this size, the far edge rounded back to a tile's start */
+    int last_n; /* last */
+    int64_t delay_us; /* 0: the record itself is included */
+    weir_params params;
+    double fallback; /* "default": what null becomes; NaN when not given */
+    bool hidden; /* only for other features: not in the features topic, the stores or the models */
     const char *unit, *doc;
 } weir_feature_def;
+
+/* At which time a view's features are read: at the time that is asked for (windows move on while nothing comes), or at the entity's newest record before it. */
+typedef enum weir_view_at { WEIR_AT_READ, WEIR_AT_EVENT } weir_view_at;
 
 typedef struct weir_view_def {
     const char *name;
@@ -32,6 +42,7 @@ typedef struct weir_view_def {
     int entity_count;
     weir_feed from;
     int64_t ttl_us; /* 0: none */
+    weir_view_at at; /* "at": "read" (default) or "event" */
     weir_feature_def *features;
     int feature_count;
     bool rekeyed; /* entity differs from the feed's key: records pass through <pipeline>.repartition.<view> */
@@ -65,6 +76,14 @@ typedef struct weir_feed_def {
     int64_t max_bytes; /* larger values are rejected as oversize; default 65536 */
 } weir_feed_def;
 
+/* A named list: holidays, sectors. See weir_expr_names. */
+typedef struct weir_list_def {
+    const char *name;
+    double *values; /* [count] ascending, no repeats */
+    int count;
+    bool texts; /* the values are weir_text_number of texts; else numbers, or dates as days since 1970 */
+} weir_list_def;
+
 typedef struct weir_pipeline {
     char *name;
     char *path;
@@ -79,8 +98,10 @@ typedef struct weir_pipeline {
     int primary_view; /* the view of the events whose entity is the events' key: its records drive scoring */
     weir_check_def *checks;
     int check_count;
+    weir_list_def *lists; /* "lists": named values for `x in name` */
+    int list_count;
     cJSON *json; /* the whole file, ${ENV} expanded: models/ read `training`, consumers/ read `rollout` and `serving` */
-    char *feature_hash; /* hex SHA-256 of source, labels and views: the version of the feature definitions */
+    char *feature_hash; /* hex SHA-256 of source, labels, lists and views: the version of the feature definitions */
 } weir_pipeline;
 
 /** Loads "fraud" (pipelines/fraud.json in the working directory, then the embedded copy) or a path. Errors: WEIR_EINVAL with JSON path, what was found, what was expected. */
@@ -89,6 +110,8 @@ weir_status weir_pipeline_load(const char *name_or_path, weir_pipeline **ret_pip
 weir_status weir_pipeline_parse(const char *json, const char *base_dir, weir_pipeline **ret_pipeline, weir_err *err) WEIR_MUST_CHECK;
 void weir_pipeline_free(weir_pipeline *pipeline);
 const weir_view_def *weir_pipeline_view(const weir_pipeline *pipeline, const char *name); /* NULL when there is none */
+/** For weir_expr_names.find_list: context is the (const) weir_pipeline. */
+bool weir_pipeline_find_list(void *context, const char *name, const double **ret_values, int *ret_count, bool *ret_texts);
 
 /** Names of topics, made at load: heap strings owned by the caller. */
 char *weir_topic_features(const weir_pipeline *pipeline, const weir_view_def *view);

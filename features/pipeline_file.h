@@ -33,8 +33,16 @@ weir_status pf_parse_from(const weir_pipeline *p, const cJSON *json, const char 
 bool pf_is_numeric(const weir_schema_field *f);
 
 /* The sections of the file that have files of their own. */
+weir_status pf_parse_lists(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
+void pf_free_lists(weir_pipeline *p);
+/** Loads plugins; paths are relative to base_dir (NULL: the working directory). */
+weir_status pf_load_plugins(const cJSON *json, const char *base_dir, weir_err *err) WEIR_MUST_CHECK;
 weir_status pf_parse_views(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
 void pf_free_views(weir_pipeline *p);
+/** One feature; f is zeroed and is one of view->features. Its "expr" is checked by pf_check_expressions, when the names of all are known. */
+weir_status pf_parse_feature(const weir_pipeline *p, const weir_view_def *view, const cJSON *json, const char *at, weir_feature_def *f,
+                             weir_err *err) WEIR_MUST_CHECK;
+weir_status pf_check_expressions(const weir_pipeline *p, const weir_view_def *view, const char *at, weir_err *err) WEIR_MUST_CHECK;
 weir_status pf_parse_checks(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
 void pf_free_checks(weir_pipeline *p);
 

@@ -1,518 +1,304 @@
-/* A compiled view: which columns its states keep, and a plan that computes every windowed feature in one pass over them. */
+/* The features of a view at a time, from a state. */
 #include "features/view.h"
 
-#include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "core/clock.h"
+#include "features/view_internal.h"
 
-enum { STATE_FORMAT = 1, ADDED_MAX = 1 << 28 };
+/* One evaluation. */
+typedef struct view_eval {
+    const weir_view *view;
+    weir_state *state;
+    int64_t t_us;
+    const weir_source *upto;
+    bool use_head;
+    double *scratch; /* of the thread; NULL: nothing needs it */
+    double *out;
+} view_eval;
 
-typedef enum agg { AGG_COUNT, AGG_MEAN, AGG_SUM, AGG_MIN, AGG_MAX } agg;
-typedef enum op { OP_WEEKEND, OP_HOUR_BETWEEN } op;
+/* The records of a range: [low, end) of the tail, and what the window says of time. */
+typedef struct view_span {
+    int low, end;
+    int64_t start_us, end_us;
+} view_span;
 
-/* A windowed feature, in the order of evaluation: by (delay, column), then by ascending window. */
-typedef struct step {
-    int64_t delay_us, window_us;
-    int slot; /* into view->columns; -1: count of records */
-    agg agg;
-    int feature; /* where the value goes */
-    double fallback;
-} step;
-
-/* A feature of the record itself. */
-typedef struct row_step {
-    op op;
-    int column; /* of the feed's schema */
-    int64_t from, to;
-    int feature;
-} row_step;
-
-struct weir_view {
-    const weir_view_def *def;
-    const weir_feed_def *feed;
-    int entity_columns[WEIR_KEY_COLUMNS_MAX];
-    int64_t horizon_us;
-    int column_count;
-    int *columns;
-    uint32_t columns_hash; /* of their names: a state is read only by a view that keeps the same ones */
-    int step_count, row_step_count;
-    step *steps;
-    row_step *row_steps;
-};
-
-/* Event times may be anything that fits 64 bits. */
-static int64_t minus(int64_t a, int64_t b) {
-    int64_t r;
-    if (!__builtin_sub_overflow(a, b, &r)) return r;
-    return b > 0 ? INT64_MIN : INT64_MAX;
+/* Position behind the records that count at t - delay. */
+static int end_at(const view_eval *e, int64_t delay_us) {
+    return state_upper_bound(e->state, time_minus(e->t_us, delay_us), delay_us ? NULL : e->upto);
 }
 
-/* --- compiling --- */
+static void closed_span(const view_eval *e, const view_range *r, int64_t end_us, view_span *ret_span) {
+    ret_span->end_us = end_us;
+    ret_span->start_us = time_minus(end_us, r->size_us);
+    ret_span->end = state_lower_bound(e->state, end_us);
+    ret_span->low = state_lower_bound(e->state, ret_span->start_us);
+}
 
-static agg agg_of(const char *name) {
-    static const char *const names[] = {[AGG_COUNT] = "count", [AGG_MEAN] = "mean", [AGG_SUM] = "sum", [AGG_MIN] = "min", [AGG_MAX] = "max"};
-    for (int i = 0; i <= AGG_MAX; i++) {
-        if (!strcmp(names[i], name)) return (agg)i;
+static void find_span(const view_eval *e, const view_range *r, int end, view_span *ret_span) {
+    int64_t now = time_minus(e->t_us, r->delay_us);
+    *ret_span = (view_span){.end = end, .end_us = now, .start_us = now};
+    switch (r->kind) {
+    case WEIR_WINDOW_TUMBLING: closed_span(e, r, floor_to(now, r->size_us), ret_span); break;
+    case WEIR_WINDOW_HOPPING: closed_span(e, r, floor_to(now, r->every_us), ret_span); break;
+    case WEIR_WINDOW_TO_DATE:
+        ret_span->start_us = floor_to(now, r->size_us);
+        ret_span->low = state_lower_bound(e->state, ret_span->start_us);
+        break;
+    case WEIR_WINDOW_LAST:
+        ret_span->low = end > r->last_n ? end - r->last_n : 0;
+        if (ret_span->low < end) {
+            ret_span->start_us = e->state->time[e->state->first + ret_span->low];
+            ret_span->end_us = e->state->time[e->state->first + end - 1];
+        }
+        break;
+    default: /* (now - size, now]: in whole microseconds it starts one later */
+        ret_span->start_us = time_minus(now, r->size_us);
+        ret_span->low = state_lower_bound(e->state, time_minus(now, r->size_us - 1));
+        break;
     }
-    assert(!"the pipeline was validated");
-    return AGG_COUNT;
+    if (ret_span->low > ret_span->end) ret_span->low = ret_span->end;
 }
 
-static int slot_of(weir_view *view, int column) {
-    for (int i = 0; i < view->column_count; i++) {
-        if (view->columns[i] == column) return i;
+static void find_spans(const view_eval *e, view_span *spans) {
+    int end = 0;
+    for (int i = 0; i < e->view->range_count; i++) {
+        const view_range *r = &e->view->ranges[i];
+        if (!i || r->delay_us != r[-1].delay_us) end = end_at(e, r->delay_us);
+        find_span(e, r, end, &spans[i]);
     }
-    view->columns[view->column_count] = column;
-    return view->column_count++;
 }
 
-static int compare_steps(const void *a, const void *b) {
-    const step *x = a, *y = b;
-    if (x->delay_us != y->delay_us) return x->delay_us < y->delay_us ? -1 : 1;
-    if (x->slot != y->slot) return x->slot < y->slot ? -1 : 1;
-    if (x->window_us != y->window_us) return x->window_us < y->window_us ? -1 : 1;
-    return x->feature - y->feature;
+static void put_value(const view_eval *e, int feature, double value) {
+    e->out[feature] = isfinite(value) ? value : e->view->fallbacks[feature];
 }
 
-static weir_status compile_feature(weir_view *view, int index, weir_err *err) {
-    const weir_feature_def *f = &view->def->features[index];
-    int column = f->of ? weir_schema_find(view->feed->schema, f->of) : -1;
-    if (f->of && column < 0) return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: the schema has no column %s", f->name, f->of);
-    if (f->op) {
-        view->row_steps[view->row_step_count++] = (row_step){.op = strcmp(f->op, "weekend") ? OP_HOUR_BETWEEN : OP_WEEKEND,
-                                                             .column = f->of ? column : view->feed->time_index,
-                                                             .from = f->from,
-                                                             .to = f->to,
-                                                             .feature = index};
-        return WEIR_OK;
-    }
-    view->steps[view->step_count++] = (step){.delay_us = f->delay_us,
-                                             .window_us = f->window_us,
-                                             .slot = f->of ? slot_of(view, column) : -1,
-                                             .agg = agg_of(f->agg),
-                                             .feature = index,
-                                             .fallback = f->fallback};
-    if (f->delay_us + f->window_us > view->horizon_us) view->horizon_us = f->delay_us + f->window_us;
-    return WEIR_OK;
-}
+/* --- aggregates in one pass --- */
 
-static uint32_t hash_columns(const weir_view *view) {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (int i = 0; i < view->column_count; i++) {
-        const char *p = weir_schema_field_at(view->feed->schema, view->columns[i])->name;
-        do hash = (hash ^ (unsigned char)*p) * 16777619u;
-        while (*p++);
-    }
-    return hash;
-}
-
-weir_status weir_view_new(const weir_pipeline *pipeline, const weir_view_def *def, weir_view **ret_view, weir_err *err) {
-    size_t n = (size_t)def->feature_count + 1; /* never an allocation of 0 */
-    weir_view *view = weir_mem.realloc(NULL, sizeof(*view));
-    if (!view) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", def->name);
-    *view = (weir_view){.def = def, .feed = def->from == WEIR_FROM_LABELS ? &pipeline->labels : &pipeline->events};
-    weir_status status = WEIR_OK;
-    view->columns = weir_mem.realloc(NULL, n * sizeof(*view->columns));
-    view->steps = weir_mem.realloc(NULL, n * sizeof(*view->steps));
-    view->row_steps = weir_mem.realloc(NULL, n * sizeof(*view->row_steps));
-    if (!view->columns || !view->steps || !view->row_steps) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", def->name);
-    for (int i = 0; !status && i < def->entity_count; i++) {
-        view->entity_columns[i] = weir_schema_find(view->feed->schema, def->entity[i]);
-        if (view->entity_columns[i] < 0) status = WEIR_FAIL(err, WEIR_EINVAL, "view %s: the schema has no column %s", def->name, def->entity[i]);
-    }
-    for (int i = 0; !status && i < def->feature_count; i++) status = compile_feature(view, i, err);
-    if (status) {
-        weir_view_free(view);
-        return status;
-    }
-    qsort(view->steps, (size_t)view->step_count, sizeof(*view->steps), compare_steps);
-    view->columns_hash = hash_columns(view);
-    *ret_view = view;
-    return WEIR_OK;
-}
-
-void weir_view_free(weir_view *view) {
-    if (!view) return;
-    free(view->columns);
-    free(view->steps);
-    free(view->row_steps);
-    free(view);
-}
-
-const weir_view_def *weir_view_def_of(const weir_view *view) {
-    return view->def;
-}
-const weir_feed_def *weir_view_feed(const weir_view *view) {
-    return view->feed;
-}
-const int *weir_view_entity_columns(const weir_view *view) {
-    return view->entity_columns;
-}
-int64_t weir_view_horizon_us(const weir_view *view) {
-    return view->horizon_us;
-}
-int weir_view_column_count(const weir_view *view) {
-    return view->column_count;
-}
-const int *weir_view_columns(const weir_view *view) {
-    return view->columns;
-}
-
-/* --- state --- */
-
-void weir_state_done(weir_state *state) {
-    free(state->time);
-    free(state->source);
-    free(state->values);
-    *state = (weir_state){0};
-}
-
-void weir_state_clear(weir_state *state) {
-    state->count = 0;
-}
-
-/* Capacity grows only when all three arrays did; one that grew alone is just larger than it needs to be. */
-static bool grow(const weir_view *view, weir_state *state, int count) {
-    if (count <= state->capacity) return true;
-    size_t capacity = state->capacity ? (size_t)state->capacity : 8;
-    while (capacity < (size_t)count) capacity *= 2;
-    int64_t *time = weir_mem.realloc(state->time, capacity * sizeof(*time));
-    if (!time) return false;
-    state->time = time;
-    weir_source *source = weir_mem.realloc(state->source, capacity * sizeof(*source));
-    if (!source) return false;
-    state->source = source;
-    if (view->column_count) {
-        double *values = weir_mem.realloc(state->values, capacity * (size_t)view->column_count * sizeof(*values));
-        if (!values) return false;
-        state->values = values;
-    }
-    state->capacity = (int)capacity;
-    return true;
-}
-
-static int compare_source(const weir_source *a, const weir_source *b) {
-    if (a->partition != b->partition) return a->partition < b->partition ? -1 : 1;
-    return (a->offset > b->offset) - (a->offset < b->offset);
-}
-
-/* First record after (t, source); source NULL: after everything at t. Records mostly arrive in order, so the end is looked at first. */
-static int upper_bound(const weir_state *state, int64_t t, const weir_source *source) {
-    int low = 0, high = state->count;
-    if (high && state->time[high - 1] < t) return high;
-    while (low < high) {
-        int mid = low + (high - low) / 2;
-        bool after = state->time[mid] > t || (state->time[mid] == t && source && compare_source(&state->source[mid], source) > 0);
-        if (after)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return low;
-}
-
-/* First record at or after t. */
-static int lower_bound(const weir_state *state, int64_t t) {
-    return t == INT64_MIN ? 0 : upper_bound(state, t - 1, NULL);
-}
-
-/* The record (t, source) is the one before its upper bound, when it is there. */
-static bool is_at(const weir_state *state, int upper, int64_t t, const weir_source *source) {
-    return upper > 0 && state->time[upper - 1] == t && !compare_source(&state->source[upper - 1], source);
-}
-
-static void drop_oldest(const weir_view *view, weir_state *state, int n) {
-    if (!n) return;
-    size_t keep = (size_t)(state->count - n), columns = (size_t)view->column_count;
-    memmove(state->time, state->time + n, keep * sizeof(*state->time));
-    memmove(state->source, state->source + n, keep * sizeof(*state->source));
-    if (columns) memmove(state->values, state->values + (size_t)n * columns, keep * columns * sizeof(*state->values));
-    state->count = (int)keep;
-}
-
-/* Makes a hole at `at` and fills time and source; returns where the values go. There is room. */
-static double *open_slot(const weir_view *view, weir_state *state, int at, int64_t t, weir_source source) {
-    size_t tail = (size_t)(state->count - at), columns = (size_t)view->column_count;
-    if (tail) {
-        memmove(state->time + at + 1, state->time + at, tail * sizeof(*state->time));
-        memmove(state->source + at + 1, state->source + at, tail * sizeof(*state->source));
-        if (columns) memmove(state->values + (size_t)(at + 1) * columns, state->values + (size_t)at * columns, tail * columns * sizeof(*state->values));
-    }
-    if (!state->count || t > state->max_time) state->max_time = t;
-    state->time[at] = t;
-    state->source[at] = source;
-    state->count++;
-    return columns ? state->values + (size_t)at * columns : NULL;
-}
-
-weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row,
-                            weir_applied *ret_applied, weir_err *err) {
-    int at = upper_bound(state, event_time_us, &source);
-    if (is_at(state, at, event_time_us, &source)) {
-        *ret_applied = WEIR_DUPLICATE;
-        return WEIR_OK;
-    }
-    if (state->count && event_time_us < minus(state->max_time, view->feed->allowed_lateness_us)) {
-        *ret_applied = WEIR_LATE;
-        return WEIR_OK;
-    }
-    /* A record may still come allowed_lateness behind the newest, and its windows reach back by the horizon from there. */
-    int64_t newest = state->count && state->max_time > event_time_us ? state->max_time : event_time_us;
-    int drop = lower_bound(state, minus(minus(newest, view->horizon_us), view->feed->allowed_lateness_us));
-    if (state->count - drop >= WEIR_STATE_RECORDS_MAX)
-        return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: this entity has %d records in %" PRId64 " days already, the most that a state holds", view->def->name,
-                           state->count - drop, view->horizon_us / WEIR_DAY_US);
-    if (!grow(view, state, state->count - drop + 1))
-        return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for %d records of view %s", state->count + 1, view->def->name);
-    drop_oldest(view, state, drop);
-    double *values = open_slot(view, state, at - drop, event_time_us, source);
-    for (int i = 0; i < view->column_count; i++) values[i] = weir_datum_number(&row[view->columns[i]]);
-    *ret_applied = WEIR_APPLIED;
-    return WEIR_OK;
-}
-
-weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *values, weir_err *err) {
-    int at = upper_bound(state, event_time_us, &source);
-    if (is_at(state, at, event_time_us, &source)) return WEIR_OK;
-    if (state->count >= ADDED_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "view %s: more than %d records of one entity", view->def->name, ADDED_MAX);
-    if (!grow(view, state, state->count + 1)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for %d records of view %s", state->count + 1, view->def->name);
-    double *slot = open_slot(view, state, at, event_time_us, source);
-    if (view->column_count) memcpy(slot, values, (size_t)view->column_count * sizeof(*values));
-    return WEIR_OK;
-}
-
-bool weir_state_newest(const weir_state *state, weir_source *ret_source, int64_t *ret_time_us) {
-    if (!state->count) return false;
-    *ret_source = state->source[state->count - 1];
-    *ret_time_us = state->time[state->count - 1];
-    return true;
-}
-
-/* --- features --- */
-
-/* What is known of records [at, end) of one column, newest first. */
+/* What is known of records [at, end) of one slot, added newest first. */
 typedef struct running {
     int at;
-    int64_t count; /* not null */
+    int64_t count; /* not null, and meeting the condition */
     double sum, min, max;
 } running;
 
-static double value_of(const step *s, const running *r, int end) {
-    if (s->slot < 0) return end - r->at;
+/* Without branches, for nulls and conditions come as they like. Adding 0 changes no bit: the sum is never -0, having started at 0. */
+static void extend(const view_eval *e, const agg_step *s, int low, running *r) {
+    const double *values = s->slot >= 0 ? state_slot(e->state, s->slot) : NULL, *where = s->where >= 0 ? state_slot(e->state, s->where) : NULL;
+    double sum = r->sum, min = r->min, max = r->max;
+    int64_t count = r->count;
+    for (int i = r->at - 1; i >= low; i--) {
+        double v = values ? values[i] : 0;
+        if (where && !is_true(where[i])) v = NAN;
+        count += v == v;
+        sum += v == v ? v : 0;
+        min = v < min ? v : min;
+        max = v > max ? v : max;
+    }
+    *r = (running){.at = low < r->at ? low : r->at, .count = count, .sum = sum, .min = min, .max = max};
+}
+
+/* The same for what most views ask for: no condition, no minimum or maximum. */
+static void extend_sum(const view_eval *e, const agg_step *s, int low, running *r) {
+    const double *values = state_slot(e->state, s->slot);
+    double sum = r->sum;
+    int64_t nulls = 0;
+    int i = r->at;
+    for (; i > low; i--) {
+        double v = values[i - 1];
+        nulls += v != v;
+        sum += v == v ? v : 0;
+    }
+    r->count += r->at - i - nulls;
+    r->at = i;
+    r->sum = sum;
+}
+
+static double agg_value(const agg_step *s, const running *r) {
     if (s->agg == AGG_COUNT) return (double)r->count;
-    if (!r->count) return s->fallback;
+    if (!r->count) return NAN;
     switch (s->agg) {
-    case AGG_MEAN: return r->sum / (double)r->count;
     case AGG_SUM: return r->sum;
+    case AGG_MEAN: return r->sum / (double)r->count;
     case AGG_MIN: return r->min;
     default: return r->max;
     }
 }
 
-/* Goes back to the first record at or after `first`. */
-static void extend(const weir_view *view, const weir_state *state, const step *s, int64_t first, running *r) {
-    if (s->slot < 0) {
-        int low = lower_bound(state, first);
-        if (low < r->at) r->at = low;
-        return;
-    }
-    const double *column = state->values + s->slot;
-    size_t stride = (size_t)view->column_count;
-    int at = r->at;
-    for (; at > 0 && state->time[at - 1] >= first; at--) {
-        double v = column[(size_t)(at - 1) * stride];
-        if (isnan(v)) continue;
-        r->count++;
-        r->sum += v;
-        if (v < r->min) r->min = v;
-        if (v > r->max) r->max = v;
-    }
-    r->at = at;
-}
-
-static double eval_row(const row_step *s, const weir_datum *row) {
-    if (!row || row[s->column].type != WEIR_T_I64) return NAN;
-    int64_t us = row[s->column].i;
-    int64_t day = us / WEIR_DAY_US - (us % WEIR_DAY_US < 0); /* floor: times before 1970 too */
-    if (s->op == OP_WEEKEND) {
-        int64_t weekday = ((day % 7) + 7 + 3) % 7; /* Monday is 0; 1970-01-01 was a Thursday */
-        return weekday >= 5;
-    }
-    int64_t hour = (us - day * WEIR_DAY_US) / (3600 * WEIR_SECOND_US);
-    return s->from <= s->to ? s->from <= hour && hour <= s->to : hour >= s->from || hour <= s->to;
-}
-
-void weir_view_eval(const weir_view *view, const weir_state *state, int64_t t_us, const weir_source *upto, const weir_datum *row, double *out) {
-    int end = 0;
+static void eval_aggs(const view_eval *e, const view_span *spans) {
     running r = {0};
-    for (int i = 0; i < view->step_count; i++) {
-        const step *s = &view->steps[i], *before = i ? s - 1 : NULL;
-        if (!before || before->delay_us != s->delay_us) end = upper_bound(state, minus(t_us, s->delay_us), s->delay_us ? NULL : upto);
-        if (!before || before->delay_us != s->delay_us || before->slot != s->slot) r = (running){.at = end, .min = INFINITY, .max = -INFINITY};
-        /* (t-delay-window, t-delay] is left-open: in whole microseconds it starts one later. */
-        extend(view, state, s, minus(minus(t_us, s->delay_us), s->window_us - 1), &r);
-        out[s->feature] = value_of(s, &r, end);
-    }
-    for (int i = 0; i < view->row_step_count; i++) out[view->row_steps[i].feature] = eval_row(&view->row_steps[i], row);
-}
-
-/* --- bytes ---
- *
- *   u8 format (1) | u8 time unit: 0 µs, 1 ms, 2 s | u32 little-endian hash of the column names | varint records |
- *   varint zigzag time of the first record, in units |
- *   records, ascending: varint time since the one before, varint zigzag partition, varint zigzag offset minus the one before's, values
- *
- *   value: varint v, low two bits say what: 0 a whole number (zigzag v >> 2), 1 hundredths, 2 null, 3 eight bytes of a double follow
- *
- * States travel with every record, so size counts: an amount in cents takes 3 bytes in place of 8. Hundredths are used only where k / 100.0 is
- * the value bit for bit. */
-
-static const int64_t units[] = {1, 1000, 1000000};
-
-static uint64_t zigzag(int64_t v) {
-    return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
-}
-static int64_t unzigzag(uint64_t v) {
-    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
-}
-
-static unsigned char *put_varint(unsigned char *p, uint64_t v) {
-    while (v >= 0x80) {
-        *p++ = (unsigned char)(v | 0x80);
-        v >>= 7;
-    }
-    *p++ = (unsigned char)v;
-    return p;
-}
-
-static bool get_varint(const unsigned char **p, const unsigned char *end, uint64_t *ret) {
-    uint64_t v = 0;
-    for (int shift = 0; shift < 64 && *p < end; shift += 7) {
-        uint64_t b = *(*p)++;
-        if (shift == 63 && b > 1) return false;
-        v |= (b & 0x7f) << shift;
-        if (!(b & 0x80)) {
-            *ret = v;
-            return true;
+    for (int i = 0; i < e->view->agg_count; i++) {
+        const agg_step *s = &e->view->aggs[i];
+        const view_span *span = &spans[s->range];
+        if (s->slot < 0 && s->where < 0) {
+            put_value(e, s->feature, span->end - span->low);
+            continue;
         }
-    }
-    return false;
-}
-
-static bool same_bits(double a, double b) {
-    return !memcmp(&a, &b, sizeof(a));
-}
-
-static unsigned char *put_value(unsigned char *p, double v) {
-    enum { WHOLE_MAX = 1 << 30 };
-    if (isnan(v)) return put_varint(p, 2);
-    if (fabs(v) <= WHOLE_MAX) {
-        int64_t whole = (int64_t)v, cents = (int64_t)(v * 100 + (v < 0 ? -0.5 : 0.5));
-        if (same_bits((double)whole, v)) return put_varint(p, zigzag(whole) << 2);
-        if (same_bits((double)cents / 100.0, v)) return put_varint(p, zigzag(cents) << 2 | 1);
-    }
-    p = put_varint(p, 3);
-    memcpy(p, &v, sizeof(v));
-    return p + sizeof(v);
-}
-
-static bool get_value(const unsigned char **p, const unsigned char *end, double *ret) {
-    uint64_t v;
-    if (!get_varint(p, end, &v)) return false;
-    switch (v & 3) {
-    case 0: *ret = (double)unzigzag(v >> 2); return true;
-    case 1: *ret = (double)unzigzag(v >> 2) / 100.0; return true;
-    case 2: *ret = NAN; return v == 2;
-    default:
-        if (v != 3 || end - *p < (ptrdiff_t)sizeof(*ret)) return false;
-        memcpy(ret, *p, sizeof(*ret));
-        *p += sizeof(*ret);
-        return true;
+        if (s->begins) r = (running){.at = span->end, .min = INFINITY, .max = -INFINITY};
+        if (s->where < 0 && !e->view->agg_minmax)
+            extend_sum(e, s, span->low, &r);
+        else
+            extend(e, s, span->low, &r);
+        put_value(e, s->feature, agg_value(s, &r));
     }
 }
 
-/* The coarsest unit that divides every time. */
-static int unit_of(const weir_state *state) {
-    int unit = 2;
-    for (int i = 0; unit && i < state->count; i++) {
-        while (state->time[i] % units[unit]) unit--;
+/* --- operators over windows --- */
+
+static double fold_over(const weir_operator *op, const weir_params *params, const weir_window *w, int in_count, int64_t t_us) {
+    _Alignas(16) unsigned char acc[WEIR_ACC_MAX];
+    double in[WEIR_INPUTS_MAX];
+    op->init(acc, params);
+    for (int i = 0; i < w->count; i++) {
+        for (int k = 0; k < in_count; k++) in[k] = w->in[k][i];
+        op->add(acc, w->time_us[i], in_count ? in : NULL, params);
     }
-    return unit;
+    return op->value(acc, t_us, params);
 }
 
-bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf *out) {
-    enum { HEAD_MAX = 6 + 5 + 10, RECORD_MAX = 10 + 10 + 10, VALUE_MAX = 9 };
-    size_t columns = (size_t)view->column_count;
-    if (!weir_buf_reserve(out, HEAD_MAX + (size_t)state->count * (RECORD_MAX + columns * VALUE_MAX))) return false;
-    unsigned char *start = (unsigned char *)out->data + out->len, *p = start;
-    int unit = unit_of(state);
-    *p++ = STATE_FORMAT;
-    *p++ = (unsigned char)unit;
-    for (int i = 0; i < 4; i++) *p++ = (unsigned char)(view->columns_hash >> (8 * i));
-    p = put_varint(p, (uint64_t)state->count);
-    int64_t time = 0, offset = 0;
-    for (int i = 0; i < state->count; i++) {
-        int64_t t = state->time[i] / units[unit];
-        if (!i) {
-            p = put_varint(p, zigzag(t));
-            time = t;
+/* Records that meet the condition, copied together. */
+typedef struct gathered {
+    int64_t *time_us;
+    double *in[WEIR_INPUTS_MAX];
+    int count;
+} gathered;
+
+static gathered gather_into(double *scratch, int room) {
+    gathered g = {.time_us = (int64_t *)(void *)scratch};
+    for (int i = 0; i < WEIR_INPUTS_MAX; i++) g.in[i] = scratch + (size_t)(i + 1) * (size_t)room;
+    return g;
+}
+
+static void gather(const view_eval *e, const window_step *s, int position, gathered *g) {
+    g->time_us[g->count] = e->state->time[e->state->first + position];
+    for (int i = 0; i < s->in_count; i++) g->in[i][g->count] = state_slot(e->state, s->in[i])[position];
+    g->count++;
+}
+
+/* The newest n that meet the condition, from the tail and, before it, from the base. */
+static void gather_last(const view_eval *e, const window_step *s, const view_fold *fold, gathered *g) {
+    int end = end_at(e, fold->delay_us), n = 0, from = end;
+    while (from > 0 && n < fold->ring) n += state_matches(e->state, s->where, --from);
+    const fold_block *base = fold_base(e->state, fold);
+    int kept = base ? base->count : 0;
+    for (int i = n + kept > fold->ring ? n + kept - fold->ring : 0; i < kept; i++) {
+        unsigned char *entry = fold_entry(fold, base, i);
+        const double *in = fold_payload(entry);
+        g->time_us[g->count] = fold_key(entry);
+        for (int k = 0; k < s->in_count; k++) g->in[k][g->count] = in[k];
+        g->count++;
+    }
+    for (; from < end; from++) {
+        if (state_matches(e->state, s->where, from)) gather(e, s, from, g);
+    }
+}
+
+static double eval_window(const view_eval *e, const window_step *s, const view_span *spans) {
+    int room = e->state->count + (int)(e->view->block_max / sizeof(double)) + 1;
+    const view_fold *fold = s->range < 0 ? &e->view->folds[s->fold] : NULL;
+    int64_t delay_us = fold ? fold->delay_us : e->view->ranges[s->range].delay_us;
+    weir_window w = {.scratch = e->scratch + (size_t)(WEIR_INPUTS_MAX + 1) * (size_t)room};
+    if (s->where >= 0) {
+        gathered g = gather_into(e->scratch, room);
+        if (fold) {
+            gather_last(e, s, fold, &g);
+        } else {
+            for (int i = spans[s->range].low; i < spans[s->range].end; i++) {
+                if (state_matches(e->state, s->where, i)) gather(e, s, i, &g);
+            }
         }
-        p = put_varint(p, (uint64_t)t - (uint64_t)time);
-        p = put_varint(p, zigzag(state->source[i].partition));
-        p = put_varint(p, zigzag((int64_t)((uint64_t)state->source[i].offset - (uint64_t)offset)));
-        for (size_t c = 0; c < columns; c++) p = put_value(p, state->values[(size_t)i * columns + c]);
-        time = t;
-        offset = state->source[i].offset;
+        w.count = g.count;
+        w.time_us = g.time_us;
+        for (int i = 0; i < s->in_count; i++) w.in[i] = g.in[i];
+    } else {
+        const view_span *span = &spans[s->range];
+        w.count = span->end - span->low;
+        w.time_us = e->state->time + e->state->first + span->low;
+        for (int i = 0; i < s->in_count; i++) w.in[i] = state_slot(e->state, s->in[i]) + span->low;
     }
-    out->len += (size_t)(p - start);
-    out->data[out->len] = 0;
-    return true;
+    w.start_us = fold ? time_minus(e->t_us, delay_us) : spans[s->range].start_us;
+    w.end_us = fold ? w.start_us : spans[s->range].end_us;
+    if (fold && w.count) {
+        w.start_us = w.time_us[0];
+        w.end_us = w.time_us[w.count - 1];
+    }
+    return s->op->eval ? s->op->eval(&w, s->params) : fold_over(s->op, s->params, &w, s->in_count, time_minus(e->t_us, delay_us));
 }
 
-/* One record, at the end of the state; false when the bytes cannot be one. */
-static bool get_record(const weir_view *view, weir_state *state, const unsigned char **p, const unsigned char *end, int unit, int64_t *time, int64_t *offset) {
-    uint64_t since, partition, ahead;
-    if (!get_varint(p, end, &since) || !get_varint(p, end, &partition) || !get_varint(p, end, &ahead)) return false;
-    int64_t us, from = unzigzag(partition), t = (int64_t)((uint64_t)*time + since);
-    if (t < *time || __builtin_mul_overflow(t, units[unit], &us)) return false;
-    if (from < INT32_MIN || from > INT32_MAX) return false;
-    *time = t;
-    *offset = (int64_t)((uint64_t)*offset + (uint64_t)unzigzag(ahead));
-    int n = state->count;
-    state->time[n] = us;
-    state->source[n] = (weir_source){.partition = (int32_t)from, .offset = *offset};
-    if (n && state->time[n - 1] == us && compare_source(&state->source[n - 1], &state->source[n]) >= 0) return false;
-    for (int c = 0; c < view->column_count; c++) {
-        if (!get_value(p, end, &state->values[(size_t)n * (size_t)view->column_count + (size_t)c])) return false;
+/* --- all of them --- */
+
+static void eval_folds(const view_eval *e) {
+    int end = 0;
+    for (int i = 0; i < e->view->fold_step_count; i++) {
+        const fold_step *s = &e->view->fold_steps[i];
+        const view_fold *f = &e->view->folds[s->fold];
+        if (!i || f->delay_us != e->view->folds[s[-1].fold].delay_us) end = end_at(e, f->delay_us);
+        put_value(e, s->feature, fold_value(f, fold_upto(e->view, e->state, s->fold, end, e->use_head, e->scratch), e->t_us));
     }
+}
+
+static void eval_exprs(const view_eval *e) {
+    double vars[WEIR_FEATURES_MAX + 1 + VIEW_SLOTS_MAX];
+    const weir_view *view = e->view;
+    int n = view->def->feature_count, newest = end_at(e, 0) - 1;
+    memcpy(vars, e->out, (size_t)n * sizeof(*vars));
+    vars[n] = newest >= 0 ? (double)e->state->time[e->state->first + newest] : NAN;
+    for (int i = 0; i < view->expr_slot_count; i++) {
+        int slot = view->expr_slots[i];
+        vars[n + 1 + slot] = newest >= 0 ? state_slot(e->state, slot)[newest] : NAN;
+    }
+    for (int i = 0; i < view->expr_count; i++) {
+        put_value(e, view->exprs[i].feature, weir_expr_eval(view->exprs[i].expr, vars));
+        vars[view->exprs[i].feature] = e->out[view->exprs[i].feature];
+    }
+}
+
+static void eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, bool use_head, double *out) {
+    view_eval e = {.view = view, .state = state, .t_us = t_us, .upto = upto, .use_head = use_head, .out = out};
+    view_span spans[WEIR_FEATURES_MAX];
+    if (view->gathers && !(e.scratch = state_scratch(view, state))) abort(); /* never where the state was made: it was reserved there */
+    find_spans(&e, spans);
+    eval_aggs(&e, spans);
+    for (int i = 0; i < view->window_count; i++) put_value(&e, view->windows[i].feature, eval_window(&e, &view->windows[i], spans));
+    if (view->fold_step_count) eval_folds(&e);
+    if (view->expr_count) eval_exprs(&e);
+}
+
+void weir_view_eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out) {
+    eval(view, state, t_us, upto, true, out);
+}
+
+/* The record goes to the end of the arrays, out of sight, and back. */
+static void rotate(const weir_view *view, weir_state *state, int from, int to) {
+    size_t at = (size_t)(state->first + from), target = (size_t)(state->first + to);
+    size_t low = at < target ? at : target, n = at < target ? target - at : at - target;
+    size_t source = at < target ? low + 1 : low, into = at < target ? low : low + 1;
+    int64_t time = state->time[at];
+    weir_source record_source = state->source[at];
+    uint32_t seq = state->seq[at];
+    memmove(state->time + into, state->time + source, n * sizeof(time));
+    memmove(state->source + into, state->source + source, n * sizeof(record_source));
+    memmove(state->seq + into, state->seq + source, n * sizeof(seq));
+    state->time[target] = time;
+    state->source[target] = record_source;
+    state->seq[target] = seq;
+    for (int s = 0; s < view->slot_count; s++) {
+        double *values = state->values + (size_t)s * (size_t)state->capacity, value = values[at];
+        memmove(values + into, values + source, n * sizeof(value));
+        values[target] = value;
+    }
+}
+
+void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, int without, double *out) {
+    rotate(view, state, without, state->count - 1);
+    state->count--;
+    eval(view, state, t_us, upto, false, out);
     state->count++;
-    return true;
+    rotate(view, state, state->count - 1, without);
 }
 
-weir_status weir_state_decode(const weir_view *view, const void *bytes, size_t len, weir_state *state, weir_err *err) {
-    const unsigned char *p = bytes, *end = p + len;
-    weir_state_clear(state);
-    if (len < 7) return WEIR_REJECT(err, WEIR_EDATA, "view %s: a state of %zu bytes is too short", view->def->name, len);
-    if (p[0] != STATE_FORMAT || p[1] > 2) return WEIR_REJECT(err, WEIR_EDATA, "view %s: state format %d.%d is not known", view->def->name, p[0], p[1]);
-    int unit = p[1];
-    uint32_t hash = p[2] | (uint32_t)p[3] << 8 | (uint32_t)p[4] << 16 | (uint32_t)p[5] << 24;
-    if (hash != view->columns_hash) return WEIR_REJECT(err, WEIR_EDATA, "view %s: the state was written for other columns", view->def->name);
-    p += 6;
-    uint64_t count, first = 0;
-    if (!get_varint(&p, end, &count) || count > WEIR_STATE_RECORDS_MAX || count > len)
-        return WEIR_REJECT(err, WEIR_EDATA, "view %s: the state's count of records is damaged", view->def->name);
-    if (!grow(view, state, (int)count)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for %d records of view %s", (int)count, view->def->name);
-    bool good = !count || get_varint(&p, end, &first);
-    int64_t time = unzigzag(first), offset = 0;
-    while (good && (uint64_t)state->count < count) good = get_record(view, state, &p, end, unit, &time, &offset);
-    if (!good || p != end) {
-        size_t position = (size_t)(p - (const unsigned char *)bytes);
-        weir_state_clear(state);
-        return WEIR_REJECT(err, WEIR_EDATA, "view %s: the state is damaged before byte %zu of %zu", view->def->name, position, len);
-    }
-    state->max_time = count ? state->time[count - 1] : INT64_MIN;
-    return WEIR_OK;
+int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int64_t t_us) {
+    if (view->def->at == WEIR_AT_READ) return t_us;
+    int end = state_upper_bound(state, t_us, NULL);
+    return end ? state->time[state->first + end - 1] : INT64_MIN;
 }

@@ -1,8 +1,12 @@
 /* A compiled view: entity state and its features. Pure computation: no Kafka, no stores.
  *
- * The state of an entity is the set of its records within the view's horizon (longest delay + window), ordered by
- * (event time, source partition, source offset); each record carries the columns that the features aggregate. Applying a record is a set union keyed by its source,
- * so replays and duplicates change nothing, and values depend on event time only, not on the order of arrival. */
+ * The state of an entity is made from the set of its records, each once, in the order (event time, source partition, source offset), whatever order they arrived in:
+ *   tail  the records themselves, as far back as a window, a count or the allowed lateness reaches;
+ *   base  accumulators of operators without an end, and tiles, over all records older than the tail (nothing can change among those any more);
+ *   seen  per source partition the highest offset that was applied, so that what left the tail and comes again is known as a repeat.
+ * Applying is a set union, so replays and duplicates change nothing, and values depend on event time only, not on the order of arrival within allowed_lateness.
+ *
+ * Of a record the state keeps `slots`: numbers computed from the row once, when it is applied (columns, expressions in "of" and "where"; texts as weir_text_number). */
 #ifndef WEIR_FEATURES_VIEW_H
 #define WEIR_FEATURES_VIEW_H
 
@@ -23,43 +27,79 @@ void weir_view_free(weir_view *view);
 const weir_view_def *weir_view_def_of(const weir_view *view);
 const weir_feed_def *weir_view_feed(const weir_view *view);
 const int *weir_view_entity_columns(const weir_view *view); /* [def->entity_count] columns of the feed's schema */
+/** How far behind a value's time its records reach, in µs; INT64_MAX when an operator has no end ("all", sessions, counts). */
 int64_t weir_view_horizon_us(const weir_view *view);
-int weir_view_column_count(const weir_view *view); /* aggregated columns */
-const int *weir_view_columns(const weir_view *view); /* their columns in the feed's schema */
 
-/* Decoded, mutable state of one entity. Zero-initialised is empty. */
+/* Slots. */
+int weir_view_slot_count(const weir_view *view);
+const char *weir_view_slot_text(const weir_view *view, int slot); /* canonical expression; a column's name for a plain column */
+int weir_view_slot_column(const weir_view *view, int slot); /* column of the feed's schema, or -1: computed */
+/** Columns of the feed that slots are computed from, ascending: [*ret_count]. */
+const int *weir_view_columns(const weir_view *view, int *ret_count);
+/** slots [slot_count] of one row. Thread-safe, no allocation. */
+void weir_view_slots(const weir_view *view, const weir_datum *row, double *slots);
+
+/* Decoded, mutable state of one entity. Zero-initialised is empty. Fields are for the engine's own files; readers use the functions. */
 typedef struct weir_state {
-    int count, capacity;
-    int64_t *time; /* [capacity] event times, ascending */
+    int first, count, capacity; /* the tail is [first, first + count) of the arrays */
+    int64_t *time; /* [capacity] ascending; one allocation with what follows */
     weir_source *source; /* [capacity] */
-    double *values; /* [capacity][column_count] row-major; NaN: null */
-    int64_t max_time; /* newest event time ever applied; INT64_MIN when none */
+    double *values; /* [slot][capacity]; NaN: null */
+    uint32_t *seq; /* [capacity] arrival number in this entity, from 1 */
+    int64_t max_time; /* newest event time ever applied; of no meaning while count is 0, which it is only before the first record */
+    uint32_t version; /* records applied so far = newest seq */
+    int seen_count, seen_capacity;
+    weir_source *seen; /* highest applied offset by partition */
+    int64_t dropped; /* records that left the tail in this memory: tail position + dropped numbers a record for as long as it is there */
+    unsigned char *base; /* what is kept of the records that left, by fold (view_internal.h); NULL or not base_used: nothing */
+    unsigned char *head; /* base followed by the tail as far as values were asked for, while records come in order */
+    bool base_used, head_valid;
+    size_t bytes; /* of heap memory that it holds */
 } weir_state;
 void weir_state_done(weir_state *state);
 void weir_state_clear(weir_state *state); /* empty, keeps memory */
+size_t weir_state_bytes(const weir_state *state); /* of memory that it holds, itself included */
 
 typedef enum weir_applied { WEIR_APPLIED, WEIR_DUPLICATE, WEIR_LATE } weir_applied;
-enum { WEIR_STATE_RECORDS_MAX = 1 << 16 }; /* with up to 4 columns, its bytes fit a Kafka message of 4 MiB */
+enum { WEIR_STATE_RECORDS_MAX = 1 << 16 };
 
-/** Adds one record (columns taken from row) and drops what left the horizon. LATE: event time is more than allowed_lateness behind state->max_time; nothing changed.
- *  Errors: WEIR_ELIMIT REJECT when the entity has WEIR_STATE_RECORDS_MAX records; WEIR_ENOMEM. */
-weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row,
-                            weir_applied *ret_applied, weir_err *err) WEIR_MUST_CHECK;
+/** Adds one record and folds or drops what left the tail. seq: 0 to number it by arrival; else (a record read back from the features topic) the number it had: then one
+ *  that is ≤ state->version is a duplicate.
+ *  LATE: event time is more than allowed_lateness behind state->max_time and it was not seen before; nothing changed. *ret_position (may be NULL): index in the tail where
+ *  it stands, for weir_view_affected. Errors: WEIR_ELIMIT REJECT when the tail has WEIR_STATE_RECORDS_MAX records; WEIR_ENOMEM. */
+weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots, uint32_t seq,
+                            weir_applied *ret_applied, int *ret_position, weir_err *err) WEIR_MUST_CHECK;
 
-/** Adds one record without regard to lateness, horizon or WEIR_STATE_RECORDS_MAX, as retrieval from history does; values [column_count]. One that is there already changes
- *  nothing. Errors: WEIR_ENOMEM; WEIR_ELIMIT beyond 2^28 records. */
-weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *values,
-                           weir_err *err) WEIR_MUST_CHECK;
+/** Adds one record without regard to lateness or WEIR_STATE_RECORDS_MAX, folds and drops nothing, as retrieval from history does; slots [slot_count]. One that is there already
+ *  changes nothing. Errors: WEIR_ENOMEM; WEIR_ELIMIT beyond 2^28 records. */
+weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots, weir_err *err) WEIR_MUST_CHECK;
 
-/** Features at time t. Shapes: out [feature_count]; NaN: null.
+/* A record in the tail. */
+typedef struct weir_tail_record {
+    int64_t event_time_us;
+    weir_source source;
+    uint32_t seq;
+} weir_tail_record;
+/** The record at a position of the tail, 0 oldest; false behind the end. */
+bool weir_state_at(const weir_state *state, int position, weir_tail_record *ret_record);
+/** Whether a record that was put at `position` may have changed values at later records: true unless it is the last. Those at position + 1 and later are to be evaluated
+ *  again and, where a value's bits differ from those without the new record, sent as corrections: weir_view_eval_without gives the values as they were. */
+bool weir_view_affected(const weir_view *view, const weir_state *state, int position);
+
+/** Features at time t. Shapes: out [feature_count of the def]; NaN: null. Hidden features have their place, too.
  *  upto: records at exactly t count only if their (partition, offset) is not after *upto (NULL: all of them), as when they are computed record by record.
- *  row: the record itself, for `op` features (NULL: these are NaN). O(records in the horizon); no allocation; thread-safe on a state nobody changes.
- *  Sums run from the newest record to the oldest, so equal sets give equal bits. */
-void weir_view_eval(const weir_view *view, const weir_state *state, int64_t t_us, const weir_source *upto, const weir_datum *row, double *out);
+ *  Columns in expressions are those of the newest record that counts. No allocation in order; thread-safe only with a state of the thread's own (the head is kept in it).
+ *  Windowed sums have an order that depends on the records and t only, so equal sets give equal bits. */
+void weir_view_eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out);
+/** The same as if the record at `without` (a position of the tail) were not there. */
+void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, int without, double *out);
+/** The time at which the view is read when t is asked for: t itself, or (WEIR_AT_EVENT) that of the newest record at or before t, INT64_MIN when there is none. */
+int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int64_t t_us);
 
-/** Appends the state's bytes: format in view.c. Equal sets give equal bytes. */
+/** Appends the state's bytes: format in state.c. Equal sets in equal order of arrival give equal bytes. */
 bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf *out) WEIR_MUST_CHECK;
-/** Replaces *state. Errors: WEIR_EDATA for damaged bytes. */
+/** Replaces *state. Slots that the bytes lack are null, slots that the view lacks are dropped, so features may be added and removed; an accumulator whose operator or
+ *  parameters changed starts empty. Errors: WEIR_EDATA for damaged bytes; WEIR_ENOMEM. */
 weir_status weir_state_decode(const weir_view *view, const void *bytes, size_t len, weir_state *state, weir_err *err) WEIR_MUST_CHECK;
 /** Newest source and event time in the state, for "what did this read"; false when empty. */
 bool weir_state_newest(const weir_state *state, weir_source *ret_source, int64_t *ret_time_us);

@@ -20,8 +20,8 @@ static int64_t day_floor(int64_t time_us) {
     return (time_us % WEIR_DAY_US < 0 ? day - 1 : day) * WEIR_DAY_US;
 }
 
-weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us, weir_window *ret_window,
-                                 weir_err *err) {
+weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us,
+                                 weir_training_periods *ret_window, weir_err *err) {
     if (train_from_us == INT64_MIN) {
         int64_t first, last, labels_until;
         weir_status status = weir_history_span(pg_url, pipeline, &first, &last, &labels_until, err);
@@ -29,7 +29,7 @@ weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recip
         if (labels_until == INT64_MIN) return WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no labels yet, nothing can be learnt", pipeline->name);
         train_from_us = day_floor(labels_until - pipeline->max_delay_us) - recipe->train_us - recipe->delay_us - recipe->test_us;
     }
-    *ret_window = (weir_window){
+    *ret_window = (weir_training_periods){
         .train_from_us = train_from_us,
         .train_to_us = train_from_us + recipe->train_us,
         .deploy_us = train_from_us + recipe->train_us + recipe->delay_us,
@@ -385,7 +385,7 @@ static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *
 
 /* Rows of the test days that count: labelled, and by the handbook's protocol where the recipe asks for it. */
 static weir_status test_rows(const weir_training *t, const weir_history *h, chosen *ret_rows, weir_err *err) {
-    const weir_window *w = &t->window;
+    const weir_training_periods *w = &t->window;
     bool *keep = malloc((size_t)h->row_count);
     if (!keep) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows", (long long)h->row_count);
     weir_status status = WEIR_OK;

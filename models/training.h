@@ -7,11 +7,11 @@
 #include "models/registry.h"
 
 /* The periods of a run. Labels take up to `delay` to become known, so the model that is fitted at `deploy` knows every label of the training days and none of the test days. */
-typedef struct weir_window {
+typedef struct weir_training_periods {
     int64_t train_from_us, train_to_us; /* fitted on [from, to) */
     int64_t deploy_us; /* = test_from: train_to + delay */
     int64_t test_to_us;
-} weir_window;
+} weir_training_periods;
 
 typedef struct weir_training {
     const weir_pipeline *pipeline;
@@ -21,12 +21,12 @@ typedef struct weir_training {
     int64_t as_of_us; /* fitted on nothing that became known later; INT64_MAX: everything */
     double threshold; /* for f1, precision, recall */
     const _Atomic bool *cancel; /* may be NULL; once true, what is under way ends with RETRY before its next step */
-    weir_window window;
+    weir_training_periods window;
 } weir_training;
 
 /** Windows of the recipe's lengths from train_from; INT64_MIN: the newest ones whose test days' labels can all be known. WEIR_ENOTFOUND when there is no data. */
-weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us, weir_window *ret_window,
-                                 weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us,
+                                 weir_training_periods *ret_window, weir_err *err) WEIR_MUST_CHECK;
 /** Fits every candidate, writes artifacts, registers versions, moves aliases (the champion only where there is none). Merges into detail: window, dataset, versions[], durations. */
 weir_status weir_training_fit(const weir_training *training, weir_pg *pg, cJSON *detail, weir_err *err) WEIR_MUST_CHECK;
 /** Are all events of the test days there and labelled, or is the last label overdue by a day? */

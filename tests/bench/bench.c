@@ -224,7 +224,7 @@ static void bench_reads(const weir_pipeline *pipeline, const char *dir) {
                 weir_status status = weir_online_read(reader, 0, key, (size_t)len, &value, &err);
                 if (!status && mode) {
                     die_on(weir_state_decode(view, value.state, value.state_len, &state, &err), &err);
-                    weir_view_eval(view, &state, value.event_time_us, NULL, NULL, out);
+                    weir_view_eval(view, &state, value.event_time_us, NULL, out);
                 }
                 weir_online_read_end(reader);
                 if (mode) times[i] = now_s() - begun;

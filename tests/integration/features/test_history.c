@@ -336,13 +336,14 @@ static void live_and_history_agree_to_the_bit(void **state) {
     }
     for (int k = 0; k < EVENTS; k++) {
         const event *e = &t.events[order[k]];
-        double out[8];
+        double out[8], slots[8];
         weir_datum row[6] = {[2] = weir_i64(e->time), [5] = weir_f64(e->amount)};
         weir_applied applied;
         weir_state *s = &states[e->tenant][e->customer];
-        assert_int_equal(weir_view_apply(view, s, e->time, e->source, row, &applied, NULL), WEIR_OK);
+        weir_view_slots(view, row, slots);
+        assert_int_equal(weir_view_apply(view, s, e->time, e->source, slots, 0, &applied, NULL, NULL), WEIR_OK);
         assert_int_equal(applied, WEIR_APPLIED);
-        weir_view_eval(view, s, e->time, &e->source, row, out);
+        weir_view_eval(view, s, e->time, &e->source, out);
         for (int64_t r = 0; r < h->row_count; r++) {
             if (compare_source(h->source[r], e->source)) continue;
             /* Two that become available at one moment see each other in history; live, the second sees the first. Compare where that cannot be. */

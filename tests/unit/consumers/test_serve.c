@@ -101,6 +101,7 @@ void weir_serving_read_end(weir_serving_reader *reader) {
 weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out,
                                    weir_view_read *ret_read, weir_err *err) {
     const weir_serving *s = reader->serving;
+    double slots[EVENT_FIELDS];
     weir_applied applied;
     weir_buf bytes = {0};
     weir_status status = WEIR_OK;
@@ -113,8 +114,9 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
         if (!status) status = weir_state_decode(s->views[view], bytes.data, bytes.len, &reader->scratch, err);
     }
     weir_buf_done(&bytes);
-    if (!status && row) status = weir_view_apply(s->views[view], &reader->scratch, t_us, (weir_source){INT32_MAX, INT64_MAX}, row, &applied, err);
-    if (!status) weir_view_eval(s->views[view], &reader->scratch, t_us, NULL, row, out);
+    if (row) weir_view_slots(s->views[view], row, slots);
+    if (!status && row) status = weir_view_apply(s->views[view], &reader->scratch, t_us, (weir_source){INT32_MAX, INT64_MAX}, slots, 0, &applied, NULL, err);
+    if (!status) weir_view_eval(s->views[view], &reader->scratch, t_us, NULL, out);
     return status;
 }
 
@@ -235,6 +237,7 @@ static void fill_event(weir_datum row[EVENT_FIELDS], const char *customer, const
 static void store_payment(const char *customer, int64_t t_us, double amount) {
     char key[64];
     weir_datum row[EVENT_FIELDS];
+    double slots[EVENT_FIELDS];
     weir_applied applied;
     int i = 0;
     fill_event(row, customer, "1", t_us, amount);
@@ -244,7 +247,8 @@ static void store_payment(const char *customer, int64_t t_us, double amount) {
     entity_state *entity = &fake.states[i];
     snprintf(entity->key, sizeof entity->key, "%s", key);
     weir_source source = {0, entity->state.count};
-    assert_int_equal(weir_view_apply(fake.views[CUSTOMER_VIEW], &entity->state, t_us, source, row, &applied, NULL), WEIR_OK);
+    weir_view_slots(fake.views[CUSTOMER_VIEW], row, slots);
+    assert_int_equal(weir_view_apply(fake.views[CUSTOMER_VIEW], &entity->state, t_us, source, slots, 0, &applied, NULL, NULL), WEIR_OK);
     entity->read = (weir_view_read){true, source, t_us};
 }
 

@@ -1,0 +1,98 @@
+/* The registry of feature operators: own families, then those of plugins. */
+#include "features/operator.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum { PLUGINS_MAX = 64 };
+
+static const weir_operator *const families[] = {weir_ops_aggregate, weir_ops_order, weir_ops_decay, weir_ops_group};
+enum { FAMILY_COUNT = sizeof(families) / sizeof(*families) };
+
+/* Plugins are only ever added, each before the count says so: readers need no lock. */
+static const weir_operator *plugins[PLUGINS_MAX];
+static _Atomic int plugin_count;
+static pthread_mutex_t plugin_lock = PTHREAD_MUTEX_INITIALIZER;
+
+const weir_operator *weir_operator_at(int index) {
+    int groups = FAMILY_COUNT + plugin_count;
+    for (int g = 0; g < groups; g++) {
+        for (const weir_operator *op = g < FAMILY_COUNT ? families[g] : plugins[g - FAMILY_COUNT]; op->name; op++) {
+            if (!index--) return op;
+        }
+    }
+    return NULL;
+}
+
+const weir_operator *weir_operator_find(const char *name) {
+    const weir_operator *op;
+    for (int i = 0; (op = weir_operator_at(i)); i++) {
+        if (!strcmp(op->name, name)) return op;
+    }
+    return NULL;
+}
+
+double weir_text_number(const void *text, size_t len) {
+    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a, 64 bits */
+    for (const unsigned char *p = text; len--; p++) hash = (hash ^ *p) * UINT64_C(1099511628211);
+    return (double)((hash >> 53 ^ hash) & ((UINT64_C(1) << 53) - 1)); /* folded to what a double holds exactly */
+}
+
+/* What is missing in an operator; NULL when it is complete. */
+static const char *incomplete(const weir_operator *op) {
+    bool folds = op->acc_size || op->init || op->add || op->value;
+    if (!op->doc || !op->formula || !op->unit || !op->edges || !op->source) return "a text (doc, formula, unit, edges or source)";
+    if (op->inputs_min < 0 || op->inputs_max < op->inputs_min || op->inputs_max > WEIR_INPUTS_MAX) return "a valid number of inputs";
+    if (!(op->windows & WEIR_WINDOWS_EVERY)) return "windows";
+    if (folds && !(op->acc_size && op->init && op->add && op->value)) return "a part of fold (acc_size, init, add, value)";
+    if (!folds && !op->eval) return "eval and fold";
+    return NULL;
+}
+
+static weir_status check_operators(const char *path, const weir_operator *ops, weir_err *err) {
+    for (const weir_operator *op = ops; op->name; op++) {
+        const char *missing;
+        if (op->abi != WEIR_OPERATOR_ABI)
+            return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: operator %s has ABI %d, expected %d", path, op->name, op->abi, WEIR_OPERATOR_ABI);
+        if ((missing = incomplete(op))) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: operator %s lacks %s", path, op->name, missing);
+        if (weir_operator_find(op->name)) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: there is an operator %s already", path, op->name);
+        for (const weir_operator *other = ops; other < op; other++) {
+            if (!strcmp(other->name, op->name)) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: it has two operators %s", path, op->name);
+        }
+    }
+    return WEIR_OK;
+}
+
+/* A shared object that is open already has the same array again. */
+static weir_status add_plugin(const char *path, const weir_operator *ops, weir_err *err) {
+    int count = plugin_count;
+    for (int i = 0; i < count; i++) {
+        if (plugins[i] == ops) return WEIR_OK;
+    }
+    weir_status status = check_operators(path, ops, err);
+    if (status) return status;
+    if (count == PLUGINS_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: %d plugins are loaded already, the most there may be", path, count);
+    plugins[count] = ops;
+    plugin_count = count + 1;
+    return WEIR_OK;
+}
+
+weir_status weir_operator_load_plugin(const char *path, weir_err *err) {
+    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!object) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s cannot be loaded: %s", path, dlerror());
+    weir_plugin_operators_fn operators;
+    *(void **)&operators = dlsym(object, WEIR_PLUGIN_OPERATORS); /* as POSIX has it */
+    const weir_operator *ops = operators ? operators() : NULL;
+    weir_status status;
+    if (ops) {
+        pthread_mutex_lock(&plugin_lock);
+        status = add_plugin(path, ops, err);
+        pthread_mutex_unlock(&plugin_lock);
+    } else {
+        status = WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: function " WEIR_PLUGIN_OPERATORS " %s", path, operators ? "returns nothing" : "is not there");
+    }
+    if (status) (void)dlclose(object); /* it stays open otherwise: operators live as long as the program */
+    return status;
+}

@@ -1,0 +1,155 @@
+/* What a state keeps of records in order, beyond the tail: accumulators, tiles, and the newest records that meet a condition.
+ *
+ * A base holds the records that left the tail, which nothing can change any more. A head goes on from there over the tail, record by record as values are asked for, so that
+ * a record in order costs one step; it is made again from the base when a record comes before what it has gone over. Both take the same records in the same order, so a
+ * value has the same bits wherever the border between base and tail stands. */
+#include <string.h>
+
+#include "features/view_internal.h"
+
+static fold_block *block_at(const view_fold *fold, unsigned char *blocks) {
+    return (fold_block *)(void *)(blocks + fold->offset);
+}
+
+const fold_block *fold_base(const weir_state *state, const view_fold *fold) {
+    return state->base_used ? block_at(fold, state->base) : NULL;
+}
+
+void fold_copy(const view_fold *fold, fold_block *to, const fold_block *from) {
+    *to = (fold_block){.count = from ? from->count : 0};
+    for (int i = 0; i < to->count; i++) memcpy(fold_entry(fold, to, i), fold_entry(fold, from, i), fold_entry_size(fold));
+}
+
+/* A new entry behind the newest; the oldest goes when the ring is full. */
+static unsigned char *push(const view_fold *fold, fold_block *block, int64_t key) {
+    if (block->count == fold->ring)
+        block->first = (block->first + 1) % fold->ring;
+    else
+        block->count++;
+    unsigned char *entry = fold_entry(fold, block, block->count - 1);
+    memcpy(entry, &key, sizeof(key));
+    return entry;
+}
+
+/* The accumulator that the record belongs to. */
+static void *acc_for(const view_fold *fold, fold_block *block, int64_t time_us) {
+    unsigned char *newest = block->count ? fold_entry(fold, block, block->count - 1) : NULL;
+    int64_t key = 0;
+    bool same = newest != NULL;
+    switch (fold->kind) {
+    case WEIR_WINDOW_SESSION:
+        same = newest && time_minus(time_us, fold_key(newest)) <= fold->size_us;
+        key = time_us;
+        break;
+    case WEIR_WINDOW_TO_DATE:
+        key = floor_to(time_us, fold->size_us);
+        same = newest && fold_key(newest) == key;
+        break;
+    case WEIR_WINDOW_SLIDING:
+        key = floor_div(time_us, fold->size_us);
+        same = newest && fold_key(newest) == key;
+        /* Nobody looks further back than the window from the newest record. */
+        while (!same && block->count && time_minus(key, fold_key(fold_entry(fold, block, 0))) >= fold->ring) {
+            block->first = (block->first + 1) % fold->ring;
+            block->count--;
+        }
+        break;
+    default: break;
+    }
+    if (same) {
+        memcpy(newest, &key, sizeof(key));
+        return fold_payload(newest);
+    }
+    void *acc = fold_payload(push(fold, block, key));
+    fold->op->init(acc, fold->params);
+    return acc;
+}
+
+void fold_record(const view_fold *fold, fold_block *block, const weir_state *state, int position) {
+    if (!state_matches(state, fold->where, position)) return;
+    double in[WEIR_INPUTS_MAX];
+    int64_t time_us = state->time[state->first + position];
+    for (int i = 0; i < fold->in_count; i++) in[i] = state_slot(state, fold->in[i])[position];
+    if (fold->kind == WEIR_WINDOW_LAST)
+        memcpy(fold_payload(push(fold, block, time_us)), in, fold->payload);
+    else
+        fold->op->add(acc_for(fold, block, time_us), time_us, fold->in_count ? in : NULL, fold->params);
+}
+
+static double empty_value(const view_fold *fold, int64_t t_us) {
+    _Alignas(16) unsigned char acc[WEIR_ACC_MAX];
+    fold->op->init(acc, fold->params);
+    return fold->op->value(acc, t_us, fold->params);
+}
+
+/* Tiles from the one that the window's far edge lies in, merged oldest first. */
+static double tiles_value(const view_fold *fold, const fold_block *block, int64_t t_us) {
+    _Alignas(16) unsigned char acc[WEIR_ACC_MAX];
+    int64_t oldest = floor_div(time_minus(t_us, fold->window_us - 1), fold->size_us);
+    int i = 0;
+    while (i < block->count && fold_key(fold_entry(fold, block, i)) < oldest) i++;
+    if (i == block->count) return empty_value(fold, t_us);
+    memcpy(acc, fold_payload(fold_entry(fold, block, i)), fold->acc_size);
+    while (++i < block->count) fold->op->merge(acc, fold_payload(fold_entry(fold, block, i)), fold->params);
+    return fold->op->value(acc, t_us, fold->params);
+}
+
+double fold_value(const view_fold *fold, const fold_block *block, int64_t t_us) {
+    t_us = time_minus(t_us, fold->delay_us);
+    if (fold->kind == WEIR_WINDOW_SLIDING) return tiles_value(fold, block, t_us);
+    if (!block->count) return empty_value(fold, t_us);
+    unsigned char *entry = fold_entry(fold, block, 0);
+    bool over = (fold->kind == WEIR_WINDOW_SESSION && time_minus(t_us, fold_key(entry)) > fold->size_us) ||
+                (fold->kind == WEIR_WINDOW_TO_DATE && floor_to(t_us, fold->size_us) != fold_key(entry));
+    return over ? empty_value(fold, t_us) : fold->op->value(fold_payload(entry), t_us, fold->params);
+}
+
+void fold_leaving(const weir_view *view, weir_state *state, int count) {
+    if (!state->base_used) {
+        for (int i = 0; i < view->fold_count; i++) fold_copy(&view->folds[i], block_at(&view->folds[i], state->base), NULL);
+        state->base_used = true;
+    }
+    for (int i = 0; i < view->fold_count; i++) {
+        fold_block *block = block_at(&view->folds[i], state->base);
+        for (int p = 0; p < count; p++) fold_record(&view->folds[i], block, state, p);
+    }
+}
+
+/* A head: for each fold the number of the record that it has come to (all before it are in), then the blocks. A number before the tail: to be made again. */
+static int64_t *marks_of(weir_state *state) {
+    return (int64_t *)(void *)state->head;
+}
+
+void fold_disturbed(const weir_view *view, weir_state *state, int position) {
+    if (!state->head_valid) return;
+    int64_t *marks = marks_of(state);
+    for (int i = 0; i < view->fold_count; i++) {
+        if (marks[i] > state->dropped + position) marks[i] = -1;
+    }
+}
+
+const fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, bool use_head, void *scratch) {
+    const view_fold *f = &view->folds[fold];
+    fold_block *block = scratch;
+    int from = 0;
+    if (use_head && state->head) {
+        int64_t *mark = &marks_of(state)[fold];
+        if (!state->head_valid) {
+            for (int i = 0; i < view->fold_count; i++) marks_of(state)[i] = -1;
+            state->head_valid = true;
+        }
+        if (*mark <= state->dropped + end) {
+            block = block_at(f, state->head + (size_t)view->fold_count * sizeof(*mark));
+            if (*mark < state->dropped)
+                fold_copy(f, block, fold_base(state, f));
+            else
+                from = (int)(*mark - state->dropped);
+            *mark = state->dropped + end;
+            for (int p = from; p < end; p++) fold_record(f, block, state, p);
+            return block;
+        }
+    }
+    fold_copy(f, block, fold_base(state, f));
+    for (int p = 0; p < end; p++) fold_record(f, block, state, p);
+    return block;
+}
