@@ -44,17 +44,19 @@ static void transform(spectrum *s, bin *out, const double *in, int stride, int n
     }
 }
 
-/* Transform of the newest values, less their mean when centred: how many values. */
+/* Transform of the newest values: how many. Without the mean while it is made, so that a large one does not drown the rest; that is then put in, unless centred. */
 static int spectrum_of(const weir_window *window, bool centred, spectrum *s) {
     int n = weir_window_values(window, SPECTRUM_MAX);
-    double *x = window->scratch, mean = centred && n ? weir_moments_of(x, n).mean : 0;
+    double *x = window->scratch;
     s->n = n;
     if (n == 0) return 0;
+    double mean = weir_moments_of(x, n).mean;
     for (int i = 0; i < n; i++) {
         x[i] -= mean;
         s->turns[i] = (bin){cos(2 * M_PI * i / n), -sin(2 * M_PI * i / n)};
     }
     transform(s, s->out, x, 1, n);
+    s->out[0] = (bin){centred ? 0 : n * mean, 0};
     return n;
 }
 

@@ -33,13 +33,18 @@ weir_moments weir_moments_of(const double *x, int n) {
     }
     if (equal) return (weir_moments){.mean = x[0]};
     weir_moments m = {.mean = sum / n};
-    for (int i = 0; i < n; i++) rest += x[i] - m.mean; /* what rounding left in the mean */
-    m.mean += rest / n;
     for (int i = 0; i < n; i++) {
         double d = x[i] - m.mean, d2 = d * d;
+        rest += d;
         m.m2 += d2;
         m.m3 += d2 * d;
         m.m4 += d2 * d2;
     }
+    /* The deviations are from a rounded mean: moved to the mean itself, which is `rest` away. */
+    rest /= n;
+    m.mean += rest;
+    m.m4 += rest * (-4 * m.m3 + rest * (6 * m.m2 - 3 * n * rest * rest));
+    m.m3 += rest * (-3 * m.m2 + 2 * n * rest * rest);
+    m.m2 -= n * rest * rest;
     return m;
 }

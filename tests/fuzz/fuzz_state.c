@@ -13,10 +13,10 @@ static weir_view *make_view(void) {
     return view;
 }
 
-/* The bytes of an empty state begin with what a decoder asks for; the fuzzer need not guess the hash in it. */
+/* The bytes of an empty state begin with what a decoder asks for; the fuzzer need not guess the hashes in it. What follows them in an empty state is four zeros. */
 static void put_head(const weir_view *view, weir_buf *bytes, uint8_t unit) {
     if (!weir_state_encode(view, &(weir_state){0}, bytes)) abort();
-    bytes->len = 6;
+    bytes->len -= 4;
     bytes->data[1] = (char)(unit % 4);
 }
 
@@ -32,14 +32,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     put_head(view, &bytes, data[0]);
     if (!weir_buf_append(&bytes, data + 1, size - 1)) abort();
     if (weir_state_decode(view, bytes.data, bytes.len, &state, &err)) return 0;
-    weir_view_eval(view, &state, state.count ? state.time[state.count / 2] : 0, NULL, NULL, out);
+    weir_view_eval(view, &state, state.count ? state.time[state.count / 2] : 0, NULL, out);
     weir_buf_clear(&bytes);
     if (!weir_state_encode(view, &state, &bytes) || weir_state_decode(view, bytes.data, bytes.len, &again, &err)) abort();
     if (again.count != state.count || (state.count && memcmp(again.time, state.time, sizeof(*state.time) * (size_t)state.count))) abort();
     for (int i = 0; i < state.count; i++) {
         if (i && state.time[i] < state.time[i - 1]) abort();
         if (again.source[i].partition != state.source[i].partition || again.source[i].offset != state.source[i].offset) abort();
-        if (memcmp(&again.values[i], &state.values[i], sizeof(double)) && !(isnan(again.values[i]) && isnan(state.values[i]))) abort();
+        if (again.seq[i] != state.seq[i]) abort();
+        for (int s = 0; s < weir_view_slot_count(view); s++) {
+            double was = state.values[s * state.capacity + i], is = again.values[s * again.capacity + i];
+            if (memcmp(&is, &was, sizeof(is)) && !(isnan(is) && isnan(was))) abort();
+        }
     }
     return 0;
 }

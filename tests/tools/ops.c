@@ -135,7 +135,7 @@ static void *folded(const weir_operator *op, const weir_params *params, const we
     op->init(acc, params);
     for (int k = from; k < to; k++) {
         for (int i = 0; i < WEIR_INPUTS_MAX; i++) in[i] = w->in[i] ? w->in[i][k] : NAN;
-        op->add(acc, w->time_us[k], in, params);
+        op->add(acc, w->time_us[k], w->in[0] ? in : NULL, params);
     }
     return acc;
 }

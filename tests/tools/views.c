@@ -26,10 +26,15 @@ static _Noreturn void fail(const char *what) {
 
 static void apply(lane *l, weir_state *state, int64_t time, int64_t offset, double value) {
     weir_datum row[COLUMNS_MAX] = {0};
+    double slots[COLUMNS_MAX];
     weir_applied applied;
     weir_err err;
-    for (int c = 0; c < weir_view_column_count(l->view); c++) row[weir_view_columns(l->view)[c]] = weir_f64(value);
-    if (weir_view_apply(l->view, state, time, (weir_source){0, offset}, row, &applied, &err)) fail(err.message);
+    int count;
+    const int *columns = weir_view_columns(l->view, &count);
+    for (int c = 0; c < count; c++) row[columns[c]] = weir_f64(value);
+    row[weir_view_feed(l->view)->time_index] = weir_i64(time);
+    weir_view_slots(l->view, row, slots);
+    if (weir_view_apply(l->view, state, time, (weir_source){0, offset}, slots, 0, &applied, NULL, &err)) fail(err.message);
     if (applied != WEIR_APPLIED) fail("a record is late or there already");
 }
 
@@ -37,14 +42,12 @@ static void evaluate(lane *l, const weir_state *state, int64_t time, int64_t off
     static weir_buf bytes;
     static weir_state copy;
     double out[WEIR_FEATURES_MAX];
-    weir_datum row[COLUMNS_MAX] = {0};
     weir_err err;
     const weir_view_def *def = weir_view_def_of(l->view);
     weir_buf_clear(&bytes);
     if (!weir_state_encode(l->view, state, &bytes)) fail("no memory");
     if (weir_state_decode(l->view, bytes.data, bytes.len, &copy, &err)) fail(err.message);
-    row[weir_view_feed(l->view)->time_index] = weir_i64(time);
-    weir_view_eval(l->view, &copy, time, l->primary ? &(weir_source){0, offset} : NULL, row, out);
+    weir_view_eval(l->view, &copy, time, l->primary ? &(weir_source){0, offset} : NULL, out);
     for (int i = 0; i < def->feature_count; i++) printf("%s%.17g", i ? "," : "", out[i]);
     putchar('\n');
 }
