@@ -102,7 +102,8 @@ static void moments_add(void *acc, int64_t time_us, const double *in, const weir
     m->weight = older + 1;
     m->pairs = m->pairs * kept * kept + 2 * older;
     m->squares = m->squares * kept + delta * delta * (older / m->weight);
-    m->mean += delta / m->weight;
+    m->mean =
+        older < 1 ? in[0] - delta * (older / m->weight) : m->mean + delta / m->weight; /* from the nearer end: a large old mean leaves no rounding behind */
     m->last_us = time_us;
     m->seen = 1;
 }

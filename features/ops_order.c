@@ -152,7 +152,7 @@ static const weir_param_def back_params[] = {
     {NULL},
 };
 static const weir_param_def rate_params[] = {
-    {"n", WEIR_PARAM_WHOLE, .fallback = 1, .min = 1, .max = BACK_MAX / 2, .doc = "records back from the newest"},
+    {"n", WEIR_PARAM_WHOLE, .fallback = 1, .min = 1, .max = BACK_MAX, .doc = "records back from the newest"},
     {"nulls", WEIR_PARAM_CHOICE, .fallback = KEEP, .choices = nulls_choices,
      .doc = "keep: records whose value is null are counted, and give null; skip: they are passed over"},
     {"per", WEIR_PARAM_DURATION, .fallback = 1e6, .min = 1, .max = 1e15, .doc = "unit of time of the result"},

@@ -253,7 +253,7 @@ double weir_quantiles_error(const weir_quantiles *sketch) {
 /** The value of a bin that is off by the same share of itself at both of its ends: 2 gamma^i / (gamma + 1). */
 static double bin_value(const weir_quantiles *sketch, int side, uint32_t from_top) {
     double log_gamma = ldexp(log_gamma0(sketch), (int)sketch->level);
-    double magnitude = exp(log_gamma * (sketch->side[side].top - (int32_t)from_top)) * (1 - weir_quantiles_error(sketch));
+    double magnitude = exp(log_gamma * (sketch->side[side].top - (int32_t)from_top) - log((1 + exp(log_gamma)) / 2));
     return fmin(fmax(side ? magnitude : -magnitude, sketch->min), sketch->max);
 }
 

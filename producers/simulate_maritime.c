@@ -282,8 +282,8 @@ static void arrive(fleet *f, uint32_t index) {
     v->leg_from = v->target;
     v->along = 0;
     v->phase = IN_PORT;
-    v->until_us = f->at_us + (int64_t)(weir_random_uniform(&f->random, 6, 30) * 3600) * WEIR_SECOND_US;
-    arrival_of(f, index, v->voyage)->at_us = f->at_us;
+    v->until_us = f->at_us + STEP_US + (int64_t)(weir_random_uniform(&f->random, 6, 30) * 3600) * WEIR_SECOND_US;
+    arrival_of(f, index, v->voyage)->at_us = f->at_us + STEP_US; /* after every report of this step */
     if (v->wear > 0.5 && weir_random_below(&f->random, 2)) v->wear = 0.05, v->defect = 1, v->hours = 0;
 }
 
