@@ -24,6 +24,10 @@ static int weeks_of(int64_t year, int first_weekday) {
     return first_weekday == 3 || (first_weekday == 2 && is_leap(year)) ? 53 : 52;
 }
 
+int weir_calendar_weekday(int64_t day) {
+    return (int)(((day + 3) % 7 + 7) % 7); /* 1970 began on a Thursday */
+}
+
 weir_calendar weir_calendar_of_day(int64_t day) {
     int64_t z = day + 719468, era = (z >= 0 ? z : z - 146096) / 146097; /* years begin in March, so that leap days end them */
     int64_t of_era = z - era * 146097, year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
@@ -33,7 +37,7 @@ weir_calendar weir_calendar_of_day(int64_t day) {
     weir_calendar c = {.day = day, .year = (int)year, .month = (int)(month < 10 ? month + 3 : month - 9)};
     c.day_of_month = (int)(from_march - (153 * month + 2) / 5 + 1);
     c.day_of_year = before[c.month - 1] + c.day_of_month + (c.month > 2 && is_leap(year));
-    c.weekday = (int)(((day + 3) % 7 + 7) % 7); /* 1970 began on a Thursday */
+    c.weekday = weir_calendar_weekday(day);
     int first = ((c.weekday - (c.day_of_year - 1)) % 7 + 7) % 7; /* weekday of January 1st */
     c.week = (c.day_of_year - 1 - c.weekday + 10) / 7; /* the week of its Thursday */
     if (c.week < 1) {

@@ -13,6 +13,7 @@ typedef struct weir_calendar {
 } weir_calendar;
 
 weir_calendar weir_calendar_of_day(int64_t day);
+int weir_calendar_weekday(int64_t day); /* the same without the rest */
 /** The day of a time and the microseconds that have passed of it. */
 int64_t weir_calendar_day(int64_t time_us, int64_t *ret_of_day_us);
 

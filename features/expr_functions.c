@@ -138,12 +138,12 @@ static double call_day(const double *x) {
     return day_of(x[0], &day, &of_day_us) ? (double)day : NAN;
 }
 static double call_weekday(const double *x) {
-    weir_calendar date = date_of(x[0]);
-    return of_date(&date, date.weekday);
+    int64_t day, of_day_us;
+    return day_of(x[0], &day, &of_day_us) ? weir_calendar_weekday(day) : NAN;
 }
 static double call_weekend(const double *x) {
-    weir_calendar date = date_of(x[0]);
-    return of_date(&date, date.weekday >= 5);
+    int64_t day, of_day_us;
+    return day_of(x[0], &day, &of_day_us) ? weir_calendar_weekday(day) >= 5 : NAN;
 }
 static double call_day_of_month(const double *x) {
     weir_calendar date = date_of(x[0]);

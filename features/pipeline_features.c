@@ -142,16 +142,17 @@ static int find_param(const weir_operator *op, const char *name) {
     return -1;
 }
 
-/* Without "window": there is only "all", or a parameter n counts records. */
+/* Without "window": there is only "all", or the parameters say how many records are read. */
 static weir_status implied_window(const char *at, weir_feature_def *f, weir_err *err) {
     int n = find_param(f->op, "n");
     f->window = WEIR_WINDOW_ALL;
     if (f->op->windows == 1u << WEIR_WINDOW_ALL) return WEIR_OK;
-    if (n < 0 || !(f->op->windows & 1u << WEIR_WINDOW_LAST)) return pf_wrong(NULL, pf_below(at, "window").text, WINDOW_FORMS, err);
-    if (f->params.value[n] > LAST_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %g records, expected at most %d", pf_below(at, "n").text, f->params.value[n], LAST_MAX);
+    bool last = f->op->windows & 1u << WEIR_WINDOW_LAST;
+    double count = !last ? 0 : f->op->records ? f->op->records(&f->params) : n >= 0 ? f->params.value[n] : 0;
+    if (!(count > 0)) return pf_wrong(NULL, pf_below(at, "window").text, WINDOW_FORMS, err);
+    if (count > LAST_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "%s: its parameters ask for %g records, expected at most %d", at, count, LAST_MAX);
     f->window = WEIR_WINDOW_LAST;
-    f->last_n = (int)f->params.value[n];
+    f->last_n = (int)count;
     return WEIR_OK;
 }
 

@@ -98,6 +98,13 @@ void weir_serving_read_end(weir_serving_reader *reader) {
     (void)reader;
 }
 
+static int input_of(const char *name);
+
+/* No view gives what is not finite; this customer's does. */
+static bool broken_customer(int view, const char *key, size_t key_len) {
+    return view == CUSTOMER_VIEW && key_len == 10 && !memcmp(key, "default/13", 10);
+}
+
 weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out,
                                    weir_view_read *ret_read, weir_err *err) {
     const weir_serving *s = reader->serving;
@@ -117,6 +124,7 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
     if (row) weir_view_slots(s->views[view], row, slots);
     if (!status && row) status = weir_view_apply(s->views[view], &reader->scratch, t_us, (weir_source){INT32_MAX, INT64_MAX}, slots, 0, &applied, NULL, err);
     if (!status) weir_view_eval(s->views[view], &reader->scratch, t_us, NULL, out);
+    if (broken_customer(view, key, key_len)) out[input_of("customer_amount_mean_1d") - weir_serving_input_of_view(s, view)] = INFINITY;
     return status;
 }
 
@@ -264,8 +272,8 @@ static int setup(void **state) {
     store_payment("10", NOON - 2 * HOUR, 20);
     store_payment("10", NOON - HOUR, 30);
     store_payment("11", NOON - HOUR, 50);
-    store_payment("13", NOON - 2 * HOUR, 1.5e308);
-    store_payment("13", NOON - HOUR, 1.5e308);
+    store_payment("13", NOON - 2 * HOUR, 1);
+    store_payment("13", NOON - HOUR, 1);
     fake.arms = (weir_arms){.champion = &champion, .challenger = &challenger};
     fake.ready = true;
     if (weir_http_server_start("127.0.0.1", 0, 2, 1 << 20, &http, &err)) fail_msg("%s", err.message);
@@ -417,7 +425,7 @@ static void a_batch_is_answered_by_each_entitys_arm(void **state) {
 
 static void the_champion_answers_for_a_challenger_that_fails(void **state) {
     (void)state;
-    /* the mean of these amounts overflows, which the challenger reads and the champion does not */
+    /* this customer's mean is not finite, which the challenger reads and the champion does not */
     cJSON *answer = call("POST", "/v2/models/fraud/infer", EVENTS("\"13\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 200);
     assert_true(output(answer, "score", 0)->valuedouble == score_of(&champion, 5, 3));
     assert_true(parameter(answer, "propensity") == 1 && parameter(answer, "version") == 3);

@@ -48,7 +48,7 @@ static void the_fraud_pipeline_is_read_as_written(void **state) {
     weir_pipeline_free(p);
 }
 
-/* Sets a value in the fraud pipeline: path of keys and indices separated by '/'; json NULL deletes. */
+/* Sets a value in the fraud pipeline: path of keys and indices separated by '/'; json NULL deletes, an index behind the last adds. */
 static char *with(const char *where, const char *json) {
     cJSON *root = cJSON_Parse(weir_embedded_find("pipelines/fraud.json")->data), *at = root;
     char path[128], *save = NULL, *last = NULL;
@@ -58,7 +58,9 @@ static char *with(const char *where, const char *json) {
         assert_non_null(at);
         last = key;
     }
-    if (cJSON_IsArray(at))
+    if (cJSON_IsArray(at) && atoi(last) == cJSON_GetArraySize(at))
+        cJSON_AddItemToArray(at, cJSON_Parse(json));
+    else if (cJSON_IsArray(at))
         cJSON_ReplaceItemInArray(at, atoi(last), cJSON_Parse(json));
     else {
         cJSON_DeleteItemFromObjectCaseSensitive(at, last);
@@ -113,23 +115,61 @@ static void wrong_files_are_told_where_and_how(void **state) {
         {"views/1/from", "\"event\"", "$.views[1].from~did you mean \"events\"?"},
         {"views/1/entity", "[\"terminal\"]", "$.views[1].entity[0]~did you mean"},
         {"views/1/entity", "[\"scenario\"]", "$.views[1].entity[0]~scenario~Transaction"},
-        {"views/1/ttl", "\"36d\"", "$.views[1].ttl~shorter~terminal_tx_count_30d"},
+        {"views/1/ttl", "\"36d\"", "$.views[1].features[4]~further back than the view's ttl"},
+        {"views/0/at", "\"reed\"", "$.views[0].at~reed~did you mean \"read\"?"},
         {"views/0/features/2/window", "\"1x\"", "$.views[0].features[2].window~\"1x\"~duration"},
-        {"views/0/features/2/window", NULL, "$.views[0].features[2].window~nothing"},
+        {"views/0/features/2/window", "\"0s\"", "$.views[0].features[2].window~\"0s\"~above 0"},
+        {"views/0/features/2/window", NULL, "$.views[0].features[2].window~nothing~\"hopping\""},
+        {"views/0/features/2/window", "7", "$.views[0].features[2].window~found 7~\"all\""},
+        {"views/0/features/2/window", "{}", "$.views[0].features[2].window~an object~\"last\""},
+        {"views/0/features/2/window", "{\"lst\":3}", "$.views[0].features[2].window~did you mean \"last\"?"},
+        {"views/0/features/2/window", "{\"last\":0}", "$.views[0].features[2].window.last~found 0~1 to 32768"},
+        {"views/0/features/2/window", "{\"last\":3,\"session\":\"1h\"}", "$.views[0].features[2].window~\"last\" and \"session\""},
+        {"views/0/features/2/window", "{\"hopping\":\"1h\"}", "$.views[0].features[2].window.every~nothing~above 0"},
+        {"views/0/features/2/window", "{\"hopping\":\"1h\",\"every\":\"2h\"}", "$.views[0].features[2].window.every~2h~no more than"},
+        {"views/0/features/2/window", "{\"tumbling\":\"1h\",\"every\":\"2h\"}", "$.views[0].features[2].window.every~goes with \"hopping\""},
+        {"views/0/features/2/window", "{\"last\":5,\"tile\":\"2h\"}", "$.views[0].features[2].window.tile~goes with \"sliding\""},
+        {"views/0/features/2/window", "{\"sliding\":\"1h\",\"tile\":\"7m\"}", "$.views[0].features[2].window.tile~7m~whole number of times"},
+        {"views/0/features/2/window", "{\"session\":\"0s\"}", "$.views[0].features[2].window.session~above 0"},
+        {"views/0/features/2/delay", "\"soon\"", "$.views[0].features[2].delay~soon"},
         {"views/0/features/2/agg", "\"cont\"", "$.views[0].features[2].agg~cont~did you mean \"count\"?"},
-        {"views/0/features/2/op", "\"weekend\"", "$.views[0].features[2]~both"},
-        {"views/0/features/2/agg", NULL, "$.views[0].features[2]~neither"},
-        {"views/0/features/3/of", NULL, "$.views[0].features[3].of~nothing"},
-        {"views/0/features/3/of", "\"customer_id\"", "$.views[0].features[3].of~customer_id~no number"},
-        {"views/0/features/3/form", "1", "$.views[0].features[3]:~form"},
+        {"views/0/features/2/agg", "7", "$.views[0].features[2].agg~found 7"},
+        {"views/0/features/2/op", "\"mean\"", "$.views[0].features[2]~several~exactly one"},
+        {"views/0/features/2/expr", "\"amount\"", "$.views[0].features[2]~several"},
+        {"views/0/features/2/agg", NULL, "$.views[0].features[2]~none~\"expr\""},
+        {"views/0/features/2/where", "\"amount >\"", "$.views[0].features[2].where~column 9~the end"},
+        {"views/0/features/2/where", "\"customer_id\"", "$.views[0].features[2].where~a text~a number"},
+        {"views/0/features/2/where", "\"tx_during_night = 1\"", "$.views[0].features[2].where~there is no \"tx_during_night\""},
+        {"views/0/features/2/hidden", "1", "$.views[0].features[2].hidden~true or false"},
+        {"views/0/features/2/q", "0.5", "$.views[0].features[2]~\"q\" is no known key"},
+        {"views/0/features/3/of", NULL, "$.views[0].features[3].of~found 0, expected 1~mean"},
+        {"views/0/features/3/of", "[\"amount\",\"amount\"]", "$.views[0].features[3].of~found 2, expected 1"},
+        {"views/0/features/3/of", "[\"a\",\"b\",\"c\",\"d\",\"e\"]", "$.views[0].features[3].of~1 to 4"},
+        {"views/0/features/3/of", "[\"amount * customer_id\"]", "$.views[0].features[3].of[0]~column 10~a text~a number"},
+        {"views/0/features/3/of", "\"customer_id\"", "$.views[0].features[3].of~a text (customer_id)~a number"},
+        {"views/0/features/3/of", "\"amout\"", "$.views[0].features[3].of: column 1~amout~did you mean \"amount\"?"},
+        {"views/0/features/3/of", "\"amount in big\"", "$.views[0].features[3].of~no list \"big\""},
+        {"views/0/features/3/form", "1", "$.views[0].features[3]:~form~did you mean"},
         {"views/0/features/3/name", "\"amount\"", "$.views[0].features[3].name~amount"},
+        {"views/0/features/3/name", "\"seq\"", "$.views[0].features[3].name~every table"},
         {"views/1/features/3/name", "\"customer_tx_count_7d\"", "$.views[1].features[3].name~view customer"},
-        {"views/0/features/0/op", "\"weekday\"", "$.views[0].features[0].op~did you mean \"weekend\"?"},
-        {"views/0/features/0/window", "\"1d\"", "$.views[0].features[0].window~agg"},
-        {"views/0/features/1/from", "24", "$.views[0].features[1].from~0 to 23"},
-        {"views/0/features/1/to", NULL, "$.views[0].features[1].to~nothing"},
-        {"views/0/features/0/of", "\"amount\"", "$.views[0].features[0].of~timestamp"},
-        {"views/1/features/0", "{\"name\":\"x\",\"op\":\"weekend\"}", "$.views[1].features[0].op~views of the events"},
+        {"views/1/features/3/name", "\"labelled_at\"", "$.views[1].features[3].name~column of the labels"},
+        {"views/0/features/0/expr", "\"weekday(tx_time\"", "$.views[0].features[0].expr: column 16~the end"},
+        {"views/0/features/0/expr", "\"weekend(tx_tim)\"", "$.views[0].features[0].expr: column 9~did you mean \"tx_time\"?"},
+        {"views/0/features/0/expr", "\"customer_tx_count_1\"", "$.views[0].features[0].expr~did you mean \"customer_tx_count_1d\"?"},
+        {"views/0/features/0/expr", "\"terminal_tx_count_1d\"", "$.views[0].features[0].expr~there is no \"terminal_tx_count_1d\""},
+        {"views/0/features/0/expr", "\"customer_id\"", "$.views[0].features[0].expr~a text"},
+        {"views/0/features/0/expr", "\"1 - tx_during_weekend\"", "$.views[0].features[0].expr~tx_during_weekend is computed from itself"},
+        {"views/0/features/0/window", "\"1d\"", "$.views[0].features[0]~\"window\" is no known key"},
+        {"lists", "[]", "$.lists~an array~an object"},
+        {"lists", "{\"a-b\":[1]}", "$.lists.a-b~letters"},
+        {"lists", "{\"a\":[]}", "$.lists.a~1 to 100000"},
+        {"lists", "{\"a\":[\"2012-01-02\",\"2012-01-0x\"]}", "$.lists.a[1]~2012-01-0x~a date like the first"},
+        {"lists", "{\"a\":[1,\"x\"]}", "$.lists.a[1]~a number like the first"},
+        {"lists", "{\"a\":[null]}", "$.lists.a[0]~null~a number, a date or a text"},
+        {"plugins", "\"x.so\"", "$.plugins~an array"},
+        {"plugins", "[1]", "$.plugins[0]~found 1~shared object"},
+        {"plugins", "[\"no/such.so\"]", "$.plugins[0]~no/such.so"},
         {"views/0/entity", "[\"terminal_id\"]", "$.views~what is scored"},
         {"training/columns/0", "\"amounts\"", "$.training.columns[0]~amounts"},
         {"training/columns/0", "\"customer_id\"", "$.training.columns[0]~customer_id~no number"},
@@ -211,6 +251,7 @@ static void the_hash_is_of_features_only(void **state) {
     } cases[] = {{"training/seed", "7", true},
                  {"rollout/salt", "\"other\"", true},
                  {"views/0/features/2/window", "\"2d\"", false},
+                 {"lists", "{\"a\":[1]}", false},
                  {"labels/allowed_lateness", "\"1d\"", false}};
     weir_pipeline *base = fraud();
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -291,6 +332,146 @@ static void topics_and_the_schema_of_features_are_named_after_the_view(void **st
     weir_pipeline_free(p);
 }
 
+static weir_pipeline *parsed(const char *where, const char *json) {
+    char *text = with(where, json);
+    weir_pipeline *p = NULL;
+    weir_err err = {0};
+    if (weir_pipeline_parse(text, NULL, &p, &err)) fail_msg("%s: %s", json, err.message);
+    free(text);
+    return p;
+}
+
+static void windows_are_read_as_written(void **state) {
+    (void)state;
+    const int64_t hour = INT64_C(3600000000);
+    static const struct {
+        const char *json;
+        weir_window_kind kind;
+        int hours, every_hours, tile_hours, last_n;
+    } cases[] = {
+        {"\"7d\"", WEIR_WINDOW_SLIDING, 168, 0, 0, 0},
+        {"{\"sliding\":\"7d\"}", WEIR_WINDOW_SLIDING, 168, 0, 0, 0},
+        {"{\"sliding\":\"7d\",\"tile\":\"1h\"}", WEIR_WINDOW_SLIDING, 168, 0, 1, 0},
+        {"{\"last\":20}", WEIR_WINDOW_LAST, 0, 0, 0, 20},
+        {"{\"tumbling\":\"1h\"}", WEIR_WINDOW_TUMBLING, 1, 0, 0, 0},
+        {"{\"hopping\":\"3h\",\"every\":\"1h\"}", WEIR_WINDOW_HOPPING, 3, 1, 0, 0},
+        {"{\"session\":\"2h\"}", WEIR_WINDOW_SESSION, 2, 0, 0, 0},
+        {"{\"to_date\":\"1d\"}", WEIR_WINDOW_TO_DATE, 24, 0, 0, 0},
+        {"\"all\"", WEIR_WINDOW_ALL, 0, 0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        weir_pipeline *p = parsed("views/0/features/3/window", cases[i].json);
+        const weir_feature_def *f = &p->views[0].features[3];
+        assert_string_equal(f->op->name, "mean");
+        assert_int_equal(f->window, cases[i].kind);
+        assert_int_equal(f->window_us, cases[i].hours * hour);
+        assert_int_equal(f->every_us, cases[i].every_hours * hour);
+        assert_int_equal(f->tile_us, cases[i].tile_hours * hour);
+        assert_int_equal(f->last_n, cases[i].last_n);
+        weir_pipeline_free(p);
+    }
+}
+
+/* A view's ttl covers what a closed window may reach back: it, and the time since it closed. */
+static void the_ttl_covers_closed_windows(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"{\"tumbling\":\"46d\"}", "{\"hopping\":\"80d\",\"every\":\"11d\"}", "\"91d\"", "{\"to_date\":\"91d\"}",
+                                        "{\"session\":\"91d\"}"};
+    static const char *const right[] = {"{\"tumbling\":\"45d\"}", "{\"hopping\":\"80d\",\"every\":\"10d\"}", "\"90d\"", "{\"last\":500}", "\"all\""};
+    for (size_t i = 0; i < 5; i++) {
+        char *text = with("views/0/features/2/window", wrong[i]);
+        weir_pipeline *p = NULL;
+        weir_err err = {0};
+        assert_int_equal(weir_pipeline_parse(text, NULL, &p, &err), WEIR_EINVAL);
+        assert_non_null(strstr(err.message, "$.views[0].features[2]: its window"));
+        free(text);
+        weir_pipeline_free(parsed("views/0/features/2/window", right[i]));
+    }
+}
+
+static void parameters_are_read_by_their_tables(void **state) {
+    (void)state;
+    weir_pipeline *p =
+        parsed("views/0/features/8", "{\"name\":\"q\",\"op\":\"quantile\",\"of\":\"amount * 2\",\"q\":0.95,\"window\":\"all\",\"where\":\"amount > 1\","
+                                     "\"default\":-1,\"hidden\":true}");
+    const weir_feature_def *f = &p->views[0].features[8];
+    int q = 0;
+    while (strcmp(f->op->params[q].name, "q")) q++;
+    assert_true(f->params.given[q] && f->params.value[q] == 0.95);
+    assert_true(f->hidden && f->fallback == -1);
+    assert_string_equal(f->of[0], "amount * 2");
+    assert_string_equal(f->where, "amount > 1");
+    weir_pipeline_free(p);
+
+    p = parsed("views/0/features/8", "{\"name\":\"l\",\"op\":\"lag\",\"of\":\"amount\"}"); /* only "all" is possible; n has a default */
+    f = &p->views[0].features[8];
+    assert_int_equal(f->window, WEIR_WINDOW_ALL);
+    assert_true(!f->params.given[0] && f->params.value[0] == 1);
+    weir_pipeline_free(p);
+
+    p = parsed("views/0/features/8", "{\"name\":\"e\",\"op\":\"ewm_mean\",\"of\":\"amount\",\"half_life\":\"1d\"}");
+    assert_true(p->views[0].features[8].params.value[0] == (double)WEIR_DAY_US);
+    weir_pipeline_free(p);
+
+    p = parsed("views/0/features/8", "{\"name\":\"m\",\"op\":\"distinct_count\",\"of\":\"terminal_id\",\"window\":\"7d\"}"); /* takes texts */
+    assert_int_equal(p->views[0].features[8].of_count, 1);
+    weir_pipeline_free(p);
+
+    static const struct {
+        const char *json, *message;
+    } wrong[] = {
+        {"{\"name\":\"q\",\"op\":\"quantile\",\"of\":\"amount\",\"window\":\"7d\"}",
+         "$.views[0].features[8].q: found nothing, expected what operator quantile needs"},
+        {"{\"name\":\"q\",\"op\":\"quantile\",\"of\":\"amount\",\"q\":1.5,\"window\":\"7d\"}",
+         "$.views[0].features[8].q: found 1.5, expected a number from 0 to 1"},
+        {"{\"name\":\"q\",\"op\":\"quantile\",\"of\":\"amount\",\"q\":\"0.5\",\"window\":\"7d\"}",
+         "$.views[0].features[8].q: found \"0.5\", expected a number"},
+        {"{\"name\":\"q\",\"op\":\"lag\",\"of\":\"amount\",\"n\":1.5}", "$.views[0].features[8].n: found 1.5, expected a whole number"},
+        {"{\"name\":\"q\",\"op\":\"lag\",\"of\":\"amount\",\"n\":0}", "$.views[0].features[8].n: found 0, expected a whole number from 1"},
+        {"{\"name\":\"q\",\"op\":\"lag\",\"of\":\"amount\",\"window\":\"7d\"}",
+         "$.views[0].features[8].window: operator lag has no window \"sliding\"; expected one of: all"},
+        {"{\"name\":\"q\",\"op\":\"ewm_mean\",\"of\":\"amount\",\"half_life\":5}", "$.views[0].features[8].half_life: found 5, expected a duration"},
+        {"{\"name\":\"q\",\"op\":\"ewm_mean\",\"of\":\"amount\",\"halflife\":\"5d\"}", "\"halflife\" is no known key; did you mean \"half_life\"?"},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        char *text = with("views/0/features/8", wrong[i].json);
+        weir_err err = {0};
+        assert_int_equal(weir_pipeline_parse(text, NULL, &p, &err), WEIR_EINVAL);
+        if (!strstr(err.message, wrong[i].message)) fail_msg("\"%s\" lacks \"%s\"", err.message, wrong[i].message);
+        free(text);
+    }
+}
+
+static void lists_are_sorted_numbers(void **state) {
+    (void)state;
+    weir_pipeline *p = parsed("lists", "{\"days\":[\"2012-01-02\",\"1969-12-31\",\"1970-01-02\"],\"sizes\":[3,1,2,1],\"words\":[\"energy\",\"2012\"]}");
+    const double *values;
+    int count;
+    bool texts;
+    assert_int_equal(p->list_count, 3);
+    assert_true(weir_pipeline_find_list(p, "days", &values, &count, &texts));
+    assert_true(!texts && count == 3 && values[0] == -1 && values[1] == 1 && values[2] == 15341);
+    assert_true(weir_pipeline_find_list(p, "sizes", &values, &count, &texts));
+    assert_true(!texts && count == 3 && values[0] == 1 && values[2] == 3);
+    assert_true(weir_pipeline_find_list(p, "words", &values, &count, &texts));
+    assert_true(texts && count == 2);
+    double word = weir_text_number("energy", 6);
+    assert_true(values[0] == word || values[1] == word);
+    assert_false(weir_pipeline_find_list(p, "none", &values, &count, &texts));
+    weir_pipeline_free(p);
+}
+
+static void expressions_may_use_what_stands_behind_them(void **state) {
+    (void)state;
+    weir_pipeline *p = parsed("views/0/features/0/expr", "\"amount / customer_amount_mean_7d + day(event_time) * tx_during_night\"");
+    assert_null(p->views[0].features[0].op);
+    assert_int_equal(p->views[0].at, WEIR_AT_READ);
+    weir_pipeline_free(p);
+    p = parsed("views/0/at", "\"event\"");
+    assert_int_equal(p->views[0].at, WEIR_AT_EVENT);
+    weir_pipeline_free(p);
+}
+
 static int allocations_left;
 static void *failing_realloc(void *old, size_t size) {
     if (size && allocations_left-- <= 0) return NULL;
@@ -321,10 +502,19 @@ static void every_failed_allocation_is_an_error(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_fraud_pipeline_is_read_as_written), cmocka_unit_test(wrong_files_are_told_where_and_how),
-        cmocka_unit_test(text_that_is_no_json_is_told_by_line),  cmocka_unit_test(the_environment_is_put_in),
-        cmocka_unit_test(defaults_are_those_of_the_header),      cmocka_unit_test(the_hash_is_of_features_only),
-        cmocka_unit_test(files_are_found_by_name_and_by_path),   cmocka_unit_test(topics_and_the_schema_of_features_are_named_after_the_view),
+        cmocka_unit_test(the_fraud_pipeline_is_read_as_written),
+        cmocka_unit_test(wrong_files_are_told_where_and_how),
+        cmocka_unit_test(text_that_is_no_json_is_told_by_line),
+        cmocka_unit_test(the_environment_is_put_in),
+        cmocka_unit_test(defaults_are_those_of_the_header),
+        cmocka_unit_test(the_hash_is_of_features_only),
+        cmocka_unit_test(files_are_found_by_name_and_by_path),
+        cmocka_unit_test(topics_and_the_schema_of_features_are_named_after_the_view),
+        cmocka_unit_test(windows_are_read_as_written),
+        cmocka_unit_test(the_ttl_covers_closed_windows),
+        cmocka_unit_test(parameters_are_read_by_their_tables),
+        cmocka_unit_test(lists_are_sorted_numbers),
+        cmocka_unit_test(expressions_may_use_what_stands_behind_them),
         cmocka_unit_test(every_failed_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
