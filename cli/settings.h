@@ -10,7 +10,7 @@ typedef struct weir_settings {
     char *http_host;
     int64_t http_port;
     int log_format, log_level; /* weir_log_format, weir_log_level */
-    int64_t batch_max, poll_ms, drain_ms;
+    int64_t batch_max, poll_ms, drain_ms, checkpoint_ms, memory_mib;
 } weir_settings;
 
 /* From the environment (WEIR_BROKERS, …), then from flags (--brokers, …). */

@@ -127,7 +127,8 @@ double *state_scratch(const weir_view *view, const weir_state *state) {
 int state_upper_bound(const weir_state *state, int64_t t, const weir_source *source) {
     const int64_t *time = state->time + state->first;
     int low = 0, n = state->count;
-    if (!n || time[n - 1] < t) return n; /* records mostly arrive in order */
+    /* Records mostly arrive in order, and are evaluated as they arrive. */
+    if (!n || time[n - 1] < t || (time[n - 1] == t && (!source || compare_source(&state->source[state->first + n - 1], source) <= 0))) return n;
     while (n > 1) {
         int half = n / 2;
         low += time[low + half - 1] <= t ? half : 0;
@@ -139,8 +140,26 @@ int state_upper_bound(const weir_state *state, int64_t t, const weir_source *sou
     return low;
 }
 
-int state_lower_bound(const weir_state *state, int64_t t) {
-    return t == INT64_MIN ? 0 : state_upper_bound(state, t - 1, NULL);
+/* From both ends: the longest window ends near the oldest record that is kept, short ones near the newest. */
+int state_lower_bound(const weir_state *state, int64_t t, int end) {
+    enum { FRONT = 4 };
+    const int64_t *time = state->time + state->first;
+    int low = 0, high = end, step = 1;
+    while (low < FRONT && low < end && time[low] < t) low++;
+    if (low < FRONT) return low;
+    while (high - step >= low && time[high - step] >= t) {
+        high -= step;
+        step *= 2;
+    }
+    if (high - step >= low) low = high - step + 1;
+    while (low < high) { /* all before low are earlier, all from high on are not */
+        int mid = low + (high - low) / 2;
+        if (time[mid] < t)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
 }
 
 /* The record (t, source) is the one before its upper bound, when it is there. */

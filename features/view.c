@@ -13,6 +13,7 @@ typedef struct view_eval {
     int64_t t_us;
     const weir_source *upto;
     bool use_head;
+    int end; /* behind the records that count at t */
     double *scratch; /* of the thread; NULL: nothing needs it */
     double *out;
 } view_eval;
@@ -25,14 +26,14 @@ typedef struct view_span {
 
 /* Position behind the records that count at t - delay. */
 static int end_at(const view_eval *e, int64_t delay_us) {
-    return state_upper_bound(e->state, time_minus(e->t_us, delay_us), delay_us ? NULL : e->upto);
+    return delay_us ? state_upper_bound(e->state, time_minus(e->t_us, delay_us), NULL) : e->end;
 }
 
 static void closed_span(const view_eval *e, const view_range *r, int64_t end_us, view_span *ret_span) {
     ret_span->end_us = end_us;
     ret_span->start_us = time_minus(end_us, r->size_us);
-    ret_span->end = state_lower_bound(e->state, end_us);
-    ret_span->low = state_lower_bound(e->state, ret_span->start_us);
+    ret_span->end = state_lower_bound(e->state, end_us, ret_span->end);
+    ret_span->low = state_lower_bound(e->state, ret_span->start_us, ret_span->end);
 }
 
 static void find_span(const view_eval *e, const view_range *r, int end, view_span *ret_span) {
@@ -43,7 +44,7 @@ static void find_span(const view_eval *e, const view_range *r, int end, view_spa
     case WEIR_WINDOW_HOPPING: closed_span(e, r, floor_to(now, r->every_us), ret_span); break;
     case WEIR_WINDOW_TO_DATE:
         ret_span->start_us = floor_to(now, r->size_us);
-        ret_span->low = state_lower_bound(e->state, ret_span->start_us);
+        ret_span->low = state_lower_bound(e->state, ret_span->start_us, end);
         break;
     case WEIR_WINDOW_LAST:
         ret_span->low = end > r->last_n ? end - r->last_n : 0;
@@ -54,10 +55,9 @@ static void find_span(const view_eval *e, const view_range *r, int end, view_spa
         break;
     default: /* (now - size, now]: in whole microseconds it starts one later */
         ret_span->start_us = time_minus(now, r->size_us);
-        ret_span->low = state_lower_bound(e->state, time_minus(now, r->size_us - 1));
+        ret_span->low = state_lower_bound(e->state, time_minus(now, r->size_us - 1), end);
         break;
     }
-    if (ret_span->low > ret_span->end) ret_span->low = ret_span->end;
 }
 
 static void find_spans(const view_eval *e, view_span *spans) {
@@ -102,15 +102,13 @@ static void extend(const view_eval *e, const agg_step *s, int low, running *r) {
 static void extend_sum(const view_eval *e, const agg_step *s, int low, running *r) {
     const double *values = state_slot(e->state, s->slot);
     double sum = r->sum;
-    int64_t nulls = 0;
-    int i = r->at;
-    for (; i > low; i--) {
-        double v = values[i - 1];
-        nulls += v != v;
-        sum += v == v ? v : 0;
+    for (int i = r->at - 1; i >= low; i--) sum += values[i];
+    if (isnan(sum)) { /* there is a null among them: once more, with care */
+        extend(e, s, low, r);
+        return;
     }
-    r->count += r->at - i - nulls;
-    r->at = i;
+    r->count += low < r->at ? r->at - low : 0;
+    r->at = low < r->at ? low : r->at;
     r->sum = sum;
 }
 
@@ -240,7 +238,7 @@ static void eval_folds(const view_eval *e) {
 static void eval_exprs(const view_eval *e) {
     double vars[WEIR_FEATURES_MAX + 1 + VIEW_SLOTS_MAX];
     const weir_view *view = e->view;
-    int n = view->def->feature_count, newest = end_at(e, 0) - 1;
+    int n = view->def->feature_count, newest = e->end - 1;
     memcpy(vars, e->out, (size_t)n * sizeof(*vars));
     vars[n] = newest >= 0 ? (double)e->state->time[e->state->first + newest] : NAN;
     for (int i = 0; i < view->expr_slot_count; i++) {
@@ -257,6 +255,7 @@ static void eval(const weir_view *view, weir_state *state, int64_t t_us, const w
     view_eval e = {.view = view, .state = state, .t_us = t_us, .upto = upto, .use_head = use_head, .out = out};
     view_span spans[WEIR_FEATURES_MAX];
     if (view->gathers && !(e.scratch = state_scratch(view, state))) abort(); /* never where the state was made: it was reserved there */
+    e.end = state_upper_bound(state, t_us, upto);
     find_spans(&e, spans);
     eval_aggs(&e, spans);
     for (int i = 0; i < view->window_count; i++) put_value(&e, view->windows[i].feature, eval_window(&e, &view->windows[i], spans));

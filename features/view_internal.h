@@ -143,8 +143,8 @@ static inline uint32_t view_hash(uint32_t hash, const void *bytes, size_t len) {
 /* state.c: the tail. */
 /** Position behind the last record at or before t; of those at exactly t, of the last that is not after source (NULL: of all). */
 int state_upper_bound(const weir_state *state, int64_t t, const weir_source *source);
-/** Position of the first record at or after t. */
-int state_lower_bound(const weir_state *state, int64_t t);
+/** Position of the first record at or after t among the first `end`; end when there is none. */
+int state_lower_bound(const weir_state *state, int64_t t, int end);
 /** Room for `more` further records in the tail. */
 bool state_reserve(const weir_view *view, weir_state *state, int more) WEIR_MUST_CHECK;
 /** Base and head for a view that folds. */

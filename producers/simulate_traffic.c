@@ -175,11 +175,11 @@ static weir_status city_advance(void *context, weir_sim_timeline *timeline, bool
     bool free_day = d.weekday == 0 || d.weekday == 6 || holiday;
     double season = 1 - 0.04 + 0.04 * weir_portable_cos(TWO_PI * ((double)(day % 365) - 220) / 365);
     next_weather(c);
-    double temperature = temperature_of(c, day, hour_of_day), fall = cut(fall_of(c), 2);
+    double temperature = cut(temperature_of(c, day, hour_of_day), 2), fall = cut(fall_of(c), 2);
     for (uint32_t i = 0; i < c->road_count; i++) {
         hour *h = weir_sim_add(timeline);
         if (!h) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an hour of %u roads", c->road_count);
-        *h = (hour){.at_us = c->at_us, .road = i, .temperature = cut(temperature, 2), .clouds = c->clouds, .sky = c->sky};
+        *h = (hour){.at_us = c->at_us, .road = i, .temperature = temperature, .clouds = c->clouds, .sky = c->sky};
         *(temperature < 274 ? &h->snow : &h->rain) = fall;
         h->holiday = hour_of_day == 0 ? holiday : NULL;
         drive(c, &c->roads[i], h, hour_of_day, free_day, season);

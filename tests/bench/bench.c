@@ -299,6 +299,8 @@ int main(void) {
         .batch_max = (int)settings.batch_max,
         .poll_ms = (int)settings.poll_ms,
         .drain_ms = (int)settings.drain_ms,
+        .checkpoint_ms = (int)settings.checkpoint_ms,
+        .memory_bytes = settings.memory_mib << 20,
         .shared = &shared,
     };
     int64_t labels, events = publish(&settings, pipeline, &labels);
