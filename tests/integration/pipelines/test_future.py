@@ -17,7 +17,7 @@ SIMULATED = {
     "maritime": ["--entities", "5", "--days", "12", "--missing", "0.02", "--start", "2022-01-01"],
     "traffic": ["--entities", "2", "--days", "50"],
     "churn": ["--entities", "60"],
-    "market": ["--entities", "4", "--days", "400"],
+    "market": ["--entities", "4", "--days", "120"],
 }
 REAL = {"engine": (("maritime", "cmapss_fd001_engines_1-60.csv.gz"), "cycle")}  # file, column that its time follows from
 CUTS = (0.35, 0.6, 0.85)  # shares of the run

@@ -249,6 +249,18 @@ def simulated_quotes():
         check(got.loc[g.index], expected, dict.fromkeys(expected, ROUNDING))
 
 
+def same_without_the_future(path, got):
+    """What a file lacks is derived from its rows: from those before, never from those after."""
+    bars = pd.read_parquet(path)
+    day = bars.date.sort_values(ignore_index=True).iloc[len(bars) // 2]
+    with tempfile.TemporaryDirectory() as folder:
+        cut = os.path.join(folder, "cut.parquet")
+        bars[bars.date <= day].to_parquet(cut)
+        before, _ = features("market", cut)
+    assert 0 < len(before) < len(got)
+    pd.testing.assert_frame_equal(before, got.iloc[:len(before)], check_exact=True, check_dtype=False)  # a column may be all null in the first half
+
+
 def real_bars():
     path = data_file("market", "daily_bars.parquet")
     got, rejected = features("market", path)
@@ -257,6 +269,7 @@ def real_bars():
     bars = bars.sort_values(["close_time", "symbol"], ignore_index=True)
     assert len(got) == len(bars) and not rejected, "%d bars accepted of %d; rejected: %s" % (len(got), len(bars), rejected)
     assert (got.key == "default/" + bars.symbol).all()
+    same_without_the_future(path, got)
     parts, compared = [], set()
     for _, g in bars.groupby("symbol"):
         expected, scale, more = symbol_features(g)
