@@ -1,6 +1,7 @@
-/* `weir config schema|docs`: the reference made from the tables that the code itself uses. */
+/* `weir config schema|docs|operators|operators_schema`: the reference made from the tables that the code itself uses. */
 
 #include "cli/command.h"
+#include "cli/operators_page.h"
 #include "core/metrics.h"
 #include "models/model.h"
 
@@ -8,15 +9,17 @@ typedef struct config_options {
     char *what;
 } config_options;
 
-enum { WHAT_SCHEMA, WHAT_DOCS };
-static const char *const whats[] = {"schema", "docs", NULL};
+enum { WHAT_SCHEMA, WHAT_DOCS, WHAT_OPERATORS, WHAT_OPERATORS_SCHEMA };
+static const char *const whats[] = {"schema", "docs", "operators", "operators_schema", NULL};
 
 static const weir_conf_item config_table[] = {
     {.name = "what",
      .type = WEIR_CONF_STRING,
      .offset = offsetof(config_options, what),
      .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
-     .doc = "schema: JSON Schema of the settings; docs: settings, commands, algorithms and metrics in Markdown"},
+     .doc = "schema: JSON Schema of the settings; docs: settings, commands, algorithms and metrics in Markdown; operators: operators and functions of features "
+            "in Markdown; "
+            "operators_schema: JSON Schema of features with an operator"},
     {.name = NULL},
 };
 
@@ -73,13 +76,17 @@ static weir_status run_config(const weir_settings *settings, const void *options
     weir_status st = weir_action_find(o->what, whats, &what, err);
     if (!st && what == WHAT_SCHEMA) st = print_schema(stdout, err);
     if (!st && what == WHAT_DOCS) print_docs(stdout);
+    if (!st && what == WHAT_OPERATORS) weir_operators_page(stdout);
+    if (!st && what == WHAT_OPERATORS_SCHEMA) st = weir_operators_schema(stdout, err);
     return st;
 }
 
 const weir_command weir_command_config = {
     .name = "config",
-    .args = "schema|docs",
-    .doc = "Prints the JSON Schema of the settings, or the reference of settings, commands, algorithms and metrics.",
+    .args = "schema|docs|operators|operators_schema",
+    .doc = "Prints the JSON Schema of the settings, the reference of settings, commands, algorithms and metrics, the reference of operators and functions of "
+           "features, or the JSON\n"
+           "Schema of features with an operator.",
     .options = config_table,
     .options_size = sizeof(config_options),
     .run = run_config,

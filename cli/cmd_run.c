@@ -92,6 +92,7 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
             .http = http,
             .batch_max = (int)settings->batch_max,
             .poll_ms = (int)settings->poll_ms,
+            .http_tokens = settings->http_auth == 1,
             .drain_ms = (int)settings->drain_ms,
             .checkpoint_ms = (int)settings->checkpoint_ms,
             .memory_bytes = settings->memory_mib << 20,

@@ -39,6 +39,7 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(topics) \
     X(migrate) \
     X(models) \
+    X(tenants) \
     X(schema_registry) \
     X(demo) \
     X(reset) \

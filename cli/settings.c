@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 static const char *const log_formats[] = {"auto", "json", "logfmt", NULL}; /* as weir_log_format */
+static const char *const http_auths[] = {"none", "token", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}; /* as weir_log_level */
 
 #define FIELD(member) .offset = offsetof(weir_settings, member)
@@ -44,6 +45,12 @@ const weir_conf_item weir_settings_table[] = {
      .max = 65535,
      .fallback = "18400",
      .doc = "port on which workers serve metrics, health and the API; 0: any"},
+    {.name = "http_auth",
+     .type = WEIR_CONF_ENUM,
+     FIELD(http_auth),
+     .choices = http_auths,
+     .fallback = "none",
+     .doc = "who may use the API: none asks nobody (for loopback and trusted networks), token asks for a token of `weir tenants`"},
     {.name = "log_format",
      .type = WEIR_CONF_ENUM,
      FIELD(log_format),

@@ -124,6 +124,20 @@ cmd_bench() {
     foreground "$ROOT/build-release/weir_bench"
 }
 
+# The chaos run has a stack of its own, because it stops services.
+cmd_chaos() {
+    need build stack test
+    build "$ROOT/build" weir
+    lock_stack
+    separate_stack chaos 3000
+    WHEN_DONE=stack
+    WEIR_BINARY=$WEIR
+    export WEIR_BINARY
+    stack_up kafka postgres registry
+    unlock_stack
+    foreground "$ROOT/.weir/python/bin/python" -u "$ROOT/tests/chaos/chaos.py" "$@"
+}
+
 cmd_fuzz() {
     # shellcheck disable=SC2086 # a list of names
     ensure_packages $PACKAGES_FUZZ

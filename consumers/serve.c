@@ -13,6 +13,7 @@
 #include "consumers/serve_parts.h"
 #include "core/log.h"
 
+#define TOKENS_EVERY_US (5 * WEIR_SECOND_US)
 enum { TICK_MS = 1000, ARENA_BYTES_MAX = 256 << 20, READY_POLL_US = 20000 };
 
 static const char *const endpoint_names[ENDPOINT_COUNT] = {"health", "metadata", "infer", "features", "push"};
@@ -62,6 +63,45 @@ static weir_status take_thread(serve *s, serve_thread **ret_thread, weir_err *er
     return WEIR_OK;
 }
 
+/* ---- who may what ---- */
+
+static const weir_grant everything = {.tenant = WEIR_EVERY_TENANT, .access = WEIR_ACCESS_WRITE};
+
+/* *ret_grant may be NULL. 401 says that a token is missing or not valid, 403 that it is valid and not enough. */
+static weir_status authorise(const serve *s, const weir_http_request *request, weir_access access, weir_http_response *response, weir_grant *ret_grant,
+                             weir_err *err) {
+    weir_grant grant = everything;
+    weir_status status = s->tokens ? weir_tokens_check(s->tokens, weir_http_header(request, "authorization"), &grant, err) : WEIR_OK;
+    if (status) {
+        response->status = 401;
+        return status;
+    }
+    if (access > grant.access) return WEIR_REJECT(err, WEIR_EDENIED, "this token may read; to push, a token with write access is needed");
+    if (ret_grant) *ret_grant = grant;
+    return WEIR_OK;
+}
+
+weir_status serve_own_rows(const weir_grant *grant, const weir_json_table *table, const weir_feed_def *feed, weir_datum *rows, weir_err *err) {
+    if (!strcmp(grant->tenant, WEIR_EVERY_TENANT)) return WEIR_OK;
+    size_t columns = (size_t)weir_schema_field_count(feed->schema);
+    if (feed->tenant_index < 0) {
+        const char *constant = feed->tenant ? feed->tenant : "default";
+        return strcmp(constant, grant->tenant)
+                   ? WEIR_REJECT(err, WEIR_EDENIED, "this token is for tenant \"%s\", the pipeline belongs to another", grant->tenant)
+                   : WEIR_OK;
+    }
+    const char *name = weir_schema_field_at(feed->schema, feed->tenant_index)->name;
+    bool given = false;
+    for (int c = 0; c < table->column_count; c++) given |= !strcmp(table->columns[c].name, name);
+    for (int row = 0; row < table->row_count; row++) {
+        weir_datum *tenant = &rows[(size_t)row * columns + (size_t)feed->tenant_index];
+        if (given && (tenant->type != WEIR_T_STR || tenant->len != strlen(grant->tenant) || memcmp(tenant->p, grant->tenant, tenant->len)))
+            return WEIR_REJECT(err, WEIR_EDENIED, "row %d: this token is for tenant \"%s\" only", row, grant->tenant);
+        *tenant = weir_text(grant->tenant);
+    }
+    return WEIR_OK;
+}
+
 /* ---- answers ---- */
 
 static int http_status(const weir_err *err) {
@@ -71,6 +111,7 @@ static int http_status(const weir_err *err) {
     case WEIR_ENUMERIC:
     case WEIR_ELIMIT: return 400;
     case WEIR_ENOTFOUND: return 404;
+    case WEIR_EDENIED: return 403;
     case WEIR_ENET:
     case WEIR_ETIMEOUT:
     case WEIR_ENOMEM: return 503;
@@ -81,7 +122,7 @@ static int http_status(const weir_err *err) {
 static void finish(serve *s, serve_endpoint endpoint, int64_t began_us, weir_status status, const weir_err *err, weir_http_response *response) {
     if (status) {
         weir_buf_clear(&response->body);
-        weir_http_error(response, http_status(err), "%s", err->message);
+        weir_http_error(response, response->status == 401 ? 401 : http_status(err), "%s", err->message);
         if (response->status >= 500) weir_log_err(WEIR_LOG_WARN, "a request could not be answered", err);
     }
     int outcome = response->status >= 500 ? 2 : response->status >= 400 ? 1 : 0;
@@ -118,11 +159,11 @@ static void on_health(const weir_http_request *request, weir_http_response *resp
 }
 
 static void on_server(const weir_http_request *request, weir_http_response *response, void *context) {
-    (void)request;
     serve *s = context;
     weir_err err;
     int64_t began_us = weir_clock_mono_us(s->env->clock);
-    weir_status status = written(weir_buf_printf(&response->body, "{\"name\":\"weir\",\"version\":\"%s\",\"extensions\":[]}", WEIR_VERSION), &err);
+    weir_status status = authorise(s, request, WEIR_ACCESS_READ, response, NULL, &err);
+    if (!status) status = written(weir_buf_printf(&response->body, "{\"name\":\"weir\",\"version\":\"%s\",\"extensions\":[]}", WEIR_VERSION), &err);
     finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
 }
 
@@ -218,7 +259,8 @@ static void on_model(const weir_http_request *request, weir_http_response *respo
     weir_err err;
     weir_model_path path;
     int64_t began_us = weir_clock_mono_us(s->env->clock);
-    weir_status status = weir_model_path_parse(request->path, &path, &err);
+    weir_status status = authorise(s, request, WEIR_ACCESS_READ, response, NULL, &err);
+    if (!status) status = weir_model_path_parse(request->path, &path, &err);
     if (!status && path.verb == WEIR_MODEL_INFER) status = WEIR_REJECT(&err, WEIR_ENOTFOUND, "infer needs POST");
     if (!status) status = answer_model(s, &path, response, &err);
     finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
@@ -226,15 +268,25 @@ static void on_model(const weir_http_request *request, weir_http_response *respo
 
 /* ---- requests that read features ---- */
 
+/* The thread's own, with what the caller may do. */
+static weir_status enter(serve *s, const weir_http_request *request, weir_access access, weir_http_response *response, serve_thread **ret_thread,
+                         weir_err *err) {
+    weir_grant grant;
+    weir_status status = authorise(s, request, access, response, &grant, err);
+    if (!status) status = take_thread(s, ret_thread, err);
+    if (!status) (*ret_thread)->grant = grant;
+    return status;
+}
+
 static void on_infer(const weir_http_request *request, weir_http_response *response, void *context) {
     serve *s = context;
     weir_err err;
     weir_model_path path;
     serve_thread *thread = NULL;
     int64_t began_us = weir_clock_mono_us(s->env->clock);
-    weir_status status = weir_model_path_parse(request->path, &path, &err);
+    weir_status status = enter(s, request, WEIR_ACCESS_READ, response, &thread, &err);
+    if (!status) status = weir_model_path_parse(request->path, &path, &err);
     if (!status && path.verb != WEIR_MODEL_INFER) status = WEIR_REJECT(&err, WEIR_ENOTFOUND, "only …/infer takes POST");
-    if (!status) status = take_thread(s, &thread, &err);
     if (!status) status = serve_infer(s, thread, &path, request, response, &err);
     finish(s, ENDPOINT_INFER, began_us, status, &err, response);
 }
@@ -244,7 +296,7 @@ static void on_features(const weir_http_request *request, weir_http_response *re
     weir_err err;
     serve_thread *thread = NULL;
     int64_t began_us = weir_clock_mono_us(s->env->clock);
-    weir_status status = take_thread(s, &thread, &err);
+    weir_status status = enter(s, request, WEIR_ACCESS_READ, response, &thread, &err);
     if (!status) status = serve_online_features(s, thread, request, response, &err);
     finish(s, ENDPOINT_FEATURES, began_us, status, &err, response);
 }
@@ -254,7 +306,7 @@ static void on_push(const weir_http_request *request, weir_http_response *respon
     weir_err err;
     serve_thread *thread = NULL;
     int64_t began_us = weir_clock_mono_us(s->env->clock);
-    weir_status status = take_thread(s, &thread, &err);
+    weir_status status = enter(s, request, WEIR_ACCESS_WRITE, response, &thread, &err);
     if (!status) status = serve_push(s, thread, request, response, &err);
     finish(s, ENDPOINT_PUSH, began_us, status, &err, response);
 }
@@ -271,6 +323,7 @@ static void serve_done(void *context) {
         s->threads = next;
     }
     weir_producer_free(s->producer);
+    weir_tokens_free(s->tokens);
     if (s->serving) weir_shared_drop_serving(s->shared, &s->serving);
     pthread_mutex_destroy(&s->push_lock);
     pthread_mutex_destroy(&s->threads_lock);
@@ -327,6 +380,7 @@ static weir_status serve_init(weir_worker *worker, void **ret_context, weir_err 
     find_metrics(s);
     snprintf(client, sizeof client, "weir-push-%.64s-%.32s", s->pipeline->name, env->instance);
     weir_status status = find_entity_columns(s, err);
+    if (!status && env->http_tokens) status = weir_tokens_new(env->pg_url, env->clock, &s->tokens, err);
     if (!status) status = weir_producer_new(env->brokers, client, &s->producer, err);
     if (!status) status = weir_shared_take_serving(s->shared, env, &s->serving, err);
     if (!status) status = add_routes(s, err);
@@ -338,9 +392,17 @@ static weir_status serve_init(weir_worker *worker, void **ret_context, weir_err 
     return status;
 }
 
+/* Tokens that were made or revoked are known within seconds; while the database is away those of before stay. */
+static void refresh_tokens(serve *s, int64_t mono_us) {
+    weir_err err;
+    if (!s->tokens || mono_us < s->tokens_at_us) return;
+    s->tokens_at_us = mono_us + TOKENS_EVERY_US;
+    if (weir_tokens_refresh(s->tokens, &err)) weir_log_err(WEIR_LOG_WARN, "tokens could not be read again", &err);
+}
+
 static weir_status serve_tick(void *context, int64_t mono_us, weir_err *err) {
-    (void)mono_us;
     serve *s = context;
+    refresh_tokens(s, mono_us);
     return weir_serving_check(s->serving, err);
 }
 

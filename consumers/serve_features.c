@@ -170,6 +170,7 @@ static weir_status read_row(lookup *l, int row, weir_err *err) {
 
 static weir_status read_all(lookup *l, weir_err *err) {
     weir_status status = weir_json_rows(&l->request->entities, &l->s->pipeline->events, false, l->rows, err);
+    if (!status) status = serve_own_rows(&l->thread->grant, &l->request->entities, &l->s->pipeline->events, l->rows, err);
     if (!status) status = weir_serving_read_begin(l->thread->reader, err);
     if (status) return status;
     for (int row = 0; !status && row < l->row_count; row++) status = read_row(l, row, err);
@@ -286,6 +287,7 @@ weir_status serve_push(serve *s, serve_thread *thread, const weir_http_request *
         goto out;
     }
     status = weir_json_rows(&parsed.df, def, true, rows, err);
+    if (!status) status = serve_own_rows(&thread->grant, &parsed.df, def, rows, err);
     if (!status) status = check_rows(s, feed, def, rows, row_count, err);
     if (!status) status = serde_of(s, thread, feed, def, &serde, err);
     if (!status) status = send_rows(s, thread, def, serde, rows, row_count, weir_http_header(request, "traceparent"), err);

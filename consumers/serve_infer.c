@@ -175,6 +175,7 @@ static weir_status infer_events(inference *in, weir_json_table *table, weir_err 
     if (!events || !in->inputs) return serve_no_memory(err);
     for (size_t i = 0; i < inputs; i++) in->inputs[i] = NAN;
     weir_status status = weir_json_rows(table, &in->s->pipeline->events, false, events, err);
+    if (!status) status = serve_own_rows(&in->thread->grant, table, &in->s->pipeline->events, events, err);
     if (status) return status;
     mark_used(in, named);
     if (in->split) mark_used(in, in->arms->challenger);

@@ -8,6 +8,7 @@
 #include "consumers/shared.h"
 #include "core/http.h"
 #include "core/metrics.h"
+#include "features/tenants.h"
 
 typedef enum serve_endpoint { ENDPOINT_HEALTH, ENDPOINT_METADATA, ENDPOINT_INFER, ENDPOINT_FEATURES, ENDPOINT_PUSH, ENDPOINT_COUNT } serve_endpoint;
 enum { OUTCOME_COUNT = 3 /* 2xx, 4xx, 5xx */, SERVE_FEEDS = 2 };
@@ -17,6 +18,7 @@ typedef struct serve_thread {
     pthread_t id;
     weir_serving_reader *reader;
     weir_serde *serdes[SERVE_FEEDS]; /* by weir_feed; made on first push */
+    weir_grant grant; /* of the request's caller */
     weir_arena arena; /* one request */
     weir_buf buf;
     struct serve_thread *next;
@@ -30,6 +32,8 @@ typedef struct serve {
     weir_serving *serving;
     int entity_columns[WEIR_VIEWS_MAX][WEIR_KEY_COLUMNS_MAX]; /* of each view, in the events' schema */
     double threshold;
+    weir_tokens *tokens; /* NULL: the API is open to whoever reaches it */
+    int64_t tokens_at_us; /* monotonic: when they are read again */
     bool routed;
     pthread_mutex_t threads_lock;
     serve_thread *threads;
@@ -47,6 +51,9 @@ weir_status serve_push(serve *s, serve_thread *thread, const weir_http_request *
 
 /** The version that a name (and version, 0: any) means; for the pipeline's own name the champion. Errors: WEIR_ENOTFOUND saying what is served. */
 weir_status serve_find(const serve *s, const weir_arms *arms, const char *name, int version, const weir_served **ret_served, weir_err *err) WEIR_MUST_CHECK;
+/** Rows of the request belong to the caller's tenant: a row that names another one is refused, one that names none gets it. table: what the rows were made from. Errors:
+ *  WEIR_EDENIED REJECT. */
+weir_status serve_own_rows(const weir_grant *grant, const weir_json_table *table, const weir_feed_def *feed, weir_datum *rows, weir_err *err) WEIR_MUST_CHECK;
 weir_status serve_no_memory(weir_err *err);
 
 #endif

@@ -68,6 +68,7 @@ const char *weir_status_name(weir_status code) {
     case WEIR_ELIMIT: return "limit";
     case WEIR_ENOMEM: return "nomem";
     case WEIR_ENUMERIC: return "numeric";
+    case WEIR_EDENIED: return "denied";
     case WEIR_EINTERNAL: return "internal";
     }
     return "internal";

@@ -19,6 +19,7 @@ typedef enum weir_status {
     WEIR_ELIMIT, /* a stated maximum was reached */
     WEIR_ENOMEM, /* memory ran out */
     WEIR_ENUMERIC, /* a computation met a non-finite value or did not converge */
+    WEIR_EDENIED, /* this login or token may not do that */
     WEIR_EINTERNAL, /* a bug in Weir */
 } weir_status;
 

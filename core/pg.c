@@ -99,7 +99,7 @@ static weir_status sql_failure(weir_pg *pg, const PGresult *result, weir_err *er
         return WEIR_FAIL(err, WEIR_EINTERNAL, "PostgreSQL: %.*s", first_line(message), message);
     }
     if (is_retriable(sqlstate) || PQstatus(pg->conn) != CONNECTION_OK) return WEIR_RETRY(err, WEIR_ENET, "PostgreSQL: SQLSTATE %s: %s", sqlstate, message);
-    weir_status code = !strcmp(sqlstate, "23505") ? WEIR_ECONFLICT : WEIR_EINTERNAL;
+    weir_status code = !strcmp(sqlstate, "23505") ? WEIR_ECONFLICT : !strcmp(sqlstate, "42501") ? WEIR_EDENIED : WEIR_EINTERNAL;
     return WEIR_FAIL(err, code, "PostgreSQL: SQLSTATE %s: %s", sqlstate, message);
 }
 

@@ -14,7 +14,7 @@ typedef struct weir_pg weir_pg;
 weir_status weir_pg_new(const char *url, weir_pg **ret_pg, weir_err *err) WEIR_MUST_CHECK;
 void weir_pg_free(weir_pg *pg);
 /** Runs one statement with text parameters (NULL is SQL NULL). *ret_result may be NULL when it is not wanted; else PQclear it.
- *  Errors: connection trouble, serialisation failures, deadlocks, shutdown: WEIR_ENET, RETRY. unique_violation: WEIR_ECONFLICT. Else WEIR_EINTERNAL, FATAL. */
+ *  Errors: connection trouble, serialisation failures, deadlocks, shutdown: WEIR_ENET, RETRY. unique_violation: WEIR_ECONFLICT. insufficient_privilege: WEIR_EDENIED. Else WEIR_EINTERNAL, FATAL. */
 weir_status weir_pg_exec(weir_pg *pg, const char *sql, int param_count, const char *const *params, PGresult **ret_result, weir_err *err) WEIR_MUST_CHECK;
 /** Several statements separated by ';', no parameters, no results. */
 weir_status weir_pg_script(weir_pg *pg, const char *sql, weir_err *err) WEIR_MUST_CHECK;

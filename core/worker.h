@@ -52,6 +52,7 @@ typedef struct weir_worker_env {
     const char *instance; /* name of this instance among others on the same machine; "0" */
     weir_clock *clock;
     weir_http_server *http; /* may be NULL in tests */
+    bool http_tokens; /* the API asks for tokens */
     int batch_max; /* records a poll hands over at most */
     int poll_ms; /* longest wait for the first record */
     int drain_ms; /* deadline for draining at stop */

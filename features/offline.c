@@ -331,8 +331,9 @@ static weir_status shape_table(const weir_offline_table *table, weir_err *err) {
     weir_pg *pg = table->store->pg;
     weir_status status = weir_pg_begin(pg, err);
     if (status) return status;
+    const char *params[] = {table->store->pipeline->name, table->name};
     if ((status = lock_shape(pg, err)) || (status = create_table(table, err)) || (status = add_columns(table, err)) || (status = create_key(table, err)) ||
-        (status = weir_pg_commit(pg, err)))
+        (status = weir_pg_exec(pg, "SELECT weir.protect($1, $2)", 2, params, NULL, err)) || (status = weir_pg_commit(pg, err)))
         weir_pg_rollback(pg);
     return status;
 }

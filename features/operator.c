@@ -9,7 +9,7 @@
 enum { PLUGINS_MAX = 64 };
 
 static const weir_operator *const families[] = {weir_ops_aggregate, weir_ops_order,    weir_ops_decay,    weir_ops_market, weir_ops_indicators,
-                                               weir_ops_series,    weir_ops_dynamics, weir_ops_spectrum, weir_ops_group};
+                                                weir_ops_series,    weir_ops_dynamics, weir_ops_spectrum, weir_ops_group};
 enum { FAMILY_COUNT = sizeof(families) / sizeof(*families) };
 
 /* Plugins are only ever added, each before the count says so: readers need no lock. */

@@ -99,8 +99,8 @@ const weir_operator *weir_operator_at(int index);
 extern const weir_operator weir_ops_aggregate[]; /* ops_aggregate.c: count sum mean min max std variance ratio rate range ... */
 extern const weir_operator weir_ops_order[]; /* ops_order.c: first last lag difference rate time_since streak distinct_count most_frequent quantile ... */
 extern const weir_operator weir_ops_decay[]; /* ops_decay.c: ewm_mean ewm_std ... */
-extern const weir_operator weir_ops_market[]; /* ops_market.c: sma bollinger log_return realised_volatility vwap order_flow_imbalance ... */
-extern const weir_operator weir_ops_indicators[]; /* ops_indicators.c: recursive ones: ema rsi macd atr */
+extern const weir_operator weir_ops_market[]; /* ops_market.c: sma bollinger log_return realised_volatility stochastic ... */
+extern const weir_operator weir_ops_indicators[]; /* ops_indicators.c: folds: ema rsi macd atr obv vwap order_flow_imbalance drawdown ... */
 extern const weir_operator weir_ops_series[]; /* ops_series.c: change, shape, moments, counts, runs ... */
 extern const weir_operator weir_ops_dynamics[]; /* ops_dynamics.c: autocorrelation trend entropy ... */
 extern const weir_operator weir_ops_spectrum[]; /* ops_spectrum.c: spectral_centroid spectral_energy_share ... */

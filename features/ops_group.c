@@ -343,7 +343,7 @@ static double group_beta_eval(const weir_window *window, const weir_params *para
 
 /* --- The table --- */
 
-#define WINDOWS_AT_HAND (WEIR_WINDOWS_EVERY & ~(1u << WEIR_WINDOW_ALL))
+#define WINDOWS_AT_HAND (WEIR_WINDOWS_EVERY & ~(1u << WEIR_WINDOW_ALL | 1u << WEIR_WINDOW_SESSION)) /* those whose records have a bound */
 #define NEWEST_EDGES "Records whose value or member is null take no part. "
 
 const weir_operator weir_ops_group[] = {

@@ -1,10 +1,17 @@
-/* Indicators that are recursive by definition: folds over everything, with TA-Lib's seeds and warm-up. Accumulators are doubles only, so that no byte is left unwritten. */
+/* Indicators that are folded record by record: those recursive by definition (over everything, with TA-Lib's seeds and warm-up), and sums and extremes that any window can
+ * have. Accumulators are doubles only, so that no byte is left unwritten. */
 #include <math.h>
 #include <stdbool.h>
 
 #include "features/operator.h"
 
 enum { PERIOD_MAX = 100000 };
+
+static bool any_null(const double *in, int n) {
+    for (int i = 0; i < n; i++)
+        if (isnan(in[i])) return true;
+    return false;
+}
 
 static double step_of(double n) {
     return 2 / (n + 1);
@@ -127,7 +134,7 @@ static void atr_add(void *acc, int64_t time_us, const double *in, const weir_par
     (void)time_us;
     atr_acc *a = acc;
     double high = in[0], low = in[1];
-    if (isnan(high) || isnan(low) || isnan(in[2])) return;
+    if (any_null(in, 3)) return;
     if (a->count > 0) wilder_add(&a->range, fmax(high - low, fmax(fabs(high - a->close), fabs(low - a->close))), a->count, params->value[0]);
     a->count++;
     a->close = in[2];
@@ -203,6 +210,225 @@ static double macd_value(const void *acc, int64_t t_us, const weir_params *param
     return NAN;
 }
 
+/* Two sums over the records. */
+
+typedef struct sums_acc {
+    double first, second;
+} sums_acc;
+
+static size_t sums_size(const weir_params *params) {
+    (void)params;
+    return sizeof(sums_acc);
+}
+
+static void sums_init(void *acc, const weir_params *params) {
+    (void)params;
+    *(sums_acc *)acc = (sums_acc){0};
+}
+
+static void sums_merge(void *acc, const void *later, const weir_params *params) {
+    (void)params;
+    sums_acc *a = acc;
+    const sums_acc *b = later;
+    a->first += b->first;
+    a->second += b->second;
+}
+
+static void vwap_add(void *acc, int64_t time_us, const double *in, const weir_params *params) {
+    (void)time_us, (void)params;
+    sums_acc *a = acc;
+    if (any_null(in, 2)) return;
+    a->first += in[0] * in[1];
+    a->second += in[1];
+}
+
+static double vwap_value(const void *acc, int64_t t_us, const weir_params *params) {
+    (void)t_us, (void)params;
+    const sums_acc *a = acc;
+    return a->second > 0 ? a->first / a->second : NAN;
+}
+
+static void imbalance_add(void *acc, int64_t time_us, const double *in, const weir_params *params) {
+    (void)time_us, (void)params;
+    sums_acc *a = acc;
+    if (any_null(in, 2)) return;
+    a->first += in[0];
+    a->second += in[1];
+}
+
+static double imbalance_value(const void *acc, int64_t t_us, const weir_params *params) {
+    (void)t_us, (void)params;
+    const sums_acc *a = acc;
+    return a->first + a->second > 0 ? (a->first - a->second) / (a->first + a->second) : NAN;
+}
+
+/* Changes from record to record. */
+
+typedef struct obv_acc {
+    double count; /* of bars, 1 at most: whether there is one */
+    double total;
+    double first_price, first_volume, last_price;
+} obv_acc;
+
+static size_t obv_size(const weir_params *params) {
+    (void)params;
+    return sizeof(obv_acc);
+}
+
+static void obv_init(void *acc, const weir_params *params) {
+    (void)params;
+    *(obv_acc *)acc = (obv_acc){0};
+}
+
+static double signed_volume(double before, double now, double volume) {
+    return now > before ? volume : now < before ? -volume : 0;
+}
+
+static void obv_add(void *acc, int64_t time_us, const double *in, const weir_params *params) {
+    (void)time_us, (void)params;
+    obv_acc *a = acc;
+    if (any_null(in, 2)) return;
+    if (a->count == 0)
+        *a = (obv_acc){1, in[1], in[0], in[1], in[0]};
+    else
+        a->total += signed_volume(a->last_price, in[0], in[1]);
+    a->last_price = in[0];
+}
+
+static double obv_value(const void *acc, int64_t t_us, const weir_params *params) {
+    (void)t_us, (void)params;
+    const obv_acc *a = acc;
+    return a->count > 0 ? a->total : NAN;
+}
+
+static void obv_merge(void *acc, const void *later, const weir_params *params) {
+    (void)params;
+    obv_acc *a = acc;
+    const obv_acc *b = later;
+    if (b->count == 0) return;
+    if (a->count == 0) {
+        *a = *b;
+        return;
+    }
+    a->total += signed_volume(a->last_price, b->first_price, b->first_volume) + (b->total - b->first_volume);
+    a->last_price = b->last_price;
+}
+
+typedef struct quote {
+    double bid, bid_size, ask, ask_size;
+} quote;
+
+typedef struct flow_acc {
+    double count; /* of quotes, 2 at most */
+    double sum;
+    quote first, last;
+} flow_acc;
+
+static size_t flow_size(const weir_params *params) {
+    (void)params;
+    return sizeof(flow_acc);
+}
+
+static void flow_init(void *acc, const weir_params *params) {
+    (void)params;
+    *(flow_acc *)acc = (flow_acc){0};
+}
+
+/* e_n, the contribution of one quote. */
+static double flow_between(const quote *before, const quote *now) {
+    double e = 0;
+    if (now->bid >= before->bid) e += now->bid_size;
+    if (now->bid <= before->bid) e -= before->bid_size;
+    if (now->ask <= before->ask) e -= now->ask_size;
+    if (now->ask >= before->ask) e += before->ask_size;
+    return e;
+}
+
+static void flow_add(void *acc, int64_t time_us, const double *in, const weir_params *params) {
+    (void)time_us, (void)params;
+    flow_acc *a = acc;
+    if (any_null(in, 4)) return;
+    quote now = {in[0], in[1], in[2], in[3]};
+    if (a->count == 0)
+        a->first = now;
+    else
+        a->sum += flow_between(&a->last, &now);
+    a->last = now;
+    a->count = fmin(a->count + 1, 2);
+}
+
+static double flow_value(const void *acc, int64_t t_us, const weir_params *params) {
+    (void)t_us, (void)params;
+    const flow_acc *a = acc;
+    return a->count > 1 ? a->sum : NAN;
+}
+
+static void flow_merge(void *acc, const void *later, const weir_params *params) {
+    (void)params;
+    flow_acc *a = acc;
+    const flow_acc *b = later;
+    if (b->count == 0) return;
+    if (a->count == 0) {
+        *a = *b;
+        return;
+    }
+    a->sum += flow_between(&a->last, &b->first) + b->sum;
+    a->last = b->last;
+    a->count = 2;
+}
+
+/* Falls from a maximum. */
+
+typedef struct fall_acc {
+    double max, min, last; /* of the values; -inf, +inf, NaN before the first */
+    double worst; /* lowest x / (maximum so far) - 1 */
+} fall_acc;
+
+static size_t fall_size(const weir_params *params) {
+    (void)params;
+    return sizeof(fall_acc);
+}
+
+static void fall_init(void *acc, const weir_params *params) {
+    (void)params;
+    *(fall_acc *)acc = (fall_acc){-INFINITY, INFINITY, NAN, 0};
+}
+
+static void fall_add(void *acc, int64_t time_us, const double *in, const weir_params *params) {
+    (void)time_us, (void)params;
+    fall_acc *a = acc;
+    if (!(in[0] > 0)) return;
+    a->max = fmax(a->max, in[0]);
+    a->min = fmin(a->min, in[0]);
+    a->last = in[0];
+    a->worst = fmin(a->worst, in[0] / a->max - 1);
+}
+
+static void fall_merge(void *acc, const void *later, const weir_params *params) {
+    (void)params;
+    fall_acc *a = acc;
+    const fall_acc *b = later;
+    if (isnan(b->last)) return;
+    /* Against the maximum of both: below either of the two maxima alone, whichever is further down. */
+    double across = isnan(a->last) ? 0 : b->min / a->max - 1;
+    a->worst = fmin(fmin(a->worst, b->worst), across);
+    a->max = fmax(a->max, b->max);
+    a->min = fmin(a->min, b->min);
+    a->last = b->last;
+}
+
+static double drawdown_value(const void *acc, int64_t t_us, const weir_params *params) {
+    (void)t_us, (void)params;
+    const fall_acc *a = acc;
+    return a->last / a->max - 1; /* NaN before the first value */
+}
+
+static double max_drawdown_value(const void *acc, int64_t t_us, const weir_params *params) {
+    (void)t_us, (void)params;
+    const fall_acc *a = acc;
+    return isnan(a->last) ? NAN : a->worst;
+}
+
 const weir_operator weir_ops_indicators[] = {
     {.abi = WEIR_OPERATOR_ABI,
      .name = "ema",
@@ -266,5 +492,95 @@ const weir_operator weir_ops_indicators[] = {
      .init = atr_init,
      .add = atr_add,
      .value = atr_value},
+    {.abi = WEIR_OPERATOR_ABI,
+     .name = "vwap",
+     .doc = "Volume-weighted average price. Columns: price, volume.",
+     .formula = "sum(price volume) / sum(volume)",
+     .unit = "as the price",
+     .edges = "records with a null are skipped; null when the volume is not above 0",
+     .source = "S. Berkowitz, D. Logue, E. Noser, The Total Cost of Transactions on the NYSE, Journal of Finance 43 (1988)",
+     .inputs_min = 2,
+     .inputs_max = 2,
+     .windows = WEIR_WINDOWS_EVERY,
+     .acc_size = sums_size,
+     .init = sums_init,
+     .add = vwap_add,
+     .value = vwap_value,
+     .merge = sums_merge},
+    {.abi = WEIR_OPERATOR_ABI,
+     .name = "obv",
+     .doc = "On-balance volume: volume of rises less volume of falls. Columns: price, volume.",
+     .formula = "obv[1] = volume[1]; obv[t] = obv[t-1] + sign(price[t]-price[t-1]) volume[t]",
+     .unit = "as the volume",
+     .edges = "records with a null are skipped; the first record of the window gives its volume; null without one",
+     .source = "J. Granville, New Key to Stock Market Profits (1963); TA-Lib 0.6, OBV",
+     .inputs_min = 2,
+     .inputs_max = 2,
+     .windows = WEIR_WINDOWS_EVERY,
+     .acc_size = obv_size,
+     .init = obv_init,
+     .add = obv_add,
+     .value = obv_value,
+     .merge = obv_merge},
+    {.abi = WEIR_OPERATOR_ABI,
+     .name = "order_flow_imbalance",
+     .doc = "Net flow of orders at the best quotes. Columns: bid, bid size, ask, ask size.",
+     .formula = "sum of e[n] = [b[n]>=b[n-1]] qb[n] - [b[n]<=b[n-1]] qb[n-1] - [a[n]<=a[n-1]] qa[n] + [a[n]>=a[n-1]] qa[n-1]",
+     .unit = "as the sizes",
+     .edges = "quotes with a null are skipped; changes between quotes of the window; null with fewer than two",
+     .source = "R. Cont, A. Kukanov, S. Stoikov, The Price Impact of Order Book Events, Journal of Financial Econometrics 12 (2014), section 2.1",
+     .inputs_min = 4,
+     .inputs_max = 4,
+     .windows = WEIR_WINDOWS_EVERY,
+     .acc_size = flow_size,
+     .init = flow_init,
+     .add = flow_add,
+     .value = flow_value,
+     .merge = flow_merge},
+    {.abi = WEIR_OPERATOR_ABI,
+     .name = "volume_imbalance",
+     .doc = "Excess of the first volume over the second. Columns: bid size, ask size (or volume bought, volume sold).",
+     .formula = "(sum(bid) - sum(ask)) / (sum(bid) + sum(ask))",
+     .unit = "ratio, -1 to 1",
+     .edges = "records with a null are skipped; null when the volume is not above 0",
+     .source = "A. Cartea, S. Jaimungal, J. Penalva, Algorithmic and High-Frequency Trading (2015), 3.5",
+     .inputs_min = 2,
+     .inputs_max = 2,
+     .windows = WEIR_WINDOWS_EVERY,
+     .acc_size = sums_size,
+     .init = sums_init,
+     .add = imbalance_add,
+     .value = imbalance_value,
+     .merge = sums_merge},
+    {.abi = WEIR_OPERATOR_ABI,
+     .name = "drawdown",
+     .doc = "How far the newest value is below the highest of the window.",
+     .formula = "x[t] / max(x) - 1",
+     .unit = "ratio, -1 to 0",
+     .edges = "nulls and values that are not positive are skipped; null without a value; a single value: 0",
+     .source = "M. Magdon-Ismail, A. Atiya, Maximum Drawdown, Risk Magazine 17 (2004)",
+     .inputs_min = 1,
+     .inputs_max = 1,
+     .windows = WEIR_WINDOWS_EVERY,
+     .acc_size = fall_size,
+     .init = fall_init,
+     .add = fall_add,
+     .value = drawdown_value,
+     .merge = fall_merge},
+    {.abi = WEIR_OPERATOR_ABI,
+     .name = "max_drawdown",
+     .doc = "Largest fall from a maximum to a later value.",
+     .formula = "min over i of x[i] / max(x[1..i]) - 1",
+     .unit = "ratio, -1 to 0",
+     .edges = "nulls and values that are not positive are skipped; null without a value; a single value: 0",
+     .source = "M. Magdon-Ismail, A. Atiya, Maximum Drawdown, Risk Magazine 17 (2004)",
+     .inputs_min = 1,
+     .inputs_max = 1,
+     .windows = WEIR_WINDOWS_EVERY,
+     .acc_size = fall_size,
+     .init = fall_init,
+     .add = fall_add,
+     .value = max_drawdown_value,
+     .merge = fall_merge},
     {.name = NULL},
 };

@@ -249,8 +249,8 @@ static const weir_param_def between_params[] = {
 
 typedef struct gaps {
     int64_t first_us, last_us;
-    uint64_t records;
-    uint64_t count; /* gaps: records - 1 */
+    uint64_t seen; /* 1 once there was a record */
+    uint64_t count; /* gaps */
     double mean, squares; /* seconds; squares: sum of squared distances from the mean (Welford) */
     double min, max;
 } gaps;
@@ -279,22 +279,22 @@ static void gaps_add(void *acc, int64_t time_us, const double *in, const weir_pa
     gaps *g = acc;
     (void)params;
     if (in && !is_true(in[0])) return;
-    if (g->records++) {
+    if (g->seen) {
         double gap = seconds(time_us - g->last_us);
         gaps_join(g, 1, gap, 0, gap, gap);
     } else {
         g->first_us = time_us;
     }
     g->last_us = time_us;
+    g->seen = 1;
 }
 
 static void gaps_merge(void *acc, const void *later, const weir_params *params) {
     gaps *g = acc;
     const gaps *l = later;
-    if (!l->records) return;
+    if (!l->seen) return;
     gaps_add(g, l->first_us, NULL, params); /* with the gap between the two */
     if (l->count) gaps_join(g, l->count, l->mean, l->squares, l->min, l->max);
-    g->records += l->records - 1;
     g->last_us = l->last_us;
 }
 
@@ -702,7 +702,7 @@ static double frequent_eval(const weir_window *window, const weir_params *params
 
 /* --- The table --- */
 
-#define WINDOWS_AT_HAND (WEIR_WINDOWS_EVERY & ~(1u << WEIR_WINDOW_ALL))
+#define WINDOWS_AT_HAND (WEIR_WINDOWS_EVERY & ~(1u << WEIR_WINDOW_ALL | 1u << WEIR_WINDOW_SESSION)) /* those whose records have a bound */
 #define WINDOW_ALL_ONLY (1u << WEIR_WINDOW_ALL)
 
 const weir_operator weir_ops_order[] = {

@@ -15,7 +15,8 @@ static weir_status parse_check(const weir_pipeline *p, const cJSON *json, const 
     check->name = check->column;
     if ((status = pf_find_column(schema, check->column, pf_below(at, "column").text, &check->column_index, err)) ||
         (status = pf_get_text(json, at, "name", false, &check->name, err)) || (status = pf_get_bool(json, at, "not_null", &check->not_null, err)) ||
-        (status = pf_get_number(json, at, "min", &check->has_min, &check->min, err)) || (status = pf_get_number(json, at, "max", &check->has_max, &check->max, err)))
+        (status = pf_get_number(json, at, "min", &check->has_min, &check->min, err)) ||
+        (status = pf_get_number(json, at, "max", &check->has_max, &check->max, err)))
         return status;
     const weir_schema_field *f = weir_schema_field_at(schema, check->column_index);
     const cJSON *in = pf_get(json, "in");

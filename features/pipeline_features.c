@@ -142,17 +142,23 @@ static int find_param(const weir_operator *op, const char *name) {
     return -1;
 }
 
-/* Without "window": there is only "all", or the parameters say how many records are read. */
-static weir_status implied_window(const char *at, weir_feature_def *f, weir_err *err) {
+/* Records that the parameters imply; 0: none. */
+static double implied_records(const weir_feature_def *f) {
     int n = find_param(f->op, "n");
+    if (!(f->op->windows & 1u << WEIR_WINDOW_LAST)) return 0;
+    if (f->op->records) return f->op->records(&f->params);
+    return n < 0 ? 0 : f->params.value[n];
+}
+
+/* Without "window": there is only "all", or parameters that imply a count of records. */
+static weir_status implied_window(const char *at, weir_feature_def *f, weir_err *err) {
+    double records = implied_records(f);
     f->window = WEIR_WINDOW_ALL;
     if (f->op->windows == 1u << WEIR_WINDOW_ALL) return WEIR_OK;
-    bool last = f->op->windows & 1u << WEIR_WINDOW_LAST;
-    double count = !last ? 0 : f->op->records ? f->op->records(&f->params) : n >= 0 ? f->params.value[n] : 0;
-    if (!(count > 0)) return pf_wrong(NULL, pf_below(at, "window").text, WINDOW_FORMS, err);
-    if (count > LAST_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "%s: its parameters ask for %g records, expected at most %d", at, count, LAST_MAX);
+    if (records < 1) return pf_wrong(NULL, pf_below(at, "window").text, WINDOW_FORMS, err);
+    if (records > LAST_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found parameters that take %g records, expected at most %d", at, records, LAST_MAX);
     f->window = WEIR_WINDOW_LAST;
-    f->last_n = (int)count;
+    f->last_n = (int)records;
     return WEIR_OK;
 }
 
@@ -191,10 +197,12 @@ static int64_t reach_us(const weir_feature_def *f) {
 
 static weir_status in_range(const cJSON *json, const char *at, const weir_param_def *def, double value, weir_err *err) {
     if (def->min >= def->max || (value >= def->min && value <= def->max)) return WEIR_OK;
-    if (def->type != WEIR_PARAM_DURATION)
-        return pf_wrong(json, at, pf_path_of("%s from %.15g to %.15g", def->type == WEIR_PARAM_WHOLE ? "a whole number" : "a number", def->min, def->max).text,
-                        err);
-    return pf_wrong(json, at, pf_path_of("a duration from %.15gs to %.15gs", def->min / 1e6, def->max / 1e6).text, err);
+    bool duration = def->type == WEIR_PARAM_DURATION, from = isfinite(def->min), to = isfinite(def->max);
+    const char *what = duration ? "a duration" : def->type == WEIR_PARAM_WHOLE ? "a whole number" : "a number", *unit = duration ? "s" : "";
+    double low = duration ? def->min / 1e6 : def->min, high = duration ? def->max / 1e6 : def->max;
+    pf_path expected = from && to ? pf_path_of("%s from %.15g%s to %.15g%s", what, low, unit, high, unit)
+                                  : pf_path_of("%s of at %s %.15g%s", what, from ? "least" : "most", from ? low : high, unit);
+    return pf_wrong(json, at, expected.text, err);
 }
 
 static weir_status parse_choice(const cJSON *json, const char *at, const weir_param_def *def, double *ret_value, weir_err *err) {

@@ -43,12 +43,17 @@ static uint64_t hash(double value) {
     return h ^ h >> 33;
 }
 
-static void raise_register(weir_distinct *sketch, double value) {
-    uint64_t h = hash(value);
-    uint64_t rest = h << sketch->precision | UINT64_C(1) << (sketch->precision - 1);
-    unsigned char rank = (unsigned char)(__builtin_clzll(rest) + 1);
-    unsigned char *reg = &sketch->body[h >> (64 - sketch->precision)];
-    if (*reg < rank) *reg = rank;
+static void raise_register(weir_distinct *sketch, uint32_t index, unsigned char rank) {
+    unsigned char *reg = &sketch->body[index];
+    if (*reg >= rank) return;
+    sketch->registers_at[*reg]--;
+    sketch->registers_at[rank]++;
+    *reg = rank;
+}
+
+static void add_to_registers(weir_distinct *sketch, double value) {
+    uint64_t h = hash(value), rest = h << sketch->precision | UINT64_C(1) << (sketch->precision - 1);
+    raise_register(sketch, (uint32_t)(h >> (64 - sketch->precision)), (unsigned char)(__builtin_clzll(rest) + 1));
 }
 
 static void sketch_distinct(weir_distinct *sketch) {
@@ -56,7 +61,8 @@ static void sketch_distinct(weir_distinct *sketch) {
     size_t bytes = (size_t)1 << sketch->precision;
     memcpy(values, sketch->body, bytes);
     memset(sketch->body, 0, bytes);
-    for (uint32_t i = 0; i < sketch->held; i++) raise_register(sketch, values[i]);
+    sketch->registers_at[0] = (uint32_t)bytes;
+    for (uint32_t i = 0; i < sketch->held; i++) add_to_registers(sketch, values[i]);
     sketch->held = 0;
     sketch->sketched = 1;
 }
@@ -74,7 +80,7 @@ void weir_distinct_add(weir_distinct *sketch, double value) {
             if (values[i] == value) return;
         sketch_distinct(sketch);
     }
-    raise_register(sketch, value);
+    add_to_registers(sketch, value);
 }
 
 void weir_distinct_merge(weir_distinct *sketch, const weir_distinct *other) {
@@ -84,8 +90,7 @@ void weir_distinct_merge(weir_distinct *sketch, const weir_distinct *other) {
         return;
     }
     if (!sketch->sketched) sketch_distinct(sketch);
-    for (uint32_t i = 0; i < UINT32_C(1) << sketch->precision; i++)
-        if (sketch->body[i] < other->body[i]) sketch->body[i] = other->body[i];
+    for (uint32_t i = 0; i < UINT32_C(1) << sketch->precision; i++) raise_register(sketch, i, other->body[i]);
 }
 
 /* Ertl's sigma and tau: what registers at 0 and at the highest value stand for. */
@@ -115,8 +120,8 @@ static double tau(double x) {
 
 double weir_distinct_value(const weir_distinct *sketch) {
     if (!sketch->sketched) return sketch->held;
-    int m = 1 << sketch->precision, top = 64 - (int)sketch->precision, counts[66] = {0};
-    for (int i = 0; i < m; i++) counts[sketch->body[i]]++;
+    int m = 1 << sketch->precision, top = 64 - (int)sketch->precision;
+    const uint32_t *counts = sketch->registers_at;
     double z = m * tau(1 - (double)counts[top + 1] / m);
     for (int k = top; k >= 1; k--) z = (z + counts[k]) / 2;
     z += m * sigma((double)counts[0] / m);

@@ -9,12 +9,13 @@
 
 /* Distinct values: exact to 2^precision / 8 of them, then HyperLogLog with 2^precision registers: standard error 1.04 / sqrt(2^precision).
  * Source: Flajolet, Fusy, Gandouet, Meunier, HyperLogLog (2007); estimator: Ertl, New cardinality estimation algorithms for HyperLogLog sketches (2017), algorithm 6. */
-enum { WEIR_DISTINCT_PRECISION_MIN = 4, WEIR_DISTINCT_PRECISION_MAX = 13 };
+enum { WEIR_DISTINCT_PRECISION_MIN = 4, WEIR_DISTINCT_PRECISION_MAX = 13, WEIR_DISTINCT_RANKS = 62 };
 typedef struct weir_distinct {
     uint32_t precision;
     uint32_t held; /* exact values, ascending in body; 0 once sketched */
     uint64_t sketched; /* 0 or 1 */
-    unsigned char body[]; /* [2^precision] */
+    uint32_t registers_at[WEIR_DISTINCT_RANKS]; /* once sketched: how many registers have each value */
+    unsigned char body[]; /* [2^precision]: double [held] or registers */
 } weir_distinct;
 size_t weir_distinct_size(int precision);
 void weir_distinct_init(weir_distinct *sketch, int precision);

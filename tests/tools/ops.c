@@ -165,15 +165,6 @@ static void evaluate(const weir_operator *op, const weir_params *params, const w
     putchar('\n');
 }
 
-static const weir_operator *find(const char *name) {
-    static const weir_operator *const families[] = {weir_ops_order,      weir_ops_decay,  weir_ops_group,    weir_ops_market,
-                                                    weir_ops_indicators, weir_ops_series, weir_ops_dynamics, weir_ops_spectrum};
-    for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
-        for (const weir_operator *op = families[f]; op->name; op++)
-            if (!strcmp(op->name, name)) return op;
-    fail("no such operator", name);
-}
-
 static void run(const records *r, char *line) {
     static const char space[] = " \t\r\n";
     char *rest = NULL;
@@ -181,7 +172,8 @@ static void run(const records *r, char *line) {
     char *of = strtok_r(NULL, space, &rest);
     const char *spec = strtok_r(NULL, space, &rest), *time = strtok_r(NULL, space, &rest);
     if (!time) fail("not OP OF WINDOW T_US", name);
-    const weir_operator *op = find(name);
+    const weir_operator *op = weir_operator_find(name);
+    if (!op) fail("no such operator", name);
     weir_params params = {0};
     for (int i = 0; op->params && op->params[i].name; i++) params.value[i] = op->params[i].fallback;
     for (char *word; (word = strtok_r(NULL, space, &rest));) set_param(op, &params, word);

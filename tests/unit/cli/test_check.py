@@ -11,11 +11,18 @@ import tempfile
 import unittest
 
 import jsonschema
+import referencing
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FRAUD = json.loads((ROOT / "pipelines" / "fraud.json").read_text())
 SCHEMA = json.loads((ROOT / "schemas" / "pipeline.schema.json").read_text())
+REGISTRY = referencing.Registry().with_resources(
+    (name, referencing.Resource.from_contents(json.loads((ROOT / "schemas" / name).read_text()))) for name in ("pipeline.schema.json", "operators.schema.json")
+)
 ABSENT = object()
+QUANTILE = {"name": "x", "op": "quantile", "of": "amount", "window": "1d", "q": 0.9}
+LAG = {"name": "x", "op": "lag", "of": "amount"}
+EWM = {"name": "x", "op": "ewm_mean", "of": "amount", "half_life": "1d"}
 
 # (path, value or ABSENT): what a schema can see, so both must refuse.
 WRONG = [
@@ -32,11 +39,20 @@ WRONG = [
     ("checks.0", {"column": "customer_id", "in": []}), ("checks.0", {"column": "customer_id", "in": [1]}), ("checks.0.minimum", 0), ("views", ABSENT),
     ("views", []), ("views.0.name", ABSENT), ("views.0.name", "a-b"), ("views.0.name", "v" * 33), ("views.0.entity", []), ("views.0.from", "event"),
     ("views.0.ttl", 90), ("views.0.features", []), ("views.0.feature", []), ("views.0.features.2.name", "a-b"), ("views.0.features.2.name", ABSENT),
-    ("views.0.features.2.agg", "cont"), ("views.0.features.2.agg", ABSENT), ("views.0.features.2.op", "weekend"), ("views.0.features.2.window", ABSENT),
-    ("views.0.features.2.window", "0d"), ("views.0.features.2.window", "1x"), ("views.0.features.2.delay", 7), ("views.0.features.2.default", "0"),
-    ("views.0.features.2.from", 1), ("views.0.features.2.unit", 1), ("views.0.features.2.doc", ""), ("views.0.features.3.of", ABSENT),
-    ("views.0.features.3.form", 1), ("views.0.features.0.op", "weekday"), ("views.0.features.0.window", "1d"), ("views.0.features.0.default", 0),
-    ("views.0.features.0.from", 1), ("views.0.features.1.from", 24), ("views.0.features.1.to", ABSENT), ("views.0.features.1.to", "6"), ("training", []),
+    ("views.0.at", "now"), ("views.0.features.2.agg", "cont"), ("views.0.features.2.agg", ABSENT), ("views.0.features.2.op", "mean"),
+    ("views.0.features.2.expr", "amount"), ("views.0.features.2.window", ABSENT), ("views.0.features.2.window", "0d"), ("views.0.features.2.window", "1x"),
+    ("views.0.features.2.window", 7), ("views.0.features.2.window", {}), ("views.0.features.2.window", {"last": 0}), ("views.0.features.2.window", {"last": 1.5}),
+    ("views.0.features.2.window", {"last": 3, "session": "1h"}), ("views.0.features.2.window", {"hopping": "1h"}), ("views.0.features.2.window", {"every": "1h"}),
+    ("views.0.features.2.window", {"tumbling": "1h", "every": "10m"}), ("views.0.features.2.window", {"last": 3, "tile": "10m"}),
+    ("views.0.features.2.delay", 7), ("views.0.features.2.default", "0"), ("views.0.features.2.from", 1), ("views.0.features.2.unit", 1),
+    ("views.0.features.2.doc", ""), ("views.0.features.2.hidden", 1), ("views.0.features.2.where", ""), ("views.0.features.2.n", 3), ("views.0.features.3.of", ABSENT),
+    ("views.0.features.3.of", []), ("views.0.features.3.of", ["amount", "amount"]), ("views.0.features.3.form", 1), ("views.0.features.0.expr", ""),
+    ("views.0.features.0.expr", ["amount"]), ("views.0.features.0.window", "1d"), ("views.0.features.0.of", "amount"), ("views.0.features.0.from", 1),
+    ("views.0.features.2", {**QUANTILE, "q": 2}), ("views.0.features.2", {**QUANTILE, "q": "0.5"}), ("views.0.features.2", {"name": "x", "op": "quantile", "of": "amount", "window": "1d"}),
+    ("views.0.features.2", {**LAG, "n": 1.5}), ("views.0.features.2", {**LAG, "window": "7d"}), ("views.0.features.2", {**LAG, "half_life": "1d"}),
+    ("views.0.features.2", {**EWM, "half_life": 5}), ("lists", []), ("lists", {"a-b": [1]}), ("lists", {"a": []}), ("lists", {"a": [None]}), ("lists", {"a": [1, "b"]}),
+    ("plugins", "x.so"), ("plugins", [1]),
+    ("training", []),
     ("training.target", ABSENT), ("training.task", "regression"), ("training.columns", ABSENT), ("training.columns", []), ("training.columns", ["amount", "amount"]),
     ("training.columns.0", 3), ("training.split", 7), ("training.split.train", 7), ("training.split.train", "0d"), ("training.split.test", "soon"),
     ("training.split.tests", "7d"), ("training.split.exclude_known", 1), ("training.card_k", 1.5), ("training.card_k", -1), ("training.seed", -1),
@@ -54,7 +70,11 @@ DANGLING = [
     ("source.schema", "schemas/none.avsc"), ("source.time", "amount"), ("source.time", "tx_tim"), ("source.key", ["amount"]), ("source.aliases.X", "amout"), ("source.derive", {"amout": "1"}),
     ("source.allowed_lateness", "9000w"), ("labels.column", "customer_id"), ("labels.join", ["transaction_id", "scenario"]), ("labels", ABSENT),
     ("checks.0.column", "amnt"), ("checks.0.max", -1), ("views.1.name", "customer"), ("views.1.entity", ["terminal"]), ("views.1.ttl", "36d"),
-    ("views.0.entity", ["terminal_id"]), ("views.0.features.3.of", "customer_id"), ("views.0.features.3.name", "amount"), ("views.1.features.0", {"name": "x", "op": "weekend"}),
+    ("views.0.entity", ["terminal_id"]), ("views.0.features.3.of", "customer_id"), ("views.0.features.3.name", "amount"), ("views.0.features.2.agg", "${WEIR_TEST_TOPIC}"),
+    ("views.0.features.3.name", "seq"), ("views.0.features.2.where", "amount >"), ("views.0.features.2.where", "customer_id"), ("views.0.features.3.of", "amont"),
+    ("views.0.features.2.window", {"hopping": "1h", "every": "2h"}), ("views.0.features.2.window", {"sliding": "1h", "tile": "7m"}),
+    ("views.0.features.0.expr", "weekday(amount"), ("views.0.features.0.expr", "tx_during_weekend"), ("views.0.features.0.expr", "amount in big"),
+    ("lists", {"a": ["2012-01-02", "b"]}), ("plugins", ["none.so"]), ("views.0.features.3.hidden", True),
     ("training.target", "scenario"), ("training.columns.0", "amounts"), ("training.split.train", "36h"), ("training.candidates.1.name", "fraud-logistic"),
     ("training.champion", "nobody"), ("rollout.salt", "${WEIR_TEST_UNSET_NAME}"),
 ]  # fmt: skip
@@ -64,7 +84,13 @@ RIGHT = [
     ("doc", ABSENT), ("partitions", ABSENT), ("partitions", 1.0), ("retention", "26w"), ("retention", ABSENT), ("source.topic", ABSENT), ("source.tenant", ABSENT),
     ("source.topic", "${WEIR_TEST_TOPIC}.events"), ("pipeline", "${WEIR_TEST_TOPIC}"), ("source.aliases", ABSENT), ("source.derive", {"amount": "1", "fraud": "amount > 1"}), ("checks", ABSENT), ("checks", []),
     ("checks.0", {"column": "customer_id", "in": ["a"], "doc": "only one"}), ("checks.0", {"on": "labels", "column": "fraud", "not_null": True}),
-    ("views.0.ttl", ABSENT), ("views.0.from", ABSENT), ("views.0.features.2.of", "amount"), ("views.0.features.2.delay", "90s"), ("views.0.features.1.of", ABSENT),
+    ("views.0.ttl", ABSENT), ("views.0.from", ABSENT), ("views.0.features.2.of", "amount"), ("views.0.features.2.delay", "90s"),
+    ("views.0.at", "event"), ("views.0.features.2.window", "all"), ("views.0.features.2.window", {"last": 20}), ("views.0.features.2.window", {"tumbling": "1h"}),
+    ("views.0.features.2.window", {"hopping": "1h", "every": "10m"}), ("views.0.features.2.window", {"session": "30m"}), ("views.0.features.2.window", {"to_date": "1d"}),
+    ("views.0.features.2.window", {"sliding": "30d", "tile": "1h"}), ("views.0.features.3.of", ["amount"]), ("views.0.features.3.of", "amount * 2"),
+    ("views.0.features.3.where", "terminal_id = 'a' and amount > 0"), ("views.0.features.8", QUANTILE), ("views.0.features.8", LAG), ("views.0.features.8", {**LAG, "n": 3}),
+    ("views.0.features.8", EWM), ("views.0.features.8", {**QUANTILE, "hidden": True}), ("views.0.features.0.expr", "day(tx_time) in (1, 2) or customer_tx_count_1d > 3"),
+    ("lists", {"days": ["2012-01-02"], "sizes": [1, 2.5], "words": ["a", "b"]}), ("plugins", []),
     ("views.0.features.3.agg", "${WEIR_TEST_AGG}"), ("views.0.features.3.default", -1.5), ("training", ABSENT), ("training.split", ABSENT),
     ("training.split.delay", "0d"), ("training.split.test", "48h"), ("training.candidates.0.params", ABSENT), ("training.candidates.1.params", {"rounds": 20, "eta": 0.3}),
     ("training.challenger", ABSENT), ("training.card_k", 0), ("rollout", ABSENT), ("rollout.challenger_share", 0), ("serving", ABSENT), ("triggers", {"schedule": "0 3 * * *"}),
@@ -80,6 +106,8 @@ def changed(path, value):
         at = at[part]
     if value is ABSENT:
         del at[last]
+    elif isinstance(at, list) and last == len(at):
+        at.append(value)
     else:
         at[last] = value
     return spec
@@ -98,7 +126,7 @@ def check_spec(spec):
 
 class Judgement(unittest.TestCase):
     def judge(self, cases, wanted_exit, schema_accepts):
-        validator = jsonschema.Draft202012Validator(SCHEMA)
+        validator = jsonschema.Draft202012Validator(SCHEMA, registry=REGISTRY)
         specs = [changed(*case) for case in cases]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             for case, spec, answer in zip(cases, specs, pool.map(check_spec, specs)):
@@ -111,9 +139,10 @@ class Judgement(unittest.TestCase):
                         self.assertNotIn("Sanitizer", answer.stderr)
 
     def test_the_schema_is_a_schema_and_fraud_is_right(self):
-        jsonschema.Draft202012Validator.check_schema(SCHEMA)
+        for name in REGISTRY:
+            jsonschema.Draft202012Validator.check_schema(REGISTRY.contents(name))
         for path in (ROOT / "pipelines").glob("*.json"):
-            jsonschema.validate(json.loads(path.read_text()), SCHEMA)
+            jsonschema.Draft202012Validator(SCHEMA, registry=REGISTRY).validate(json.loads(path.read_text()))
             answer = check(str(path), cwd=ROOT)
             self.assertEqual(answer.returncode, 0, answer.stderr)
 
@@ -129,7 +158,7 @@ class Judgement(unittest.TestCase):
     def test_every_key_that_the_parsers_know_is_in_the_schema(self):
         """and the other way round, so that neither gets a key alone."""
         known = set()
-        for source in ("features/pipeline.c", "features/pipeline_views.c", "features/pipeline_checks.c", "models/recipe.c"):
+        for source in ("features/pipeline.c", "features/pipeline_views.c", "features/pipeline_features.c", "features/pipeline_checks.c", "models/recipe.c"):
             for words in re.findall(r"\bkeys\[\] = \{([^}]*)\}|_keys\[\] = \{([^}]*)\}", (ROOT / source).read_text()):
                 known |= set(re.findall(r'"([^"]+)"', "".join(words)))
         listed = set()
@@ -158,10 +187,25 @@ class Answer(unittest.TestCase):
         out = check("fraud", cwd=ROOT).stdout
         self.assertTrue(out.startswith("pipelines/fraud.json: good\n"), out)
         self.assertRegex(out, r"terminal +terminal_fraud_rate_7d +mean of fraud over 7d, ended 7d ago, else 0 +ratio +share of frauds among them; 0 where there was none\n")
-        self.assertRegex(out, r"customer +tx_during_weekend +1 if tx_time is on a weekend, else 0 ")
-        self.assertRegex(out, r"customer +tx_during_night +1 if the hour of tx_time is 0 to 6, else 0 ")
+        self.assertRegex(out, r"customer +tx_during_weekend +weekend\(tx_time\) ")
+        self.assertRegex(out, r"customer +tx_during_night +hour\(tx_time\) <= 6 ")
         self.assertRegex(out, r"fraud\.features\.terminal +features and state of each terminal, compacted\n")
         self.assertRegex(out, r"fraud-boosted +xgboost +challenger\n")
+
+    def test_windows_and_parameters_are_said(self):
+        for more, said in (
+            ({"window": {"last": 20}}, "mean of amount over the last 20"),
+            ({"window": {"tumbling": "1h"}, "where": "amount > 1"}, "mean of amount where amount > 1 over each 1h"),
+            ({"window": {"hopping": "1h", "every": "10m"}}, "mean of amount over 1h every 10m"),
+            ({"window": {"session": "30m"}}, "mean of amount since a gap of 30m"),
+            ({"window": {"to_date": "1d"}}, "mean of amount since the last full 1d"),
+            ({"window": "all", "hidden": True}, "mean of amount over all (hidden)"),
+            ({"window": {"sliding": "30d", "tile": "1h"}, "delay": "7d"}, "mean of amount over 30d in tiles of 1h, ended 7d ago"),
+            (QUANTILE, "quantile of amount (q 0.9) over 1d"),
+            (EWM, "ewm_mean of amount (half_life 1d) over all"),
+        ):
+            answer = check_spec(changed("views.0.features.8", {"name": "x", "op": "mean", "of": "amount", **more}))
+            self.assertIn(f" {said} ", answer.stdout, answer.stderr)
 
     def test_json_says_the_same(self):
         said = json.loads(check("fraud", "--output", "json", cwd=ROOT).stdout)
@@ -194,7 +238,7 @@ class Answer(unittest.TestCase):
 
     def test_the_error_has_file_path_and_expectation(self):
         answer = check_spec(changed("views.0.features.2.agg", "cont"))
-        self.assertRegex(answer.stderr, r'^weir check: /\S+\.json: \$\.views\[0\]\.features\[2\]\.agg: "cont" is no aggregate; did you mean "count"\?\n')
+        self.assertRegex(answer.stderr, r'^weir check: /\S+\.json: \$\.views\[0\]\.features\[2\]\.agg: "cont" is no operator; did you mean "count"\?\n')
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@
 #include "features/operator.h"
 
 #define SECOND INT64_C(1000000)
+#define DAY (86400 * SECOND)
 enum { RECORDS_MAX = 64 };
 
 typedef struct records {
@@ -118,12 +119,18 @@ static inline void check_family(const weir_operator *family, const records *r) {
         for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) assert_true(texts[i] && *texts[i]);
         assert_true(op->windows && !(op->windows & ~WEIR_WINDOWS_EVERY) && op->inputs_min <= op->inputs_max && op->inputs_max <= WEIR_INPUTS_MAX);
         assert_true(op->eval || op->acc_size);
-        assert_true(op->acc_size || !(op->windows & 1u << WEIR_WINDOW_ALL)); /* records without end are folded */
+        assert_true(op->acc_size || !(op->windows & (1u << WEIR_WINDOW_ALL | 1u << WEIR_WINDOW_SESSION))); /* records without a bound are folded */
         setting s = setting_of(op);
         set_required(&s);
         if (op->eval) {
-            double once = eval(&s, r), again = eval(&s, r);
+            records with_future = *r; /* behind the window stands what comes later */
+            for (int k = r->count; k < RECORDS_MAX; k++) {
+                with_future.time_us[k] = k * DAY;
+                for (int i = 0; i < WEIR_INPUTS_MAX; i++) with_future.in[i][k] = 1e6 * k;
+            }
+            double once = eval(&s, r), again = eval(&s, r), before = eval(&s, &with_future);
             assert_memory_equal(&once, &again, sizeof(once));
+            assert_memory_equal(&once, &before, sizeof(once));
         }
         for (int i = -1; op->acc_size && i < WEIR_PARAMS_MAX && (i < 0 || (op->params && op->params[i].name)); i++) {
             setting most = s;

@@ -23,6 +23,9 @@ static void weights_halve_with_time(void **state) {
     assert_value(fold(&mean, &four, 9 * HALF), m);
     assert_value(fold(&variance, &four, 9 * HALF), squares * 2.25 / (2.25 * 2.25 - 2.0625));
     assert_value(fold(&std, &four, 9 * HALF), sqrt(squares * 2.25 / (2.25 * 2.25 - 2.0625)));
+    static const records steps = {3, {0, HALF, 2 * HALF}, {{9, 2, 4}}}; /* weights 1/4, 1/2, 1; mean 29/7 */
+    double apart = 0.25 * pow(9 - 29 / 7.0, 2) + 0.5 * pow(2 - 29 / 7.0, 2) + pow(4 - 29 / 7.0, 2);
+    assert_value(fold(&variance, &steps, 2 * HALF), apart * 1.75 / (1.75 * 1.75 - 1.3125));
     set(&variance, "correction", 1);
     assert_value(fold(&variance, &four, 2 * HALF), squares / 2.25);
 }

@@ -81,6 +81,13 @@ static void ages_reach_to_the_time_of_the_value(void **state) {
     assert_value(fold(&min, &seven, T * SECOND), 15);
     assert_value(fold(&max, &(records){3, {0, SECOND, 2 * SECOND}, {{4, 4, 1}}}, T * SECOND), 14);
     assert_value(fold(&change, &seven, T * SECOND), 3);
+    records r = {6, {0, SECOND, 2 * SECOND, 3 * SECOND, 4 * SECOND, 5 * SECOND}, {{1, 2, 2, 3, 3, 3}}};
+    for (int split = 0; split <= r.count; split++) {
+        assert_value(merged(&change, &r, split, T * SECOND), 12);
+        assert_value(merged(&max, &r, split, T * SECOND), 10);
+        assert_value(merged(&min, &r, split, T * SECOND), 15);
+        assert_value(merged(&since, &r, split, T * SECOND), 10);
+    }
     assert_value(fold(&change, &(records){3, {0, SECOND, 2 * SECOND}, {{4, N, 4}}}, T * SECOND), 15);
 }
 
@@ -164,6 +171,9 @@ static void most_frequent_breaks_ties_by_the_newest(void **state) {
     records r = {6, {0, 1, 2, 3, 4, 5}, {{7, 2, 7, 2, 9, N}}};
     assert_value(eval(&most, &r), 2);
     for (int split = 0; split <= r.count; split++) assert_value(merged(&most, &r, split, 0), 2);
+    records other = {4, {0, 1, 2, 3}, {{2, 7, 2, 7}}};
+    assert_value(eval(&most, &other), 7);
+    for (int split = 0; split <= other.count; split++) assert_value(merged(&most, &other, split, 0), 7);
     set(&most, "output", 1);
     assert_value(eval(&most, &r), 2);
     set(&most, "output", 2);

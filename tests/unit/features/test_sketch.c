@@ -19,8 +19,9 @@ static double next_uniform(uint64_t *seed) {
     return (double)(*seed >> 11) * 0x1p-53;
 }
 
+/* Of both signs, with zeros, over six powers of e. */
 static void fill(double *values, int n, uint64_t seed) {
-    for (int i = 0; i < n; i++) values[i] = exp(6 * next_uniform(&seed)) * (next_uniform(&seed) < 0.3 ? -1 : 1);
+    for (int i = 0; i < n; i++) values[i] = i % 10 == 7 ? 0 : exp(6 * next_uniform(&seed)) * (next_uniform(&seed) < 0.3 ? -1 : 1);
 }
 
 static void *sketch_of(size_t size, int garbage) {
@@ -187,14 +188,24 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Values for which the median of the first, the middle and the last is always a bad pivot. Source: Musser (1997). */
+static double bad_for_medians_of_three(int i, int n) {
+    return i >= n / 2 ? 2 * (i + 1 - n / 2) : i % 2 ? n / 2 + i : i + 1;
+}
+
 static void sorting_and_selection_agree_with_the_library(void **state) {
     (void)state;
     static double values[MANY], sorted[MANY], selected[MANY];
     static weir_pair pairs[MANY];
     static const int sizes[] = {1, 2, 3, 10, 1000, MANY};
-    for (int shape = 0; shape < 4; shape++) {
+    for (int shape = 0; shape < 5; shape++) {
         fill(values, MANY, 3);
-        for (int i = 0; i < MANY; i++) values[i] = shape == 1 ? i : shape == 2 ? MANY - i : shape == 3 ? floor(values[i] / 20) : values[i];
+        for (int i = 0; i < MANY; i++)
+            values[i] = shape == 1   ? i
+                        : shape == 2 ? MANY - i
+                        : shape == 3 ? floor(values[i] / 20)
+                        : shape == 4 ? bad_for_medians_of_three(i, MANY)
+                                     : values[i];
         for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
             int n = sizes[s];
             memcpy(sorted, values, sizeof(sorted));
@@ -202,7 +213,7 @@ static void sorting_and_selection_agree_with_the_library(void **state) {
             memcpy(selected, values, sizeof(selected));
             weir_sort(selected, n);
             assert_memory_equal(selected, sorted, (size_t)n * sizeof(*sorted));
-            for (int k = 0; k < n; k += n / 7 + 1) {
+            for (int k = n - 1; k >= 0; k -= n / 7 + 1) {
                 memcpy(selected, values, sizeof(selected));
                 weir_select(selected, n, k);
                 assert_float_equal(selected[k], sorted[k], 0);

@@ -1,0 +1,52 @@
+# shellcheck shell=sh
+# Comparisons with other programs, installed on demand below .weir/peer-tools. Sourced after checks.sh.
+
+PEERS_DIR=$ROOT/.weir/peer-tools # separate_stack makes .weir/peers anew
+
+# python_peer NAME: an environment with tests/peers/NAME's requirements, made once.
+python_peer() {
+    peer_wanted=$(sha256sum <"$ROOT/tests/peers/$1/requirements.txt")
+    [ "$(cat "$PEERS_DIR/$2/.made" 2>/dev/null)" = "$peer_wanted" ] && return 0
+    quietly "Installing $2" "$ROOT/.weir/log/peer-$2.log" make_python_peer "$1" "$2"
+    printf '%s\n' "$peer_wanted" >"$PEERS_DIR/$2/.made"
+}
+make_python_peer() {
+    rm -rf "${PEERS_DIR:?}/$2"
+    python3 -m venv "$PEERS_DIR/$2" && "$PEERS_DIR/$2/bin/pip" install -q -r "$ROOT/tests/peers/$1/requirements.txt"
+}
+
+c_peer() {
+    mkdir -p "$PEERS_DIR"
+    quietly "Compiling $1" "$ROOT/.weir/log/peer-$1.log" gcc -O2 -Wall -Wextra -Werror -o "$PEERS_DIR/$1" "$ROOT/tests/peers/stream/$1.c" -lrdkafka -lpthread
+}
+
+kafka_streams_peer() {
+    [ -d "$PEERS_DIR/streams/libs" ] && return 0
+    quietly "Building the Kafka Streams peer" "$ROOT/.weir/log/peer-streams.log" make_kafka_streams_peer
+}
+make_kafka_streams_peer() {
+    rm -rf "${PEERS_DIR:?}/streams.new" "${PEERS_DIR:?}/streams"
+    mkdir -p "$PEERS_DIR/streams.new"
+    cp -r "$ROOT/tests/peers/stream/pom.xml" "$ROOT/tests/peers/stream/src" "$PEERS_DIR/streams.new/" &&
+        mvn -q -B -f "$PEERS_DIR/streams.new/pom.xml" package && mv "$PEERS_DIR/streams.new/target" "$PEERS_DIR/streams" && rm -rf "$PEERS_DIR/streams.new"
+}
+
+cmd_peers() {
+    peers_what=${1:-}
+    case $peers_what in stream) ;; *) usage_error "peers knows stream, not '$peers_what'" ;; esac
+    shift
+    need build stack test
+    build "$ROOT/build-release" "weir weir_bench" -DCMAKE_BUILD_TYPE=Release
+    c_peer passthrough
+    c_peer paced
+    kafka_streams_peer
+    python_peer stream quix
+    lock_stack
+    separate_stack peers 4000
+    WHEN_DONE=stack
+    stack_up kafka postgres registry
+    unlock_stack
+    WEIR_BINARY=$ROOT/build-release/weir WEIR_PEERS_DIR=$PEERS_DIR WEIR_JAVA=${JAVA_HOME:+$JAVA_HOME/bin/}java
+    export WEIR_BINARY WEIR_PEERS_DIR WEIR_JAVA
+    foreground "$PYTHON_DIR/bin/python" -u "$ROOT/tests/peers/$peers_what.py" "$@"
+}
