@@ -94,6 +94,8 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
             .poll_ms = (int)settings->poll_ms,
             .http_tokens = settings->http_auth == 1,
             .drain_ms = (int)settings->drain_ms,
+            .checkpoint_ms = (int)settings->checkpoint_ms,
+            .memory_bytes = settings->memory_mib << 20,
             .shared = &shared,
         };
         WEIR_INFO("starting", WEIR_S("pipeline", pipeline->name), WEIR_S("workers", only ? only : "all"), WEIR_I("http_port", weir_http_server_port(http)));

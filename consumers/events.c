@@ -1,6 +1,7 @@
 /* Codecs of the control events, the feature records and the predictions. Schemas that depend on a pipeline are made here, from its columns. */
 #include "consumers/events.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,14 +62,17 @@ weir_status weir_features_codec_init(weir_features_codec *codec, weir_registry *
         const weir_feed_def *feed = view->from == WEIR_FROM_EVENTS ? &pipeline->events : &pipeline->labels;
         codec->record_count = weir_schema_field_count(feed->schema);
         codec->feature_base = FEAT_RECORD + codec->record_count;
-        codec->feature_count = view->feature_count;
+        for (int i = 0; i < view->feature_count; i++) codec->feature_count += !view->features[i].hidden;
         codec->state_index = codec->feature_base + codec->feature_count;
         codec->column_count = codec->state_index + 1;
         if (weir_schema_field_count(codec->codec.schema) != codec->column_count || weir_schema_find(codec->codec.schema, "state") != codec->state_index)
             status = WEIR_FAIL(err, WEIR_EINTERNAL, "schema of %s has other columns than its codec expects", topic);
     }
-    if (!status && !(codec->row = calloc((size_t)codec->column_count, sizeof *codec->row)))
+    if (!status && (!(codec->row = calloc((size_t)codec->column_count, sizeof *codec->row)) ||
+                    !(codec->features = calloc((size_t)codec->feature_count + 1, sizeof *codec->features))))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %s", topic);
+    for (int i = 0, n = 0; !status && i < view->feature_count; i++)
+        if (!view->features[i].hidden) codec->features[n++] = i;
     if (status) weir_features_codec_done(codec);
     free(json);
     free(topic);
@@ -78,7 +82,37 @@ weir_status weir_features_codec_init(weir_features_codec *codec, weir_registry *
 void weir_features_codec_done(weir_features_codec *codec) {
     weir_event_codec_done(&codec->codec);
     free(codec->row);
+    free(codec->features);
     *codec = (weir_features_codec){0};
+}
+
+weir_features_kind weir_features_kind_of(const weir_features_codec *codec, const weir_datum *row) {
+    if (row[codec->state_index].type != WEIR_T_NULL) return WEIR_FEATURES_SNAPSHOT;
+    return row[FEAT_HAS_RECORD].i ? WEIR_FEATURES_VALUE : WEIR_FEATURES_CORRECTION;
+}
+
+void weir_features_values(const weir_features_codec *codec, const weir_view_def *view, const weir_datum *row, double *out) {
+    for (int i = 0; i < view->feature_count; i++) out[i] = NAN;
+    for (int i = 0; i < codec->feature_count; i++) out[codec->features[i]] = weir_datum_number(&row[codec->feature_base + i]);
+}
+
+#define HEADER_EPOCH "weir.epoch"
+
+weir_status weir_features_fence(weir_producer *producer, const char *topic, int32_t partition, int32_t epoch, weir_err *err) {
+    char text[16];
+    const weir_bus_header header = {HEADER_EPOCH, text, (size_t)snprintf(text, sizeof text, "%d", (int)epoch)};
+    return weir_producer_send(producer, topic, partition, "", 0, NULL, 0, &header, 1, 0, err);
+}
+
+int32_t weir_features_fence_of(const weir_bus_record *record) {
+    weir_bus_header header;
+    char text[16];
+    if (record->value || record->key_len || !weir_bus_header_get(record, HEADER_EPOCH, &header) || header.len >= sizeof text) return -1;
+    memcpy(text, header.value, header.len);
+    text[header.len] = 0;
+    char *end;
+    long epoch = strtol(text, &end, 10);
+    return *end || end == text || epoch < 0 || epoch > INT32_MAX ? -1 : (int32_t)epoch;
 }
 
 static bool add_field(weir_buf *out, const char *name, const char *type) {
@@ -135,7 +169,8 @@ static bool prediction_schema(const weir_pipeline *pipeline, const char *const *
         const char *name = pipeline->views[v].name;
         ok = weir_buf_printf(out, "%s{\"name\":\"%s\",\"type\":{\"type\":\"record\",\"name\":\"Read_%s\",\"fields\":[", v ? "," : "", name, name) &&
              add_field(out, "source_partition", "[\"null\",\"int\"]") && add_field(out, "source_offset", "[\"null\",\"long\"]") &&
-             add_field(out, "event_time", nullable_time_type) && add_field(out, "age_seconds", "[\"null\",\"double\"]") && weir_buf_printf(out, "]}}");
+             add_field(out, "event_time", nullable_time_type) && add_field(out, "age_seconds", "[\"null\",\"double\"]") &&
+             weir_buf_printf(out, ",{\"name\":\"version\",\"type\":[\"null\",\"long\"],\"default\":null}]}}");
     }
     ok = ok && weir_buf_printf(out, "]}},{\"name\":\"features\",\"type\":{\"type\":\"record\",\"name\":\"Inputs\",\"fields\":[");
     for (int i = 0; ok && i < column_count; i++)
@@ -152,7 +187,7 @@ weir_status weir_prediction_codec_init(weir_prediction_codec *codec, weir_regist
                              ? weir_event_codec_init_json(&codec->codec, registry, json.data, topic, err)
                              : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the schema of predictions");
     if (!status) {
-        codec->input_base = PRED_VIEWS + 4 * pipeline->view_count;
+        codec->input_base = PRED_VIEWS + PRED_VIEW_COLUMNS * pipeline->view_count;
         codec->input_count = column_count;
         codec->column_count = codec->input_base + column_count;
         if (!(codec->row = calloc((size_t)codec->column_count, sizeof *codec->row))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %s", topic);

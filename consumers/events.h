@@ -52,18 +52,47 @@ void weir_event_codec_done(weir_event_codec *codec);
 weir_status weir_event_send(weir_event_codec *codec, weir_producer *producer, const char *topic, const char *key, const char *type, const char *id,
                             int64_t time_us, const weir_datum *row, weir_err *err) WEIR_MUST_CHECK;
 
-/* <pipeline>.features.<view>: fixed columns, then the feed's columns, the features, the state. */
-enum { FEAT_TENANT, FEAT_ENTITY, FEAT_EVENT_TIME, FEAT_AVAILABLE_TIME, FEAT_SOURCE_PARTITION, FEAT_SOURCE_OFFSET, FEAT_RECORD };
+/* <pipeline>.features.<view>: fixed columns, then the feed's columns, the features that are not hidden, the state. Three kinds of record:
+ *   value       has a record, no state; version = seq. One for each accepted record. The record is what its entity's state takes in.
+ *   correction  has neither: a late record changed the features at a later record, the source. version = seq of the late one.
+ *   snapshot    has both: the entity's newest value again, with the whole state, so that compaction always leaves one.
+ * Of records with the same source the one with the highest version holds. */
+enum {
+    FEAT_TENANT,
+    FEAT_ENTITY,
+    FEAT_EVENT_TIME,
+    FEAT_AVAILABLE_TIME,
+    FEAT_SOURCE_PARTITION,
+    FEAT_SOURCE_OFFSET,
+    FEAT_SEQ,
+    FEAT_VERSION,
+    FEAT_EPOCH,
+    FEAT_HAS_RECORD, /* boolean */
+    FEAT_RECORD
+};
+typedef enum weir_features_kind { WEIR_FEATURES_VALUE, WEIR_FEATURES_CORRECTION, WEIR_FEATURES_SNAPSHOT } weir_features_kind;
+
 typedef struct weir_features_codec {
     weir_event_codec codec;
     int record_count, feature_base, feature_count, state_index, column_count;
+    int *features; /* [feature_count] which feature of the view each column is: hidden ones have none */
     weir_datum *row; /* [column_count] scratch */
 } weir_features_codec;
 weir_status weir_features_codec_init(weir_features_codec *codec, weir_registry *registry, const weir_pipeline *pipeline, const weir_view_def *view,
                                      weir_err *err) WEIR_MUST_CHECK;
 void weir_features_codec_done(weir_features_codec *codec);
+weir_features_kind weir_features_kind_of(const weir_features_codec *codec, const weir_datum *row);
+/** Features of a row by their place in the view: out [feature_count of the view]; NaN for null and for hidden ones. */
+void weir_features_values(const weir_features_codec *codec, const weir_view_def *view, const weir_datum *row, double *out);
 
-/* <pipeline>.predictions: fixed columns, then four of each view (views.<view>.source_partition, .source_offset, .event_time, .age_seconds), then the inputs
+/* Who may write. Every record bears the epoch of its writer, and a new owner of a partition starts with a fence: a record without key and value whose header says its epoch.
+ * What a former owner that has not noticed yet writes behind that is void for everybody who reads in order. */
+/** Queues a fence. */
+weir_status weir_features_fence(weir_producer *producer, const char *topic, int32_t partition, int32_t epoch, weir_err *err) WEIR_MUST_CHECK;
+/** The epoch if the record is a fence, else -1. */
+int32_t weir_features_fence_of(const weir_bus_record *record);
+
+/* <pipeline>.predictions: fixed columns, then five of each view (views.<view>.source_partition, .source_offset, .event_time, .age_seconds, .version), then the inputs
  * (features.<column of the recipe>, nullable double). */
 enum {
     PRED_ID,
@@ -84,6 +113,7 @@ enum {
     PRED_FEATURE_HASH,
     PRED_VIEWS
 };
+enum { PRED_VIEW_PARTITION, PRED_VIEW_OFFSET, PRED_VIEW_TIME, PRED_VIEW_AGE, PRED_VIEW_VERSION, PRED_VIEW_COLUMNS }; /* of one view */
 typedef struct weir_prediction_codec {
     weir_event_codec codec;
     int input_base, input_count, column_count;

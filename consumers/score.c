@@ -32,6 +32,7 @@ typedef struct score {
     weir_serving_reader *reader;
     weir_recipe recipe;
     weir_features_codec features;
+    int32_t *epochs, *batch_epochs; /* [partitions] of the features' writers; and as far as the batch has gone */
     weir_prediction_codec predictions;
     char *topic, *source_topic;
     int primary, join_column;
@@ -59,8 +60,8 @@ static weir_status gather(score *s, scored *r, weir_err *err) {
     for (int v = 0; v < s->pipeline->view_count; v++) {
         double *out = r->inputs + weir_serving_input_of_view(s->serving, v);
         if (v == s->primary) {
-            for (int i = 0; i < s->features.feature_count; i++) out[i] = weir_datum_number(&r->row[s->features.feature_base + i]);
-            r->read[v] = (weir_view_read){true, {(int32_t)r->row[FEAT_SOURCE_PARTITION].i, r->row[FEAT_SOURCE_OFFSET].i}, t_us};
+            weir_features_values(&s->features, &s->pipeline->views[v], r->row, out);
+            r->read[v] = (weir_view_read){true, {(int32_t)r->row[FEAT_SOURCE_PARTITION].i, r->row[FEAT_SOURCE_OFFSET].i}, t_us, r->row[FEAT_VERSION].i};
             continue;
         }
         char key[WEIR_KEY_MAX];
@@ -142,12 +143,15 @@ static weir_status emit(score *s, const scored *r, int64_t now_us, weir_err *err
     out[PRED_DECISION] = weir_bool(r->score >= s->threshold);
     out[PRED_FEATURE_HASH] = weir_text(s->pipeline->feature_hash);
     for (int v = 0; v < s->pipeline->view_count; v++) {
-        weir_datum *view = out + PRED_VIEWS + 4 * v;
+        weir_datum *view = out + PRED_VIEWS + PRED_VIEW_COLUMNS * v;
         const weir_view_read *read = &r->read[v];
-        view[0] = read->found ? weir_i64(read->source.partition) : weir_null();
-        view[1] = read->found ? weir_i64(read->source.offset) : weir_null();
-        view[2] = read->found ? weir_i64(read->event_time_us) : weir_null();
-        view[3] = read->found ? weir_f64((double)(in[FEAT_EVENT_TIME].i - read->event_time_us) / 1e6) : weir_null();
+        for (int i = 0; i < PRED_VIEW_COLUMNS; i++) view[i] = weir_null();
+        if (!read->found) continue;
+        view[PRED_VIEW_PARTITION] = weir_i64(read->source.partition);
+        view[PRED_VIEW_OFFSET] = weir_i64(read->source.offset);
+        view[PRED_VIEW_TIME] = weir_i64(read->event_time_us);
+        view[PRED_VIEW_AGE] = weir_f64((double)(in[FEAT_EVENT_TIME].i - read->event_time_us) / 1e6);
+        view[PRED_VIEW_VERSION] = weir_i64(read->version);
     }
     for (int i = 0; i < s->predictions.input_count; i++) out[s->predictions.input_base + i] = number_or_null(r->inputs[s->input_columns[i]]);
     weir_buf *buf = &s->predictions.codec.buf;
@@ -181,12 +185,17 @@ static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_recor
     for (size_t i = 0; i < count; i++) {
         scored *r = &batch[i];
         *r = (scored){.record = &records[i]};
+        int32_t *epoch = &s->batch_epochs[records[i].partition], fence = weir_features_fence_of(&records[i]);
+        if (fence > *epoch) *epoch = fence;
         if (!records[i].value || !records[i].key) continue;
         r->row = weir_arena_alloc(scratch, sizeof(weir_datum) * (size_t)s->features.column_count);
         r->inputs = weir_arena_alloc(scratch, sizeof(double) * inputs);
         if (!r->row || !r->inputs) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu vectors", count);
         weir_err why;
         weir_status status = weir_serde_decode(s->features.codec.serde, records[i].value, records[i].value_len, r->row, NULL, &why);
+        /* Corrections and snapshots are no new events, and what a former owner wrote behind its successor's fence is void. */
+        if (!status && (weir_features_kind_of(&s->features, r->row) != WEIR_FEATURES_VALUE || r->row[FEAT_EPOCH].i < *epoch)) continue;
+        if (!status) *epoch = (int32_t)r->row[FEAT_EPOCH].i;
         if (!status && !(r->served = weir_arms_choose(arms, records[i].key, records[i].key_len, &r->propensity))) {
             weir_metric_add(s->unserved, 1);
             continue;
@@ -206,12 +215,25 @@ static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_recor
     return WEIR_OK;
 }
 
+/* Fences are in the log; what stands before the position needs none. */
+static weir_status score_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) {
+    score *s = context;
+    for (size_t i = 0; i < count; i++) {
+        if (partitions[i].partition >= s->pipeline->partitions)
+            return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partitions[i].topic,
+                             (int)partitions[i].partition, s->pipeline->partitions);
+        s->epochs[partitions[i].partition] = 0;
+    }
+    return WEIR_OK;
+}
+
 static weir_status score_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
     score *s = context;
     weir_status status = weir_serving_check(s->serving, err);
     if (status) return status;
     scored *batch = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof *batch * count);
     if (!batch) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu records", count);
+    memcpy(s->batch_epochs, s->epochs, sizeof *s->epochs * (size_t)s->pipeline->partitions); /* a batch that fails comes again */
     weir_arms *arms = weir_serving_arms(s->serving);
     score_arm arm[2] = {{.served = arms->champion}, {.served = arms->challenger}};
     status = weir_serving_read_begin(s->reader, err);
@@ -226,6 +248,7 @@ static weir_status score_batch(void *context, const weir_bus_record *records, si
     for (size_t i = 0; !status && i < count; i++)
         if (batch[i].served) status = emit(s, &batch[i], now_us, err);
     if (!status) status = weir_producer_flush(weir_worker_producer(s->worker), FLUSH_TIMEOUT_MS, err);
+    if (!status) memcpy(s->epochs, s->batch_epochs, sizeof *s->epochs * (size_t)s->pipeline->partitions);
     now_us = weir_clock_wall_us(s->env->clock);
     for (size_t i = 0; !status && i < count; i++)
         if (batch[i].served) weir_metric_observe(s->latency, (double)(now_us / 1000 - records[i].timestamp_ms) / 1e3);
@@ -247,6 +270,8 @@ static void score_done(void *context) {
     free(s->input_columns);
     free(s->topic);
     free(s->source_topic);
+    free(s->epochs);
+    free(s->batch_epochs);
     free(s);
 }
 
@@ -291,6 +316,9 @@ static weir_status score_init(weir_worker *worker, void **ret_context, weir_err 
     const weir_view_def *primary = &s->pipeline->views[s->primary];
     s->topic = weir_topic_of(s->pipeline, "predictions");
     s->source_topic = weir_topic_features(s->pipeline, primary);
+    s->epochs = calloc((size_t)s->pipeline->partitions, sizeof *s->epochs);
+    s->batch_epochs = calloc((size_t)s->pipeline->partitions, sizeof *s->batch_epochs);
+    if (!s->epochs || !s->batch_epochs) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d partitions", s->pipeline->partitions);
     if (!s->topic || !s->source_topic) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for topic names");
     weir_status status = weir_recipe_load(s->pipeline, &s->recipe, err);
     if (!status) status = weir_features_codec_init(&s->features, s->shared->registry, s->pipeline, primary, err);
@@ -314,6 +342,7 @@ const weir_worker_ops weir_score_ops = {
     .name = "score",
     .doc = "scores feature records with champion and challenger, writes predictions",
     .init = score_init,
+    .assigned = score_assigned,
     .batch = score_batch,
     .done = score_done,
 };

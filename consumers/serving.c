@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumers/changelog.h"
 #include "consumers/events.h"
 #include "consumers/split.h"
 #include "core/log.h"
@@ -15,6 +16,7 @@ enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20 };
 #define RELOAD_AFTER_US (5 * WEIR_SECOND_US)
 #define STATS_EVERY_US (5 * WEIR_SECOND_US)
 #define ONLINE_MAX_BYTES (INT64_C(64) << 30)
+#define MEMORY_BYTES (INT64_C(1) << 30)
 
 /* What the newest alias event says an arm should serve. */
 typedef struct wanted_model {
@@ -32,6 +34,8 @@ struct weir_serving {
     weir_online *online;
     weir_view *views[WEIR_VIEWS_MAX];
     weir_features_codec codecs[WEIR_VIEWS_MAX];
+    weir_entities *entities[WEIR_VIEWS_MAX];
+    weir_changelog *logs[WEIR_VIEWS_MAX];
     char *topics[WEIR_VIEWS_MAX];
     int first_input[WEIR_VIEWS_MAX], event_columns, input_count;
 
@@ -267,34 +271,55 @@ static weir_status poll_models(weir_serving *s, weir_err *err) {
 
 /* ---- replica ---- */
 
-static weir_status replicate(weir_serving *s, const weir_bus_record *record, weir_err *err) {
-    int view = record->topic_index;
-    weir_features_codec *codec = &s->codecs[view];
-    if (record->value && record->key) {
-        weir_status status = weir_serde_decode(codec->codec.serde, record->value, record->value_len, codec->row, NULL, err);
-        if (status && err->action == WEIR_ACTION_REJECT) {
-            weir_log_err(WEIR_LOG_WARN, "an unreadable feature record was passed over", err);
-            return WEIR_OK;
-        }
-        if (status) return status;
-        const weir_datum *row = codec->row;
-        const weir_online_value value = {
-            .event_time_us = row[FEAT_EVENT_TIME].i,
-            .source = {(int32_t)row[FEAT_SOURCE_PARTITION].i, row[FEAT_SOURCE_OFFSET].i},
-            .state = row[codec->state_index].p,
-            .state_len = row[codec->state_index].len,
-        };
-        if ((status = weir_online_put(s->online, view, record->key, record->key_len, &value, err))) return status;
+/* What values changed goes into the store, where readers find it. An entity whose earlier values were compacted away waits for its snapshot. */
+static weir_status write_dirty(weir_serving *s, int view, weir_err *err) {
+    weir_entities *entities = s->entities[view];
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && i < weir_entities_dirty_count(entities); i++) {
+        const weir_entity *entity = weir_entities_dirty_at(entities, i);
+        if (!entity->gap) status = weir_changelog_put(s->logs[view], entity, err);
     }
-    return weir_online_put_offset(s->online, record->topic, record->partition, record->offset + 1, err);
+    return status;
+}
+
+static weir_status replicate(weir_serving *s, size_t count, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (size_t i = 0, first = 0; !status && i < count; first = i) {
+        while (i < count && s->records[i].topic_index == s->records[first].topic_index) i++;
+        status = weir_changelog_apply(s->logs[s->records[first].topic_index], s->records + first, i - first, err);
+    }
+    for (int v = 0; !status && v < s->pipeline->view_count; v++) status = write_dirty(s, v, err);
+    for (size_t i = 0; !status && i < count; i++) {
+        const weir_bus_record *r = &s->records[i];
+        if (i + 1 < count && r[1].topic_index == r->topic_index && r[1].partition == r->partition) continue;
+        status = weir_online_put_offset(s->online, r->topic, r->partition, r->offset + 1, err);
+        if (!status) status = weir_changelog_put_epoch(s->logs[r->topic_index], r->topic, r->partition, err);
+    }
+    return status;
 }
 
 static weir_status replicate_batch(weir_serving *s, size_t count, weir_err *err) {
     weir_status status = weir_online_begin(s->online, err);
     if (status) return status;
-    for (size_t i = 0; !status && i < count; i++) status = replicate(s, &s->records[i], err);
-    if (!status) return weir_online_commit(s->online, err);
-    weir_online_abort(s->online);
+    status = replicate(s, count, err);
+    if (status)
+        weir_online_abort(s->online);
+    else
+        status = weir_online_commit(s->online, err);
+    for (int v = 0; v < s->pipeline->view_count; v++) {
+        if (status)
+            weir_entities_clear(s->entities[v]); /* what they have may not be in the store */
+        else
+            weir_entities_clean_all(s->entities[v]);
+        weir_entities_evict(s->entities[v]);
+    }
+    if (!status) return WEIR_OK;
+    weir_err why;
+    for (size_t i = 0; i < count; i++) {
+        const weir_bus_record *r = &s->records[i];
+        if (i && r[-1].topic_index == r->topic_index && r[-1].partition == r->partition) continue;
+        if (weir_changelog_get_epoch(s->logs[r->topic_index], r->topic, r->partition, &why)) return WEIR_FAIL(err, why.code, "%s", why.message);
+    }
     return go_back(s->features_tail, s->records, count, status, err);
 }
 
@@ -377,6 +402,7 @@ static weir_status open_tails(weir_serving *s, weir_err *err) {
         int64_t next = -1, first;
         from[i] = (weir_partition){.topic = s->topics[i / partitions], .topic_index = i / partitions, .partition = i % partitions};
         status = weir_online_offset(s->online, from[i].topic, from[i].partition, &next, err);
+        if (!status) status = weir_changelog_get_epoch(s->logs[i / partitions], from[i].topic, from[i].partition, err);
         if (!status) status = weir_consumer_range(s->models_tail, from[i].topic, from[i].partition, &first, &s->ends[i], 10000, err);
         if (status) break;
         if (next > s->ends[i])
@@ -405,6 +431,18 @@ static weir_status init_views(weir_serving *s, weir_registry *registry, weir_err
     return weir_event_codec_init(&s->model_events, registry, "schemas/model_event.avsc", WEIR_TOPIC_MODELS, err);
 }
 
+/* What needs the online store. */
+static weir_status init_logs(weir_serving *s, weir_err *err) {
+    int64_t memory = (s->env->memory_bytes > 0 ? s->env->memory_bytes : MEMORY_BYTES) / (s->pipeline->view_count ? s->pipeline->view_count : 1);
+    weir_status status = WEIR_OK;
+    for (int v = 0; !status && v < s->pipeline->view_count; v++) {
+        status = weir_entities_new((size_t)memory, &s->entities[v], err);
+        if (!status)
+            status = weir_changelog_new(s->views[v], &s->codecs[v], s->online, v, s->entities[v], s->pipeline->partitions, NULL, NULL, &s->logs[v], err);
+    }
+    return status;
+}
+
 weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, const char *name, weir_serving **ret_serving,
                                weir_err *err) {
     weir_serving *s = calloc(1, sizeof *s);
@@ -417,6 +455,7 @@ weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/%s/%s-%s", env->state_dir, pipeline->name, name, env->instance);
     if (!status) status = weir_online_open(dir, ONLINE_MAX_BYTES, &s->online, err);
+    if (!status) status = init_logs(s, err);
     if (!status) status = open_tails(s, err);
     if (!status && pthread_create(&s->thread, NULL, tail, s)) status = WEIR_FAIL(err, WEIR_ELIMIT, "cannot start the serving thread");
     if (status) {
@@ -436,6 +475,8 @@ void weir_serving_stop(weir_serving *s) {
     weir_consumer_free(s->models_tail);
     weir_event_codec_done(&s->model_events);
     for (int v = 0; v < WEIR_VIEWS_MAX; v++) {
+        weir_changelog_free(s->logs[v]);
+        weir_entities_free(s->entities[v]);
         weir_view_free(s->views[v]);
         weir_features_codec_done(&s->codecs[v]);
         free(s->topics[v]);
@@ -473,17 +514,19 @@ struct weir_serving_reader {
     weir_serving *serving;
     weir_online_reader *online;
     weir_state state; /* scratch */
-    double *slots; /* of a row: as many as the view with the most has */
+    double *slots; /* scratch: as many as the view with most has */
 };
 
 weir_status weir_serving_reader_new(weir_serving *serving, weir_serving_reader **ret_reader, weir_err *err) {
     weir_serving_reader *reader = calloc(1, sizeof *reader);
     if (!reader) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
     reader->serving = serving;
-    int slots = 1;
-    for (int v = 0; v < serving->pipeline->view_count; v++) slots = weir_view_slot_count(serving->views[v]) > slots ? weir_view_slot_count(serving->views[v]) : slots;
-    reader->slots = calloc((size_t)slots, sizeof *reader->slots);
-    weir_status status = reader->slots ? weir_online_reader_new(serving->online, &reader->online, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
+    int slots = 0;
+    for (int v = 0; v < serving->pipeline->view_count; v++)
+        if (weir_view_slot_count(serving->views[v]) > slots) slots = weir_view_slot_count(serving->views[v]);
+    reader->slots = calloc((size_t)slots + 1, sizeof *reader->slots);
+    weir_status status =
+        reader->slots ? weir_online_reader_new(serving->online, &reader->online, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
     if (status)
         weir_serving_reader_free(reader);
     else
@@ -519,6 +562,7 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
         if (status) return status;
         ret_read->source = value.source;
         ret_read->event_time_us = value.event_time_us;
+        ret_read->version = value.version;
     }
     if (row) {
         weir_applied applied;

@@ -57,6 +57,7 @@ typedef struct weir_view_read {
     bool found;
     weir_source source;
     int64_t event_time_us;
+    int64_t version; /* of the state: it is made from the records of the entity with seq up to this */
 } weir_view_read;
 
 /* One reader per thread. */

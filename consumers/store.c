@@ -1,6 +1,6 @@
 /* store: what the topics say goes to the offline store, each record once.
  *
- *   <pipeline>.features.<view>  → table features_<view> (without the state)
+ *   <pipeline>.features.<view>  → table features_<view> (values and corrections; snapshots repeat a value)
  *   <pipeline>.labels           → table labels          (accepted labels only: ingest has the others in the dead letters)
  *   <pipeline>.predictions      → table predictions
  *
@@ -19,6 +19,7 @@
 typedef enum store_kind { STORE_FEATURES, STORE_LABELS, STORE_PREDICTIONS } store_kind;
 
 enum { FLUSH_TIMEOUT_MS = 30000, ASK_TIMEOUT_MS = 10000, FLUSH_BYTES = 16 << 20 };
+#define EPOCH_SINK "store.epoch" /* under which PostgreSQL keeps the highest epoch of a topic partition beside the offsets */
 
 /* One topic and the table it fills. */
 typedef struct store_sink {
@@ -33,6 +34,7 @@ typedef struct store_sink {
     weir_metric *rows;
     int64_t pending; /* rows not flushed yet */
     int64_t *next; /* [partitions] offsets before it are in PostgreSQL */
+    int64_t *epochs, *stored_epochs; /* [partitions] of the features' writers: records of lower ones are void; as in PostgreSQL */
 } store_sink;
 
 typedef struct store {
@@ -52,7 +54,7 @@ static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, 
     weir_status status = WEIR_OK;
     char table[128];
     const weir_schema *schema = NULL;
-    const char *const skip[] = {"state", NULL};
+    const char *const skip[] = {"state", "epoch", "record", NULL}; /* "record" says whether its columns are there; record_… are stored */
     switch (kind) {
     case STORE_FEATURES:
         snprintf(table, sizeof table, "features_%s", view->name);
@@ -83,7 +85,9 @@ static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, 
     }
     if (status) return status;
     sink->next = calloc((size_t)s->pipeline->partitions, sizeof *sink->next);
-    if (!sink->topic || !sink->row || !sink->next) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
+    sink->epochs = calloc((size_t)s->pipeline->partitions, sizeof *sink->epochs);
+    sink->stored_epochs = calloc((size_t)s->pipeline->partitions, sizeof *sink->stored_epochs);
+    if (!sink->topic || !sink->row || !sink->next || !sink->epochs || !sink->stored_epochs) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
     sink->rows = WEIR_METRIC("weir_store_rows_total", s->pipeline->name, table);
     return weir_offline_table_open(s->offline, table, schema, skip, &sink->table, err);
 }
@@ -99,6 +103,8 @@ static void store_done(void *context) {
         weir_prediction_codec_done(&sink->predictions);
         free(sink->topic);
         free(sink->next);
+        free(sink->epochs);
+        free(sink->stored_epochs);
     }
     weir_offline_free(s->offline);
     weir_recipe_done(&s->recipe);
@@ -139,8 +145,13 @@ static weir_status place(store *s, weir_partition *at, weir_err *err) {
         return WEIR_FAIL(err, WEIR_ECONFLICT, "the offline store is ahead of %s [%d] (%lld > %lld): the topic was made anew; `weir reset` clears both",
                          at->topic, (int)at->partition, (long long)next, (long long)end);
     if (next >= 0) at->offset = next;
-    s->sinks[at->topic_index].next[at->partition] = next;
-    return WEIR_OK;
+    store_sink *sink = &s->sinks[at->topic_index];
+    sink->next[at->partition] = next;
+    if (sink->kind != STORE_FEATURES) return WEIR_OK;
+    int64_t epoch = -1;
+    status = weir_offline_offset(s->offline, EPOCH_SINK, at->topic, at->partition, &epoch, err);
+    sink->epochs[at->partition] = sink->stored_epochs[at->partition] = epoch < 0 ? 0 : epoch;
+    return status;
 }
 
 static weir_status store_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) {
@@ -170,7 +181,17 @@ static weir_status label_meta(const store *s, const weir_bus_record *record, con
     return WEIR_OK;
 }
 
+/* Whether a feature record is a row: no snapshot, and not written behind the fence of another writer. */
+static bool is_row(store_sink *sink, const weir_bus_record *record) {
+    int64_t *epoch = &sink->epochs[record->partition];
+    if (sink->row[FEAT_EPOCH].i < *epoch) return false;
+    *epoch = sink->row[FEAT_EPOCH].i;
+    return weir_features_kind_of(&sink->features, sink->row) != WEIR_FEATURES_SNAPSHOT;
+}
+
 static weir_status add_record(store *s, store_sink *sink, const weir_bus_record *record, weir_err *err) {
+    int32_t fence = sink->kind == STORE_FEATURES ? weir_features_fence_of(record) : -1;
+    if (fence > sink->epochs[record->partition]) sink->epochs[record->partition] = fence;
     if (!record->value) return WEIR_OK; /* a tombstone removes an entity from the online store; history stays */
     weir_err why;
     weir_status status = weir_serde_decode(sink->serde, record->value, record->value_len, sink->row, NULL, &why);
@@ -186,6 +207,7 @@ static weir_status add_record(store *s, store_sink *sink, const weir_bus_record 
     } else {
         /* The one column that predictions lack; of feature records everything is their own. */
         const weir_offline_meta predicted = {.available_time_us = sink->row[PRED_PREDICTED_AT].i};
+        if (!status && sink->kind == STORE_FEATURES && !is_row(sink, record)) return WEIR_OK;
         if (!status) status = weir_offline_add(sink->table, sink->row, sink->kind == STORE_PREDICTIONS ? &predicted : NULL, &why);
         if (status && why.action == WEIR_ACTION_REJECT) return weir_worker_reject(s->worker, record, "decode", &why, err);
     }
@@ -209,8 +231,15 @@ static weir_status flush(store *s, const weir_bus_record *records, size_t count,
     for (int i = 0; i < s->sink_count; i++) {
         weir_metric_add(s->sinks[i].rows, (double)s->sinks[i].pending);
         s->sinks[i].pending = 0;
+        memcpy(s->sinks[i].stored_epochs, s->sinks[i].epochs, sizeof *s->sinks[i].epochs * (size_t)s->pipeline->partitions);
     }
     return WEIR_OK;
+}
+
+/* The batch comes again from where the last flush was. */
+static void discard(store *s) {
+    weir_offline_discard(s->offline);
+    for (int i = 0; i < s->sink_count; i++) memcpy(s->sinks[i].epochs, s->sinks[i].stored_epochs, sizeof *s->sinks[i].epochs * (size_t)s->pipeline->partitions);
 }
 
 static weir_status add(store *s, const weir_bus_record *record, weir_err *err) {
@@ -218,6 +247,8 @@ static weir_status add(store *s, const weir_bus_record *record, weir_err *err) {
     /* A batch that failed after its first flush comes again from its start. */
     if (record->offset < sink->next[record->partition]) return WEIR_OK;
     weir_status status = add_record(s, sink, record, err);
+    if (!status && sink->kind == STORE_FEATURES)
+        status = weir_offline_add_offset(s->offline, EPOCH_SINK, record->topic, record->partition, sink->epochs[record->partition], err);
     return status ? status : weir_offline_add_offset(s->offline, "store", record->topic, record->partition, record->offset + 1, err);
 }
 
@@ -235,7 +266,7 @@ static weir_status store_batch(void *context, const weir_bus_record *records, si
         flushed = i + 1;
     }
     if (!status && flushed < count) status = flush(s, records, count, err);
-    if (status) weir_offline_discard(s->offline);
+    if (status) discard(s);
     return status;
 }
 

@@ -2,7 +2,8 @@
  *
  * Records are flattened: field "features.amount_mean_1d" is the member of a nested record. A column is null, boolean, int, long, float,
  * double, string, bytes, fixed, enum (its symbol as text), a logical type over one of these (timestamp-millis becomes micros), or a union of
- * null and one of these. Other shapes (arrays, maps, wider unions, nullable nested records) are not columns: they are skipped when
+ * null and one of these. A union of null and a record is a boolean column of the record's name (is it there?) followed by the record's columns,
+ * which are null when it is not. Other shapes (arrays, maps, wider unions) are not columns: they are skipped when
  * read, and a schema that has one cannot be written (weir_schema_opaque names it). */
 #ifndef WEIR_CORE_AVRO_H
 #define WEIR_CORE_AVRO_H
@@ -16,7 +17,7 @@ typedef struct weir_schema weir_schema;
 typedef struct weir_schema_field {
     const char *name; /* dotted */
     weir_type type; /* what a non-null value has; int and long are I64, float and double F64 */
-    bool nullable; /* union with null */
+    bool nullable; /* union with null, or inside a record that is */
     bool is_timestamp; /* timestamp-micros or -millis */
     bool has_default;
     weir_datum fallback; /* the default, when has_default */

@@ -79,7 +79,8 @@ static uint8_t *put_value(const weir_avro_type *type, const weir_datum *d, uint8
 }
 
 static bool is_null(const weir_avro_column *column, const weir_datum *d) {
-    return d->type == WEIR_T_NULL && column->null_branch >= 0;
+    if (column->null_branch < 0) return false;
+    return d->type == WEIR_T_NULL || (column->span && d->type == WEIR_T_BOOL && !d->i);
 }
 
 static weir_status misfit(const weir_schema *schema, int i, const weir_datum *d, weir_err *err) {
@@ -95,7 +96,9 @@ weir_status weir_avro_encode(const weir_schema *schema, const weir_datum *row, w
     size_t room = 0;
     for (int i = 0; i < schema->count; i++) {
         const weir_datum *d = &row[i];
-        if (!is_null(&schema->columns[i], d) && !fits(schema->columns[i].type, d)) return misfit(schema, i, d, err);
+        bool null = is_null(&schema->columns[i], d);
+        if (!null && !fits(schema->columns[i].type, d)) return misfit(schema, i, d, err);
+        if (null) i += schema->columns[i].span; /* a record that is not there has no columns */
         room += COLUMN_BYTES_MAX + (d->type >= WEIR_T_STR ? d->len : 0);
     }
     if (!weir_buf_reserve(out, room)) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a record");
@@ -104,7 +107,10 @@ weir_status weir_avro_encode(const weir_schema *schema, const weir_datum *row, w
         const weir_avro_column *column = &schema->columns[i];
         bool null = is_null(column, &row[i]);
         if (column->branch_count) at = put_long(at, null ? column->null_branch : column->value_branch);
-        if (!null) at = put_value(column->type, &row[i], at);
+        if (null)
+            i += column->span;
+        else if (!column->span)
+            at = put_value(column->type, &row[i], at);
     }
     *at = 0;
     out->len = (size_t)(at - (uint8_t *)out->data);

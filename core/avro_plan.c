@@ -32,12 +32,13 @@ typedef struct leaf {
     const char **symbols; /* by the writer's index, as the reader knows them; NULL where it does not */
 } leaf;
 
-/* slot < 0: skipped. branch_count 0: no union, one leaf. */
+/* slot < 0: skipped. branch_count 0: no union, one leaf. A record that may be null is a step without leaves, its branch alone, before the steps of its members. */
 typedef struct step {
     const char *name;
     int slot;
     int branch_count;
-    leaf *leaves;
+    leaf *leaves; /* NULL: says whether a record is there */
+    int null_branch, span, jump; /* of such a step: the columns that are null with it, the steps of its members */
 } step;
 
 typedef struct filler {
@@ -159,11 +160,27 @@ static void dotted(char out[WEIR_AVRO_NAME_MAX], const char *prefix, const char 
     (void)snprintf(out, WEIR_AVRO_NAME_MAX, "%s%s%s", prefix, *prefix ? "." : "", name);
 }
 
+/* The writer has no record that may be null, and its default is null. */
+static weir_status fill_absent(builder *b, int slot) {
+    weir_status status = add_filler(b, slot, weir_bool(false));
+    for (int i = 1; !status && i <= b->reader->columns[slot].span; i++) status = add_filler(b, slot + i, weir_null());
+    return status;
+}
+
 /* The writer has no such member: its columns take json, the default of it or of the record around it. */
 static weir_status resolve_missing(builder *b, const weir_avro_member *r, const cJSON *json, const char *path) {
-    if (r->type->kind == WEIR_AVRO_RECORD) {
-        for (int i = 0; i < r->type->count; i++) {
-            const weir_avro_member *member = &r->type->members[i];
+    int null_branch;
+    const weir_avro_type *record = weir_avro_record_of(r->type, &null_branch);
+    if (record && null_branch >= 0 && json) {
+        int slot = weir_schema_find(b->reader, path);
+        if (slot < 0) return WEIR_OK;
+        if (cJSON_IsNull(json)) return fill_absent(b, slot);
+        weir_status status = add_filler(b, slot, weir_bool(true));
+        if (status) return status;
+    }
+    if (record && (json || null_branch < 0)) {
+        for (int i = 0; i < record->count; i++) {
+            const weir_avro_member *member = &record->members[i];
             const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, member->name);
             char name[WEIR_AVRO_NAME_MAX];
             dotted(name, path, member->name);
@@ -180,6 +197,27 @@ static weir_status resolve_missing(builder *b, const weir_avro_member *r, const 
     return add_filler(b, slot, value);
 }
 
+static weir_status resolve_record(builder *b, const weir_avro_type *writer, const weir_avro_type *reader, const char *path);
+
+/* A member that is a record for the reader: of the two, either may allow null. */
+static weir_status resolve_nested(builder *b, const weir_avro_type *writer, const weir_avro_type *reader, const char *path) {
+    int w_null, r_null;
+    const weir_avro_type *w = weir_avro_record_of(writer, &w_null), *r = weir_avro_record_of(reader, &r_null);
+    if (!w) return WEIR_REJECT(b->err, WEIR_EDATA, "field \"%s\": the writer has a %s, the reader a record", path, weir_avro_kind_name(writer->kind));
+    int slot = r_null >= 0 ? weir_schema_find(b->reader, path) : -1, at = b->plan->step_count;
+    weir_status status = WEIR_OK;
+    if (w_null >= 0) {
+        const char *name = slot >= 0 ? b->reader->fields[slot].name : weir_arena_copy(&b->plan->arena, path, strlen(path));
+        if (!name) return no_memory(b->err);
+        status = add_step(b, (step){.name = name, .slot = slot, .branch_count = 2, .null_branch = w_null, .span = slot >= 0 ? b->reader->columns[slot].span : 0});
+    } else if (slot >= 0) {
+        status = add_filler(b, slot, weir_bool(true));
+    }
+    if (!status) status = resolve_record(b, w, r, path);
+    if (!status && w_null >= 0) b->plan->steps[at].jump = b->plan->step_count - at - 1;
+    return status;
+}
+
 static weir_status resolve_record(builder *b, const weir_avro_type *writer, const weir_avro_type *reader, const char *path) {
     for (int i = 0; i < writer->count; i++) {
         const weir_avro_member *w = &writer->members[i], *r = NULL;
@@ -189,10 +227,9 @@ static weir_status resolve_record(builder *b, const weir_avro_type *writer, cons
         weir_status status;
         dotted(name, path, r ? r->name : w->name);
         int slot = r ? weir_schema_find(b->reader, name) : -1;
-        if (r && r->type->kind == WEIR_AVRO_RECORD && w->type->kind != WEIR_AVRO_RECORD)
-            status = WEIR_REJECT(b->err, WEIR_EDATA, "field \"%s\": the writer has a %s, the reader a record", name, weir_avro_kind_name(w->type->kind));
-        else if (r && r->type->kind == WEIR_AVRO_RECORD)
-            status = resolve_record(b, w->type, r->type, name);
+        int null_branch;
+        if (r && weir_avro_record_of(r->type, &null_branch) && (null_branch < 0 || slot >= 0))
+            status = resolve_nested(b, w->type, r->type, name);
         else
             status = slot >= 0 ? resolve_column(b, w->type, slot) : add_skip(b, w);
         if (status) return status;
@@ -434,13 +471,29 @@ static bool run_step(cursor *c, const step *s, weir_datum *row) {
     return read_leaf(c, l, s->slot < 0 ? &unused : &row[s->slot]);
 }
 
+/* The branch of a record that may be null; *ret_there: whether its members follow. */
+static bool read_presence(cursor *c, const step *s, weir_datum *row, bool *ret_there) {
+    int64_t branch;
+    if (!read_long(c, &branch)) return false;
+    if (branch < 0 || branch >= s->branch_count) return wrong(c, "a union branch that does not exist");
+    *ret_there = branch != s->null_branch;
+    if (s->slot < 0) return *ret_there || wrong(c, "null, which the reader does not take");
+    row[s->slot] = weir_bool(*ret_there);
+    for (int i = 1; !*ret_there && i <= s->span; i++) row[s->slot + i] = weir_null();
+    return true;
+}
+
 weir_status weir_avro_decode(const weir_avro_plan *plan, const void *bytes, size_t len, weir_datum *row, weir_err *err) {
     const uint8_t *start = bytes;
     cursor c = {.p = start, .end = start + len};
     if (len > INT32_MAX) return WEIR_REJECT(err, WEIR_EDATA, "a record of %zu bytes, more than 2 GiB", len);
     for (int i = 0; i < plan->step_count; i++) {
         const uint8_t *from = c.p;
-        if (!run_step(&c, &plan->steps[i], row)) return WEIR_REJECT(err, WEIR_EDATA, "field \"%s\" at byte %td: %s", plan->steps[i].name, from - start, c.why);
+        const step *s = &plan->steps[i];
+        bool there = true;
+        if (!(s->leaves ? run_step(&c, s, row) : read_presence(&c, s, row, &there)))
+            return WEIR_REJECT(err, WEIR_EDATA, "field \"%s\" at byte %td: %s", s->name, from - start, c.why);
+        if (!there) i += s->jump;
     }
     if (c.p != c.end) return WEIR_REJECT(err, WEIR_EDATA, "%td bytes are left over after the record's %td", c.end - c.p, c.p - start);
     for (int i = 0; i < plan->filler_count; i++) row[plan->fillers[i].slot] = plan->fillers[i].value;

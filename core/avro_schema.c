@@ -42,6 +42,16 @@ static bool column_of(const weir_avro_type *type, weir_avro_column *ret_column) 
     return true;
 }
 
+const weir_avro_type *weir_avro_record_of(const weir_avro_type *type, int *ret_null_branch) {
+    *ret_null_branch = -1;
+    if (type->kind == WEIR_AVRO_RECORD) return type;
+    if (type->kind != WEIR_AVRO_UNION || type->count != 2) return NULL;
+    int null = type->branches[0]->kind == WEIR_AVRO_NULL ? 0 : 1;
+    if (type->branches[null]->kind != WEIR_AVRO_NULL || type->branches[1 - null]->kind != WEIR_AVRO_RECORD) return NULL;
+    *ret_null_branch = null;
+    return type->branches[1 - null];
+}
+
 static bool grow(weir_schema *schema) {
     int capacity = schema->capacity ? 2 * schema->capacity : 16;
     weir_schema_field *fields = weir_mem.realloc(schema->fields, (size_t)capacity * sizeof *fields);
@@ -54,14 +64,20 @@ static bool grow(weir_schema *schema) {
     return true;
 }
 
+static weir_status make_room(weir_schema *schema, weir_err *err) {
+    if (schema->count == COLUMNS_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "the schema has more than %d columns", COLUMNS_MAX);
+    if (schema->count == schema->capacity && !grow(schema)) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a schema");
+    return WEIR_OK;
+}
+
 static weir_status add_column(weir_schema *schema, const weir_avro_member *member, const char *name, weir_err *err) {
     weir_avro_column column;
     if (!column_of(member->type, &column)) {
         if (!schema->opaque) schema->opaque = name;
         return WEIR_OK;
     }
-    if (schema->count == COLUMNS_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "the schema has more than %d columns", COLUMNS_MAX);
-    if (schema->count == schema->capacity && !grow(schema)) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a schema");
+    weir_status status = make_room(schema, err);
+    if (status) return status;
     weir_schema_field *field = &schema->fields[schema->count];
     *field = (weir_schema_field){
         .name = name,
@@ -77,8 +93,40 @@ static weir_status add_column(weir_schema *schema, const weir_avro_member *membe
     return WEIR_OK;
 }
 
-static weir_status flatten(weir_schema *schema, const weir_avro_type *record, const char *prefix, int depth, int *visits, weir_err *err) {
-    if (depth > NESTING_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "field \"%s\": records are nested deeper than %d, or in themselves", prefix, NESTING_MAX);
+/* The records around what is being flattened. */
+typedef struct nesting {
+    const weir_avro_type *record;
+    const struct nesting *outer;
+    int depth;
+} nesting;
+
+static bool is_inside(const nesting *in, const weir_avro_type *record) {
+    for (; in; in = in->outer)
+        if (in->record == record) return true;
+    return false;
+}
+
+static weir_status flatten(weir_schema *schema, const weir_avro_type *record, const char *prefix, const nesting *outer, int *visits, weir_err *err);
+
+/* A record that may be null: whether it is there, then its columns. */
+static weir_status add_nullable(weir_schema *schema, const weir_avro_member *member, const char *name, int null_branch, const nesting *in, int *visits,
+                                weir_err *err) {
+    static const weir_avro_type boolean = {.kind = WEIR_AVRO_BOOLEAN, .fallback = -1};
+    weir_status status = make_room(schema, err);
+    if (status) return status;
+    int at = schema->count++;
+    schema->fields[at] = (weir_schema_field){.name = name, .type = WEIR_T_BOOL, .has_default = member->fallback != NULL, .doc = member->doc};
+    if (member->fallback) schema->fields[at].fallback = weir_bool(!cJSON_IsNull(member->fallback));
+    schema->columns[at] = (weir_avro_column){.type = &boolean, .branch_count = 2, .null_branch = null_branch, .value_branch = 1 - null_branch};
+    if ((status = flatten(schema, member->type->branches[1 - null_branch], name, in, visits, err))) return status;
+    schema->columns[at].span = schema->count - at - 1;
+    for (int i = at + 1; i < schema->count; i++) schema->fields[i].nullable = true;
+    return WEIR_OK;
+}
+
+static weir_status flatten(weir_schema *schema, const weir_avro_type *record, const char *prefix, const nesting *outer, int *visits, weir_err *err) {
+    const nesting in = {record, outer, outer ? outer->depth + 1 : 0};
+    if (in.depth > NESTING_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "field \"%s\": records are nested deeper than %d, or in themselves", prefix, NESTING_MAX);
     for (int i = 0; i < record->count; i++) {
         const weir_avro_member *member = &record->members[i];
         char name[WEIR_AVRO_NAME_MAX];
@@ -88,8 +136,15 @@ static weir_status flatten(weir_schema *schema, const weir_avro_type *record, co
         if (++*visits > 4 * COLUMNS_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "the schema has more than %d fields", 4 * COLUMNS_MAX);
         char *copy = weir_arena_copy(&schema->doc->arena, name, (size_t)len);
         if (!copy) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a schema");
-        weir_status status =
-            member->type->kind == WEIR_AVRO_RECORD ? flatten(schema, member->type, copy, depth + 1, visits, err) : add_column(schema, member, copy, err);
+        int null_branch;
+        const weir_avro_type *inner = weir_avro_record_of(member->type, &null_branch);
+        weir_status status;
+        if (!inner || (null_branch >= 0 && is_inside(&in, inner))) /* a list's or tree's link to itself has no end */
+            status = add_column(schema, member, copy, err);
+        else if (null_branch < 0)
+            status = flatten(schema, inner, copy, &in, visits, err);
+        else
+            status = add_nullable(schema, member, copy, null_branch, &in, visits, err);
         if (status) return status;
     }
     return WEIR_OK;
@@ -103,7 +158,7 @@ static weir_status build(weir_schema *schema, const char *json, size_t len, weir
     schema->json = weir_arena_copy(&schema->doc->arena, json, len);
     if (!schema->json || !grow(schema)) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a schema");
     int visits = 0;
-    return flatten(schema, root, "", 0, &visits, err);
+    return flatten(schema, root, "", NULL, &visits, err);
 }
 
 weir_status weir_schema_parse(const char *json, size_t len, weir_schema **ret_schema, weir_err *err) {

@@ -81,7 +81,11 @@ typedef struct weir_avro_column {
     int branch_count; /* 0: no union */
     int null_branch; /* -1: none */
     int value_branch;
+    int span; /* of the boolean column that says whether a record is there: how many columns after it are the record's; else 0 */
 } weir_avro_column;
+
+/** The record that the type is or, in a union with null, may be; NULL for any other type. *ret_null_branch: -1 when it is always there. */
+const weir_avro_type *weir_avro_record_of(const weir_avro_type *type, int *ret_null_branch);
 
 struct weir_schema {
     weir_avro_doc *doc;

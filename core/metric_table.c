@@ -16,6 +16,10 @@ const weir_metric_def weir_metric_table[] = {
      "records by what became of them: accepted, rejected; and of these: rekeyed to another partition, duplicate",
      {"pipeline", "topic", "outcome"}},
     {"weir_ingest_features_total", WEIR_COUNTER, "feature records produced", {"pipeline", "view"}},
+    {"weir_ingest_corrections_total", WEIR_COUNTER, "values that a late record corrected", {"pipeline", "view"}},
+    {"weir_ingest_checkpoint_seconds", WEIR_HISTOGRAM, "time of a checkpoint", {"pipeline"}},
+    {"weir_ingest_restore_records", WEIR_GAUGE, "records of the changelog that are still to be read before the states are whole", {"pipeline"}},
+    {"weir_ingest_memory_bytes", WEIR_GAUGE, "states in memory", {"pipeline", "view"}},
     {"weir_ingest_event_time_seconds", WEIR_GAUGE, "newest event time seen, seconds since 1970", {"pipeline", "topic"}},
     /* stores */
     {"weir_online_entities", WEIR_GAUGE, "entities in the online store", {"pipeline", "view", "worker"}},

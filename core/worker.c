@@ -8,7 +8,10 @@
  *            └─── back-off over ── paused, still polling (so that the group keeps its member); a rebalance forgets what was to be read again,
  *                                  since the next owner starts from what is committed
  *
- * stop: leave the loop between two batches → flush → commit → leave the group → done. */
+ * With checkpoints (worker_checkpoint.c) a batch ends after batch(); flushing and storing are done at each checkpoint, for all batches since the last one, and RETRY goes
+ * back to where that was, after reset().
+ *
+ * stop: leave the loop between two batches → checkpoint → flush → commit → leave the group → done. */
 #include "core/worker.h"
 
 #include <stdio.h>
@@ -74,6 +77,7 @@ void weir_worker_free(weir_worker *worker) {
     weir_arena_done(&worker->scratch);
     (void)weir_mem.realloc(worker->batch, 0);
     (void)weir_mem.realloc(worker->rewinds, 0);
+    (void)weir_mem.realloc(worker->progress, 0);
     (void)weir_mem.realloc(worker->lags, 0);
     (void)weir_mem.realloc(worker, 0);
 }
@@ -155,18 +159,24 @@ static weir_status on_assigned(void *context, weir_partition *partitions, size_t
 
 static weir_status on_revoked(void *context, const weir_partition *partitions, size_t count, bool lost, weir_err *err) {
     weir_worker *worker = context;
+    WEIR_INFO(lost ? "partitions lost" : "partitions revoked", WEIR_I("count", (int64_t)count));
+    if (!lost && worker->progress_count) {
+        weir_err why = {0};
+        if (weir_worker_checkpoint(worker, &why)) weir_log_err(WEIR_LOG_WARN, "last checkpoint failed; the next owner handles its records again", &why);
+    }
     worker->joined = false;
     worker->rewind_count = 0;
+    worker->needs_reset = false;
+    weir_worker_progress_forget(worker);
     weir_worker_lag_clear(worker);
-    WEIR_INFO(lost ? "partitions lost" : "partitions revoked", WEIR_I("count", (int64_t)count));
     return worker->ops->revoked ? worker->ops->revoked(worker->context, partitions, count, lost, err) : WEIR_OK;
 }
 
 /* ---- trying again ---- */
 
-static void add_rewind(weir_worker *worker, const weir_bus_record *record, weir_err *err, weir_status *status) {
+static void add_rewind(weir_worker *worker, const char *topic, int32_t partition, int64_t offset, weir_err *err, weir_status *status) {
     for (size_t i = 0; i < worker->rewind_count; i++)
-        if (worker->rewinds[i].partition == record->partition && !strcmp(worker->rewinds[i].topic, record->topic)) return;
+        if (worker->rewinds[i].partition == partition && !strcmp(worker->rewinds[i].topic, topic)) return;
     if (worker->rewind_count == worker->rewind_capacity) {
         size_t capacity = worker->rewind_capacity ? 2 * worker->rewind_capacity : 16;
         weir_rewind *rewinds = weir_mem.realloc(worker->rewinds, capacity * sizeof *rewinds);
@@ -178,8 +188,23 @@ static void add_rewind(weir_worker *worker, const weir_bus_record *record, weir_
         worker->rewind_capacity = capacity;
     }
     weir_rewind *rewind = &worker->rewinds[worker->rewind_count++];
-    *rewind = (weir_rewind){.partition = record->partition, .offset = record->offset};
-    (void)snprintf(rewind->topic, sizeof rewind->topic, "%s", record->topic);
+    *rewind = (weir_rewind){.partition = partition, .offset = offset};
+    (void)snprintf(rewind->topic, sizeof rewind->topic, "%s", topic);
+}
+
+static void add_rewinds(weir_worker *worker, const weir_bus_record *records, size_t count, weir_err *err, weir_status *status) {
+    for (size_t i = 0; i < count; i++) add_rewind(worker, records[i].topic, records[i].partition, records[i].offset, err, status);
+}
+
+/* Everything since the last checkpoint comes again, to a worker that has forgotten it. */
+static weir_status rewind_progress(weir_worker *worker, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; i < worker->progress_count; i++)
+        add_rewind(worker, worker->progress[i].topic, worker->progress[i].partition, worker->progress[i].first, err, &status);
+    weir_worker_progress_forget(worker);
+    weir_worker_settle_rejects(worker, false);
+    worker->needs_reset = true;
+    return status;
 }
 
 /* Seeks that fail stay on the list: nothing is resumed before they have succeeded. */
@@ -212,13 +237,21 @@ static weir_status wait_step(weir_worker *worker, weir_err *err) {
     size_t count = 0;
     weir_status status = weir_consumer_poll(worker->consumer, worker->batch, worker->batch_max, 0, &count, err);
     weir_err drop = {0};
-    for (size_t i = 0; i < count; i++) add_rewind(worker, &worker->batch[i], &drop, &status); /* a partition whose pausing failed */
+    add_rewinds(worker, worker->batch, count, &drop, &status); /* a partition whose pausing failed */
     weir_consumer_release(worker->consumer, worker->batch, count);
     if (status && (!err || err->action == WEIR_ACTION_FATAL)) return status;
     int64_t left_us = worker->resume_us - weir_clock_mono_us(worker->env->clock);
     if (left_us > 0) {
         weir_clock_sleep_us(worker->env->clock, left_us < BACKOFF_STEP_US ? left_us : BACKOFF_STEP_US);
         return WEIR_OK;
+    }
+    if (worker->needs_reset) {
+        if ((status = worker->ops->reset(worker->context, err))) {
+            if (err->action != WEIR_ACTION_RETRY) return status;
+            begin_retry(worker, err);
+            return WEIR_OK;
+        }
+        worker->needs_reset = false;
     }
     apply_rewinds(worker);
     if (worker->rewind_count || weir_consumer_resume_all(worker->consumer, err)) {
@@ -242,12 +275,23 @@ static weir_status store_offsets(weir_worker *worker, const weir_bus_record *rec
         if (!last) continue;
         weir_status status = weir_consumer_store(worker->consumer, r->topic, r->partition, r->offset + 1, err);
         if (status) return status;
-        weir_worker_lag_note(worker, r);
+        weir_worker_lag_note(worker, r->topic, r->partition, r->timestamp_ms);
     }
     return WEIR_OK;
 }
 
+/* The part of a batch that comes before its checkpoint. */
+static weir_status handle_begun(weir_worker *worker, const weir_bus_record *records, size_t count, weir_err *err) {
+    int64_t start_us = weir_clock_mono_us(worker->env->clock);
+    weir_arena_reset(&worker->scratch);
+    weir_status status = weir_worker_progress_note(worker, records, count, err);
+    if (!status) status = worker->ops->batch(worker->context, records, count, err);
+    if (!status) weir_metric_observe(worker->metric_batch_seconds, (double)(weir_clock_mono_us(worker->env->clock) - start_us) / 1e6);
+    return status;
+}
+
 static weir_status handle(weir_worker *worker, const weir_bus_record *records, size_t count, weir_err *err) {
+    if (worker->ops->checkpoint) return handle_begun(worker, records, count, err);
     int64_t start_us = weir_clock_mono_us(worker->env->clock);
     weir_arena_reset(&worker->scratch);
     weir_status status = worker->ops->batch(worker->context, records, count, err);
@@ -286,13 +330,16 @@ static weir_status batch_step(weir_worker *worker, int timeout_ms, weir_err *err
     weir_status status = weir_consumer_poll(worker->consumer, worker->batch, worker->batch_max, timeout_ms, &count, err);
     if (!status && count) {
         status = handle(worker, worker->batch, count, err);
-        if (status && err->action == WEIR_ACTION_REJECT) status = handle_one_by_one(worker, worker->batch, count, &done, err);
+        if (status && err->action == WEIR_ACTION_REJECT && !worker->ops->checkpoint) status = handle_one_by_one(worker, worker->batch, count, &done, err);
         if (!status) worker->backoff_us = 0;
     }
     bool again = status && err->action == WEIR_ACTION_RETRY;
     weir_err failed = {0};
     weir_status remembered = WEIR_OK;
-    for (size_t i = done; again && i < count; i++) add_rewind(worker, &worker->batch[i], &failed, &remembered);
+    if (again && worker->ops->checkpoint)
+        remembered = rewind_progress(worker, &failed);
+    else if (again)
+        add_rewinds(worker, worker->batch + done, count - done, &failed, &remembered);
     weir_consumer_release(worker->consumer, worker->batch, count);
     if (remembered) {
         *err = failed;
@@ -300,6 +347,16 @@ static weir_status batch_step(weir_worker *worker, int timeout_ms, weir_err *err
     }
     if (!again) return status;
     begin_retry(worker, err);
+    return WEIR_OK;
+}
+
+static weir_status checkpoint_step(weir_worker *worker, weir_err *err) {
+    if (!worker->ops->checkpoint || worker->retrying || !weir_worker_checkpoint_due(worker)) return WEIR_OK;
+    weir_status status = weir_worker_checkpoint(worker, err);
+    if (!status || err->action != WEIR_ACTION_RETRY) return status;
+    weir_err why = *err;
+    if ((status = rewind_progress(worker, err))) return status;
+    begin_retry(worker, &why);
     return WEIR_OK;
 }
 
@@ -315,7 +372,7 @@ static weir_status tick_step(weir_worker *worker, bool after_batch, weir_err *er
     if (!worker->ops->tick || (!due && (!after_batch || worker->tick_backoff_us))) return WEIR_OK;
     int64_t every_us = (worker->ops->tick_ms > 0 ? worker->ops->tick_ms : DEFAULT_TICK_MS) * INT64_C(1000);
     weir_status status = worker->ops->tick(worker->context, now_us, err);
-    if (!status) status = weir_producer_flush(worker->producer, FLUSH_TIMEOUT_MS, err);
+    if (!status && !worker->ops->checkpoint) status = weir_producer_flush(worker->producer, FLUSH_TIMEOUT_MS, err);
     if (!status) {
         worker->tick_backoff_us = 0;
         worker->tick_due_us = now_us + every_us;
@@ -352,6 +409,7 @@ static weir_status loop(weir_worker *worker, weir_err *err) {
             status = batch_step(worker, wait_ms(worker), err);
             worked = true;
         }
+        if (!status) status = checkpoint_step(worker, err);
         if (!status) status = tick_step(worker, worked, err);
         if (status) return status;
     }
@@ -388,9 +446,12 @@ static weir_status init(weir_worker *worker, weir_err *err) {
     return WEIR_OK;
 }
 
-/* Everything that was handled is flushed and stored already; what is left is the last commit. */
-static void close_bus(weir_worker *worker) {
+/* Everything that was handled is flushed and stored already, or is so with a last checkpoint; what is left is the last commit. */
+static void close_bus(weir_worker *worker, bool failed) {
     weir_err err = {0};
+    if (worker->consumer && !failed && worker->progress_count && weir_worker_checkpoint(worker, &err))
+        weir_log_err(WEIR_LOG_WARN, "last checkpoint failed; records will be handled again", &err);
+    weir_worker_progress_forget(worker);
     if (worker->consumer && weir_consumer_commit(worker->consumer, &err))
         weir_log_err(WEIR_LOG_WARN, "last commit failed; records will be handled again", &err);
     weir_consumer_free(worker->consumer);
@@ -411,7 +472,7 @@ weir_status weir_worker_run(weir_worker *worker, weir_err *err) {
     if (status) weir_log_err(WEIR_LOG_ERROR, "worker failed", err);
     worker->initialised = false;
     update_ready(worker);
-    close_bus(worker);
+    close_bus(worker, status != WEIR_OK);
     undo_init(worker);
     weir_producer_free(worker->producer);
     worker->producer = NULL;

@@ -1,4 +1,5 @@
-/* The one loop that drives every worker: poll a batch → handle → effects durable → store offsets → commit; retry with back-off; due timers; draining. */
+/* The one loop that drives every worker: poll a batch → handle → effects durable → store offsets → commit; retry with back-off; due timers; draining.
+ * Effects are durable after each batch, or, for a worker with a checkpoint function, after each checkpoint. */
 #ifndef WEIR_CORE_WORKER_H
 #define WEIR_CORE_WORKER_H
 
@@ -10,7 +11,7 @@
 #include "core/http.h"
 #include "core/mem.h"
 
-#define WEIR_WORKER_ABI 1
+#define WEIR_WORKER_ABI 2
 
 typedef struct weir_worker weir_worker;
 
@@ -32,6 +33,13 @@ typedef struct weir_worker_ops {
     /** Frees the context; accepts a half-built one and NULL. */
     void (*done)(void *context);
     int tick_ms; /* 0: 100 */
+    /** Both or neither. With them batch() only begins: it queues records to the producer and keeps what it knows in memory, and does not return REJECT.
+     *  checkpoint makes durable everything that batch() was given so far; the loop then flushes the producer and stores the offsets. It is called every
+     *  env->checkpoint_ms while there is something to make durable, when weir_worker_checkpoint_soon was called, before partitions leave (unless they are lost) and at stop.
+     *  reset forgets everything since the last checkpoint and makes the held partitions as that left them: called after batch, checkpoint or flush gave RETRY, before the
+     *  same records come again. A RETRY of its own is tried again. */
+    weir_status (*checkpoint)(void *context, weir_err *err);
+    weir_status (*reset)(void *context, weir_err *err);
 } weir_worker_ops;
 
 /* What every worker of a process shares. Borrowed; outlives the workers. */
@@ -48,6 +56,8 @@ typedef struct weir_worker_env {
     int batch_max; /* records a poll hands over at most */
     int poll_ms; /* longest wait for the first record */
     int drain_ms; /* deadline for draining at stop */
+    int checkpoint_ms; /* between two checkpoints; 0: 1000 */
+    int64_t memory_bytes; /* for states in memory, of one worker; 0: 1 GiB */
     void *shared; /* process-wide object of the upper layers (consumers/shared.h) */
 } weir_worker_env;
 
@@ -74,6 +84,8 @@ weir_status weir_worker_subscribe(weir_worker *worker, const char *const *topics
 void weir_worker_set_deadletter(weir_worker *worker, const char *topic);
 /* For use in batch, tick: */
 weir_producer *weir_worker_producer(weir_worker *worker);
+/** The next checkpoint comes after this batch. */
+void weir_worker_checkpoint_soon(weir_worker *worker);
 weir_arena *weir_worker_scratch(weir_worker *worker); /* reset before each batch */
 weir_consumer *weir_worker_consumer(weir_worker *worker); /* NULL without topics */
 /** Queues the record, key and value unchanged, to the dead letter topic with the contract's headers; error_class is a short stable word ("decode", "schema", "check",

@@ -21,6 +21,14 @@ typedef struct weir_rewind {
     int64_t offset;
 } weir_rewind;
 
+/* What was handed out of a partition since the last checkpoint: [first, next). */
+typedef struct weir_progress {
+    const char *topic; /* the consumer's */
+    int topic_index;
+    int32_t partition;
+    int64_t first, next, records, timestamp_ms;
+} weir_progress;
+
 typedef struct weir_lag {
     char topic[WEIR_WORKER_NAME_MAX];
     int32_t partition;
@@ -51,6 +59,12 @@ struct weir_worker {
     weir_rewind *rewinds;
     size_t rewind_count, rewind_capacity;
 
+    /* Checkpoints. */
+    bool checkpoint_soon, needs_reset;
+    int64_t checkpoint_due_us, checkpoint_begun_us; /* begun: the first batch since the last one */
+    weir_progress *progress;
+    size_t progress_count, progress_capacity;
+
     int64_t tick_due_us, tick_backoff_us, lag_due_us, reject_log_us;
     uint64_t rejects_unlogged;
     weir_reject_count rejects[WEIR_REJECT_KINDS_MAX];
@@ -63,8 +77,17 @@ struct weir_worker {
 /** Counts the rejects of a batch that is durable, or forgets those of one that is delivered again. */
 void weir_worker_settle_rejects(weir_worker *worker, bool durable);
 
+/* Checkpoints: worker_checkpoint.c. */
+/** Remembers that the records were handed out. */
+weir_status weir_worker_progress_note(weir_worker *worker, const weir_bus_record *records, size_t count, weir_err *err) WEIR_MUST_CHECK;
+/** Is there something to make durable, and is it time? */
+bool weir_worker_checkpoint_due(const weir_worker *worker);
+/** Makes durable what was handed out and stores its offsets. After a RETRY: weir_worker_progress of the worker says from where to read again. */
+weir_status weir_worker_checkpoint(weir_worker *worker, weir_err *err) WEIR_MUST_CHECK;
+void weir_worker_progress_forget(weir_worker *worker);
+
 /* Lag gauges: worker_lag.c. */
-void weir_worker_lag_note(weir_worker *worker, const weir_bus_record *record);
+void weir_worker_lag_note(weir_worker *worker, const char *topic, int32_t partition, int64_t timestamp_ms);
 void weir_worker_lag_publish(weir_worker *worker);
 void weir_worker_lag_clear(weir_worker *worker);
 

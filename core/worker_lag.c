@@ -33,9 +33,9 @@ static weir_lag *lag_of(weir_worker *worker, const char *topic, int32_t partitio
     return lag;
 }
 
-void weir_worker_lag_note(weir_worker *worker, const weir_bus_record *record) {
-    weir_lag *lag = lag_of(worker, record->topic, record->partition);
-    if (lag) lag->timestamp_ms = record->timestamp_ms;
+void weir_worker_lag_note(weir_worker *worker, const char *topic, int32_t partition, int64_t timestamp_ms) {
+    weir_lag *lag = lag_of(worker, topic, partition);
+    if (lag) lag->timestamp_ms = timestamp_ms;
 }
 
 void weir_worker_lag_publish(weir_worker *worker) {

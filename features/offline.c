@@ -46,6 +46,7 @@ struct weir_offline_table {
     int index; /* in the store */
     int column_count;
     column *columns; /* the first META_COUNT are the metas */
+    int version_column; /* of rows that have versions; -1 */
     char *copy_sql, *stage_sql, *stage_copy_sql, *merge_sql;
     weir_buf rows;
     int64_t row_count;
@@ -218,6 +219,7 @@ static weir_status list_columns(weir_offline_table *table, const weir_schema *sc
         if (placed) continue;
         column *c = &table->columns[table->column_count];
         *c = (column){.kind = kind_of(f), .field = i};
+        if (!strcmp(f->name, "version") && weir_schema_find(schema, "seq") >= 0) table->version_column = table->column_count;
         if ((status = flatten(f->name, c->name, err))) return status;
         for (int j = 0; j < table->column_count; j++) {
             if (!strcmp(table->columns[j].name, c->name))
@@ -260,22 +262,36 @@ static weir_status lock_shape(weir_pg *pg, weir_err *err) {
     return weir_pg_exec(pg, "SELECT pg_advisory_xact_lock(hashtextextended('weir.offline', 0))", 0, NULL, NULL, err);
 }
 
+static const char *constraint_of(const weir_offline_table *table, int index) {
+    return index < META_COUNT ? " NOT NULL" : index == table->version_column ? " NOT NULL DEFAULT 0" : "";
+}
+
 static weir_status create_table(const weir_offline_table *table, weir_err *err) {
     const char *schema = table->store->pipeline->name;
     weir_buf sql = {0};
     bool ok = weir_buf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS \"%s\"; CREATE TABLE IF NOT EXISTS \"%s\".\"%s\" (", schema, schema, table->name);
     for (int i = 0; ok && i < table->column_count; i++)
-        ok = weir_buf_printf(&sql, "%s\"%s\" %s%s", i ? ", " : "", table->columns[i].name, kind_names[table->columns[i].kind],
-                             i < META_COUNT ? " NOT NULL" : "");
+        ok = weir_buf_printf(&sql, "%s\"%s\" %s%s", i ? ", " : "", table->columns[i].name, kind_names[table->columns[i].kind], constraint_of(table, i));
     /* The key starts with event_time because a partitioned table's key must have it, and because rows then go to the right end of the index. It is the only one: an index
      * by entity takes half of the rows/s away, and retrieval reads whole days. */
     ok = ok && weir_buf_printf(&sql,
-                               ") PARTITION BY RANGE (event_time); "
-                               "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)",
-                               table->name, schema, table->name);
+                               ") PARTITION BY RANGE (event_time)");
     weir_status status = ok ? weir_pg_script(table->store->pg, sql.data, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     weir_buf_done(&sql);
     return status;
+}
+
+static weir_status create_key(const weir_offline_table *table, weir_err *err) {
+    const char *schema = table->store->pipeline->name, *name = table->name;
+    char sql[SQL_MAX];
+    if (table->version_column < 0)
+        snprintf(sql, sizeof(sql), "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)", name, schema, name);
+    else
+        snprintf(sql, sizeof(sql),
+                 "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_version_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset, version); "
+                 "DROP INDEX IF EXISTS \"%s\".\"%s_source_key\"",
+                 name, schema, name, schema, name);
+    return weir_pg_script(table->store->pg, sql, err);
 }
 
 /* What the table has of the column: its type, or NULL. */
@@ -286,7 +302,7 @@ static const char *existing_type(const PGresult *result, const char *name) {
     return NULL;
 }
 
-/* New columns are nullable and without default: PostgreSQL rewrites nothing. */
+/* New columns are nullable, or have a constant default: PostgreSQL rewrites nothing. */
 static weir_status add_columns(const weir_offline_table *table, weir_err *err) {
     const char *schema = table->store->pipeline->name, *params[] = {schema, table->name};
     PGresult *result = NULL;
@@ -304,7 +320,7 @@ static weir_status add_columns(const weir_offline_table *table, weir_err *err) {
                           schema, table->name, c->name, type, kind_names[c->kind]);
         if (status || type) continue;
         char sql[SQL_MAX];
-        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s", schema, table->name, c->name, kind_names[c->kind]);
+        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind], constraint_of(table, i));
         status = weir_pg_script(table->store->pg, sql, err);
     }
     PQclear(result);
@@ -316,7 +332,7 @@ static weir_status shape_table(const weir_offline_table *table, weir_err *err) {
     weir_status status = weir_pg_begin(pg, err);
     if (status) return status;
     const char *params[] = {table->store->pipeline->name, table->name};
-    if ((status = lock_shape(pg, err)) || (status = create_table(table, err)) || (status = add_columns(table, err)) ||
+    if ((status = lock_shape(pg, err)) || (status = create_table(table, err)) || (status = add_columns(table, err)) || (status = create_key(table, err)) ||
         (status = weir_pg_exec(pg, "SELECT weir.protect($1, $2)", 2, params, NULL, err)) || (status = weir_pg_commit(pg, err)))
         weir_pg_rollback(pg);
     return status;
@@ -330,7 +346,7 @@ weir_status weir_offline_table_open(weir_offline *store, const char *name, const
     if (store->table_count == TABLES_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "table %s: a store has at most %d tables", name, TABLES_MAX);
     weir_offline_table *table = weir_mem.realloc(NULL, sizeof(*table));
     if (!table) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for table %s", name);
-    *table = (weir_offline_table){.store = store, .index = store->table_count};
+    *table = (weir_offline_table){.store = store, .index = store->table_count, .version_column = -1};
     memcpy(table->name, name, n + 1);
     weir_status status;
     if ((status = list_columns(table, schema, skip, err)) || (status = write_statements(table, err)) || (status = shape_table(table, err))) {
@@ -364,7 +380,7 @@ static weir_status put_value(weir_offline_table *table, const column *c, const w
     weir_buf *rows = &table->rows;
     bool ok;
     if (d->type == WEIR_T_NULL) {
-        if (c < table->columns + META_COUNT) return wrong_value(table, c, "null", err);
+        if (c < table->columns + META_COUNT || c - table->columns == table->version_column) return wrong_value(table, c, "null", err);
         ok = weir_pg_put_null(rows);
     } else {
         /* One value that PostgreSQL refuses would fail the whole COPY, again and again. */

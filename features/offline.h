@@ -18,7 +18,8 @@ typedef struct weir_offline_table weir_offline_table;
  * timestamp with time zone (source_partition: integer). A field whose type changed is refused (WEIR_ECONFLICT). Days are UTC; the partition of a day is "<name>_pYYYYMMDD". */
 /** A table "<pipeline>.<name>" for rows of `schema`. Creates it, adds columns that are new in the schema, never rewrites. Besides the schema's columns it has
  *  tenant text, entity text, event_time timestamptz, available_time timestamptz, source_partition int4, source_offset int8 where the schema lacks them.
- *  Unique by (event_time, source_partition, source_offset). skip: column names not stored (NULL-terminated; "state"). */
+ *  Unique by (event_time, source_partition, source_offset); rows of a schema with `seq` and `version` may have several versions, so version is part of their key; rows
+ *  that a table had before it had versions are version 0. skip: column names not stored (NULL-terminated; "state"). */
 weir_status weir_offline_table_open(weir_offline *store, const char *name, const weir_schema *schema, const char *const *skip, weir_offline_table **ret_table,
                                     weir_err *err) WEIR_MUST_CHECK;
 

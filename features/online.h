@@ -16,6 +16,7 @@ void weir_online_close(weir_online *store);
 typedef struct weir_online_value {
     int64_t event_time_us; /* of the record that was applied last */
     weir_source source; /* its source */
+    int64_t version; /* of the state: how many records were applied */
     const void *state; /* bytes for weir_state_decode; borrowed until the read ends */
     size_t state_len;
 } weir_online_value;

@@ -30,6 +30,7 @@ typedef struct weir_feature_def {
     weir_params params;
     double fallback; /* "default": what null becomes; NaN when not given */
     bool hidden; /* only for other features: not in the features topic, the stores or the models */
+    const char *was; /* what it was called in rows that were written before it was renamed; NULL */
     const char *unit, *doc;
 } weir_feature_def;
 
@@ -121,8 +122,8 @@ char *weir_topic_of(const weir_pipeline *pipeline, const char *what); /* "predic
 weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const char *brokers, weir_err *err) WEIR_MUST_CHECK;
 
 /** Avro schema (JSON text, heap) of <pipeline>.features.<view>:
- *  tenant, entity: string; event_time, available_time: timestamp-micros; source_partition: int; source_offset: long;
- *  record: the columns of the feed (nested record); features: one nullable double each (nested record); state: bytes. */
+ *  tenant, entity: string; event_time, available_time: timestamp-micros; source_partition: int; source_offset, seq, version: long; epoch: int;
+ *  record: null or the columns of the feed (nested record); features: one nullable double for each that is not hidden (nested record); state: null or bytes. */
 weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_view_def *view, char **ret_json, weir_err *err) WEIR_MUST_CHECK;
 
 /* Checks of one record. */

@@ -89,17 +89,24 @@ weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_
         "{\"name\":\"tenant\",\"type\":\"string\"},{\"name\":\"entity\",\"type\":\"string\"},"
         "{\"name\":\"event_time\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}},"
         "{\"name\":\"available_time\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}},"
-        "{\"name\":\"source_partition\",\"type\":\"int\"},{\"name\":\"source_offset\",\"type\":\"long\"},{\"name\":\"record\",\"type\":";
+        "{\"name\":\"source_partition\",\"type\":\"int\"},{\"name\":\"source_offset\",\"type\":\"long\"},"
+        "{\"name\":\"seq\",\"type\":\"long\",\"default\":0,\"doc\":\"arrival number of the source record in the entity, from 1\"},"
+        "{\"name\":\"version\",\"type\":\"long\",\"default\":0,\"doc\":\"the features count the records with seq up to this; of several with one source the highest "
+        "holds\"},"
+        "{\"name\":\"epoch\",\"type\":\"int\",\"default\":0,\"doc\":\"of the writer that owned the partition; what comes behind a higher one is void\"},"
+        "{\"name\":\"record\",\"doc\":\"the source record; null in a correction of an earlier value\",\"default\":null,\"type\":[\"null\",";
     const weir_schema *feed = view->from == WEIR_FROM_LABELS ? pipeline->labels.schema : pipeline->events.schema;
     weir_buf out = {0};
     bool ok = weir_buf_printf(&out, head, view->name, pipeline->name, view->name) && weir_buf_printf(&out, "%s", weir_schema_json(feed)) &&
-              weir_buf_printf(&out, "},{\"name\":\"features\",\"type\":{\"type\":\"record\",\"name\":\"features_%s_values\",\"fields\":[", view->name);
-    for (int i = 0; ok && i < view->feature_count; i++) {
+              weir_buf_printf(&out, "]},{\"name\":\"features\",\"type\":{\"type\":\"record\",\"name\":\"features_%s_values\",\"fields\":[", view->name);
+    for (int i = 0, shown = 0; ok && i < view->feature_count; i++) {
         const weir_feature_def *f = &view->features[i];
-        ok = weir_buf_printf(&out, "%s{\"name\":\"%s\",\"type\":[\"null\",\"double\"],\"default\":null", i ? "," : "", f->name) && put_doc(&out, f) &&
+        if (f->hidden) continue;
+        ok = weir_buf_printf(&out, "%s{\"name\":\"%s\",\"type\":[\"null\",\"double\"],\"default\":null", shown++ ? "," : "", f->name) && put_doc(&out, f) &&
              weir_buf_printf(&out, "}");
     }
-    ok = ok && weir_buf_printf(&out, "]}},{\"name\":\"state\",\"type\":\"bytes\"}]}");
+    ok = ok && weir_buf_printf(&out, "]}},{\"name\":\"state\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"doc\":\"the entity's whole state: then the "
+                               "record repeats its newest value\"}]}");
     if (!ok) {
         weir_buf_done(&out);
         return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the schema of view %s", view->name);

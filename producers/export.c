@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "producers/duck.h"
+#include "features/duck.h"
 
 typedef struct export {
     const weir_pipeline *pipeline;
@@ -66,11 +66,7 @@ static void add_column(weir_sql *sql, char table, const weir_feed_def *feed, int
 
 /* COPY (SELECT e.*, the columns that only labels have FROM events e LEFT JOIN labels l …) TO … */
 static void add_copy(weir_sql *sql, const export *x, const char *path, const char *final_path) {
-    static const char *const formats[] = {
-        [WEIR_FILE_UNKNOWN] = "", [WEIR_FILE_PARQUET] = "parquet, COMPRESSION zstd", [WEIR_FILE_CSV] = "csv, HEADER true", [WEIR_FILE_JSON] = "json"};
     const weir_feed_def *events = &x->pipeline->events, *labels = &x->pipeline->labels;
-    weir_file_format format = weir_file_format_of(final_path);
-    size_t len = strlen(final_path);
     weir_sql_add(sql, "COPY (SELECT e.*");
     for (int i = 0; labels->topic && i < x->counts[WEIR_FROM_LABELS]; i++) {
         if (weir_schema_find(events->schema, weir_schema_field_at(labels->schema, i)->name) >= 0) continue;
@@ -94,8 +90,9 @@ static void add_copy(weir_sql *sql, const export *x, const char *path, const cha
     add_column(sql, 'e', events, events->time_index);
     weir_sql_add(sql, ", e.rowid) TO ");
     weir_sql_literal(sql, path, strlen(path));
-    weir_sql_add(sql, " (FORMAT %s%s%s)", formats[format], format == WEIR_FILE_CSV && strstr(final_path, ".tsv") ? ", DELIMITER '\t'" : "",
-                 len > 3 && !strcmp(final_path + len - 3, ".gz") ? ", COMPRESSION gzip" : "");
+    weir_sql_add(sql, " (");
+    weir_sql_copy_options(sql, final_path);
+    weir_sql_add(sql, ")");
 }
 
 static weir_status write_file(const export *x, const char *path, weir_err *err) {

@@ -20,16 +20,13 @@
 
 #include "core/clock.h"
 #include "core/conf.h"
-#include "producers/duck.h"
+#include "features/convert.h"
 
 enum { COLUMNS_MAX = 512, FILE_COLUMNS_MAX = 4096, FILES_MAX = 10000 };
 
-/* How a file's column is stored, as far as conversion cares. */
-typedef enum stored { STORED_TEXT, STORED_BOOL, STORED_WHOLE, STORED_REAL, STORED_TIME, STORED_DATE, STORED_BYTES, STORED_OTHER, STORED_COUNT } stored;
-
 typedef struct file_column {
     char *name;
-    stored stored;
+    weir_stored stored;
 } file_column;
 
 /* A column of the table c0, c1, …; a column that both schemas have alike is kept once. */
@@ -182,21 +179,6 @@ static weir_status plan_pairings(plan *p, const char *const *column_map, weir_er
 
 /* ---- a file and its columns ---- */
 
-static stored stored_of(const char *type, size_t len) {
-    static const struct {
-        const char *prefix;
-        stored stored;
-    } types[] = {{"VARCHAR", STORED_TEXT}, {"ENUM", STORED_TEXT},    {"JSON", STORED_TEXT},      {"BOOLEAN", STORED_BOOL}, {"FLOAT", STORED_REAL},
-                 {"DOUBLE", STORED_REAL},  {"DECIMAL", STORED_REAL}, {"TIMESTAMP", STORED_TIME}, {"DATE", STORED_DATE},    {"BLOB", STORED_BYTES}};
-    static const char *const whole[] = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"};
-    if (len && type[len - 1] == ']') return STORED_OTHER; /* a list of something */
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (len >= strlen(types[i].prefix) && !strncmp(type, types[i].prefix, strlen(types[i].prefix))) return types[i].stored;
-    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
-        if (len == strlen(whole[i]) && !strncmp(type, whole[i], len)) return STORED_WHOLE;
-    return STORED_OTHER;
-}
-
 static weir_status describe(plan *p, file *f, weir_err *err) {
     weir_sql sql = {0};
     weir_duck_cursor *cursor = NULL;
@@ -217,7 +199,7 @@ static weir_status describe(plan *p, file *f, weir_err *err) {
             st = no_memory(err);
             break;
         }
-        f->columns[f->column_count++] = (file_column){copy, stored_of(type.p, type.len)};
+        f->columns[f->column_count++] = (file_column){copy, weir_stored_of(type.p, type.len)};
     }
     weir_duck_cursor_free(cursor);
     weir_sql_done(&sql);
@@ -342,94 +324,7 @@ static weir_status plan_files(plan *p, const char *const *files, weir_err *err) 
     return st;
 }
 
-/* ---- conversion: SQL macros of the value r that are NULL where it does not convert ---- */
-
-typedef enum target { TARGET_TEXT, TARGET_BOOL, TARGET_WHOLE, TARGET_NUMBER, TARGET_TIME, TARGET_BYTES, TARGET_COUNT } target;
-
-/* Seconds, ms, µs or ns since 1970, told apart by size: each unit covers the years 1973 to 5138. */
-static const char *const epoch_macros[] = {
-    "CREATE MACRO epoch_whole(n) AS TRY_CAST(CASE WHEN abs(n) >= 100000000000000000 THEN n // 1000 WHEN abs(n) >= 100000000000000 THEN n WHEN abs(n) >= "
-    "100000000000 THEN n * 1000"
-    " WHEN abs(n) >= 100000000 THEN n * 1000000 END AS BIGINT)",
-    "CREATE MACRO epoch_real(x) AS TRY_CAST(round(CASE WHEN abs(x) >= 1e17 THEN x / 1e3 WHEN abs(x) >= 1e14 THEN x WHEN abs(x) >= 1e11 THEN x * 1e3 WHEN "
-    "abs(x) >= 1e8 THEN x * 1e6 END)"
-    " AS BIGINT)",
-};
-
-static const char *const conversions[TARGET_COUNT][STORED_COUNT] = {
-    [TARGET_TEXT] =
-        {
-            [STORED_TEXT] = "CAST(r AS VARCHAR)",
-            [STORED_BOOL] = "CAST(r AS VARCHAR)",
-            [STORED_WHOLE] = "CAST(r AS VARCHAR)",
-            /* a whole id that a missing value elsewhere made a real */
-            [STORED_REAL] = "CASE WHEN r = trunc(r) AND abs(r) < 1e15 THEN CAST(CAST(r AS BIGINT) AS VARCHAR) ELSE CAST(r AS VARCHAR) END",
-            [STORED_TIME] = "CAST(r AS VARCHAR)",
-            [STORED_DATE] = "CAST(r AS VARCHAR)",
-            [STORED_BYTES] = "TRY(decode(r))",
-            [STORED_OTHER] = "CAST(r AS VARCHAR)",
-        },
-    [TARGET_BOOL] =
-        {
-            [STORED_TEXT] = "CASE WHEN lower(trim(r)) IN ('true', 't', 'yes', 'y', '1', '1.0') THEN true WHEN lower(trim(r)) IN ('false', 'f', 'no', 'n', '0', "
-                            "'0.0') THEN false END",
-            [STORED_BOOL] = "r",
-            [STORED_WHOLE] = "CASE WHEN r = 0 THEN false WHEN r = 1 THEN true END",
-            [STORED_REAL] = "CASE WHEN r = 0 THEN false WHEN r = 1 THEN true END",
-        },
-    [TARGET_WHOLE] =
-        {
-            [STORED_TEXT] = "CASE WHEN regexp_full_match(trim(r), '[+-]?[0-9]+([.]0*)?') THEN TRY_CAST(trim(r) AS BIGINT) END",
-            [STORED_BOOL] = "CAST(r AS BIGINT)",
-            [STORED_WHOLE] = "TRY_CAST(r AS BIGINT)",
-            [STORED_REAL] = "CASE WHEN r = trunc(r) THEN TRY_CAST(r AS BIGINT) END",
-        },
-    [TARGET_NUMBER] =
-        {
-            [STORED_TEXT] = "TRY_CAST(trim(r) AS DOUBLE)",
-            [STORED_BOOL] = "CAST(r AS DOUBLE)",
-            [STORED_WHOLE] = "CAST(r AS DOUBLE)",
-            [STORED_REAL] = "CAST(r AS DOUBLE)",
-        },
-    [TARGET_TIME] =
-        {
-            [STORED_TEXT] = "CASE WHEN regexp_full_match(trim(r), '[+-]?[0-9]+') THEN epoch_whole(TRY_CAST(trim(r) AS HUGEINT))"
-                            " WHEN regexp_full_match(trim(r), '[+-]?[0-9]+[.][0-9]*') THEN epoch_real(TRY_CAST(trim(r) AS DOUBLE))"
-                            " ELSE TRY(epoch_us(TRY_CAST(trim(r) AS TIMESTAMPTZ))) END",
-            [STORED_WHOLE] = "epoch_whole(CAST(r AS HUGEINT))",
-            [STORED_REAL] = "epoch_real(CAST(r AS DOUBLE))",
-            [STORED_TIME] = "TRY(epoch_us(r))",
-            [STORED_DATE] = "TRY(epoch_us(r))",
-        },
-    [TARGET_BYTES] = {[STORED_TEXT] = "encode(r)", [STORED_BYTES] = "r"},
-};
-
-static target target_of(const weir_schema_field *field) {
-    if (field->is_timestamp) return TARGET_TIME;
-    switch (field->type) {
-    case WEIR_T_BOOL: return TARGET_BOOL;
-    case WEIR_T_I64: return TARGET_WHOLE;
-    case WEIR_T_F64: return TARGET_NUMBER;
-    case WEIR_T_BYTES: return TARGET_BYTES;
-    default: return TARGET_TEXT;
-    }
-}
-
-/* to_<target>_<stored>(r) */
-static weir_status create_macros(weir_duck *duck, weir_err *err) {
-    weir_status st = WEIR_OK;
-    for (size_t i = 0; !st && i < sizeof epoch_macros / sizeof *epoch_macros; i++) st = weir_duck_exec(duck, epoch_macros[i], err);
-    for (int t = 0; t < TARGET_COUNT; t++) {
-        for (int s = 0; !st && s < STORED_COUNT; s++) {
-            weir_sql sql = {0};
-            weir_sql_add(&sql, "CREATE MACRO to_%d_%d(r) AS %s", t, s, conversions[t][s] ? conversions[t][s] : "NULL");
-            st = weir_sql_end(&sql, err);
-            if (!st) st = weir_duck_exec(duck, sql.text.data, err);
-            weir_sql_done(&sql);
-        }
-    }
-    return st;
-}
+/* ---- conversion ---- */
 
 static void add_datum(weir_sql *sql, const weir_datum *d) {
     switch ((weir_type)d->type) {
@@ -465,7 +360,7 @@ static bool is_required(const plan *p, int i) {
 static void add_from_file(weir_sql *sql, const plan *p, const file *f) {
     weir_sql_add(sql, "(SELECT *");
     for (int i = 0; i < p->column_count; i++)
-        if (f->source[i] >= 0) weir_sql_add(sql, ", to_%d_%d(r%d) AS v%d", target_of(p->columns[i].field), f->columns[f->source[i]].stored, i, i);
+        if (f->source[i] >= 0) weir_sql_add(sql, ", to_%d_%d(r%d) AS v%d", weir_target_of(p->columns[i].field), f->columns[f->source[i]].stored, i, i);
     weir_sql_add(sql, " FROM (SELECT ");
     const char *comma = "";
     for (int i = 0; i < p->column_count; i++) {
@@ -697,7 +592,7 @@ weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *c
     if (!st) {
         p->pipeline = pipeline;
         p->duck = src->duck;
-        st = create_macros(p->duck, err);
+        st = weir_convert_setup(p->duck, err);
     }
     if (!st) st = plan_columns(p, err);
     if (!st) st = plan_pairings(p, column_map, err);

@@ -1,16 +1,20 @@
 /* Measurements, each beside a ceiling taken in the same run: machines are shared and noisy, a ratio is what can be compared. Medians of RUNS repetitions.
  *
- *   ingest   payments → both views' features, one worker     ceiling: a stateless pass-through that consumes, decodes and produces one record an event
+ *   ingest   payments → the customer view's features, and payments and labels → both views'; one worker
+ *                                                            ceiling: a stateless pass-through that consumes, decodes and produces one record an event
+ *   latency  an event in → its features record out, at 20 000 events/s     ceiling: the same through the pass-through
  *   store    features, labels → PostgreSQL, one worker       ceiling: COPY BINARY of rows as wide into a table without indexes
  *   read     one entity's features from the online store     ceiling: the bare LMDB look-up
  *   score    one vector and 10 000 with a boosted model      ceiling: memory bandwidth says nothing here; rows/s and µs are printed as they are
  *
+ * Arguments name the sections to run; none: all but latency's. CPU is of the whole process, threads of librdkafka included, the broker not.
  * Settings come from the environment, as for the program (WEIR_BROKERS, …); ./run bench sets them. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/settings.h"
@@ -21,7 +25,7 @@
 #include "core/pg.h"
 #include "producers/records.h"
 
-enum { RUNS = 3, CUSTOMERS = 2000, DAYS = 60, READS = 200000, SCORE_ROWS = 10000 };
+enum { RUNS = 3, CUSTOMERS = 10000, DAYS = 60, READS = 200000, SCORE_ROWS = 10000 };
 
 static void die_on(weir_status status, const weir_err *err) {
     if (!status) return;
@@ -37,6 +41,17 @@ static int by_value(const void *a, const void *b) {
     return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
 }
 
+static double cpu_s(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* What a run took. */
+typedef struct cost {
+    double rate, cpu_per_million;
+} cost;
+
 static double median(double *values, int n) {
     qsort(values, (size_t)n, sizeof *values, by_value);
     return values[n / 2];
@@ -49,13 +64,20 @@ static void show(const char *what, double value, const char *unit, const char *c
     fflush(stdout);
 }
 
-/* The fraud pipeline under another name, so that a bench never touches a user's topics. */
-static weir_pipeline *bench_pipeline(void) {
+/* The fraud pipeline under another name, so that a bench never touches a user's topics. Its events are "bench.events" whatever its name. customer_only: without the view of
+ * terminals, and with labels of its own that nobody writes. */
+static weir_pipeline *bench_pipeline(const char *name, bool customer_only) {
     const weir_embedded_file *file = weir_embedded_find("pipelines/fraud.json");
     cJSON *json = cJSON_Parse(file->data);
-    cJSON_ReplaceItemInObjectCaseSensitive(json, "pipeline", cJSON_CreateString("bench"));
+    char labels[64];
+    snprintf(labels, sizeof labels, "%s.labels", customer_only ? name : "bench");
+    cJSON_ReplaceItemInObjectCaseSensitive(json, "pipeline", cJSON_CreateString(name));
     cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "source"), "topic", cJSON_CreateString("bench.events"));
-    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "labels"), "topic", cJSON_CreateString("bench.labels"));
+    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "labels"), "topic", cJSON_CreateString(labels));
+    if (customer_only) {
+        cJSON_DeleteItemFromArray(cJSON_GetObjectItemCaseSensitive(json, "views"), 1);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, "training"); /* it names features of terminals */
+    }
     char *text = cJSON_PrintUnformatted(json);
     weir_pipeline *pipeline = NULL;
     weir_err err;
@@ -88,7 +110,8 @@ static int64_t publish(const weir_settings *settings, const weir_pipeline *pipel
 
 /* ---- the ceiling: consume, decode, produce ---- */
 
-static double pass_through(const weir_settings *settings, const weir_pipeline *pipeline, weir_registry *registry, int64_t total) {
+/* with_labels: of both topics. */
+static cost pass_through(const weir_settings *settings, const weir_pipeline *pipeline, weir_registry *registry, bool with_labels, int64_t total) {
     enum { BATCH = 5000 };
     weir_err err;
     const char *topics[] = {pipeline->events.topic, pipeline->labels.topic};
@@ -102,8 +125,8 @@ static double pass_through(const weir_settings *settings, const weir_pipeline *p
     die_on(weir_bus_topics_create(settings->brokers, &spec, 1, &err), &err);
     for (int i = 0; i < 2; i++) die_on(weir_serde_new(registry, NULL, schemas[i], &serde[i], &err), &err);
     die_on(weir_producer_new(settings->brokers, "bench", &producer, &err), &err);
-    double start = now_s();
-    die_on(weir_consumer_new_tail(settings->brokers, topics, 2, false, &consumer, &err), &err);
+    double start = now_s(), cpu = cpu_s();
+    die_on(weir_consumer_new_tail(settings->brokers, topics, with_labels ? 2 : 1, false, &consumer, &err), &err);
     for (int64_t done = 0; done < total;) {
         size_t count;
         die_on(weir_consumer_poll(consumer, records, BATCH, 100, &count, &err), &err);
@@ -116,11 +139,11 @@ static double pass_through(const weir_settings *settings, const weir_pipeline *p
         done += (int64_t)count;
     }
     die_on(weir_producer_flush(producer, 60000, &err), &err);
-    double seconds = now_s() - start;
+    const cost took = {(double)total / (now_s() - start), (cpu_s() - cpu) / (double)total * 1e6};
     weir_consumer_free(consumer);
     weir_producer_free(producer);
     for (int i = 0; i < 2; i++) weir_serde_free(serde[i]);
-    return (double)total / seconds;
+    return took;
 }
 
 /* ---- workers ---- */
@@ -138,15 +161,19 @@ static void *run_worker(void *context) {
     return NULL;
 }
 
-/* Time until the worker has made `total` records durable: what the metric shows beyond what it showed at the start. */
-static double time_worker(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, const char *const *topics, double total) {
+/* From the worker's first batch until it has made `total` records durable: what the metric shows beyond what it showed at the start. Joining its group is not part of it. */
+static cost time_worker(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, const char *const *topics, double total) {
     running r = {0};
     weir_err err;
     double before = 0, now = 0;
     die_on(weir_worker_new(ops, env, pipeline, NULL, &r.worker, &err), &err);
     for (const char *const *t = topics; *t; t++) before += weir_metric_value(WEIR_METRIC("weir_worker_records_total", pipeline, ops->name, *t));
-    double start = now_s();
+    const weir_metric *batches = WEIR_METRIC("weir_worker_batch_seconds", pipeline, ops->name);
+    double begun = weir_metric_value(batches), start = now_s(), cpu = cpu_s();
     if (pthread_create(&r.thread, NULL, run_worker, &r)) exit(3);
+    while (weir_metric_value(batches) == begun && now_s() - start < 60) usleep(200);
+    start = now_s();
+    cpu = cpu_s();
     while (now - before < total) {
         usleep(2000);
         now = 0;
@@ -156,12 +183,12 @@ static double time_worker(const weir_worker_ops *ops, const weir_worker_env *env
             exit(1);
         }
     }
-    double seconds = now_s() - start;
+    const cost took = {total / (now_s() - start), (cpu_s() - cpu) / total * 1e6};
     weir_worker_stop(r.worker);
     pthread_join(r.thread, NULL);
     die_on(r.status, &r.err);
     weir_worker_free(r.worker);
-    return seconds;
+    return took;
 }
 
 /* ---- the ceiling of the store: COPY BINARY ---- */
@@ -274,59 +301,128 @@ static void bench_scores(void) {
     weir_buf_done(&artifact);
 }
 
-int main(void) {
-    weir_settings settings = {0};
-    weir_err err;
-    die_on(weir_conf_defaults(weir_settings_table, &settings, &err), &err);
-    die_on(weir_conf_from_env(weir_settings_table, &settings, &err), &err);
-    weir_log_init(stderr, WEIR_LOG_AUTO, WEIR_LOG_WARN);
-    weir_pipeline *pipeline = bench_pipeline();
-    weir_shared shared;
-    weir_pg *pg = NULL;
-    die_on(weir_pg_new(settings.pg_url, &pg, &err), &err);
-    die_on(weir_pg_migrate(pg, &err), &err);
-    weir_pg_free(pg);
-    die_on(weir_pipeline_create_topics(pipeline, settings.brokers, &err), &err);
-    die_on(weir_shared_init(&shared, pipeline, settings.registry_url, "serving", &err), &err);
-    weir_worker_env env = {
-        .brokers = settings.brokers,
-        .registry_url = settings.registry_url,
-        .pg_url = settings.pg_url,
-        .state_dir = settings.state_dir,
-        .objects_dir = settings.objects_dir,
-        .instance = "bench",
+/* ---- what ingest takes ---- */
+
+typedef struct bench {
+    weir_settings settings;
+    weir_registry *registry;
+    const char *run; /* part of the names of pipelines: a bench begins with nothing of another */
+} bench;
+
+static cost median_cost(cost *costs) {
+    double rates[RUNS], cpu[RUNS];
+    for (int i = 0; i < RUNS; i++) rates[i] = costs[i].rate, cpu[i] = costs[i].cpu_per_million;
+    return (cost){median(rates, RUNS), median(cpu, RUNS)};
+}
+
+static weir_worker_env env_of(const bench *b, weir_shared *shared, const char *instance) {
+    const weir_settings *s = &b->settings;
+    return (weir_worker_env){
+        .brokers = s->brokers,
+        .registry_url = s->registry_url,
+        .pg_url = s->pg_url,
+        .state_dir = s->state_dir,
+        .objects_dir = s->objects_dir,
+        .instance = instance,
         .clock = weir_clock_system(),
-        .batch_max = (int)settings.batch_max,
-        .poll_ms = (int)settings.poll_ms,
-        .drain_ms = (int)settings.drain_ms,
-        .shared = &shared,
+        .batch_max = (int)s->batch_max,
+        .poll_ms = (int)s->poll_ms,
+        .drain_ms = (int)s->drain_ms,
+        .checkpoint_ms = (int)s->checkpoint_ms,
+        .memory_bytes = s->memory_mib << 20,
+        .shared = shared,
     };
-    int64_t labels, events = publish(&settings, pipeline, &labels);
-    printf("%lld payments, %lld labels, %d customers\n", (long long)events, (long long)labels, CUSTOMERS);
+}
 
-    double ceiling[RUNS];
-    for (int run = 0; run < RUNS; run++) ceiling[run] = pass_through(&settings, pipeline, shared.registry, events + labels);
-    const char *feeds[] = {pipeline->events.topic, pipeline->labels.topic, NULL};
-    double ingest = (double)(events + labels) / time_worker(&weir_ingest_ops, &env, pipeline->name, feeds, (double)(events + labels));
-    double through = median(ceiling, RUNS);
-    show("ingest, both views, exactly once", ingest, "records/s", "pass-through, records/s", through, ingest / through);
-
-    double copies[RUNS];
-    for (int run = 0; run < RUNS; run++) copies[run] = copy_rate(&settings, 200000);
-    char *tables[] = {weir_topic_features(pipeline, &pipeline->views[0]), weir_topic_features(pipeline, &pipeline->views[1])};
-    const char *sinks[] = {tables[0], tables[1], pipeline->labels.topic, NULL};
-    double rows = (double)(events + 2 * labels);
-    double store = rows / time_worker(&weir_store_ops, &env, pipeline->name, sinks, rows);
-    double copy = median(copies, RUNS);
-    show("store, rows with indexes", store, "rows/s", "COPY BINARY, no index, rows/s", copy, store / copy);
-    for (int i = 0; i < 2; i++) free(tables[i]);
-
-    char dir[4096];
-    snprintf(dir, sizeof dir, "%s/%s/ingest-bench", settings.state_dir, pipeline->name);
-    bench_reads(pipeline, dir);
-    bench_scores();
+/* One run of ingest over everything that was published, as a pipeline that has nothing yet. */
+static cost ingest_once(const bench *b, const char *name, bool customer_only, int64_t total) {
+    weir_err err;
+    weir_shared shared;
+    weir_pipeline *pipeline = bench_pipeline(name, customer_only);
+    die_on(weir_pipeline_create_topics(pipeline, b->settings.brokers, &err), &err);
+    die_on(weir_shared_init(&shared, pipeline, b->settings.registry_url, "serving", &err), &err);
+    weir_worker_env env = env_of(b, &shared, "bench");
+    const char *feeds[] = {pipeline->events.topic, customer_only ? NULL : pipeline->labels.topic, NULL};
+    cost took = time_worker(&weir_ingest_ops, &env, pipeline->name, feeds, (double)total);
     weir_shared_done(&shared);
     weir_pipeline_free(pipeline);
-    weir_conf_done(weir_settings_table, &settings);
+    return took;
+}
+
+/* Ceiling and worker in turn, so that what else the machine does falls on both. */
+static void bench_ingest(const bench *b, const weir_pipeline *pipeline, bool customer_only, int64_t total) {
+    cost ceiling[RUNS], runs[RUNS];
+    for (int run = 0; run < RUNS; run++) {
+        char name[64];
+        snprintf(name, sizeof name, "bench%s%c%d", b->run, customer_only ? 'c' : 'b', run);
+        ceiling[run] = pass_through(&b->settings, pipeline, b->registry, !customer_only, total);
+        runs[run] = ingest_once(b, name, customer_only, total);
+    }
+    cost through = median_cost(ceiling), ingest = median_cost(runs);
+    show(customer_only ? "ingest, customer view, exactly once" : "ingest, both views, exactly once", ingest.rate, "records/s", "pass-through, records/s", through.rate,
+         ingest.rate / through.rate);
+    show("  CPU of a million", ingest.cpu_per_million, "s", "pass-through, s", through.cpu_per_million, ingest.cpu_per_million / through.cpu_per_million);
+}
+
+/* ---- the store ---- */
+
+static void bench_store(const bench *b, weir_pipeline *pipeline, weir_worker_env *env, int64_t events, int64_t labels) {
+    double copies[RUNS];
+    const char *feeds[] = {pipeline->events.topic, pipeline->labels.topic, NULL};
+    (void)time_worker(&weir_ingest_ops, env, pipeline->name, feeds, (double)(events + labels));
+    for (int run = 0; run < RUNS; run++) copies[run] = copy_rate(&b->settings, 200000);
+    char *tables[] = {weir_topic_features(pipeline, &pipeline->views[0]), weir_topic_features(pipeline, &pipeline->views[1])};
+    const char *sinks[] = {tables[0], tables[1], pipeline->labels.topic, NULL};
+    cost store = time_worker(&weir_store_ops, env, pipeline->name, sinks, (double)(events + 2 * labels));
+    double copy = median(copies, RUNS);
+    show("store, rows with indexes", store.rate, "rows/s", "COPY BINARY, no index, rows/s", copy, store.rate / copy);
+    show("  CPU of a million", store.cpu_per_million, "s", NULL, 0, 0);
+    for (int i = 0; i < 2; i++) free(tables[i]);
+}
+
+static bool wanted(int argc, char **argv, const char *section) {
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], section)) return true;
+    return argc < 2;
+}
+
+int main(int argc, char **argv) {
+    weir_err err;
+    char run[24];
+    snprintf(run, sizeof run, "%x", (unsigned)(weir_clock_wall_us(weir_clock_system()) / WEIR_SECOND_US));
+    bench b = {.run = run};
+    die_on(weir_conf_defaults(weir_settings_table, &b.settings, &err), &err);
+    die_on(weir_conf_from_env(weir_settings_table, &b.settings, &err), &err);
+    weir_log_init(stderr, WEIR_LOG_AUTO, WEIR_LOG_WARN);
+    weir_pipeline *pipeline = bench_pipeline("bench", false);
+    weir_shared shared;
+    weir_pg *pg = NULL;
+    die_on(weir_pg_new(b.settings.pg_url, &pg, &err), &err);
+    die_on(weir_pg_migrate(pg, &err), &err);
+    weir_pg_free(pg);
+    const char *feeds[] = {pipeline->events.topic, pipeline->labels.topic};
+    die_on(weir_bus_topics_delete(b.settings.brokers, feeds, 2, &err), &err);
+    die_on(weir_pipeline_create_topics(pipeline, b.settings.brokers, &err), &err);
+    die_on(weir_shared_init(&shared, pipeline, b.settings.registry_url, "serving", &err), &err);
+    b.registry = shared.registry;
+    weir_worker_env env = env_of(&b, &shared, "bench");
+    if (wanted(argc, argv, "ingest") || wanted(argc, argv, "store")) {
+        int64_t labels, events = publish(&b.settings, pipeline, &labels);
+        printf("%lld payments, %lld labels, %d customers\n", (long long)events, (long long)labels, CUSTOMERS);
+        if (wanted(argc, argv, "ingest")) {
+            bench_ingest(&b, pipeline, true, events);
+            bench_ingest(&b, pipeline, false, events + labels);
+        }
+        if (wanted(argc, argv, "store")) bench_store(&b, pipeline, &env, events, labels);
+        if (wanted(argc, argv, "read")) {
+            char dir[4096];
+            snprintf(dir, sizeof dir, "%s/%s/ingest-bench", b.settings.state_dir, pipeline->name);
+            bench_reads(pipeline, dir);
+        }
+    }
+    if (wanted(argc, argv, "score")) bench_scores();
+    weir_shared_done(&shared);
+    weir_pipeline_free(pipeline);
+    weir_conf_done(weir_settings_table, &b.settings);
     return 0;
 }

@@ -262,24 +262,57 @@ def same(a, b, tolerance=1e-12):
     return a == b or (a is not None and b is not None and abs(a - b) <= tolerance * max(abs(a), abs(b)))
 
 
-def check_features(pipeline, payments, rows=None):
-    """Every accepted payment has its features record, with the expected values, and repeats (same source) are equal. Returns how many repeats there were."""
-    expected = payments.expected(rows)
-    topic = pipeline.topic("features.customer")
-    seen, repeats = {}, 0
-    for message in read_all(topic):
-        record = pipeline.decode(topic, message.value())
-        source = record["source_partition"], record["source_offset"]
-        if source in seen:
-            repeats += 1
-            assert seen[source] == record["features"], "a repeat of source %s differs" % (source,)
+def feature_records(pipeline, view="customer"):
+    """Values and corrections of a view that hold: no snapshots, and nothing that a former owner of a partition wrote behind the fence of its successor."""
+    topic = pipeline.topic("features." + view)
+    epochs, records = collections.Counter(), []
+    for message in sorted(read_all(topic), key=lambda m: (m.partition(), m.offset())):
+        partition = message.partition()
+        if message.value() is None:
+            epochs[partition] = max(epochs[partition], int(dict(message.headers() or [])["weir.epoch"]))
             continue
-        seen[source] = record["features"]
-        identity = record["record"]["transaction_id"]
+        record = pipeline.decode(topic, message.value())
+        if record["epoch"] < epochs[partition] or record["state"] is not None:
+            continue
+        epochs[partition] = record["epoch"]
+        record["key"] = message.key().decode()
+        records.append(record)
+    return records
+
+
+def newest_features(pipeline, view="customer"):
+    """({source: features by its highest version}, {source: the record}, repeats); repeats (same source and version) must be equal. Arrival numbers of an entity have no gap and
+    come in order."""
+    seen, origin, numbers, repeats = {}, {}, collections.Counter(), 0
+    for record in feature_records(pipeline, view):
+        source = record["source_partition"], record["source_offset"]
+        versions = seen.setdefault(source, {})
+        if record["version"] in versions:
+            repeats += 1
+            assert versions[record["version"]] == record["features"], "a repeat of source %s, version %d differs" % (source, record["version"])
+            continue
+        versions[record["version"]] = record["features"]
+        if record["record"] is None:
+            assert source in origin and record["version"] > record["seq"], "a correction without a value: %r" % record
+            continue
+        assert source not in origin, "source %s has two values" % (source,)
+        numbers[record["key"]] += 1
+        assert record["seq"] == record["version"] == numbers[record["key"]], "value %d of %s has seq %d, version %d" % (
+            numbers[record["key"]], record["key"], record["seq"], record["version"])
+        origin[source] = record["record"]
+    return {source: versions[max(versions)] for source, versions in seen.items()}, origin, repeats
+
+
+def check_features(pipeline, payments, rows=None):
+    """Every accepted payment has its features record, and in the end, corrections considered, the expected values. Returns how many repeats there were."""
+    expected = payments.expected(rows)
+    features, origin, repeats = newest_features(pipeline)
+    for source, record in origin.items():
+        identity = record["transaction_id"]
         want = expected.pop(identity, None)
         assert want is not None, "payment %s has features twice, or should have none" % identity
         for name, value in want.items():
-            assert same(record["features"][name], value), "%s of %s: %r, expected %r" % (name, identity, record["features"][name], value)
+            assert same(features[source][name], value), "%s of %s: %r, expected %r" % (name, identity, features[source][name], value)
     assert not expected, "%d payments have no features, for example %s" % (len(expected), sorted(expected)[:3])
     return repeats
 
@@ -293,6 +326,12 @@ def query(sql):
             return cursor.fetchall()
     finally:
         connection.close()
+
+
+def offline_features(p, view, columns):
+    """Rows (transaction_id, columns…) of a view's table: of each source the highest version; the record stands in its value."""
+    newest = ", ".join("(array_agg(%s ORDER BY version DESC))[1]" % c for c in columns)
+    return query('SELECT max(record_transaction_id), %s FROM "%s".features_%s GROUP BY source_partition, source_offset' % (newest, p.name, view))
 
 
 def check_online(p, payments, worker="run"):

@@ -35,15 +35,15 @@ def outage(service):
 
 
 def check_offline(p, payments):
-    rows = query('SELECT record_transaction_id, source_partition, source_offset, features_customer_amount_mean_30d, features_customer_tx_count_7d FROM "%s".features_customer' % p.name)
+    rows = offline_features(p, "customer", ["features_customer_amount_mean_30d", "features_customer_tx_count_7d"])
     expected = payments.expected()
     assert len(rows) == len(expected), "%d rows offline, %d payments" % (len(rows), len(expected))
-    for identity, _, _, mean, count in rows:
+    for identity, mean, count in rows:
         want = expected.pop(identity)
         assert same(mean, want["customer_amount_mean_30d"]) and same(count, want["customer_tx_count_7d"]), identity
     labels = query('SELECT count(*), count(DISTINCT transaction_id) FROM "%s".labels' % p.name)[0]
     assert labels == (len(payments.rows), len(payments.rows)), "labels offline (rows, distinct): %r" % (labels,)
-    terminals = query('SELECT count(*), count(DISTINCT record_transaction_id) FROM "%s".features_terminal' % p.name)[0]
+    terminals = query('SELECT count(record_transaction_id), count(DISTINCT record_transaction_id) FROM "%s".features_terminal' % p.name)[0]
     assert terminals == (len(payments.rows), len(payments.rows)), "terminal rows offline (rows, distinct): %r" % (terminals,)
 
 
@@ -76,8 +76,8 @@ def main():
         finally:
             print("sources with features: %d of %d" % (count_sources(p), len(payments.rows)))
         repeats = check_features(p, payments)
-        wait_for("the offline store", lambda: query('SELECT count(*) FROM "%s".features_customer' % p.name)[0][0] >= len(payments.rows)
-                 and query('SELECT count(*) FROM "%s".features_terminal' % p.name)[0][0] >= len(payments.rows), 120, 1)
+        wait_for("the offline store", lambda: query('SELECT count(record_transaction_id) FROM "%s".features_customer' % p.name)[0][0] >= len(payments.rows)
+                 and query('SELECT count(record_transaction_id) FROM "%s".features_terminal' % p.name)[0][0] >= len(payments.rows), 120, 1)
         check_offline(p, payments)
         wait_for("readiness after the outages", lambda: get("http://127.0.0.1:%d/readyz" % p.processes["run", "0"].port)[0] == 200, 60)
         check_online(p, payments)
@@ -87,8 +87,7 @@ def main():
 
 
 def count_sources(p):
-    topic = p.topic("features.customer")
-    return len({(r["source_partition"], r["source_offset"]) for r in (p.decode(topic, m.value()) for m in read_all(topic))})
+    return len({(r["source_partition"], r["source_offset"]) for r in feature_records(p)})
 
 
 main()

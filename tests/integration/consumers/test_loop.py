@@ -50,7 +50,7 @@ def check_prediction(p, payments, prediction, versions):
         assert same(prediction["features"][name], value), "%s of %s: %r, expected %r" % (name, prediction["join_id"], prediction["features"][name], value)
     assert prediction["features"]["amount"] == row["amount"]
     own = prediction["views"]["customer"]
-    assert own["age_seconds"] == 0 and own["source_offset"] == prediction["source_offset"]
+    assert own["age_seconds"] == 0 and own["source_offset"] == prediction["source_offset"] and own["version"] > 0
 
 
 def main(workers=("run",), while_training=None):
@@ -65,7 +65,7 @@ def main(workers=("run",), while_training=None):
         for worker in workers:
             p.start(worker)
         publish(p, payments, payments.rows[:cut])
-        wait_for("features of the first payments", lambda: len(read_all(p.topic("features.customer"))) >= cut, 60, 0.5)
+        wait_for("features of the first payments", lambda: len(feature_records(p)) >= cut, 60, 0.5)
         time.sleep(2)
         disturbance = concurrent.futures.ThreadPoolExecutor().submit(while_training or (lambda _: None), p)
         run = train(p, at(first + 4 * DAY_US).strftime("%Y-%m-%d"))

@@ -28,8 +28,7 @@ def publish(p, payments, rows):
 
 
 def sources(p, view):
-    topic = p.topic("features." + view)
-    return {(r["source_partition"], r["source_offset"]) for r in (p.decode(topic, m.value()) for m in read_all(topic))}
+    return {(r["source_partition"], r["source_offset"]) for r in feature_records(p, view)}
 
 
 def wait_for_features(p, count):
@@ -46,26 +45,26 @@ def shares(p, instances):
 
 
 def check_terminals(p, payments):
-    """Each label's terminal features: those of the labels known at its time. The newest value of a terminal, when everything is there, is a function of the set of its labels."""
+    """Each label's terminal features, corrections considered: those of the labels before it by event time."""
     by_terminal = collections.defaultdict(list)
     for row in payments.rows:
         by_terminal[row["terminal_id"]].append(row)
-    stored = query('SELECT count(*), count(DISTINCT record_transaction_id) FROM "%s".features_terminal' % p.name)[0]
+    stored = query('SELECT count(record_transaction_id), count(DISTINCT record_transaction_id) FROM "%s".features_terminal' % p.name)[0]
     assert stored == (len(payments.rows), len(payments.rows)), "terminal rows offline (rows, distinct): %r" % (stored,)
     wrong = []
-    features = dict(query('SELECT record_transaction_id, features_terminal_tx_count_30d FROM "%s".features_terminal' % p.name))
+    features = dict(offline_features(p, "terminal", ["features_terminal_tx_count_30d"]))
     for terminal, rows in by_terminal.items():
-        newest = rows[-1]
-        # The windows end `delay` before the event and hold what happened in them.
-        end = newest["us"] - LABEL_DELAY_US
-        want = sum(1 for r in rows if end - 30 * DAY_US < r["us"] <= end)
-        if not same(features[newest["transaction_id"]], float(want)):
-            wrong.append((terminal, features[newest["transaction_id"]], want))
-    assert not wrong, "terminals whose newest count is wrong (terminal, found, expected): %r" % wrong[:5]
+        for row in rows:
+            # The windows end `delay` before the event and hold what happened in them.
+            end = row["us"] - LABEL_DELAY_US
+            want = sum(1 for r in rows if end - 30 * DAY_US < r["us"] <= end)
+            if not same(features[row["transaction_id"]], float(want)):
+                wrong.append((terminal, row["transaction_id"], features[row["transaction_id"]], want))
+    assert not wrong, "%d labels whose terminal's count is wrong (terminal, label, found, expected): %r" % (len(wrong), wrong[:5])
 
 
 def check_offline(p, payments):
-    rows = query('SELECT record_transaction_id, features_customer_amount_mean_30d, features_customer_tx_count_7d FROM "%s".features_customer' % p.name)
+    rows = offline_features(p, "customer", ["features_customer_amount_mean_30d", "features_customer_tx_count_7d"])
     expected = payments.expected()
     assert len(rows) == len(expected), "%d rows offline, %d payments" % (len(rows), len(expected))
     for identity, mean, count in rows:
@@ -125,7 +124,7 @@ def main():
         rekeyed = len(read_all(p.topic("repartition.terminal")))
         assert rekeyed > 0, "no label went through the repartition topic"
         for table in ("customer", "terminal"):
-            wait_for("%s rows offline" % table, lambda: query('SELECT count(*) FROM "%s".features_%s' % (p.name, table))[0][0] >= len(payments.rows), 120, 1)
+            wait_for("%s rows offline" % table, lambda: query('SELECT count(record_transaction_id) FROM "%s".features_%s' % (p.name, table))[0][0] >= len(payments.rows), 120, 1)
         check_offline(p, payments)
         check_terminals(p, payments)
         letters = read_all(p.topic("deadletter"))

@@ -45,6 +45,10 @@ static void features_of_every_view_have_their_columns_in_order(void **state) {
         assert_string_equal(column(schema, FEAT_AVAILABLE_TIME), "available_time");
         assert_string_equal(column(schema, FEAT_SOURCE_PARTITION), "source_partition");
         assert_string_equal(column(schema, FEAT_SOURCE_OFFSET), "source_offset");
+        assert_string_equal(column(schema, FEAT_SEQ), "seq");
+        assert_string_equal(column(schema, FEAT_VERSION), "version");
+        assert_string_equal(column(schema, FEAT_EPOCH), "epoch");
+        assert_string_equal(column(schema, FEAT_HAS_RECORD), "record");
         for (int i = 0; i < codec.record_count; i++) {
             char name[256];
             snprintf(name, sizeof name, "record.%s", column(feed, i));
@@ -78,7 +82,7 @@ static void predictions_have_their_columns_in_order(void **state) {
                                            "propensity",    "score",        "decision", "feature_hash"};
     for (int i = 0; i < PRED_VIEWS; i++) assert_string_equal(column(schema, i), names[i]);
     assert_string_equal(column(schema, PRED_VIEWS), "views.customer.source_partition");
-    assert_string_equal(column(schema, PRED_VIEWS + 7), "views.terminal.age_seconds");
+    assert_string_equal(column(schema, PRED_VIEWS + PRED_VIEW_COLUMNS + PRED_VIEW_VERSION), "views.terminal.version");
     assert_string_equal(column(schema, codec.input_base), "features.amount");
     assert_int_equal(weir_schema_field_count(schema), codec.column_count);
     weir_prediction_codec_done(&codec);

@@ -267,6 +267,50 @@ static void left_over_bytes_are_rejected(void **state) {
     weir_schema_free(schema);
 }
 
+static const char maybe[] = "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"},{\"name\":\"r\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"Q\","
+                            "\"fields\":[{\"name\":\"x\",\"type\":\"int\"},{\"name\":\"y\",\"type\":[\"null\",\"int\"]}]}],\"default\":null},{\"name\":\"b\",\"type\":\"int\"}]}";
+
+static void a_record_that_may_be_null_is_a_boolean_and_its_columns(void **state) {
+    (void)state;
+    weir_schema *schema = parse(maybe);
+    weir_avro_plan *plan = NULL;
+    weir_err err = {0};
+    weir_buf out = {0};
+    weir_datum row[5] = {weir_i64(1), weir_bool(true), weir_i64(2), weir_null(), weir_i64(3)}, back[5];
+    assert_int_equal(weir_schema_field_count(schema), 5);
+    assert_string_equal(weir_schema_field_at(schema, 1)->name, "r");
+    assert_int_equal(weir_schema_field_at(schema, 1)->type, WEIR_T_BOOL);
+    assert_string_equal(weir_schema_field_at(schema, 2)->name, "r.x");
+    assert_true(weir_schema_field_at(schema, 2)->nullable);
+    assert_false(weir_schema_field_at(schema, 4)->nullable);
+    assert_int_equal(weir_avro_plan_new(schema, schema, &plan, &err), WEIR_OK);
+
+    assert_int_equal(weir_avro_encode(schema, row, &out, &err), WEIR_OK);
+    assert_int_equal(out.len, 5);
+    assert_memory_equal(out.data, "\x02\x02\x04\x00\x06", 5);
+    assert_int_equal(decode_exact(plan, out.data, out.len, back, &err), WEIR_OK);
+    assert_true(back[1].type == WEIR_T_BOOL && back[1].i && back[2].i == 2 && back[3].type == WEIR_T_NULL && back[4].i == 3);
+
+    weir_buf_clear(&out);
+    row[1] = weir_bool(false);
+    row[2] = weir_text("whatever stands there is not written");
+    assert_int_equal(weir_avro_encode(schema, row, &out, &err), WEIR_OK);
+    assert_int_equal(out.len, 3);
+    assert_memory_equal(out.data, "\x02\x00\x06", 3);
+    assert_int_equal(decode_exact(plan, out.data, out.len, back, &err), WEIR_OK);
+    assert_true(back[1].type == WEIR_T_BOOL && !back[1].i && back[2].type == WEIR_T_NULL && back[3].type == WEIR_T_NULL && back[4].i == 3);
+
+    weir_buf_clear(&out);
+    row[1] = weir_bool(true); /* then its members must fit */
+    assert_int_equal(weir_avro_encode(schema, row, &out, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "\"r.x\""));
+    assert_int_equal(decode_exact(plan, "\x02\x04\x06", 3, back, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "field \"r\" at byte 1: a union branch"));
+    weir_buf_done(&out);
+    weir_avro_plan_free(plan);
+    weir_schema_free(schema);
+}
+
 static void wrong_schemas_are_refused_in_words(void **state) {
     (void)state;
     refuses("", "not JSON");
@@ -333,6 +377,7 @@ int main(void) {
         cmocka_unit_test(whole_numbers_are_taken_into_double_columns),
         cmocka_unit_test(malformed_input_is_rejected_with_field_and_position),
         cmocka_unit_test(left_over_bytes_are_rejected),
+        cmocka_unit_test(a_record_that_may_be_null_is_a_boolean_and_its_columns),
         cmocka_unit_test(wrong_schemas_are_refused_in_words),
         cmocka_unit_test(schema_parsing_survives_every_failed_allocation),
     };

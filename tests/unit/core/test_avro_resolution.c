@@ -256,9 +256,10 @@ static void what_the_reader_does_not_have_is_skipped(void **state) {
 
     /* The same schema on both sides: what is no column is skipped too. */
     assert_int_equal(open_pair(&p, writer, writer, NULL), WEIR_OK);
-    assert_int_equal(weir_schema_field_count(p.reader), 6);
+    assert_int_equal(weir_schema_field_count(p.reader), 8);
     decodes(&p, bytes, sizeof bytes - 1);
-    assert_int_equal(p.row[5].i, 9);
+    assert_true(p.row[5].i && p.row[6].i == 1); /* "list" is there, and its "v"; what it links to has no end */
+    assert_int_equal(p.row[7].i, 9);
     close_pair(&p);
 }
 
@@ -284,6 +285,44 @@ static void hostile_counts_and_nesting_end_at_once(void **state) {
     assert_int_equal(decode(&p, deep, sizeof deep, &err), WEIR_EDATA);
     assert_non_null(strstr(err.message, "nested too deeply"));
     close_pair(&p);
+}
+
+#define INNER "{\"type\":\"record\",\"name\":\"Q\",\"fields\":[" FIELD("x", "\"int\"") "]}"
+
+static void a_record_may_become_nullable_and_be_missing(void **state) {
+    (void)state;
+    pair p;
+    weir_err err = {0};
+    static const char plain[] = RECORD(FIELD("r", INNER) "," FIELD("z", "\"int\""));
+    static const char nullable[] = RECORD(FIELD("r", "[" INNER ",\"null\"]") "," FIELD("z", "\"int\""));
+    static const char missing[] = RECORD(FIELD("z", "\"int\""));
+    static const char with_default[] = RECORD(FIELD("r", "[\"null\"," INNER "],\"default\":null") "," FIELD("z", "\"int\""));
+    assert_int_equal(open_pair(&p, plain, nullable, &err), WEIR_OK);
+    DECODES(&p, "\x06\x08");
+    assert_true(p.row[0].type == WEIR_T_BOOL && p.row[0].i && p.row[1].i == 3 && p.row[2].i == 4);
+    close_pair(&p);
+    assert_int_equal(open_pair(&p, nullable, with_default, &err), WEIR_OK); /* the branches stand the other way round */
+    DECODES(&p, "\x00\x06\x08");
+    assert_true(p.row[0].i && p.row[1].i == 3 && p.row[2].i == 4);
+    DECODES(&p, "\x02\x08");
+    assert_true(!p.row[0].i && p.row[1].type == WEIR_T_NULL && p.row[2].i == 4);
+    close_pair(&p);
+    assert_int_equal(open_pair(&p, nullable, plain, &err), WEIR_OK); /* only a null cannot be taken */
+    DECODES(&p, "\x00\x06\x08");
+    assert_true(p.row[0].i == 3 && p.row[1].i == 4);
+    assert_int_equal(decode(&p, "\x02\x08", 2, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "field \"r\" at byte 0: null"));
+    close_pair(&p);
+    assert_int_equal(open_pair(&p, missing, with_default, &err), WEIR_OK);
+    DECODES(&p, "\x08");
+    assert_true(p.row[0].type == WEIR_T_BOOL && !p.row[0].i && p.row[1].type == WEIR_T_NULL && p.row[2].i == 4);
+    close_pair(&p);
+    assert_int_equal(open_pair(&p, with_default, missing, &err), WEIR_OK);
+    DECODES(&p, "\x02\x06\x08");
+    assert_int_equal(p.row[0].i, 4);
+    close_pair(&p);
+    does_not_resolve(missing, nullable, "\"r\"");
+    does_not_resolve(RECORD(FIELD("r", "\"int\"") "," FIELD("z", "\"int\"")), nullable, "\"r\"");
 }
 
 static void aliases_find_renamed_fields(void **state) {
@@ -385,6 +424,7 @@ int main(void) {
         cmocka_unit_test(what_the_reader_does_not_have_is_skipped),
         cmocka_unit_test(hostile_counts_and_nesting_end_at_once),
         cmocka_unit_test(aliases_find_renamed_fields),
+        cmocka_unit_test(a_record_may_become_nullable_and_be_missing),
         cmocka_unit_test(enums_resolve_by_symbol_with_default),
         cmocka_unit_test(timestamps_of_both_units_become_microseconds),
         cmocka_unit_test(nested_records_resolve_member_by_member),

@@ -307,15 +307,16 @@ static void topics_and_the_schema_of_features_are_named_after_the_view(void **st
     assert_string_equal(dead, "fraud.deadletter");
     weir_schema *schema = NULL;
     weir_err err = {0};
+    enum { FIXED = 10 }; /* tenant to epoch, and whether the record is there */
     for (int v = 0; v < p->view_count; v++) {
         assert_int_equal(weir_features_schema_json(p, &p->views[v], &json, &err), WEIR_OK);
         if (weir_schema_parse(json, strlen(json), &schema, &err)) fail_msg("%s", err.message);
         const weir_feed_def *feed = v ? &p->labels : &p->events;
         int feed_columns = weir_schema_field_count(feed->schema);
-        assert_int_equal(weir_schema_field_count(schema), 6 + feed_columns + p->views[v].feature_count + 1);
-        assert_int_equal(weir_schema_find(schema, "record.tx_time"), 6 + feed->time_index);
+        assert_int_equal(weir_schema_field_count(schema), FIXED + feed_columns + p->views[v].feature_count + 1);
+        assert_int_equal(weir_schema_find(schema, "record.tx_time"), FIXED + feed->time_index);
         assert_true(weir_schema_field_at(schema, weir_schema_find(schema, "event_time"))->is_timestamp);
-        const weir_schema_field *first = weir_schema_field_at(schema, 6 + feed_columns);
+        const weir_schema_field *first = weir_schema_field_at(schema, FIXED + feed_columns);
         assert_true(first->nullable && first->has_default && first->type == WEIR_T_F64);
         assert_int_equal(strncmp(first->name, "features.", 9), 0);
         assert_string_equal(first->name + 9, p->views[v].features[0].name);

@@ -1,7 +1,7 @@
 /* DuckDB as Weir uses it to read and write files of users: an in-memory database that spills, errors as values, streamed results, appended rows.
  * No type of DuckDB's appears here. */
-#ifndef WEIR_PRODUCERS_DUCK_H
-#define WEIR_PRODUCERS_DUCK_H
+#ifndef WEIR_FEATURES_DUCK_H
+#define WEIR_FEATURES_DUCK_H
 
 #include "core/mem.h"
 #include "core/row.h"
@@ -11,6 +11,8 @@ typedef struct weir_duck weir_duck;
 /** An empty database: at most 1 GB of memory and 2 threads, the rest spills to a folder of its own below $TMPDIR (/tmp), removed by weir_duck_free. UTC; extensions are never
  *  downloaded. */
 weir_status weir_duck_new(weir_duck **ret_duck, weir_err *err) WEIR_MUST_CHECK;
+/** Changes how much memory it may hold before it spills, in bytes. */
+weir_status weir_duck_set_memory(weir_duck *duck, int64_t bytes, weir_err *err) WEIR_MUST_CHECK;
 void weir_duck_free(weir_duck *duck); /* after its cursors and appenders */
 
 /** Runs a statement. Errors: WEIR_EIO (files, disk), WEIR_ENOMEM, else WEIR_EDATA; the message is DuckDB's, on one line. */
@@ -25,6 +27,30 @@ int weir_duck_column_count(const weir_duck_cursor *cursor);
 /** A value of the current row: BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR, BLOB and TIMESTAMP (as micros) columns; text is borrowed until weir_duck_next. */
 weir_datum weir_duck_get(const weir_duck_cursor *cursor, int column);
 void weir_duck_cursor_free(weir_duck_cursor *cursor);
+
+/* The same rows in chunks, a column at a time. */
+/** Moves to the next chunk; *ret_rows 0 past the end. weir_duck_get then reads the row that weir_duck_seek chose. Not to be mixed with weir_duck_next. */
+weir_status weir_duck_next_chunk(weir_duck_cursor *cursor, int64_t *ret_rows, weir_err *err) WEIR_MUST_CHECK;
+static inline bool weir_duck_bit(const uint64_t *bits, int64_t row) {
+    return !bits || (bits[row / 64] >> (row % 64) & 1);
+}
+void weir_duck_seek(weir_duck_cursor *cursor, int64_t row);
+/** Values of a DOUBLE, BIGINT, INTEGER or TIMESTAMP column of the chunk, as they lie in memory; *ret_valid: see weir_duck_bit. */
+const void *weir_duck_values(const weir_duck_cursor *cursor, int column, const uint64_t **ret_valid);
+
+/* Rows that a function makes, as a table function of SQL's: `SELECT * FROM name()`. They are asked for in order, by one thread. */
+typedef struct weir_duck_table {
+    const char *name;
+    const char *const *columns; /* [column_count] names; all are BIGINT when `longs`, else DOUBLE; NaN is null */
+    int column_count;
+    bool longs;
+    int64_t row_count; /* about; for the planner */
+    /** Fills up to `capacity` rows: column c goes to columns[c] (double or int64_t [capacity]). *ret_rows 0: that was all. */
+    weir_status (*fill)(void *context, void *const *columns, int64_t capacity, int64_t *ret_rows, weir_err *err);
+    void *context;
+} weir_duck_table;
+/** table and what it points to outlive the database. A failing fill fails the query with its message. */
+weir_status weir_duck_add_table(weir_duck *duck, const weir_duck_table *table, weir_err *err) WEIR_MUST_CHECK;
 
 /* Fast inserts. */
 typedef struct weir_duck_appender weir_duck_appender;
@@ -51,6 +77,8 @@ const char *weir_sql_type(weir_type type);
 /* Files that are read and written, known by extension; CSV and JSON also with .gz. */
 typedef enum weir_file_format { WEIR_FILE_UNKNOWN, WEIR_FILE_PARQUET, WEIR_FILE_CSV, WEIR_FILE_JSON } weir_file_format;
 weir_file_format weir_file_format_of(const char *path);
+/** "FORMAT parquet, COMPRESSION zstd" and the like, for COPY … TO a file of that name. */
+void weir_sql_copy_options(weir_sql *sql, const char *path);
 #define WEIR_FILE_FORMATS ".parquet, .csv, .tsv, .jsonl or .json, the text ones also with .gz"
 
 #endif

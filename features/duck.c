@@ -1,5 +1,5 @@
 /* DuckDB's C API: data chunks and vectors only. Of its deprecated functions one is used, duckdb_execute_prepared_streaming, because nothing else streams. */
-#include "producers/duck.h"
+#include "features/duck.h"
 
 #include <duckdb.h>
 #include <errno.h>
@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <unistd.h>
+
+enum { TABLE_COLUMNS_MAX = 2048 };
 
 struct weir_duck {
     duckdb_database database;
@@ -138,6 +140,12 @@ void weir_duck_free(weir_duck *duck) {
     weir_mem.realloc(duck, 0);
 }
 
+weir_status weir_duck_set_memory(weir_duck *duck, int64_t bytes, weir_err *err) {
+    char sql[64];
+    snprintf(sql, sizeof sql, "SET memory_limit='%lldB'", (long long)bytes);
+    return weir_duck_exec(duck, sql, err);
+}
+
 weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
     duckdb_result result = {0};
     weir_status st = WEIR_OK;
@@ -171,13 +179,9 @@ weir_status weir_duck_query(weir_duck *duck, const char *sql, weir_duck_cursor *
     return WEIR_OK;
 }
 
-weir_status weir_duck_next(weir_duck_cursor *cursor, bool *ret_more, weir_err *err) {
-    *ret_more = false;
+weir_status weir_duck_next_chunk(weir_duck_cursor *cursor, int64_t *ret_rows, weir_err *err) {
+    *ret_rows = 0;
     if (cursor->ended) return WEIR_OK;
-    if (cursor->chunk && ++cursor->row < cursor->row_count) {
-        *ret_more = true;
-        return WEIR_OK;
-    }
     do {
         duckdb_destroy_data_chunk(&cursor->chunk); /* NULL is fine; sets it to NULL */
         cursor->chunk = duckdb_fetch_chunk(cursor->result);
@@ -192,8 +196,25 @@ weir_status weir_duck_next(weir_duck_cursor *cursor, bool *ret_more, weir_err *e
         cursor->columns[i].validity = duckdb_vector_get_validity(vector);
     }
     cursor->ended = !cursor->chunk;
-    *ret_more = cursor->chunk != NULL;
+    *ret_rows = (int64_t)cursor->row_count;
     return WEIR_OK;
+}
+
+weir_status weir_duck_next(weir_duck_cursor *cursor, bool *ret_more, weir_err *err) {
+    int64_t rows = 1;
+    weir_status status = WEIR_OK;
+    if (!cursor->chunk || ++cursor->row >= cursor->row_count) status = weir_duck_next_chunk(cursor, &rows, err);
+    *ret_more = !status && rows;
+    return status;
+}
+
+void weir_duck_seek(weir_duck_cursor *cursor, int64_t row) {
+    cursor->row = (idx_t)row;
+}
+
+const void *weir_duck_values(const weir_duck_cursor *cursor, int index, const uint64_t **ret_valid) {
+    *ret_valid = cursor->columns[index].validity;
+    return cursor->columns[index].data;
 }
 
 int weir_duck_column_count(const weir_duck_cursor *cursor) {
@@ -229,6 +250,60 @@ void weir_duck_cursor_free(weir_duck_cursor *cursor) {
     if (cursor->connection) duckdb_disconnect(&cursor->connection);
     weir_mem.realloc(cursor->columns, 0);
     weir_mem.realloc(cursor, 0);
+}
+
+/* ---- rows that a function makes ---- */
+
+static void table_bind(duckdb_bind_info info) {
+    const weir_duck_table *table = duckdb_bind_get_extra_info(info);
+    duckdb_logical_type type = duckdb_create_logical_type(table->longs ? DUCKDB_TYPE_BIGINT : DUCKDB_TYPE_DOUBLE);
+    for (int i = 0; i < table->column_count; i++) duckdb_bind_add_result_column(info, table->columns[i], type);
+    duckdb_destroy_logical_type(&type);
+    duckdb_bind_set_cardinality(info, (idx_t)table->row_count, false);
+}
+
+static void table_init(duckdb_init_info info) {
+    duckdb_init_set_max_threads(info, 1);
+}
+
+static void mark_nulls(duckdb_vector vector, const double *values, int64_t rows) {
+    uint64_t *validity = NULL;
+    for (int64_t r = 0; r < rows; r++) {
+        if (values[r] == values[r]) continue;
+        if (!validity) {
+            duckdb_vector_ensure_validity_writable(vector);
+            validity = duckdb_vector_get_validity(vector);
+        }
+        duckdb_validity_set_row_invalid(validity, (idx_t)r);
+    }
+}
+
+static void table_fill(duckdb_function_info info, duckdb_data_chunk chunk) {
+    const weir_duck_table *table = duckdb_function_get_extra_info(info);
+    void *columns[TABLE_COLUMNS_MAX];
+    int64_t rows = 0;
+    weir_err err;
+    for (int i = 0; i < table->column_count; i++) columns[i] = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, (idx_t)i));
+    if (table->fill(table->context, columns, (int64_t)duckdb_vector_size(), &rows, &err)) {
+        duckdb_function_set_error(info, err.message);
+        return;
+    }
+    for (int i = 0; i < table->column_count && !table->longs; i++) mark_nulls(duckdb_data_chunk_get_vector(chunk, (idx_t)i), columns[i], rows);
+    duckdb_data_chunk_set_size(chunk, (idx_t)rows);
+}
+
+weir_status weir_duck_add_table(weir_duck *duck, const weir_duck_table *table, weir_err *err) {
+    if (table->column_count < 1 || table->column_count > TABLE_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "%d columns, a table that is made has 1 to %d", table->column_count, TABLE_COLUMNS_MAX);
+    duckdb_table_function function = duckdb_create_table_function();
+    duckdb_table_function_set_name(function, table->name);
+    duckdb_table_function_set_extra_info(function, (void *)(uintptr_t)table, NULL);
+    duckdb_table_function_set_bind(function, table_bind);
+    duckdb_table_function_set_init(function, table_init);
+    duckdb_table_function_set_function(function, table_fill);
+    bool ok = duckdb_register_table_function(duck->connection, function) == DuckDBSuccess;
+    duckdb_destroy_table_function(&function);
+    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "cannot make the table function %s", table->name);
 }
 
 /* ---- appending ---- */
@@ -374,4 +449,12 @@ weir_file_format weir_file_format_of(const char *path) {
     if (ends_with(path, ".parquet") || ends_with(path, ".pq")) return WEIR_FILE_PARQUET;
     if (has_extension(path, csv)) return WEIR_FILE_CSV;
     return has_extension(path, json) ? WEIR_FILE_JSON : WEIR_FILE_UNKNOWN;
+}
+
+void weir_sql_copy_options(weir_sql *sql, const char *path) {
+    static const char *const formats[] = {
+        [WEIR_FILE_UNKNOWN] = "", [WEIR_FILE_PARQUET] = "parquet, COMPRESSION zstd", [WEIR_FILE_CSV] = "csv, HEADER true", [WEIR_FILE_JSON] = "json"};
+    weir_file_format format = weir_file_format_of(path);
+    weir_sql_add(sql, "FORMAT %s%s%s", formats[format], format == WEIR_FILE_CSV && strstr(path, ".tsv") ? ", DELIMITER '\t'" : "",
+                 ends_with(path, ".gz") ? ", COMPRESSION gzip" : "");
 }

@@ -1,0 +1,216 @@
+/* ingest, what goes out: values, corrections, and at each checkpoint the snapshots.
+ *
+ * A checkpoint: snapshots of the dirty entities are queued → their states are written into a transaction of the online store → the producer is flushed → the ends of the
+ * features topics go into the transaction → commit → the loop stores the consumer's offsets. Killed before the flush, some values and snapshots are in the topic, and
+ * restoring takes them in; before the commit, all are; before the offsets, records come again whose sources the states have. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consumers/ingest_internal.h"
+
+enum { ENDS_TIMEOUT_MS = 10000 };
+
+static weir_status send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace, weir_err *err) {
+    return weir_producer_send(weir_worker_producer(g->worker), v->topic, entity->partition, entity->key, entity->key_len, bytes->data, bytes->len, trace,
+                              trace ? 1 : 0, 0, err);
+}
+
+/* What is the same in values and corrections. */
+static void fill(ingest_view *v, const weir_entity *entity, const double *values) {
+    weir_datum *out = v->codec.row;
+    const char *slash = memchr(entity->key, '/', entity->key_len);
+    size_t tenant_len = (size_t)(slash - entity->key);
+    out[FEAT_TENANT] = weir_str(entity->key, tenant_len);
+    out[FEAT_ENTITY] = weir_str(slash + 1, entity->key_len - tenant_len - 1);
+    out[FEAT_EPOCH] = weir_i64(weir_changelog_epoch(v->log, entity->partition));
+    out[v->codec.state_index] = weir_null();
+    weir_datum *features = out + v->codec.feature_base;
+    for (int i = 0; i < v->codec.feature_count; i++) {
+        double value = values[v->codec.features[i]];
+        features[i] = value == value ? weir_f64(value) : weir_null();
+    }
+}
+
+static weir_status encode(ingest_view *v, weir_err *err) {
+    weir_buf_clear(&v->codec.codec.buf);
+    return weir_serde_encode(v->codec.codec.serde, v->codec.row, &v->codec.codec.buf, err);
+}
+
+weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, const ingest_origin *origin, weir_err *err) {
+    weir_datum *out = v->codec.row;
+    weir_view_eval(v->view, &entity->state, origin->event_time_us, &origin->source, v->values);
+    fill(v, entity, v->values);
+    out[FEAT_EVENT_TIME] = weir_i64(origin->event_time_us);
+    out[FEAT_AVAILABLE_TIME] = weir_i64(origin->available_us);
+    out[FEAT_SOURCE_PARTITION] = weir_i64(origin->source.partition);
+    out[FEAT_SOURCE_OFFSET] = weir_i64(origin->source.offset);
+    out[FEAT_SEQ] = out[FEAT_VERSION] = weir_i64(entity->state.version);
+    out[FEAT_HAS_RECORD] = weir_bool(true);
+    memcpy(out + FEAT_RECORD, origin->row, sizeof *out * (size_t)v->codec.record_count);
+    const weir_buf *bytes = &v->codec.codec.buf;
+    weir_status status = encode(v, err);
+    if (status) return status;
+    entity->event_time_us = origin->event_time_us;
+    entity->source = origin->source;
+    v->feature_count++;
+    if (!weir_entities_touch(v->entities, entity, 0, bytes->data, bytes->len)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
+    return send(g, v, entity, bytes, origin->trace, err);
+}
+
+/* ---- corrections ---- */
+
+static weir_status keep(ingest *g, ingest_view *v, weir_entity *entity, weir_err *err) {
+    const weir_buf *bytes = &v->codec.codec.buf;
+    if (g->pending_count == g->pending_capacity) {
+        size_t capacity = g->pending_capacity ? 2 * g->pending_capacity : 256;
+        ingest_pending *pending = realloc(g->pending, capacity * sizeof *pending);
+        if (!pending) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for corrections");
+        g->pending = pending;
+        g->pending_capacity = capacity;
+    }
+    size_t at = g->pending_bytes.len;
+    if (!weir_buf_append(&g->pending_bytes, bytes->data, bytes->len)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for corrections");
+    g->pending[g->pending_count++] = (ingest_pending){v, entity, at, bytes->len};
+    return WEIR_OK;
+}
+
+/* Bit for bit, but for the payload of NaN, which is null for everybody. */
+static bool differ(const ingest_view *v) {
+    for (int i = 0; i < v->codec.feature_count; i++) {
+        double a = v->values[v->codec.features[i]], b = v->values_without[v->codec.features[i]];
+        if (memcmp(&a, &b, sizeof a) && (a == a || b == b)) return true;
+    }
+    return false;
+}
+
+weir_status ingest_emit_corrections(ingest *g, ingest_view *v, weir_entity *entity, int position, const ingest_origin *late, weir_err *err) {
+    int64_t horizon_us = weir_view_horizon_us(v->view);
+    weir_tail_record at;
+    weir_datum *out = v->codec.row;
+    weir_status status = WEIR_OK;
+    for (int i = position + 1; !status && weir_state_at(&entity->state, i, &at); i++) {
+        /* Values at times further on do not reach back to the late record. */
+        if (horizon_us < INT64_MAX && at.event_time_us - late->event_time_us > horizon_us) break;
+        weir_view_eval(v->view, &entity->state, at.event_time_us, &at.source, v->values);
+        weir_view_eval_without(v->view, &entity->state, at.event_time_us, &at.source, position, v->values_without);
+        if (!differ(v)) continue;
+        fill(v, entity, v->values);
+        out[FEAT_EVENT_TIME] = weir_i64(at.event_time_us);
+        out[FEAT_AVAILABLE_TIME] = weir_i64(late->available_us > at.event_time_us ? late->available_us : at.event_time_us);
+        out[FEAT_SOURCE_PARTITION] = weir_i64(at.source.partition);
+        out[FEAT_SOURCE_OFFSET] = weir_i64(at.source.offset);
+        out[FEAT_SEQ] = weir_i64(at.seq);
+        out[FEAT_VERSION] = weir_i64(entity->state.version);
+        out[FEAT_HAS_RECORD] = weir_bool(false);
+        if ((status = encode(v, err))) return status;
+        v->correction_count++;
+        status = g->restoring ? keep(g, v, entity, err) : send(g, v, entity, &v->codec.codec.buf, late->trace, err);
+    }
+    return status;
+}
+
+/* ---- a new epoch ---- */
+
+/* The same record as written by the owner of now, into the codec's buffer. */
+static weir_status reissue(ingest_view *v, const weir_entity *entity, const void *bytes, size_t len, weir_err *err) {
+    weir_status status = weir_serde_decode(v->codec.codec.serde, bytes, len, v->codec.row, NULL, err);
+    if (status) return weir_err_prefix(err, "newest value of %s", entity->key);
+    v->codec.row[FEAT_EPOCH] = weir_i64(weir_changelog_epoch(v->log, entity->partition));
+    return encode(v, err);
+}
+
+weir_status ingest_reissue(ingest *g, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < g->pipeline->view_count; i++) {
+        ingest_view *v = &g->views[i];
+        for (size_t k = 0; !status && k < weir_entities_dirty_count(v->entities); k++) {
+            weir_entity *entity = weir_entities_dirty_at(v->entities, k);
+            status = reissue(v, entity, weir_entities_value(v->entities, entity), entity->value_len, err);
+            const weir_buf *bytes = &v->codec.codec.buf;
+            if (!status && !weir_entities_touch(v->entities, entity, 0, bytes->data, bytes->len))
+                status = WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
+        }
+    }
+    for (size_t i = 0; !status && i < g->pending_count; i++) {
+        const ingest_pending *p = &g->pending[i];
+        if (!p->entity->dirty) continue;
+        status = reissue(p->view, p->entity, g->pending_bytes.data + p->at, p->len, err);
+        if (!status) status = send(g, p->view, p->entity, &p->view->codec.codec.buf, NULL, err);
+    }
+    g->pending_count = 0;
+    weir_buf_clear(&g->pending_bytes);
+    return status;
+}
+
+/* ---- checkpoints ---- */
+
+/* The newest value, whose last byte is the null of `state`, and the state in its place: branch 1 of the union, length, bytes. */
+static weir_status snapshot(ingest *g, ingest_view *v, weir_entity *entity, weir_err *err) {
+    weir_buf *out = &v->codec.codec.buf;
+    weir_online_value value;
+    weir_status status = weir_changelog_put(v->log, entity, err);
+    if (!status) status = weir_online_get_own(g->online, v->index, entity->key, entity->key_len, &value, err);
+    if (status) return status;
+    weir_buf_clear(out);
+    unsigned char head[12];
+    size_t n = 0;
+    head[n++] = 2;
+    uint64_t len = 2 * (uint64_t)value.state_len;
+    for (; len >= 0x80; len >>= 7) head[n++] = (unsigned char)(len | 0x80);
+    head[n++] = (unsigned char)len;
+    if (!weir_buf_append(out, weir_entities_value(v->entities, entity), entity->value_len - 1) || !weir_buf_append(out, head, n) ||
+        !weir_buf_append(out, value.state, value.state_len))
+        return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the snapshot of %s", entity->key);
+    return send(g, v, entity, out, NULL, err);
+}
+
+static int by_key(const void *a, const void *b) {
+    return strcmp((*(weir_entity *const *)a)->key, (*(weir_entity *const *)b)->key);
+}
+
+/* In the order of the keys, which the online store is faster with. */
+static weir_status snapshot_view(ingest *g, ingest_view *v, weir_err *err) {
+    size_t count = weir_entities_dirty_count(v->entities);
+    weir_entity **order = count ? weir_arena_alloc(weir_worker_scratch(g->worker), count * sizeof(weir_entity *)) : NULL;
+    if (count && !order) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a checkpoint of %zu entities", count);
+    for (size_t i = 0; i < count; i++) order[i] = weir_entities_dirty_at(v->entities, i);
+    if (count) qsort(order, count, sizeof(weir_entity *), by_key);
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && i < count; i++) status = snapshot(g, v, order[i], err);
+    return status ? weir_err_prefix(err, "checkpoint of view %s", v->def->name) : WEIR_OK;
+}
+
+/* Everything that is in the features topics by now is known here. */
+static weir_status put_positions(ingest *g, weir_err *err) {
+    size_t count = ingest_list_held(g);
+    weir_status status = weir_consumer_ends(weir_worker_consumer(g->worker), g->ends, count, ENDS_TIMEOUT_MS, err);
+    for (size_t i = 0; !status && i < count; i++) {
+        const weir_partition *p = &g->ends[i];
+        status = weir_online_put_offset(g->online, p->topic, p->partition, p->offset, err);
+        if (!status) status = weir_changelog_put_epoch(g->views[p->topic_index].log, p->topic, p->partition, err);
+    }
+    return status;
+}
+
+weir_status ingest_checkpoint(void *context, weir_err *err) {
+    ingest *g = context;
+    int64_t start_us = weir_clock_mono_us(g->env->clock);
+    weir_arena_reset(weir_worker_scratch(g->worker));
+    weir_status status = weir_online_begin(g->online, err);
+    if (status) return status;
+    for (int i = 0; !status && i < g->pipeline->view_count; i++) status = snapshot_view(g, &g->views[i], err);
+    if (!status) status = weir_producer_flush(weir_worker_producer(g->worker), INGEST_FLUSH_MS, err);
+    if (!status) status = put_positions(g, err);
+    if (status) {
+        weir_online_abort(g->online);
+        return status;
+    }
+    if ((status = weir_online_commit(g->online, err))) return status;
+    for (int i = 0; i < g->pipeline->view_count; i++) {
+        weir_entities_clean_all(g->views[i].entities);
+        weir_entities_evict(g->views[i].entities);
+    }
+    weir_metric_observe(g->checkpoint_seconds, (double)(weir_clock_mono_us(g->env->clock) - start_us) / 1e6);
+    return WEIR_OK;
+}

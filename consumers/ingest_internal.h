@@ -1,0 +1,99 @@
+/* What the parts of ingest share: ingest.c (records in), ingest_emit.c (features, corrections, snapshots out), ingest_restore.c (states back). */
+#ifndef WEIR_CONSUMERS_INGEST_INTERNAL_H
+#define WEIR_CONSUMERS_INGEST_INTERNAL_H
+
+#include "consumers/changelog.h"
+#include "consumers/shared.h"
+#include "core/metrics.h"
+
+enum { INGEST_FLUSH_MS = 30000 };
+#define INGEST_HEADER_TRACE "traceparent"
+
+/* One view and everything its records pass through. */
+typedef struct ingest_view {
+    const weir_view_def *def;
+    const weir_feed_def *feed;
+    weir_view *view;
+    int index;
+    weir_features_codec codec;
+    char *topic, *repartition;
+    double *slots; /* [slot_count] scratch */
+    double *values, *values_without; /* [feature_count] scratch */
+    weir_entities *entities;
+    weir_changelog *log;
+    int64_t feature_count, correction_count; /* since the counters were told */
+    weir_metric *features, *corrections, *stored, *memory;
+} ingest_view;
+
+enum { OUTCOME_ACCEPTED, OUTCOME_DUPLICATE, OUTCOME_REKEYED, OUTCOME_REJECTED, OUTCOME_COUNT };
+
+/* One consumed topic: a feed, or the repartition topic of a view (which carries records of that view's feed). */
+typedef struct ingest_topic {
+    weir_feed feed;
+    int view; /* -1: every view of the feed */
+    int64_t counts[OUTCOME_COUNT]; /* of the batch */
+    weir_metric *outcomes[OUTCOME_COUNT], *event_time;
+    int64_t newest_us;
+} ingest_topic;
+
+/* A correction that was made while restoring: it may be in the topic already, or not. bytes point into the pending buffer. */
+typedef struct ingest_pending {
+    ingest_view *view;
+    weir_entity *entity;
+    size_t at, len;
+} ingest_pending;
+
+typedef struct ingest {
+    weir_worker *worker;
+    const weir_worker_env *env;
+    const weir_pipeline *pipeline;
+    weir_online *online;
+    weir_online_reader *reader;
+    bool reading; /* the reader has a snapshot */
+    weir_serde *serde[2]; /* by weir_feed */
+    int columns[2]; /* of a row, by weir_feed */
+    ingest_view views[WEIR_VIEWS_MAX];
+    ingest_topic topics[WEIR_VIEWS_MAX + 2];
+    int topic_count;
+    size_t dirty_most; /* bytes that may be dirty before a checkpoint is asked for */
+    int64_t now_us; /* wall time of the batch */
+    int64_t stats_at_us; /* monotonic */
+    bool *assigned, *held; /* [partitions] of the group's; and restored */
+    weir_partition *ends; /* [views × partitions] scratch */
+
+    bool restoring;
+    weir_buf pending_bytes;
+    ingest_pending *pending;
+    size_t pending_count, pending_capacity;
+
+    weir_metric *online_bytes, *checkpoint_seconds, *restore_left;
+} ingest;
+
+/* ---- out: ingest_emit.c ---- */
+
+/* The record behind a value. */
+typedef struct ingest_origin {
+    weir_source source;
+    int64_t event_time_us, available_us;
+    const weir_datum *row; /* of the feed's schema */
+    const weir_bus_header *trace; /* NULL: none */
+} ingest_origin;
+
+/** Queues the value of the record that is the entity's newest, and keeps its bytes for the snapshot. */
+weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, const ingest_origin *origin, weir_err *err) WEIR_MUST_CHECK;
+/** Queues (or, while restoring, keeps) what the record at a position of the tail, the entity's newest to arrive, changed at later records. */
+weir_status ingest_emit_corrections(ingest *g, ingest_view *v, weir_entity *entity, int position, const ingest_origin *late, weir_err *err) WEIR_MUST_CHECK;
+/** Everything so far becomes durable: snapshots of the dirty entities, flush, states and positions into the online store. */
+weir_status ingest_checkpoint(void *context, weir_err *err) WEIR_MUST_CHECK;
+/** Under the writer's new epoch: the newest values of dirty entities, and the corrections that were kept while restoring, which are queued. */
+weir_status ingest_reissue(ingest *g, weir_err *err) WEIR_MUST_CHECK;
+
+/* ---- back: ingest_restore.c ---- */
+
+weir_status ingest_assigned(void *context, weir_partition *partitions, size_t count, weir_err *err) WEIR_MUST_CHECK;
+weir_status ingest_revoked(void *context, const weir_partition *partitions, size_t count, bool lost, weir_err *err) WEIR_MUST_CHECK;
+weir_status ingest_reset(void *context, weir_err *err) WEIR_MUST_CHECK;
+/** The features topics of the held partitions, into g->ends; returns how many. */
+size_t ingest_list_held(ingest *g);
+
+#endif
