@@ -134,10 +134,35 @@ static int run_command(const weir_command *command, int argc, char **argv, FILE 
     return code;
 }
 
-static const weir_command *find_command(const weir_command *const *commands, const char *name) {
-    for (; *commands; commands++)
-        if (!strcmp((*commands)->name, name)) return *commands;
+/* A name of two words is a command of a group: "features history". */
+static const weir_command *find_command(const weir_command *const *commands, int argc, char **argv, int *ret_words) {
+    for (; *commands; commands++) {
+        const char *name = (*commands)->name, *space = strchr(name, ' ');
+        *ret_words = 1;
+        if (!strcmp(name, argv[0])) return *commands;
+        *ret_words = 2;
+        size_t first = space ? (size_t)(space - name) : 0;
+        if (space && argc > 1 && strlen(argv[0]) == first && !strncmp(name, argv[0], first) && !strcmp(space + 1, argv[1])) return *commands;
+    }
     return NULL;
+}
+
+/* The group was named, and what follows is none of its commands. */
+static bool is_group(const weir_command *const *commands, const char *word, const char **members) {
+    size_t n = strlen(word), count = 0;
+    for (; *commands && count < COMMANDS_MAX - 1; commands++)
+        if (!strncmp((*commands)->name, word, n) && (*commands)->name[n] == ' ') members[count++] = (*commands)->name + n + 1;
+    members[count] = NULL;
+    return count > 0;
+}
+
+static int unknown_member(const char *group, const char *const *members, const char *word, FILE *complaints) {
+    weir_err err;
+    int index;
+    weir_status st = weir_action_find(word ? word : "", members, &index, &err);
+    if (!st) return 0;
+    fprintf(complaints, "weir %s: %s\nsee `weir --help`\n", group, err.message);
+    return weir_status_exit(st);
 }
 
 static int unknown_command(const weir_command *const *commands, const char *word, FILE *complaints) {
@@ -165,11 +190,14 @@ int weir_command_main(const weir_command *const *commands, int argc, char **argv
         print_help(commands, out);
         return 0;
     }
-    const weir_command *command = find_command(commands, wants_help ? argv[2] : word);
-    if (!command) return unknown_command(commands, wants_help ? argv[2] : word, complaints);
+    int from = wants_help ? 2 : 1, words;
+    const weir_command *command = find_command(commands, argc - from, argv + from, &words);
+    const char *members[COMMANDS_MAX];
+    if (!command && is_group(commands, argv[from], members)) return unknown_member(argv[from], members, from + 1 < argc ? argv[from + 1] : NULL, complaints);
+    if (!command) return unknown_command(commands, argv[from], complaints);
     if (wants_help) {
         print_command_help(command, out);
         return 0;
     }
-    return run_command(command, argc - 2, argv + 2, out, complaints);
+    return run_command(command, argc - 1 - words, argv + 1 + words, out, complaints);
 }

@@ -10,7 +10,7 @@
 #include "cli/settings.h"
 
 typedef struct weir_command {
-    const char *name; /* "replay" */
+    const char *name; /* "replay"; of a group: "features history" */
     const char *args; /* synopsis of what follows the name: "PIPELINE --file F…" */
     const char *doc; /* first line: one sentence; may go on */
     const weir_conf_item *options; /* of an object of options_size bytes */
@@ -40,6 +40,7 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(migrate) \
     X(models) \
     X(tenants) \
+    X(features_history) \
     X(schema_registry) \
     X(demo) \
     X(reset) \
