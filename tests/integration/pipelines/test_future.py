@@ -13,11 +13,11 @@ import pipelinetest as pt
 
 # Enough history for the longest window and delay of each pipeline; others take their simulator's own size.
 SIMULATED = {
-    "fraud": ["--entities", "60", "--days", "60"],
-    "maritime": ["--entities", "5", "--days", "12", "--missing", "0.02", "--start", "2022-01-01"],
-    "traffic": ["--entities", "2", "--days", "50"],
-    "churn": ["--entities", "60"],
-    "market": ["--entities", "4", "--days", "120"],
+    "fraud": ["--entities", "30", "--days", "45"],
+    "maritime": ["--entities", "3", "--days", "9", "--missing", "0.02", "--start", "2022-01-01"],
+    "traffic": ["--entities", "2", "--days", "40"],
+    "churn": ["--entities", "20"],
+    "market": ["--entities", "3", "--days", "4"],
 }
 REAL = {"engine": (("maritime", "cmapss_fd001_engines_1-60.csv.gz"), "cycle")}  # file, column that its time follows from
 CUTS = (0.35, 0.6, 0.85)  # shares of the run
@@ -39,7 +39,7 @@ def changed(rows, time, cut, kept, seed):
         values = future[name]
         if pd.api.types.is_bool_dtype(values):
             future[name] = ~values
-        elif pd.api.types.is_integer_dtype(values):
+        elif pd.api.types.is_integer_dtype(values) or (pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all()):  # whole numbers stay so
             future[name] = random.permutation(values.to_numpy())
         elif pd.api.types.is_numeric_dtype(values):
             future[name] = (values * random.uniform(0.6, 1.3, len(values))).round(6)
