@@ -1,7 +1,7 @@
 /* `weir check PIPELINE`: is the file right, and what does it hold? Needs no Kafka and no database. */
 #include <string.h>
 
-#include "cli/command.h"
+#include "cli/check_parity.h"
 #include "cli/table.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -10,11 +10,17 @@
 typedef struct check_options {
     char *pipeline;
     int output;
+    bool parity;
+    int64_t from, to, one_in;
 } check_options;
 
 static const weir_conf_item check_table[] = {
     WEIR_PIPELINE_ITEM(check_options, pipeline),
     WEIR_OUTPUT_ITEM(check_options, output),
+    {.name = "parity", .type = WEIR_CONF_BOOL, .offset = offsetof(check_options, parity), .doc = "compute every served vector again from history and compare"},
+    {.name = "from", .type = WEIR_CONF_TIME, .offset = offsetof(check_options, from), .fallback = "0001-01-01", .doc = "parity: event time of the first prediction"},
+    {.name = "to", .type = WEIR_CONF_TIME, .offset = offsetof(check_options, to), .fallback = "9999-12-31", .doc = "parity: event time behind the last prediction"},
+    {.name = "one_in", .type = WEIR_CONF_INT, .offset = offsetof(check_options, one_in), .min = 1, .max = 1000000, .fallback = "1", .doc = "parity: only one entity in so many"},
     {.name = NULL},
 };
 
@@ -178,7 +184,6 @@ static weir_status print_text(const weir_pipeline *p, const cJSON *json, FILE *o
 }
 
 static weir_status run_check(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
-    (void)settings, (void)ret_exit;
     const check_options *o = options;
     weir_pipeline *pipeline = NULL;
     weir_recipe recipe = {0};
@@ -186,8 +191,15 @@ static weir_status run_check(const weir_settings *settings, const void *options,
     weir_status st = json ? weir_pipeline_load(o->pipeline, &pipeline, err) : no_memory(err);
     if (!st && cJSON_GetObjectItemCaseSensitive(pipeline->json, "training") && (st = weir_recipe_load(pipeline, &recipe, err)))
         (void)weir_err_prefix(err, "%s", pipeline->path);
+    if (!st && o->parity && !recipe.columns)
+        st = WEIR_FAIL(err, WEIR_EINVAL, "%s has no training section: nothing is served that could be compared", pipeline->path);
+    if (!st && o->parity) {
+        st = weir_check_parity(settings, pipeline, &recipe, o->from, o->to, (uint32_t)o->one_in, (weir_output)o->output, ret_exit, err);
+        goto out;
+    }
     if (!st && !describe(pipeline, &recipe, json)) st = no_memory(err);
     if (!st) st = o->output == WEIR_OUTPUT_JSON ? weir_json_print(json, stdout, err) : print_text(pipeline, json, stdout, err);
+out:
     cJSON_Delete(json);
     weir_recipe_done(&recipe);
     weir_pipeline_free(pipeline);
@@ -196,9 +208,11 @@ static weir_status run_check(const weir_settings *settings, const void *options,
 
 const weir_command weir_command_check = {
     .name = "check",
-    .args = "PIPELINE [--output table|json]",
+    .args = "PIPELINE [--parity [--from T] [--to T] [--one-in N]] [--output table|json]",
     .doc = "Says whether a pipeline file is right, and what it holds: views and features, topics, models.\n"
-           "Exit code 2, and the JSON path of what is wrong, when it is not. Needs neither Kafka nor PostgreSQL.",
+           "Exit code 2, and the JSON path of what is wrong, when it is not. Needs neither Kafka nor PostgreSQL.\n"
+           "With --parity: computes what was served again from history, up to exactly the records that were read, and compares bit for bit; exit code 1 when a value\n"
+           "differs or could not be compared. Needs PostgreSQL.",
     .options = check_table,
     .options_size = sizeof(check_options),
     .run = run_check,

@@ -115,7 +115,7 @@ static weir_status run_all(const weir_settings *settings, const void *options, i
 const weir_command weir_command_run = {
     .name = "run",
     .args = "PIPELINE",
-    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment.",
+    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, parity.",
     .options = run_table,
     .options_size = sizeof(run_options),
     .is_service = true,
@@ -142,3 +142,4 @@ WORKER_COMMAND(store, "Runs the store worker: writes features, labels and predic
 WORKER_COMMAND(score, "Runs the score worker: scores feature records with champion and challenger.");
 WORKER_COMMAND(serve, "Runs the serve worker: the HTTP API for predictions and online features.");
 WORKER_COMMAND(experiment, "Runs the experiment worker: joins labels to predictions, compares the arms.");
+WORKER_COMMAND(parity, "Runs the parity worker: computes samples of what was served again from history and compares, bit for bit.");

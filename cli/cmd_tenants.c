@@ -22,7 +22,11 @@ static const weir_conf_item tenants_table[] = {
      FIELD(action),
      .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
      .doc = "list, add, drop, grant, revoke, token, tokens or revoke-token"},
-    {.name = "name", .type = WEIR_CONF_STRING, FIELD(name), .flags = WEIR_CONF_POSITIONAL, .doc = "tenant; token also '*' for all of them; revoke-token: id of the token"},
+    {.name = "name",
+     .type = WEIR_CONF_STRING,
+     FIELD(name),
+     .flags = WEIR_CONF_POSITIONAL,
+     .doc = "tenant; token also '*' for all of them; revoke-token: id of the token"},
     {.name = "login", .type = WEIR_CONF_STRING, FIELD(login), .doc = "grant, revoke: login of the database"},
     {.name = "access", .type = WEIR_CONF_ENUM, FIELD(access), .choices = accesses, .fallback = "read", .doc = "token: write may also push records"},
     {.name = "expires", .type = WEIR_CONF_DURATION, FIELD(expires), .doc = "token: valid for so long; not given: until it is revoked"},
@@ -32,7 +36,7 @@ static const weir_conf_item tenants_table[] = {
 };
 
 static const weir_table_column tenant_columns[] = {{"tenant", "TENANT"}, {"role", "ROLE"}, {"logins", "LOGINS"}, {"tokens", "TOKENS"}, {NULL, NULL}};
-static const weir_table_column token_columns[] = {{"token_id", "TOKEN"},       {"tenant", "TENANT"},      {"access", "ACCESS"},      {"doc", "FOR"},
+static const weir_table_column token_columns[] = {{"token_id", "TOKEN"},     {"tenant", "TENANT"},      {"access", "ACCESS"},      {"doc", "FOR"},
                                                   {"created_at", "CREATED"}, {"expires_at", "EXPIRES"}, {"revoked_at", "REVOKED"}, {NULL, NULL}};
 
 static weir_status print_list(weir_pg *pg, weir_status (*list)(weir_pg *, cJSON **, weir_err *), const weir_table_column *columns, int output, weir_err *err) {
@@ -88,7 +92,8 @@ const weir_command weir_command_tenants = {
     .name = "tenants",
     .args = "list|add|drop|grant|revoke|token|tokens|revoke-token [NAME] [--login L] [--access read|write] [--expires D]",
     .doc = "Who may read whose features: tenants, the database logins that read their rows, the tokens of the HTTP API.\n"
-           "`add` makes a tenant and its database role; `grant` lets a login read the tenant's rows of the offline store, and no others; `token` makes a token for the\n"
+           "`add` makes a tenant and its database role; `grant` lets a login read the tenant's rows of the offline store, and no others; `token` makes a token "
+           "for the\n"
            "API of workers that run with http_auth=token. A token's requests see that tenant only.",
     .options = tenants_table,
     .options_size = sizeof(tenants_options),

@@ -33,6 +33,7 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(score) \
     X(serve) \
     X(experiment) \
+    X(parity) \
     X(replay) \
     X(simulate) \
     X(check) \

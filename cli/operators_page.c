@@ -115,7 +115,7 @@ static void print_inputs(const weir_operator *op, FILE *out) {
 
 static void print_operator(const weir_operator *op, FILE *out) {
     fprintf(out, "\n### %s\n\n%s\n\n", op->name, op->doc);
-    fprintf(out, "- Formula: %s\n- Of: ", op->formula);
+    fprintf(out, "- Formula: `%s`\n- Of: ", op->formula);
     print_inputs(op, out);
     fprintf(out, "\n- Windows: ");
     print_windows(op, out);
@@ -214,7 +214,9 @@ static bool put_operator(weir_buf *out, const weir_operator *op) {
     for (const weir_param_def *def = op->params; ok && def && def->name; def++) {
         if (def->required) ok = weir_buf_printf(out, ", \"%s\"", def->name);
     }
-    return ok && weir_buf_printf(out, "]}}");
+    ok = ok && weir_buf_printf(out, "], \"propertyNames\": {\"anyOf\": [{\"$ref\": \"" PIPELINE_SCHEMA "operator_keys\"}");
+    for (const weir_param_def *def = op->params; ok && def && def->name; def++) ok = weir_buf_printf(out, ", {\"const\": \"%s\"}", def->name);
+    return ok && weir_buf_printf(out, "]}}}");
 }
 
 static bool put_schema(weir_buf *out) {

@@ -519,6 +519,7 @@ const weir_worker_ops weir_ingest_ops = {
     .revoked = ingest_revoked,
     .batch = ingest_batch,
     .checkpoint = ingest_checkpoint,
+    .checkpoint_worth = ingest_checkpoint_worth,
     .reset = ingest_reset,
     .tick = ingest_tick,
     .done = ingest_done,

@@ -58,6 +58,7 @@ weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, co
     entity->event_time_us = origin->event_time_us;
     entity->source = origin->source;
     v->feature_count++;
+    g->value_bytes += bytes->len;
     if (!weir_entities_touch(v->entities, entity, 0, bytes->data, bytes->len)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
     return send(g, v, entity, bytes, origin->trace, err);
 }
@@ -197,6 +198,13 @@ static weir_status put_positions(ingest *g, weir_err *err) {
     return status;
 }
 
+bool ingest_checkpoint_worth(void *context) {
+    const ingest *g = context;
+    size_t dirty = 0;
+    for (int i = 0; i < g->pipeline->view_count; i++) dirty += weir_entities_dirty_bytes(g->views[i].entities);
+    return dirty <= g->value_bytes / 2;
+}
+
 weir_status ingest_checkpoint(void *context, weir_err *err) {
     ingest *g = context;
     int64_t start_us = weir_clock_mono_us(g->env->clock);
@@ -211,6 +219,7 @@ weir_status ingest_checkpoint(void *context, weir_err *err) {
         return status;
     }
     if ((status = weir_online_commit(g->online, err))) return status;
+    g->value_bytes = 0;
     for (int i = 0; i < g->pipeline->view_count; i++) {
         weir_entities_clean_all(g->views[i].entities);
         weir_entities_evict(g->views[i].entities);

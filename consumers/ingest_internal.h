@@ -56,6 +56,7 @@ typedef struct ingest {
     ingest_view views[WEIR_VIEWS_MAX];
     ingest_topic topics[WEIR_VIEWS_MAX + 2];
     int topic_count;
+    size_t value_bytes; /* produced since the last checkpoint */
     size_t dirty_most; /* bytes that may be dirty before a checkpoint is asked for */
     int64_t now_us; /* wall time of the batch */
     int64_t stats_at_us; /* monotonic */
@@ -94,6 +95,8 @@ weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, co
 weir_status ingest_emit_corrections(ingest *g, ingest_view *v, weir_entity *entity, int position, const ingest_origin *late, weir_err *err) WEIR_MUST_CHECK;
 /** Everything so far becomes durable: snapshots of the dirty entities, flush, states and positions into the online store. */
 weir_status ingest_checkpoint(void *context, weir_err *err) WEIR_MUST_CHECK;
+/** Whether its snapshots would be less than half of the values since the last one. */
+bool ingest_checkpoint_worth(void *context);
 /** Under the writer's new epoch: the newest values of dirty entities, and the corrections that were kept while restoring, which are queued. */
 weir_status ingest_reissue(ingest *g, weir_err *err) WEIR_MUST_CHECK;
 

@@ -29,7 +29,7 @@ void weir_shared_drop_serving(weir_shared *shared, weir_serving **serving);
 /** Rejects of the worker go to the pipeline's dead letters. For use in init. */
 weir_status weir_shared_set_deadletter(const weir_shared *shared, weir_worker *worker, weir_err *err) WEIR_MUST_CHECK;
 
-/** The kinds of worker, NULL-terminated: ingest, store, score, serve, train, experiment. */
+/** The kinds of worker, NULL-terminated: ingest, store, score, serve, train, experiment, parity. */
 const weir_worker_ops *const *weir_worker_kinds(void);
 const weir_worker_ops *weir_worker_kind_find(const char *name); /* NULL when there is none */
 

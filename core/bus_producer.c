@@ -44,7 +44,7 @@ static weir_status make(const char *brokers, const char *client_id, const char *
         {"queue.buffering.max.messages", "500000"},
         {"queue.buffering.max.kbytes", "262144"},
         {"delivery.timeout.ms", delivery_timeout_ms},
-        {"request.timeout.ms", "10000"},
+        {"request.timeout.ms", "8000"},
         {"retry.backoff.ms", "50"},
         {"delivery.report.only.error", "true"},
         {NULL, NULL},
@@ -65,9 +65,10 @@ static weir_status make(const char *brokers, const char *client_id, const char *
     return WEIR_OK;
 }
 
-/* The delivery timeout turns an outage of the broker into RETRY. */
+/* The delivery timeout turns an outage of the broker into RETRY. Shorter than a consumer's session: what a process that was stopped for longer has in its queue, while another
+ * owns its partitions, is given up when it goes on. */
 weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    return make(brokers, client_id, "20000", ret_producer, err);
+    return make(brokers, client_id, "9000", ret_producer, err);
 }
 
 weir_status weir_producer_new_patient(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {

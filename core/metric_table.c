@@ -52,6 +52,10 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_experiment_predictions_joined_total", WEIR_COUNTER, "predictions whose label arrived", {"pipeline", "arm"}},
     {"weir_experiment_metric_ratio", WEIR_GAUGE, "metric of a served version on labelled predictions", {"pipeline", "model", "version", "arm", "metric"}},
     {"weir_experiment_share_ratio", WEIR_GAUGE, "measured share of predictions of an arm", {"pipeline", "arm"}},
+    /* parity */
+    {"weir_parity_vectors_total", WEIR_COUNTER, "served feature vectors of a view that were computed again from history", {"pipeline"}},
+    {"weir_parity_mismatches_total", WEIR_COUNTER, "values in them that differ by a bit or more", {"pipeline"}},
+    {"weir_parity_incomplete_total", WEIR_COUNTER, "vectors that could not be compared because the offline store lacks records that they read", {"pipeline"}},
     /* schema registry */
     {"weir_registry_requests_total", WEIR_COUNTER, "schema registry requests by status class", {"endpoint", "outcome"}},
     {NULL, WEIR_COUNTER, NULL, {NULL}},

@@ -1,7 +1,7 @@
 /* Checkpoints of a worker: what was handed out since the last one, and making it durable. */
 #include "core/worker_internal.h"
 
-enum { FLUSH_TIMEOUT_MS = 30000, DEFAULT_CHECKPOINT_MS = 1000, SHARE_OF_TIME = 10 };
+enum { FLUSH_TIMEOUT_MS = 30000, DEFAULT_CHECKPOINT_MS = 1000, SHARE_OF_TIME = 10, POSTPONED_MOST = 10 };
 
 void weir_worker_checkpoint_soon(weir_worker *worker) {
     worker->checkpoint_soon = true;
@@ -51,7 +51,9 @@ bool weir_worker_checkpoint_due(const weir_worker *worker) {
     int64_t every_us = (worker->env->checkpoint_ms > 0 ? worker->env->checkpoint_ms : DEFAULT_CHECKPOINT_MS) * INT64_C(1000);
     int64_t due_us = worker->checkpoint_begun_us + every_us;
     if (due_us < worker->checkpoint_due_us) due_us = worker->checkpoint_due_us;
-    return weir_clock_mono_us(worker->env->clock) >= due_us;
+    int64_t now_us = weir_clock_mono_us(worker->env->clock);
+    if (now_us < due_us) return false;
+    return now_us >= worker->checkpoint_begun_us + POSTPONED_MOST * every_us || !worker->ops->checkpoint_worth || worker->ops->checkpoint_worth(worker->context);
 }
 
 weir_status weir_worker_checkpoint(weir_worker *worker, weir_err *err) {

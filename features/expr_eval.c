@@ -56,7 +56,7 @@ static inline double op_le(double a, double b, double c) {
 static inline double op_and(double a, double b, double c) {
     (void)c;
     double v = __builtin_isunordered(a, b) ? NAN : 1.0;
-    return (a == 0) | (b == 0) ? 0.0 : v;
+    return ((a == 0) | (b == 0)) ? 0.0 : v;
 }
 static inline double op_or(double a, double b, double c) {
     (void)c;
@@ -218,7 +218,7 @@ static void call_block(const expr_instruction *in, const double *const *r, int n
 
 /* `to` may be one of the arguments: each value depends on those of its own place only, which the compiler is told. */
 #ifdef __clang__
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define INDEPENDENT /* it looks at run time */
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif

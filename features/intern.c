@@ -68,3 +68,8 @@ uint32_t weir_intern_add(weir_intern *intern, const char *text, size_t len) {
     *slot = intern->count + 1;
     return intern->count++;
 }
+
+const char *weir_intern_text(const weir_intern *intern, uint32_t number, size_t *ret_len) {
+    *ret_len = intern->entries[number].len;
+    return intern->text.data + intern->entries[number].at;
+}

@@ -22,5 +22,7 @@ void weir_intern_done(weir_intern *intern);
 uint32_t weir_intern_find(const weir_intern *intern, const char *text, size_t len);
 /** Adds it if need be; WEIR_INTERN_NONE when memory ran out. */
 uint32_t weir_intern_add(weir_intern *intern, const char *text, size_t len);
+/** Text of a number (below count), not terminated. */
+const char *weir_intern_text(const weir_intern *intern, uint32_t number, size_t *ret_len);
 
 #endif

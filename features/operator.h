@@ -27,7 +27,8 @@ typedef enum weir_window_kind {
     WEIR_WINDOW_TO_DATE, /* [floor(t - delay, size), t - delay] */
     WEIR_WINDOW_ALL, /* everything at or before t - delay */
 } weir_window_kind;
-#define WEIR_WINDOWS_BY_TIME (1u << WEIR_WINDOW_SLIDING | 1u << WEIR_WINDOW_TUMBLING | 1u << WEIR_WINDOW_HOPPING | 1u << WEIR_WINDOW_TO_DATE | 1u << WEIR_WINDOW_SESSION)
+#define WEIR_WINDOWS_BY_TIME                                                                                                                                   \
+    (1u << WEIR_WINDOW_SLIDING | 1u << WEIR_WINDOW_TUMBLING | 1u << WEIR_WINDOW_HOPPING | 1u << WEIR_WINDOW_TO_DATE | 1u << WEIR_WINDOW_SESSION)
 #define WEIR_WINDOWS_EVERY (WEIR_WINDOWS_BY_TIME | 1u << WEIR_WINDOW_LAST | 1u << WEIR_WINDOW_ALL)
 
 typedef enum weir_param_type { WEIR_PARAM_NUMBER, WEIR_PARAM_WHOLE, WEIR_PARAM_DURATION, WEIR_PARAM_CHOICE, WEIR_PARAM_TEXT } weir_param_type;
@@ -55,7 +56,8 @@ typedef struct weir_window {
     int count;
     const int64_t *time_us; /* [count] ascending */
     const double *in[WEIR_INPUTS_MAX]; /* [count] each */
-    int64_t start_us, end_us; /* of a window by time: (start, end] for sliding and to date, [start, end) for closed ones; otherwise of its first and last record */
+    /** Of a window by time: (start, end] for sliding, [start, end] to date, [start, end) for closed ones; otherwise of its first and last record. */
+    int64_t start_us, end_us;
     double *scratch; /* [2 × count], for sorting and the like */
 } weir_window;
 
@@ -84,7 +86,8 @@ typedef struct weir_operator {
     double (*value)(const void *acc, int64_t t_us, const weir_params *params); /* t_us: time of the value less the delay */
     /** acc := acc followed by later; NULL: cannot be tiled. */
     void (*merge)(void *acc, const void *later, const weir_params *params);
-    const char *tile_error; /* error of the merged value itself ("relative error 1 %"); NULL: none, then a tiled window is off only by its far edge, less than one tile */
+    /** Error of the merged value itself ("relative error 1 %"); NULL: none, then a tiled window is off only by its far edge, less than one tile. */
+    const char *tile_error;
     /** Records that the parameters imply when no window is given: LAST with that many (a return over n steps reads n + 1); 0: a window must be given. NULL: n, the parameter
      *  of that name, where LAST is possible. */
     int (*records)(const weir_params *params);

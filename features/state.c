@@ -31,9 +31,13 @@ size_t weir_state_bytes(const weir_state *state) {
     return sizeof(*state) + state->bytes;
 }
 
+static size_t record_bytes(const weir_state *state) {
+    return sizeof(*state->time) + sizeof(*state->source) + sizeof(*state->seq) + (size_t)state->slot_count * sizeof(*state->values);
+}
+
 /* The tail moves into arrays of another size, or to the front of its own. */
-static bool move_tail(const weir_view *view, weir_state *state, size_t capacity) {
-    size_t slots = (size_t)view->slot_count, record = sizeof(*state->time) + sizeof(*state->source) + sizeof(*state->seq) + slots * sizeof(*state->values);
+static bool move_tail(weir_state *state, size_t capacity) {
+    size_t slots = (size_t)state->slot_count, record = record_bytes(state);
     size_t n = (size_t)state->count, first = (size_t)state->first;
     int64_t *time = state->time;
     if (capacity != (size_t)state->capacity && !(time = weir_mem.realloc(NULL, capacity * record))) return false;
@@ -61,24 +65,34 @@ static bool move_tail(const weir_view *view, weir_state *state, size_t capacity)
 
 /* Records that left the front are room again: while they are a quarter, the tail just moves, so that a record costs a few moves, however many there are. */
 bool state_reserve(const weir_view *view, weir_state *state, int more) {
+    if (state->slot_count != view->slot_count) { /* it served another view before */
+        assert(!state->count);
+        state->bytes -= (size_t)state->capacity * record_bytes(state);
+        free(state->time);
+        state->time = NULL;
+        state->capacity = state->first = 0;
+        state->slot_count = view->slot_count;
+    }
     if (state->first + state->count + more <= state->capacity) return true;
     size_t wanted = (size_t)(state->count + more), capacity = state->capacity ? (size_t)state->capacity : 4;
     while (wanted > capacity - capacity / 4) capacity += capacity / 2;
-    return move_tail(view, state, capacity);
+    return move_tail(state, capacity);
+}
+
+static bool reserve_block(weir_state *state, unsigned char **block, size_t *block_bytes, size_t bytes) {
+    if (*block_bytes == bytes) return true;
+    assert(!state->count); /* of another size only when it served another view before */
+    unsigned char *grown = weir_mem.realloc(*block, bytes);
+    if (!grown) return false;
+    state->bytes = state->bytes - *block_bytes + bytes;
+    *block = grown;
+    *block_bytes = bytes;
+    return true;
 }
 
 bool state_reserve_folds(const weir_view *view, weir_state *state) {
-    if (!view->fold_count) return true;
-    if (!state->base) {
-        if (!(state->base = weir_mem.realloc(NULL, view->fold_bytes))) return false;
-        state->bytes += view->fold_bytes;
-    }
-    if (!state->head) {
-        size_t size = view->fold_bytes + (size_t)view->fold_count * sizeof(int64_t);
-        if (!(state->head = weir_mem.realloc(NULL, size))) return false;
-        state->bytes += size;
-    }
-    return true;
+    return !view->fold_count || (reserve_block(state, &state->base, &state->base_bytes, view->fold_bytes) &&
+                                 reserve_block(state, &state->head, &state->head_bytes, view->fold_bytes + (size_t)view->fold_count * sizeof(int64_t)));
 }
 
 bool state_reserve_seen(weir_state *state, int count) {
@@ -125,10 +139,11 @@ double *state_scratch(const weir_view *view, const weir_state *state) {
 /* --- order --- */
 
 int state_upper_bound(const weir_state *state, int64_t t, const weir_source *source) {
+    if (!state->count) return 0;
     const int64_t *time = state->time + state->first;
     int low = 0, n = state->count;
     /* Records mostly arrive in order, and are evaluated as they arrive. */
-    if (!n || time[n - 1] < t || (time[n - 1] == t && (!source || compare_source(&state->source[state->first + n - 1], source) <= 0))) return n;
+    if (time[n - 1] < t || (time[n - 1] == t && (!source || compare_source(&state->source[state->first + n - 1], source) <= 0))) return n;
     while (n > 1) {
         int half = n / 2;
         low += time[low + half - 1] <= t ? half : 0;
@@ -228,9 +243,9 @@ static void put(const weir_view *view, weir_state *state, int position, int64_t 
 /* How many of the oldest records nothing can ask for once `newest` is the newest time: not a window, nor a record that still comes within the allowed lateness. */
 static int leaving(const weir_view *view, const weir_state *state, int64_t newest) {
     int64_t latest = time_minus(newest, view->feed->allowed_lateness_us), from = time_minus(latest, view->keep_us);
-    const int64_t *time = state->time + state->first;
     int n = 0;
-    if (!state->count || time[0] >= from) return 0;
+    if (!state->count || state->time[state->first] >= from) return 0;
+    const int64_t *time = state->time + state->first;
     while (n < state->count && time[n] < from) n++;
     for (int i = 0; n && i < view->keep_count; i++) {
         int behind = state_upper_bound(state, time_minus(latest, view->keeps[i].delay_us), NULL) - view->keeps[i].n;
@@ -272,7 +287,8 @@ weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t ev
     if (state->count - drop >= WEIR_STATE_RECORDS_MAX)
         return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: this entity has %d records in its windows already, the most that a state holds", view->def->name,
                            state->count - drop);
-    if (!seq && state->version == UINT32_MAX) return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: this entity has %" PRIu32 " records", view->def->name, state->version);
+    if (!seq && state->version == UINT32_MAX)
+        return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: this entity has %" PRIu32 " records", view->def->name, state->version);
     weir_status status = reserve(view, state, source, err);
     if (status) return status;
     drop_oldest(view, state, drop);

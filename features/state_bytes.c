@@ -5,13 +5,13 @@
  *   varint records | varint zigzag time of the first, in units |
  *   records, ascending: varint time since the one before, varint zigzag partition, varint zigzag offset minus the one before's (at first: the last one seen's),
  *                       varint zigzag seq minus the one before's minus 1, values in the order of the slots |
- *   varint blocks | each: u32 hash, varint bytes that follow, varint entries, each: varint zigzag key, payload | u32 FNV-1a of the blocks, when there are any
+ *   varint blocks | each: u32 hash, varint bytes that follow, varint entries, each: varint zigzag key, payload | u32 checksum of all before it
  *
  *   value: varint v, low two bits say what: 0 a whole number (zigzag v >> 2), 1 hundredths, 2 null, 3 eight bytes of a double follow
  *   payload: the accumulator's bytes as they are, or a record's values
  *
  * Size counts: an amount in cents takes 3 bytes in place of 8. Hundredths are used only where k / 100.0 is the value bit for bit. Accumulators are whatever their operator
- * makes of them, and it trusts them: therefore the checksum. */
+ * makes of them, and it trusts them; therefore the checksum. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -32,6 +32,22 @@ static int64_t wrapping_minus(int64_t a, int64_t b) {
 }
 static int64_t wrapping_plus(int64_t a, int64_t b) {
     return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+/* Of whole words, for states are read on the way to an answer. Multiplication spreads a difference to all higher bits, and the shift brings it down again. */
+uint32_t state_checksum(const void *bytes, size_t len) {
+    const unsigned char *p = bytes;
+    uint64_t h = len, word;
+    for (; len; len -= len < 8 ? len : 8, p += 8) {
+        word = 0;
+        if (len >= 8)
+            memcpy(&word, p, 8);
+        else
+            memcpy(&word, p, len);
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    return (uint32_t)h;
 }
 
 /* --- writing: into room that is reserved --- */
@@ -132,8 +148,7 @@ static size_t block_bytes_max(const view_fold *fold, const fold_block *block) {
 
 static size_t blocks_bytes_max(const weir_view *view, const weir_state *state) {
     size_t size = VARINT_MAX + 4;
-    for (int i = 0; state->base_used && i < view->fold_count; i++)
-        size += 4 + VARINT_MAX + block_bytes_max(&view->folds[i], fold_base(state, &view->folds[i]));
+    for (int i = 0; state->base_used && i < view->fold_count; i++) size += 4 + VARINT_MAX + block_bytes_max(&view->folds[i], fold_base(state, &view->folds[i]));
     return size;
 }
 
@@ -153,9 +168,9 @@ static unsigned char *put_block(unsigned char *p, const view_fold *fold, const f
 
 static unsigned char *put_blocks(unsigned char *p, const weir_view *view, const weir_state *state) {
     int count = state->base_used ? view->fold_count : 0;
-    unsigned char *start = p = put_varint(p, (uint64_t)count);
+    p = put_varint(p, (uint64_t)count);
     for (int i = 0; i < count; i++) p = put_block(p, &view->folds[i], fold_base(state, &view->folds[i]));
-    return count ? put_u32(p, view_hash(VIEW_HASH_START, start, (size_t)(p - start))) : p;
+    return p;
 }
 
 bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf *out) {
@@ -172,6 +187,7 @@ bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf 
     p = put_seen(p, state);
     p = put_records(p, view, state, unit);
     p = put_blocks(p, view, state);
+    p = put_u32(p, state_checksum(start, (size_t)(p - start)));
     out->len += (size_t)(p - start);
     out->data[out->len] = 0;
     return true;
@@ -326,7 +342,7 @@ static bool get_records(reader *r) {
     weir_tail_record before = {.source.offset = state->seen_count ? state->seen[state->seen_count - 1].offset : 0};
     int count;
     if (!get_count(r, WEIR_STATE_RECORDS_MAX, &count)) return false;
-    if (!state_reserve(r->view, state, count)) {
+    if (!state_reserve(r->view, state, count) || !state_reserve_folds(r->view, state)) {
         r->no_memory = true;
         return false;
     }
@@ -388,26 +404,10 @@ static bool get_block(reader *r) {
 static bool get_blocks(reader *r) {
     weir_state *state = r->state;
     const view_fold *folds = r->view->folds;
-    const unsigned char *all_end = r->end, *start;
-    uint32_t expected;
     int count;
     if (!get_count(r, INT32_MAX, &count)) return false;
-    if (!count) return r->p == r->end;
-    if (r->end - r->p < 4) return false;
-    start = r->p;
-    r->p = r->end - 4;
-    if (!get_u32(r, &expected) || view_hash(VIEW_HASH_START, start, (size_t)(all_end - start) - 4) != expected) {
-        r->p = start;
-        return false;
-    }
-    if (!state_reserve_folds(r->view, state)) {
-        r->no_memory = true;
-        return false;
-    }
-    for (int i = 0; i < r->view->fold_count; i++) fold_copy(&folds[i], (fold_block *)(void *)(state->base + folds[i].offset), NULL);
-    state->base_used = r->view->fold_count > 0;
-    r->p = start;
-    r->end = all_end - 4;
+    for (int i = 0; count && i < r->view->fold_count; i++) fold_copy(&folds[i], (fold_block *)(void *)(state->base + folds[i].offset), NULL);
+    state->base_used = count && r->view->fold_count;
     while (count-- > 0) {
         if (!get_block(r)) return false;
     }
@@ -432,10 +432,16 @@ weir_status weir_state_decode(const weir_view *view, const void *bytes, size_t l
     const char *name = view->def->name;
     const unsigned char *start = bytes;
     weir_state_clear(state);
-    if (len < 2) return WEIR_REJECT(err, WEIR_EDATA, "view %s: a state of %zu bytes is too short", name, len);
-    if (start[0] != STATE_FORMAT || start[1] > 2) return WEIR_REJECT(err, WEIR_EDATA, "view %s: state format %d.%d is not known", name, start[0], start[1]);
+    if (len && (start[0] != STATE_FORMAT || (len > 1 && start[1] > 2)))
+        return WEIR_REJECT(err, WEIR_EDATA, "view %s: state format %d is not known", name, start[0]);
     int slots[VIEW_SLOTS_MAX];
-    reader r = {.p = start, .end = start + len, .view = view, .state = state, .slots = slots};
+    if (len < 6) return WEIR_REJECT(err, WEIR_EDATA, "view %s: a state of %zu bytes is too short", name, len);
+    reader r = {.p = start + len - 4, .end = start + len, .view = view, .state = state, .slots = slots};
+    uint32_t expected;
+    if (!get_u32(&r, &expected) || state_checksum(start, len - 4) != expected)
+        return WEIR_REJECT(err, WEIR_EDATA, "view %s: a state of %zu bytes is damaged: its checksum is another", name, len);
+    r.p = start;
+    r.end -= 4;
     if (get_state(&r)) return WEIR_OK;
     size_t position = (size_t)(r.p - start);
     weir_state_clear(state);

@@ -87,9 +87,10 @@ weir_status weir_tenant_add(weir_pg *pg, const char *tenant, weir_err *err) {
 
 static weir_status need_no_logins(weir_pg *pg, const char *tenant, const char *role, weir_err *err) {
     PGresult *result = NULL;
-    weir_status status = weir_pg_exec(
-        pg, "SELECT string_agg(m.rolname, ', ' ORDER BY m.rolname) FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member JOIN pg_roles r ON r.oid = a.roleid WHERE r.rolname = $1", 1,
-        &role, &result, err);
+    weir_status status = weir_pg_exec(pg,
+                                      "SELECT string_agg(m.rolname, ', ' ORDER BY m.rolname) FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member JOIN "
+                                      "pg_roles r ON r.oid = a.roleid WHERE r.rolname = $1",
+                                      1, &role, &result, err);
     if (status) return status;
     if (!PQgetisnull(result, 0, 0))
         status = WEIR_FAIL(err, WEIR_ECONFLICT, "tenant \"%s\" still has logins: %s; revoke them first", tenant, PQgetvalue(result, 0, 0));
@@ -131,12 +132,13 @@ static weir_status query_json(weir_pg *pg, const char *sql, cJSON **ret_json, we
 }
 
 weir_status weir_tenant_list(weir_pg *pg, cJSON **ret_tenants, weir_err *err) {
-    return query_json(pg,
-                      "SELECT coalesce(json_agg(json_build_object('tenant', t.tenant, 'role', t.role, "
-                      "'logins', (SELECT coalesce(json_agg(m.rolname ORDER BY m.rolname), '[]') FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member "
-                      "JOIN pg_roles r ON r.oid = a.roleid WHERE r.rolname = t.role), "
-                      "'tokens', (SELECT count(*) FROM weir.tokens k WHERE k.tenant = t.tenant AND k.revoked_at IS NULL)) ORDER BY t.tenant), '[]') FROM weir.tenants t",
-                      ret_tenants, err);
+    return query_json(
+        pg,
+        "SELECT coalesce(json_agg(json_build_object('tenant', t.tenant, 'role', t.role, "
+        "'logins', (SELECT coalesce(json_agg(m.rolname ORDER BY m.rolname), '[]') FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member "
+        "JOIN pg_roles r ON r.oid = a.roleid WHERE r.rolname = t.role), "
+        "'tokens', (SELECT count(*) FROM weir.tokens k WHERE k.tenant = t.tenant AND k.revoked_at IS NULL)) ORDER BY t.tenant), '[]') FROM weir.tenants t",
+        ret_tenants, err);
 }
 
 /* --- tokens --- */
@@ -169,9 +171,10 @@ weir_status weir_token_make(weir_pg *pg, const char *tenant, weir_access access,
     if (status) return status;
     if (!draw_token(id, ret_token) || !hash_token(ret_token, strlen(ret_token), hash)) return WEIR_FAIL(err, WEIR_EINTERNAL, "OpenSSL gave no random token");
     put_hex(hash, HASH_BYTES, hex + 2);
-    const char *params[] = {id, tenant, access == WEIR_ACCESS_WRITE ? "write" : "read", hex, doc, expires_us == INT64_MAX ? NULL : weir_time_format(expires_us, expires)};
-    return weir_pg_exec(pg, "INSERT INTO weir.tokens (token_id, tenant, access, sha256, doc, expires_at) VALUES ($1, $2, $3, $4::bytea, $5, $6::timestamptz)", 6, params, NULL,
-                        err);
+    const char *params[] = {id,  tenant, access == WEIR_ACCESS_WRITE ? "write" : "read",
+                            hex, doc,    expires_us == INT64_MAX ? NULL : weir_time_format(expires_us, expires)};
+    return weir_pg_exec(pg, "INSERT INTO weir.tokens (token_id, tenant, access, sha256, doc, expires_at) VALUES ($1, $2, $3, $4::bytea, $5, $6::timestamptz)",
+                        6, params, NULL, err);
 }
 
 weir_status weir_token_revoke(weir_pg *pg, const char *token_id, weir_err *err) {
@@ -185,10 +188,11 @@ weir_status weir_token_revoke(weir_pg *pg, const char *token_id, weir_err *err) 
 }
 
 weir_status weir_token_list(weir_pg *pg, cJSON **ret_tokens, weir_err *err) {
-    return query_json(pg,
-                      "SELECT coalesce(json_agg(json_build_object('token_id', token_id, 'tenant', tenant, 'access', access, 'doc', doc, 'created_at', created_at, "
-                      "'expires_at', expires_at, 'revoked_at', revoked_at) ORDER BY created_at, token_id), '[]') FROM weir.tokens",
-                      ret_tokens, err);
+    return query_json(
+        pg,
+        "SELECT coalesce(json_agg(json_build_object('token_id', token_id, 'tenant', tenant, 'access', access, 'doc', doc, 'created_at', created_at, "
+        "'expires_at', expires_at, 'revoked_at', revoked_at) ORDER BY created_at, token_id), '[]') FROM weir.tokens",
+        ret_tokens, err);
 }
 
 /* --- checking --- */

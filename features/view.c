@@ -251,7 +251,14 @@ static void eval_exprs(const view_eval *e) {
     }
 }
 
+/* Stands in for a state without records, so that there are arrays to point into. */
+static int64_t no_time;
+static weir_source no_source;
+static double no_value;
+static weir_state no_records = {.time = &no_time, .source = &no_source, .values = &no_value};
+
 static void eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, bool use_head, double *out) {
+    if (!state->count) state = &no_records;
     view_eval e = {.view = view, .state = state, .t_us = t_us, .upto = upto, .use_head = use_head, .out = out};
     view_span spans[WEIR_FEATURES_MAX];
     if (view->gathers && !(e.scratch = state_scratch(view, state))) abort(); /* never where the state was made: it was reserved there */

@@ -54,10 +54,12 @@ typedef struct weir_state {
     unsigned char *base; /* what is kept of the records that left, by fold (view_internal.h); NULL or not base_used: nothing */
     unsigned char *head; /* base followed by the tail as far as values were asked for, while records come in order */
     bool base_used, head_valid;
+    int slot_count; /* that the arrays have room for; with the two below: an empty state may be filled by another view */
+    size_t base_bytes, head_bytes;
     size_t bytes; /* of heap memory that it holds */
 } weir_state;
 void weir_state_done(weir_state *state);
-void weir_state_clear(weir_state *state); /* empty, keeps memory */
+void weir_state_clear(weir_state *state); /* empty, keeps memory; any view may fill it then */
 size_t weir_state_bytes(const weir_state *state); /* of memory that it holds, itself included */
 
 typedef enum weir_applied { WEIR_APPLIED, WEIR_DUPLICATE, WEIR_LATE } weir_applied;
@@ -80,7 +82,8 @@ weir_status weir_view_check(const weir_view *view, const weir_state *state, int6
 
 /** Adds one record without regard to lateness or WEIR_STATE_RECORDS_MAX, folds and drops nothing, as retrieval from history does; slots [slot_count]. One that is there already
  *  changes nothing. Errors: WEIR_ENOMEM; WEIR_ELIMIT beyond 2^28 records. */
-weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots,
+                           weir_err *err) WEIR_MUST_CHECK;
 
 /* A record in the tail. */
 typedef struct weir_tail_record {

@@ -102,7 +102,8 @@ static void add_once(int *list, int *count, int value) {
 
 static weir_status list_columns(weir_view *view, weir_err *err) {
     int n = weir_schema_field_count(view->feed->schema);
-    if (n > VIEW_COLUMNS_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "view %s: the schema has %d columns, at most %d are read", view->def->name, n, VIEW_COLUMNS_MAX);
+    if (n > VIEW_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_EINVAL, "view %s: the schema has %d columns, at most %d are read", view->def->name, n, VIEW_COLUMNS_MAX);
     for (int i = 0; i < view->slot_count; i++) {
         const view_slot *slot = &view->slots[i];
         int count = 0;
@@ -170,7 +171,7 @@ static weir_status add_fold(weir_view *view, const weir_feature_def *def, view_f
     for (*ret_fold = 0; *ret_fold < view->fold_count; ++*ret_fold) {
         if (view->folds[*ret_fold].hash == fold.hash) return WEIR_OK;
     }
-    size_t size = sizeof(fold_block) + (size_t)fold.ring * fold_entry_size(&fold);
+    size_t size = fold_block_size(&fold);
     if (size > VIEW_BLOCK_MAX)
         return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: its %d %s of %zu bytes are more than the %d bytes that a state may hold for one feature%s", def->name,
                          fold.ring, fold.acc_size ? "tiles" : "records", fold_entry_size(&fold), VIEW_BLOCK_MAX, fold.acc_size ? "; take larger tiles" : "");
@@ -185,14 +186,17 @@ static weir_status compile_fold(weir_view *view, int feature, view_fold fold, we
     const weir_feature_def *f = &view->def->features[feature];
     fold_step *step = &view->fold_steps[view->fold_step_count];
     if (!f->op->acc_size || !f->op->add)
-        return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: operator %s needs its records at hand, it has no value over a window without an end", f->name, f->op->name);
+        return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: operator %s needs its records at hand, it has no value over a window without an end", f->name,
+                         f->op->name);
     fold.acc_size = f->op->acc_size(&f->params);
     if (!fold.acc_size || fold.acc_size > WEIR_ACC_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: operator %s asks for an accumulator of %zu bytes, expected 1 to %d", f->name, f->op->name, fold.acc_size, WEIR_ACC_MAX);
+        return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: operator %s asks for an accumulator of %zu bytes, expected 1 to %d", f->name, f->op->name,
+                         fold.acc_size, WEIR_ACC_MAX);
     if (fold.kind == WEIR_WINDOW_SLIDING) {
         if (!f->op->merge) return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: operator %s cannot be merged from tiles", f->name, f->op->name);
         int64_t tiles = f->window_us / f->tile_us + 2;
-        if (tiles > VIEW_BLOCK_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: %" PRId64 " tiles, at most %d fit a state", f->name, tiles, VIEW_BLOCK_MAX);
+        if (tiles > VIEW_BLOCK_MAX)
+            return WEIR_FAIL(err, WEIR_EINVAL, "feature %s: %" PRId64 " tiles are more than a state may hold; take larger tiles", f->name, tiles);
         fold.ring = (int)tiles;
         fold.size_us = f->tile_us;
         fold.window_us = f->window_us;
@@ -407,7 +411,8 @@ static void order_fold_steps(weir_view *view) {
     for (int i = 1; i < view->fold_step_count; i++) {
         fold_step step = view->fold_steps[i];
         int at = i;
-        for (; at > 0 && view->folds[view->fold_steps[at - 1].fold].delay_us > view->folds[step.fold].delay_us; at--) view->fold_steps[at] = view->fold_steps[at - 1];
+        for (; at > 0 && view->folds[view->fold_steps[at - 1].fold].delay_us > view->folds[step.fold].delay_us; at--)
+            view->fold_steps[at] = view->fold_steps[at - 1];
         view->fold_steps[at] = step;
     }
 }

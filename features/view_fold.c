@@ -15,8 +15,13 @@ const fold_block *fold_base(const weir_state *state, const view_fold *fold) {
     return state->base_used ? block_at(fold, state->base) : NULL;
 }
 
+static fold_merged *merged_of(const view_fold *fold, fold_block *block) {
+    return (fold_merged *)(void *)(block->entries + (size_t)fold->ring * fold_entry_size(fold));
+}
+
 void fold_copy(const view_fold *fold, fold_block *to, const fold_block *from) {
     *to = (fold_block){.count = from ? from->count : 0};
+    if (fold->kind == WEIR_WINDOW_SLIDING) merged_of(fold, to)->newest = INT64_MIN;
     for (int i = 0; i < to->count; i++) memcpy(fold_entry(fold, to, i), fold_entry(fold, from, i), fold_entry_size(fold));
 }
 
@@ -83,18 +88,28 @@ static double empty_value(const view_fold *fold, int64_t t_us) {
 }
 
 /* Tiles from the one that the window's far edge lies in, merged oldest first. */
-static double tiles_value(const view_fold *fold, const fold_block *block, int64_t t_us) {
+static double tiles_value(const view_fold *fold, fold_block *block, int64_t t_us) {
     _Alignas(16) unsigned char acc[WEIR_ACC_MAX];
     int64_t oldest = floor_div(time_minus(t_us, fold->window_us - 1), fold->size_us);
-    int i = 0;
-    while (i < block->count && fold_key(fold_entry(fold, block, i)) < oldest) i++;
-    if (i == block->count) return empty_value(fold, t_us);
-    memcpy(acc, fold_payload(fold_entry(fold, block, i)), fold->acc_size);
-    while (++i < block->count) fold->op->merge(acc, fold_payload(fold_entry(fold, block, i)), fold->params);
+    int i = 0, last = block->count - 1;
+    while (i <= last && fold_key(fold_entry(fold, block, i)) < oldest) i++;
+    if (i > last) return empty_value(fold, t_us);
+    void *newest = fold_payload(fold_entry(fold, block, last));
+    if (i == last) return fold->op->value(newest, t_us, fold->params);
+    fold_merged *merged = merged_of(fold, block);
+    int64_t first_key = fold_key(fold_entry(fold, block, i)), last_key = fold_key(fold_entry(fold, block, last));
+    if (merged->newest != last_key || merged->oldest != first_key) {
+        memcpy(merged->acc, fold_payload(fold_entry(fold, block, i)), fold->acc_size);
+        while (++i < last) fold->op->merge(merged->acc, fold_payload(fold_entry(fold, block, i)), fold->params);
+        merged->oldest = first_key;
+        merged->newest = last_key;
+    }
+    memcpy(acc, merged->acc, fold->acc_size);
+    fold->op->merge(acc, newest, fold->params);
     return fold->op->value(acc, t_us, fold->params);
 }
 
-double fold_value(const view_fold *fold, const fold_block *block, int64_t t_us) {
+double fold_value(const view_fold *fold, fold_block *block, int64_t t_us) {
     t_us = time_minus(t_us, fold->delay_us);
     if (fold->kind == WEIR_WINDOW_SLIDING) return tiles_value(fold, block, t_us);
     if (!block->count) return empty_value(fold, t_us);
@@ -128,11 +143,11 @@ void fold_disturbed(const weir_view *view, weir_state *state, int position) {
     }
 }
 
-const fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, bool use_head, void *scratch) {
+fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, bool use_head, void *scratch) {
     const view_fold *f = &view->folds[fold];
     fold_block *block = scratch;
     int from = 0;
-    if (use_head && state->head) {
+    if (use_head && end) { /* where there are records there is a head */
         int64_t *mark = &marks_of(state)[fold];
         if (!state->head_valid) {
             for (int i = 0; i < view->fold_count; i++) marks_of(state)[i] = -1;

@@ -70,8 +70,14 @@ typedef struct view_fold {
 
 typedef struct fold_block {
     int32_t first, count; /* entries [first, first + count) modulo ring */
-    unsigned char entries[]; /* [ring] of int64 key, payload */
+    unsigned char entries[]; /* [ring] of int64 key, payload; SLIDING: behind them a fold_merged */
 } fold_block;
+
+/* The tiles of a window but its newest, merged: they stay the same while records come in order. */
+typedef struct fold_merged {
+    int64_t oldest, newest; /* tile numbers, newest not included; newest INT64_MIN: of no use */
+    unsigned char acc[];
+} fold_merged;
 
 typedef struct fold_step {
     int fold, feature;
@@ -169,6 +175,9 @@ static inline bool state_matches(const weir_state *state, int where, int positio
     return where < 0 || is_true(state_slot(state, where)[position]);
 }
 
+/** What the last four bytes of a state are, little-endian, for the bytes before them (state_bytes.c). */
+uint32_t state_checksum(const void *bytes, size_t len);
+
 /* view_fold.c: blocks. */
 static inline size_t fold_entry_size(const view_fold *fold) {
     return sizeof(int64_t) + fold->payload;
@@ -182,18 +191,21 @@ static inline int64_t fold_key(const unsigned char *entry) {
 static inline void *fold_payload(unsigned char *entry) {
     return entry + sizeof(int64_t);
 }
+static inline size_t fold_block_size(const view_fold *fold) {
+    return sizeof(fold_block) + (size_t)fold->ring * fold_entry_size(fold) + (fold->kind == WEIR_WINDOW_SLIDING ? sizeof(fold_merged) + fold->payload : 0);
+}
 /** NULL: nothing was folded yet. */
 const fold_block *fold_base(const weir_state *state, const view_fold *fold);
 void fold_copy(const view_fold *fold, fold_block *to, const fold_block *from); /* from NULL: empty */
 /** Record at a position of the tail, when it meets the condition. */
 void fold_record(const view_fold *fold, fold_block *block, const weir_state *state, int position);
 /** What the operator says of the records folded, all at or before t - delay. */
-double fold_value(const view_fold *fold, const fold_block *block, int64_t t_us);
+double fold_value(const view_fold *fold, fold_block *block, int64_t t_us);
 /** The first `count` records leave the tail for the base; there is memory for it. */
 void fold_leaving(const weir_view *view, weir_state *state, int count);
 /** A record was put at or taken from a position of the tail. */
 void fold_disturbed(const weir_view *view, weir_state *state, int position);
 /** Base and the first `end` records of the tail: from the head when use_head and it has not gone further, else in scratch [block_max]. */
-const fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, bool use_head, void *scratch);
+fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, bool use_head, void *scratch);
 
 #endif

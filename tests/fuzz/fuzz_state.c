@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "features/view.h"
+#include "features/view_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,10 +13,11 @@ static weir_view *make_view(void) {
     return view;
 }
 
-/* The bytes of an empty state begin with what a decoder asks for; the fuzzer need not guess the hashes in it. What follows them in an empty state is four zeros. */
+/* The bytes of an empty state begin with what a decoder asks for; the fuzzer need not guess the hashes in it. What follows them in an empty state is four zeros and the
+ * checksum. */
 static void put_head(const weir_view *view, weir_buf *bytes, uint8_t unit) {
     if (!weir_state_encode(view, &(weir_state){0}, bytes)) abort();
-    bytes->len -= 4;
+    bytes->len -= 8;
     bytes->data[1] = (char)(unit % 4);
 }
 
@@ -31,6 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     weir_buf_clear(&bytes);
     put_head(view, &bytes, data[0]);
     if (!weir_buf_append(&bytes, data + 1, size - 1)) abort();
+    uint32_t checksum = state_checksum(bytes.data, bytes.len);
+    if (!weir_buf_append(&bytes, &checksum, sizeof(checksum))) abort();
     if (weir_state_decode(view, bytes.data, bytes.len, &state, &err)) return 0;
     weir_view_eval(view, &state, state.count ? state.time[state.count / 2] : 0, NULL, out);
     weir_buf_clear(&bytes);

@@ -20,7 +20,8 @@ static const char schema_json[] =
     "{\"name\":\"kind\",\"type\":\"string\"}]}";
 
 /* Every kind of window, with and without condition and delay; operators with and without eval, with one, two and no inputs. */
-#define FEATURE_OR(or, n, o, ...) {.name = n, .doc = o, .fallback = or, __VA_ARGS__}
+#define FEATURE_OR(or, n, o, ...)                                                                                                                              \
+    { .name = n, .doc = o, .fallback = or, __VA_ARGS__ }
 #define FEATURE(...) FEATURE_OR(NAN, __VA_ARGS__)
 #define OF(column) .of = {column}, .of_count = 1
 static const weir_feature_def all_features[] = {
@@ -370,9 +371,377 @@ static void values_have_the_bits_of_the_sorted_set(void **state) {
     }
 }
 
+/* History adds in any order, without regard to lateness. */
+static void added_in_any_order_values_are_the_same(void **state) {
+    static record records[RECORDS_MAX], sorted[RECORDS_MAX];
+    fixture *f = *state;
+    unsigned seed = 5;
+    double out[FEATURES_MAX], expected[FEATURES_MAX], slots[16];
+    make_view(f, 0);
+    make_records(records, 120, 100000 * S, &seed);
+    for (int i = 0; i < 120; i++) {
+        fill_slots(f, &records[i], slots);
+        for (int twice = 0; twice < 2; twice++) assert_int_equal(weir_state_add(f->view, &f->state, records[i].time, records[i].source, slots, NULL), WEIR_OK);
+        assert_int_equal(f->state.count, i + 1);
+        memcpy(sorted, records, (size_t)(i + 1) * sizeof(*sorted));
+        qsort(sorted, (size_t)i + 1, sizeof(*sorted), by_order);
+        const record *at = &sorted[rand_r(&seed) % (i + 1)];
+        weir_view_eval(f->view, &f->state, at->time, &at->source, out);
+        brute_values(f, sorted, i + 1, at->time, &at->source, expected);
+        assert_values(f, out, expected, "at a record");
+    }
+    assert_false(f->state.base_used);
+}
+
+/* What comes after a time moves nothing at or before it. */
+static void the_future_changes_nothing(void **state) {
+    static record records[RECORDS_MAX];
+    fixture *f = *state;
+    unsigned seed = 3;
+    static double before[RECORDS_MAX][FEATURES_MAX];
+    double out[FEATURES_MAX];
+    make_view(f, 100000 * S);
+    make_records(records, 100, 0, &seed);
+    qsort(records, 100, sizeof(*records), by_order);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(apply(f, &records[i], NULL), WEIR_APPLIED);
+        weir_view_eval(f->view, &f->state, records[i].time, &records[i].source, before[i]);
+    }
+    for (int i = 0; i < 100; i++) {
+        weir_view_eval(f->view, &f->state, records[i].time, &records[i].source, out);
+        assert_values(f, out, before[i], "with the future there");
+    }
+}
+
+static record plain(int64_t second, int64_t offset, double a) {
+    return (record){.time = T0 + second * S, .source = {0, offset}, .a = a};
+}
+
+static void use(fixture *f, int64_t lateness_us, const weir_feature_def *features, int count) {
+    use_features(f, features, count);
+    make_view(f, lateness_us);
+}
+
+static double value_at(fixture *f, int64_t t, int feature) {
+    double out[FEATURES_MAX];
+    weir_view_eval(f->view, &f->state, t, NULL, out);
+    return out[feature];
+}
+
+static void what_was_folded_is_known_when_it_comes_again(void **state) {
+    static const weir_feature_def features[] = {FEATURE("sum", "sum", OF("a"), .window = WEIR_WINDOW_ALL), FEATURE("n", "count", .window_us = 5 * S)};
+    fixture *f = *state;
+    weir_buf before = {0}, after = {0};
+    use(f, 10 * S, features, 2);
+    for (int i = 1; i <= 100; i++) assert_int_equal(apply(f, &(record){.time = T0 + i * S, .source = {0, i}, .a = 1}, NULL), WEIR_APPLIED);
+    assert_true(f->state.count < 20);
+    assert_int_equal(f->state.version, 100);
+    assert_true(weir_state_encode(f->view, &f->state, &before));
+    record again = plain(5, 5, 1), late = plain(5, 101, 1), elsewhere = plain(5, 1, 1), at_the_edge = plain(90, 101, 1);
+    elsewhere.source.partition = 7;
+    assert_int_equal(apply(f, &again, NULL), WEIR_DUPLICATE);
+    assert_int_equal(apply(f, &late, NULL), WEIR_LATE);
+    assert_int_equal(apply(f, &elsewhere, NULL), WEIR_LATE);
+    reread(f);
+    assert_int_equal(apply(f, &again, NULL), WEIR_DUPLICATE);
+    assert_int_equal(apply(f, &late, NULL), WEIR_LATE);
+    assert_true(weir_state_encode(f->view, &f->state, &after));
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.data, after.data, before.len);
+    assert_int_equal(apply(f, &at_the_edge, NULL), WEIR_APPLIED);
+    assert_true(value_at(f, T0 + 100 * S, 0) == 101);
+    assert_true(value_at(f, T0 + 90 * S, 1) == 6);
+    weir_buf_done(&before);
+    weir_buf_done(&after);
+}
+
+static void records_read_back_keep_their_numbers(void **state) {
+    static const weir_feature_def features[] = {FEATURE("n", "count", .window = WEIR_WINDOW_ALL)};
+    fixture *f = *state;
+    double slots[16] = {0};
+    weir_applied applied;
+    weir_tail_record tail;
+    int position;
+    use(f, 100 * S, features, 1);
+    assert_int_equal(weir_view_apply(f->view, &f->state, T0, (weir_source){0, 1}, slots, 7, &applied, &position, NULL), WEIR_OK);
+    assert_int_equal(applied, WEIR_APPLIED);
+    assert_int_equal(weir_view_apply(f->view, &f->state, T0 + 1, (weir_source){0, 2}, slots, 7, &applied, &position, NULL), WEIR_OK);
+    assert_int_equal(applied, WEIR_DUPLICATE);
+    assert_int_equal(weir_view_apply(f->view, &f->state, T0 - 1, (weir_source){0, 3}, slots, 0, &applied, &position, NULL), WEIR_OK);
+    assert_int_equal(applied, WEIR_APPLIED);
+    assert_int_equal(position, 0);
+    reread(f);
+    assert_int_equal(f->state.version, 8);
+    assert_true(weir_state_at(&f->state, 0, &tail) && tail.seq == 8 && tail.source.offset == 3);
+    assert_true(weir_state_at(&f->state, 1, &tail) && tail.seq == 7 && tail.event_time_us == T0);
+    assert_false(weir_state_at(&f->state, 2, &tail));
+    assert_false(weir_state_at(&f->state, -1, &tail));
+}
+
+static void a_session_ends_with_a_gap_and_by_itself(void **state) {
+    static const weir_feature_def features[] = {FEATURE("n", "count", .window = WEIR_WINDOW_SESSION, .window_us = 5 * S)};
+    static const int seconds[] = {0, 5, 10, 16, 17};
+    static const int counts[] = {1, 2, 3, 1, 2};
+    fixture *f = *state;
+    use(f, 0, features, 1);
+    for (int i = 0; i < 5; i++) {
+        record r = plain(seconds[i], i, 1);
+        apply(f, &r, NULL);
+        assert_true(value_at(f, r.time, 0) == counts[i]);
+    }
+    assert_true(value_at(f, T0 + 22 * S, 0) == 2); /* exactly the gap */
+    assert_true(value_at(f, T0 + 22 * S + 1, 0) == 0);
+}
+
+static void tiles_that_fit_the_window_are_exact(void **state) {
+    static const weir_feature_def features[] = {FEATURE("tiled", "count", .window_us = 60 * S, .tile_us = 10 * S),
+                                                FEATURE("exact", "count", .window_us = 60 * S)};
+    fixture *f = *state;
+    unsigned seed = 9;
+    use(f, 3 * S, features, 2);
+    int64_t t = T0;
+    int differed = 0;
+    for (int i = 0; i < 500; i++) {
+        t += rand_r(&seed) % 2000 * 1000;
+        assert_int_equal(apply(f, &(record){.time = t, .source = {0, i}}, NULL), WEIR_APPLIED);
+        int64_t edge = (t / (10 * S) + 1) * 10 * S - 1;
+        assert_true(value_at(f, edge, 0) == value_at(f, edge, 1));
+        double more = value_at(f, t, 0) - value_at(f, t, 1);
+        assert_true(more >= 0 && more <= 40); /* what lies in the tile that the far edge cuts */
+        differed += more > 0;
+    }
+    assert_true(differed > 100);
+}
+
+/* Features come and go; what was kept for those that stay stays. */
+static void a_state_is_read_by_a_view_with_other_features(void **state) {
+    static const weir_feature_def old_features[] = {
+        FEATURE("n", "count", .window_us = 50 * S),
+        FEATURE("sum", "sum", OF("a"), .window = WEIR_WINDOW_ALL),
+        FEATURE("std", "std", OF("a"), .window = WEIR_WINDOW_ALL, .params = {.value = {1}}),
+        FEATURE("mean", "mean", OF("a"), .window_us = 20 * S),
+        FEATURE("gone", "max", OF("a * 2"), .window_us = 20 * S),
+        FEATURE("tiled", "sum", OF("a"), .window_us = 80 * S, .tile_us = 10 * S),
+    };
+    static const weir_feature_def new_features[] = {
+        FEATURE("tiled", "sum", OF("a"), .window_us = 80 * S, .tile_us = 10 * S),
+        FEATURE("b", "sum", OF("b"), .window_us = 50 * S),
+        FEATURE("sum", "sum", OF("a"), .window = WEIR_WINDOW_ALL),
+        FEATURE("mean", "mean", OF("a"), .window_us = 20 * S),
+        FEATURE("new", "count", .window = WEIR_WINDOW_ALL),
+        FEATURE("std", "std", OF("a"), .window = WEIR_WINDOW_ALL),
+        FEATURE("n", "count", .window_us = 50 * S),
+    };
+    fixture *f = *state;
+    weir_buf bytes = {0};
+    weir_err err = {0};
+    double before[FEATURES_MAX], after[FEATURES_MAX];
+    unsigned seed = 2;
+    use(f, 5 * S, old_features, 6);
+    for (int i = 1; i <= 200; i++)
+        assert_int_equal(apply(f, &(record){.time = T0 + i * S, .source = {0, i}, .a = rand_r(&seed) % 100 / 7.0, .b = 1}, NULL), WEIR_APPLIED);
+    int64_t t = T0 + 200 * S;
+    weir_view_eval(f->view, &f->state, t, NULL, before);
+    assert_true(weir_state_encode(f->view, &f->state, &bytes));
+    use(f, 5 * S, new_features, 7);
+    if (weir_state_decode(f->view, bytes.data, bytes.len, &f->state, &err)) fail_msg("%s", err.message);
+    weir_view_eval(f->view, &f->state, t, NULL, after);
+    assert_true(same_bits(after[0], before[5]));
+    assert_true(isnan(after[1])); /* b was not kept */
+    assert_true(same_bits(after[2], before[1]));
+    assert_true(same_bits(after[3], before[3]));
+    assert_true(after[4] == f->state.count); /* from the tail on */
+    assert_true(isfinite(after[5]) && !same_bits(after[5], before[2])); /* another ddof: another accumulator */
+    assert_true(same_bits(after[6], before[0]));
+    assert_int_equal(f->state.version, 200);
+    record next = plain(201, 201, 1);
+    next.b = 4;
+    assert_int_equal(apply(f, &next, NULL), WEIR_APPLIED);
+    assert_true(value_at(f, next.time, 1) == 4);
+    weir_buf_done(&bytes);
+}
+
+static void the_tail_keeps_what_counts_and_no_more(void **state) {
+    static const weir_feature_def counted[] = {FEATURE("sum", "sum", OF("a"), .window = WEIR_WINDOW_LAST, .last_n = 25, .delay_us = 10 * S)};
+    static const weir_feature_def rare[] = {FEATURE("sum", "sum", OF("a"), .where = "kind = \"rare\"", .window = WEIR_WINDOW_LAST, .last_n = 3)};
+    fixture *f = *state;
+    use(f, 5 * S, counted, 1);
+    for (int i = 1; i <= 1000; i++) apply(f, &(record){.time = T0 + i * S, .source = {0, i}, .a = i}, NULL);
+    assert_int_equal(f->state.count, 25 + 10 + 5);
+    assert_true(value_at(f, T0 + 995 * S, 0) == 25 * (985 - 12)); /* the oldest time at which a record may still come */
+    size_t bytes = weir_state_bytes(&f->state);
+    for (int i = 1001; i <= 5000; i++) apply(f, &(record){.time = T0 + i * S, .source = {0, i}, .a = i}, NULL);
+    assert_int_equal(weir_state_bytes(&f->state), bytes); /* a steady stream needs no more memory */
+    weir_state_done(&f->state);
+    use(f, 5 * S, rare, 1);
+    for (int i = 1; i <= 1000; i++) apply(f, &(record){.time = T0 + i * S, .source = {0, i}, .a = i, .rare = i % 400 == 1}, NULL);
+    assert_true(f->state.count <= 7);
+    reread(f);
+    assert_true(value_at(f, T0 + 1000 * S, 0) == 1 + 401 + 801);
+}
+
+static weir_status refused(fixture *f, const weir_feature_def *features, int count, const char *why) {
+    weir_err err = {0};
+    weir_view *view = NULL;
+    use_features(f, features, count);
+    weir_status status = weir_view_new(&f->pipeline, &f->def, &view, &err);
+    if (!status || !strstr(err.message, why)) fail_msg("\"%s\" was expected: %s", why, status ? err.message : "it was accepted");
+    return status;
+}
+
+static void what_cannot_be_computed_is_refused(void **state) {
+    static const weir_feature_def tiles[] = {FEATURE("x", "sum", OF("a"), .window_us = 30 * WEIR_DAY_US, .tile_us = S)};
+    static const weir_feature_def endless[] = {FEATURE("x", "rate", .window = WEIR_WINDOW_ALL)};
+    static const weir_feature_def circle[] = {FEATURE("outside", NULL, .expr = "x1 + 1"), FEATURE("x1", NULL, .expr = "x2 + a"),
+                                              FEATURE("x2", NULL, .expr = "x3 * 2"), FEATURE("x3", NULL, .expr = "x1 - 1")};
+    static const weir_feature_def unknown[] = {FEATURE("x", "sum", OF("c"), .window_us = S)};
+    fixture *f = *state;
+    assert_int_equal(refused(f, tiles, 1, "take larger tiles"), WEIR_EINVAL);
+    assert_int_equal(refused(f, endless, 1, "without an end"), WEIR_EINVAL);
+    assert_int_equal(refused(f, circle, 4, "in a circle: x"), WEIR_EINVAL);
+    assert_int_equal(refused(f, unknown, 1, "feature x"), WEIR_EINVAL);
+}
+
+static void equal_expressions_are_kept_once(void **state) {
+    static const weir_feature_def features[] = {FEATURE("x", "sum", OF("a+b"), .where = "(flag)", .window_us = S),
+                                                FEATURE("y", "max", OF("( a +  b )"), .where = "flag", .window_us = S),
+                                                FEATURE("z", NULL, .expr = "kind = \"rare\" and x > 0")};
+    fixture *f = *state;
+    int count;
+    use(f, 0, features, 3);
+    assert_int_equal(weir_view_slot_count(f->view), 3); /* a + b, flag, kind */
+    assert_int_equal(weir_view_slot_column(f->view, 0), -1);
+    assert_int_equal(weir_view_slot_column(f->view, 1), FLAG);
+    assert_string_equal(weir_view_slot_text(f->view, 2), "kind");
+    const int *columns = weir_view_columns(f->view, &count);
+    assert_int_equal(count, 4);
+    for (int i = 0; i < count; i++) assert_int_equal(columns[i], A + i);
+    assert_int_equal(weir_view_horizon_us(f->view), S);
+}
+
+static void a_view_at_its_events_is_read_at_the_newest(void **state) {
+    static const weir_feature_def features[] = {FEATURE("n", "count", .window_us = S)};
+    fixture *f = *state;
+    use(f, 100 * S, features, 1);
+    assert_int_equal(weir_view_read_time(f->view, &f->state, T0), T0);
+    f->def.at = WEIR_AT_EVENT;
+    assert_int_equal(weir_view_read_time(f->view, &f->state, T0), INT64_MIN);
+    record first = plain(0, 0, 1), second = plain(10, 1, 1);
+    apply(f, &first, NULL);
+    apply(f, &second, NULL);
+    assert_int_equal(weir_view_read_time(f->view, &f->state, T0 + 99 * S), T0 + 10 * S);
+    assert_int_equal(weir_view_read_time(f->view, &f->state, T0 + 9 * S), T0);
+    assert_int_equal(weir_view_read_time(f->view, &f->state, T0 - 1), INT64_MIN);
+}
+
+/* --- damage, and memory that runs out --- */
+
+static void damage_is_refused(void **state) {
+    static record records[RECORDS_MAX];
+    fixture *f = *state;
+    unsigned seed = 21;
+    weir_buf bytes = {0};
+    weir_state back = {0};
+    weir_err err = {0};
+    int refusals = 0;
+    make_view(f, 5 * S);
+    make_records(records, 150, 5 * S, &seed);
+    for (int i = 0; i < 150; i++) assert_int_equal(apply(f, &records[i], NULL), WEIR_APPLIED);
+    assert_true(f->state.base_used);
+    assert_true(weir_state_encode(f->view, &f->state, &bytes));
+    for (size_t len = 0; len < bytes.len; len++) {
+        assert_int_equal(weir_state_decode(f->view, bytes.data, len, &back, &err), WEIR_EDATA);
+        assert_int_equal(err.action, WEIR_ACTION_REJECT);
+        assert_int_equal(back.count, 0);
+    }
+    for (int i = 0; i < 5000; i++) {
+        char *at = bytes.data + (size_t)rand_r(&seed) % bytes.len, kept = *at;
+        *at ^= (char)(1 << rand_r(&seed) % 8);
+        refusals += weir_state_decode(f->view, bytes.data, bytes.len, &back, NULL) == WEIR_EDATA;
+        *at = kept;
+    }
+    assert_int_equal(refusals, 5000);
+    assert_int_equal(weir_state_decode(f->view, bytes.data, bytes.len, &back, &err), WEIR_OK);
+    weir_state_done(&back);
+    weir_buf_done(&bytes);
+}
+
+static int allocations_left;
+static void *failing_realloc(void *old, size_t size) {
+    if (size) return allocations_left-- > 0 ? realloc(old, size) : NULL;
+    free(old);
+    return NULL;
+}
+
+static void memory_that_runs_out_leaves_the_state_as_it_was(void **state) {
+    static record records[RECORDS_MAX], sorted[RECORDS_MAX];
+    fixture *f = *state;
+    weir_allocator kept = weir_mem;
+    weir_applied applied;
+    weir_buf bytes = {0};
+    weir_err err = {0};
+    unsigned seed = 4;
+    double slots[16], out[FEATURES_MAX], expected[FEATURES_MAX];
+    int failures = 0;
+    make_view(f, 0);
+    make_records(records, 60, 0, &seed);
+    for (int i = 0; i < 60; i++) {
+        weir_status status = WEIR_ENOMEM;
+        fill_slots(f, &records[i], slots);
+        weir_mem.realloc = failing_realloc;
+        for (int n = 0; status; n++) {
+            allocations_left = n;
+            uint32_t version = f->state.version;
+            status = weir_view_apply(f->view, &f->state, records[i].time, records[i].source, slots, 0, &applied, NULL, &err);
+            if (!status) break;
+            assert_int_equal(status, WEIR_ENOMEM);
+            assert_int_equal(f->state.version, version);
+            failures++;
+        }
+        weir_mem = kept;
+        assert_int_equal(applied, WEIR_APPLIED);
+        weir_view_eval(f->view, &f->state, records[i].time, NULL, out);
+        memcpy(sorted, records, (size_t)(i + 1) * sizeof(*sorted));
+        qsort(sorted, (size_t)i + 1, sizeof(*sorted), by_order);
+        brute_values(f, sorted, i + 1, records[i].time, NULL, expected);
+        assert_values(f, out, expected, "after a failure");
+    }
+    assert_true(failures >= 6);
+    assert_true(weir_state_encode(f->view, &f->state, &bytes));
+    weir_state_done(&f->state);
+    weir_mem.realloc = failing_realloc;
+    for (int n = 0;; n++) {
+        allocations_left = n;
+        weir_status status = weir_state_decode(f->view, bytes.data, bytes.len, &f->state, &err);
+        if (!status) break;
+        assert_int_equal(status, WEIR_ENOMEM);
+        assert_int_equal(err.action, WEIR_ACTION_RETRY);
+        assert_int_equal(f->state.count, 0);
+        assert_true(n < 10);
+        weir_state_done(&f->state);
+    }
+    weir_mem = kept;
+    weir_view_eval(f->view, &f->state, records[59].time, NULL, out);
+    assert_values(f, out, expected, "from bytes");
+    weir_buf_done(&bytes);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(values_have_the_bits_of_the_sorted_set, setup, teardown),
+        cmocka_unit_test_setup_teardown(added_in_any_order_values_are_the_same, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_future_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_folded_is_known_when_it_comes_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_read_back_keep_their_numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_session_ends_with_a_gap_and_by_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(tiles_that_fit_the_window_are_exact, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_state_is_read_by_a_view_with_other_features, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_tail_keeps_what_counts_and_no_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_computed_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(equal_expressions_are_kept_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_view_at_its_events_is_read_at_the_newest, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_that_runs_out_leaves_the_state_as_it_was, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -363,7 +363,9 @@ static void history_may_hold_more_than_a_live_state(void **state) {
 
 static int allocations_left;
 static void *failing_realloc(void *old, size_t size) {
-    return allocations_left-- > 0 ? realloc(old, size) : NULL;
+    if (size) return allocations_left-- > 0 ? realloc(old, size) : NULL;
+    free(old);
+    return NULL;
 }
 
 static void a_failed_allocation_leaves_the_state_as_it_was(void **state) {
