@@ -42,6 +42,7 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(models) \
     X(tenants) \
     X(features_history) \
+    X(features_profile) \
     X(schema_registry) \
     X(demo) \
     X(reset) \
