@@ -30,8 +30,15 @@ static void keep_example(void *context, const weir_parity_difference *d) {
                 !add_value(row, "served", d->served) || !add_value(row, "recomputed", d->recomputed);
 }
 
-static const weir_table_column columns[] = {{"prediction", "PREDICTION"}, {"view", "VIEW"},     {"entity", "ENTITY"},         {"event_time", "EVENT TIME"}, {"version", "VERSION"},
-                                            {"feature", "FEATURE"},       {"served", "SERVED"}, {"recomputed", "RECOMPUTED"}, {NULL, NULL}};
+static const weir_table_column columns[] = {{"prediction", "PREDICTION"},
+                                            {"view", "VIEW"},
+                                            {"entity", "ENTITY"},
+                                            {"event_time", "EVENT TIME"},
+                                            {"version", "VERSION"},
+                                            {"feature", "FEATURE"},
+                                            {"served", "SERVED"},
+                                            {"recomputed", "RECOMPUTED"},
+                                            {NULL, NULL}};
 
 static weir_status print(const weir_parity_result *r, cJSON *rows, weir_output output, weir_err *err) {
     if (output == WEIR_OUTPUT_TABLE) {

@@ -18,9 +18,23 @@ static const weir_conf_item check_table[] = {
     WEIR_PIPELINE_ITEM(check_options, pipeline),
     WEIR_OUTPUT_ITEM(check_options, output),
     {.name = "parity", .type = WEIR_CONF_BOOL, .offset = offsetof(check_options, parity), .doc = "compute every served vector again from history and compare"},
-    {.name = "from", .type = WEIR_CONF_TIME, .offset = offsetof(check_options, from), .fallback = "0001-01-01", .doc = "parity: event time of the first prediction"},
-    {.name = "to", .type = WEIR_CONF_TIME, .offset = offsetof(check_options, to), .fallback = "9999-12-31", .doc = "parity: event time behind the last prediction"},
-    {.name = "one_in", .type = WEIR_CONF_INT, .offset = offsetof(check_options, one_in), .min = 1, .max = 1000000, .fallback = "1", .doc = "parity: only one entity in so many"},
+    {.name = "from",
+     .type = WEIR_CONF_TIME,
+     .offset = offsetof(check_options, from),
+     .fallback = "0001-01-01",
+     .doc = "parity: event time of the first prediction"},
+    {.name = "to",
+     .type = WEIR_CONF_TIME,
+     .offset = offsetof(check_options, to),
+     .fallback = "9999-12-31",
+     .doc = "parity: event time behind the last prediction"},
+    {.name = "one_in",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(check_options, one_in),
+     .min = 1,
+     .max = 1000000,
+     .fallback = "1",
+     .doc = "parity: only one entity in so many"},
     {.name = NULL},
 };
 
@@ -211,7 +225,8 @@ const weir_command weir_command_check = {
     .args = "PIPELINE [--parity [--from T] [--to T] [--one-in N]] [--output table|json]",
     .doc = "Says whether a pipeline file is right, and what it holds: views and features, topics, models.\n"
            "Exit code 2, and the JSON path of what is wrong, when it is not. Needs neither Kafka nor PostgreSQL.\n"
-           "With --parity: computes what was served again from history, up to exactly the records that were read, and compares bit for bit; exit code 1 when a value\n"
+           "With --parity: computes what was served again from history, up to exactly the records that were read, and compares bit for bit; exit code 1 when a "
+           "value\n"
            "differs or could not be compared. Needs PostgreSQL.",
     .options = check_table,
     .options_size = sizeof(check_options),

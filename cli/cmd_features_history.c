@@ -12,6 +12,8 @@ typedef struct history_options {
     int64_t from_us, to_us, as_of_us, memory_mib, threads;
 } history_options;
 
+enum { FEATURES_MAX = 1024 };
+
 #define FIELD(member) .offset = offsetof(history_options, member)
 
 static const weir_conf_item history_table[] = {
@@ -19,18 +21,42 @@ static const weir_conf_item history_table[] = {
     {.name = "labels",
      .type = WEIR_CONF_STRING,
      FIELD(labels),
-     .doc = "rows to be joined to, a file (Parquet, CSV, JSON lines) or schema.table in PostgreSQL: entity columns and a time; not given: the events, each with its label"},
+     .doc = "rows to be joined to, a file (Parquet, CSV, JSON lines) or schema.table in PostgreSQL: entity columns and a time; not given: the events, each "
+            "with its label"},
     {.name = "features", .type = WEIR_CONF_LIST, FIELD(features), .doc = "features wanted, of any views; not given: all"},
-    {.name = "time", .type = WEIR_CONF_STRING, FIELD(time_column), .doc = "the labels' time column; not given: the events' time column, event_time, event_timestamp or time"},
+    {.name = "time",
+     .type = WEIR_CONF_STRING,
+     FIELD(time_column),
+     .doc = "the labels' time column; not given: the events' time column, event_time, event_timestamp or time"},
     {.name = "tenant", .type = WEIR_CONF_STRING, FIELD(tenant), .doc = "only this tenant"},
     {.name = "from", .type = WEIR_CONF_TIME, FIELD(from_us), .doc = "only labels (or events) from this time on"},
     {.name = "to", .type = WEIR_CONF_TIME, FIELD(to_us), .doc = "only labels (or events) before this time"},
     {.name = "as_of", .type = WEIR_CONF_TIME, FIELD(as_of_us), .doc = "as if it were this time: nothing that became available later"},
     {.name = "out", .type = WEIR_CONF_STRING, FIELD(out), .flags = WEIR_CONF_REQUIRED, .doc = "file to write: .parquet, .csv, .jsonl"},
-    {.name = "memory", .type = WEIR_CONF_INT, FIELD(memory_mib), .min = 128, .max = 1 << 20, .fallback = "1024", .unit = "MiB", .doc = "memory; what is more spills to $TMPDIR"},
+    {.name = "memory",
+     .type = WEIR_CONF_INT,
+     FIELD(memory_mib),
+     .min = 128,
+     .max = 1 << 20,
+     .fallback = "1024",
+     .unit = "MiB",
+     .doc = "memory; what is more spills to $TMPDIR"},
     {.name = "threads", .type = WEIR_CONF_INT, FIELD(threads), .min = 1, .max = 64, .fallback = "2", .doc = "threads that join"},
     {.name = NULL},
 };
+
+/* "a,b" and --features a --features b alike: the names, one after the other; their commas become NULs. */
+static weir_status split_names(char **given, const char **names, weir_err *err) {
+    size_t count = 0;
+    for (; given && *given; given++) {
+        for (char *name = strtok(*given, ", "); name; name = strtok(NULL, ", ")) {
+            if (count == FEATURES_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "more than %d features are asked for", FEATURES_MAX);
+            names[count++] = name;
+        }
+    }
+    names[count] = NULL;
+    return WEIR_OK;
+}
 
 static void show(void *context, const char *step, int64_t rows, int64_t total) {
     weir_progress *progress = context;
@@ -44,7 +70,9 @@ static weir_status run_history(const weir_settings *settings, const void *option
     weir_progress progress;
     int64_t rows = 0;
     (void)ret_exit;
-    weir_status st = weir_pipeline_load(o->pipeline, &pipeline, err);
+    const char *names[FEATURES_MAX + 1];
+    weir_status st = split_names(o->features, names, err);
+    if (!st) st = weir_pipeline_load(o->pipeline, &pipeline, err);
     if (st) return st;
     weir_progress_init(&progress, stderr, "rows", -1);
     const weir_history_query query = {
@@ -52,7 +80,7 @@ static weir_status run_history(const weir_settings *settings, const void *option
         .to_us = o->to_us ? o->to_us : INT64_MAX,
         .as_of_us = o->as_of_us ? o->as_of_us : INT64_MAX,
         .tenant = o->tenant,
-        .columns = o->features && *o->features ? (const char *const *)o->features : NULL,
+        .columns = *names ? names : NULL,
         .objects_dir = settings->objects_dir,
         .labels = o->labels,
         .time_column = o->time_column,

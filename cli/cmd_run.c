@@ -69,14 +69,21 @@ static weir_status run_kinds(const weir_worker_env *env, const weir_pipeline *pi
 weir_status weir_run_workers(const weir_settings *settings, const char *name, const char *only, weir_err *err) {
     const weir_worker_ops *kinds[KINDS_MAX];
     size_t count = 0;
-    for (const weir_worker_ops *const *kind = weir_worker_kinds(); *kind; kind++)
-        if (count < KINDS_MAX && (!only || !strcmp((*kind)->name, only))) kinds[count++] = *kind;
-
     weir_pipeline *pipeline = NULL;
     weir_http_server *http = NULL;
     weir_shared shared = {0};
     weir_status status = weir_pipeline_load(name, &pipeline, err);
     if (status) return status;
+    for (const weir_worker_ops *const *kind = weir_worker_kinds(); *kind; kind++) {
+        bool idle = (*kind)->needs_training && !weir_pipeline_trains(pipeline);
+        if (count < KINDS_MAX && (only ? !strcmp((*kind)->name, only) : !idle)) kinds[count++] = *kind;
+        if (only && idle && !strcmp((*kind)->name, only))
+            status = WEIR_FAIL(err, WEIR_EINVAL, "%s has no training section: there is nothing for %s to do", pipeline->path, only);
+    }
+    if (status) {
+        weir_pipeline_free(pipeline);
+        return status;
+    }
     status = weir_http_server_start(settings->http_host, (int)settings->http_port, HTTP_THREADS, HTTP_BODY_MAX, &http, err);
     if (!status) status = prepare_patiently(settings, pipeline, err);
     if (!status) status = weir_shared_init(&shared, pipeline, settings->registry_url, only ? only : "serving", err); /* score and serve may be two processes */

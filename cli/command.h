@@ -40,9 +40,11 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(topics) \
     X(migrate) \
     X(models) \
-    X(tenants) \
     X(features_history) \
+    X(features_compact) \
+    X(features_backfill) \
     X(features_profile) \
+    X(tenants) \
     X(schema_registry) \
     X(demo) \
     X(reset) \

@@ -34,7 +34,8 @@ weir_status weir_changelog_new(weir_view *view, weir_features_codec *codec, weir
                                weir_changelog_late_fn late, void *context, weir_changelog **ret_log, weir_err *err) {
     weir_changelog *log = calloc(1, sizeof *log);
     if (!log) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the changelog of a view");
-    *log = (weir_changelog){.view = view, .codec = codec, .online = online, .index = index, .entities = entities, .partitions = partitions, .late = late, .context = context};
+    *log = (weir_changelog){
+        .view = view, .codec = codec, .online = online, .index = index, .entities = entities, .partitions = partitions, .late = late, .context = context};
     log->epochs = calloc((size_t)partitions, sizeof *log->epochs);
     log->slots = calloc((size_t)weir_view_slot_count(view) + 1, sizeof *log->slots);
     if (!log->epochs || !log->slots) {
@@ -100,7 +101,8 @@ weir_status weir_changelog_load(weir_changelog *log, uint32_t hash, const void *
     weir_entity *entity = weir_entities_find(log->entities, hash, key, len);
     weir_online_value stored;
     if (!entity) {
-        weir_status status = reader ? weir_online_read(reader, log->index, key, len, &stored, err) : weir_online_get_own(log->online, log->index, key, len, &stored, err);
+        weir_status status =
+            reader ? weir_online_read(reader, log->index, key, len, &stored, err) : weir_online_get_own(log->online, log->index, key, len, &stored, err);
         if (status && status != WEIR_ENOTFOUND) return status;
         if (!(entity = weir_entities_add(log->entities, hash, key, len, partition)))
             return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the state of %.*s", (int)len, (const char *)key);
@@ -247,7 +249,6 @@ static weir_status take(weir_changelog *log, const weir_bus_record *record, weir
     if (kind == WEIR_FEATURES_SNAPSHOT) return take_snapshot(log, record, weir_entities_find(log->entities, hash, record->key, record->key_len), err);
     return take_value(log, record, hash, err);
 }
-
 
 weir_status weir_changelog_apply(weir_changelog *log, const weir_bus_record *records, size_t count, weir_err *err) {
     weir_status status = WEIR_OK;

@@ -249,5 +249,6 @@ const weir_worker_ops weir_experiment_ops = {
     .init = experiment_init,
     .tick = experiment_tick,
     .done = experiment_done,
+    .needs_training = true,
     .tick_ms = TICK_MS,
 };

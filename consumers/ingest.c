@@ -136,8 +136,8 @@ static weir_status rekey(ingest *g, const ingest_item *item, weir_err *err) {
         headers[count++] = (weir_bus_header){HEADER_SOURCE_KEY, r->record->key, r->record->key_len};
     if (weir_bus_header_get(r->record, INGEST_HEADER_TRACE, &headers[count])) count++;
     r->topic->counts[OUTCOME_REKEYED]++;
-    return weir_producer_send(weir_worker_producer(g->worker), g->views[item->view].repartition, -1, item->key, item->key_len, r->record->value, r->record->value_len, headers, count, 0,
-                              err);
+    return weir_producer_send(weir_worker_producer(g->worker), g->views[item->view].repartition, -1, item->key, item->key_len, r->record->value,
+                              r->record->value_len, headers, count, 0, err);
 }
 
 /* The state of the item's entity, in memory. */
@@ -249,11 +249,13 @@ static weir_status list_items(ingest *g, ingest_record *r, ingest_item *items, s
         size_t len;
         weir_err why;
         weir_status status = weir_key_make(v->feed, weir_view_entity_columns(v->view), v->def->entity_count, r->row, key, &len, &why);
-        if (status && why.action == WEIR_ACTION_REJECT) status = reject(g, r, "key", &why, &why);
+        if (status && why.action == WEIR_ACTION_REJECT)
+            status = reject(g, r, "key", &why, &why);
         else if (!status) {
             ingest_item *item = &items[*count];
             *item = (ingest_item){.record = r, .key_len = (uint32_t)len, .view = i};
-            if (!(item->key = weir_arena_copy(weir_worker_scratch(g->worker), key, len))) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the keys of a batch");
+            if (!(item->key = weir_arena_copy(weir_worker_scratch(g->worker), key, len)))
+                return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the keys of a batch");
             item->hash = weir_entities_hash(key, len);
             item->partition = weir_bus_partition_of(key, len, g->pipeline->partitions);
             if (i == primary && g->has_checks) elsewhere = !g->held[item->partition];
@@ -444,14 +446,16 @@ static weir_status init_view(ingest *g, weir_registry *registry, int index, weir
     weir_status status = weir_view_new(g->pipeline, v->def, &v->view, err);
     if (status) return status;
     v->feed = weir_view_feed(v->view);
-    if (!(v->slots = calloc((size_t)weir_view_slot_count(v->view) + 1, sizeof *v->slots))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
+    if (!(v->slots = calloc((size_t)weir_view_slot_count(v->view) + 1, sizeof *v->slots)))
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
     return weir_features_codec_init(&v->codec, registry, g->pipeline, v->def, err);
 }
 
 static void add_topic(ingest *g, const char *name, weir_feed feed, int view) {
     static const char *const outcomes[OUTCOME_COUNT] = {"accepted", "duplicate", "rekeyed", "rejected"};
     ingest_topic *topic = &g->topics[g->topic_count++];
-    *topic = (ingest_topic){.feed = feed, .view = view, .event_time = WEIR_METRIC("weir_ingest_event_time_seconds", g->pipeline->name, name), .newest_us = INT64_MIN};
+    *topic = (ingest_topic){
+        .feed = feed, .view = view, .event_time = WEIR_METRIC("weir_ingest_event_time_seconds", g->pipeline->name, name), .newest_us = INT64_MIN};
     if (view < 0) topic->freshness = WEIR_METRIC("weir_ingest_freshness_seconds", g->pipeline->name, name);
     for (int k = 0; k < OUTCOME_COUNT; k++) topic->outcomes[k] = WEIR_METRIC("weir_ingest_events_total", g->pipeline->name, name, outcomes[k]);
 }

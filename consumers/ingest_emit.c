@@ -59,7 +59,8 @@ weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, co
     entity->source = origin->source;
     v->feature_count++;
     g->value_bytes += bytes->len;
-    if (!weir_entities_touch(v->entities, entity, 0, bytes->data, bytes->len)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
+    if (!weir_entities_touch(v->entities, entity, 0, bytes->data, bytes->len))
+        return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
     return send(g, v, entity, bytes, origin->trace, err);
 }
 

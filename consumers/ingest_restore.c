@@ -221,10 +221,11 @@ static weir_status check_gaps(const ingest *g, weir_err *err) {
         for (size_t i = 0; i < weir_entities_dirty_count(g->views[v].entities); i++) {
             const weir_entity *entity = weir_entities_dirty_at(g->views[v].entities, i);
             if (entity->gap)
-                return WEIR_FAIL(err, WEIR_EDATA,
-                                 "%s [%d] lacks the values of %s before its newest one, and has no snapshot after it: the state cannot be restored; `weir reset` and a "
-                                 "replay of the events make it anew",
-                                 g->views[v].topic, entity->partition, entity->key);
+                return WEIR_FAIL(
+                    err, WEIR_EDATA,
+                    "%s [%d] lacks the values of %s before its newest one, and has no snapshot after it: the state cannot be restored; `weir reset` and a "
+                    "replay of the events make it anew",
+                    g->views[v].topic, entity->partition, entity->key);
         }
     return WEIR_OK;
 }

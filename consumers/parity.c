@@ -62,7 +62,7 @@ static weir_status look(parity_worker *p, int64_t until_us, weir_err *err) {
 
 static weir_status parity_tick(void *context, int64_t mono_us, weir_err *err) {
     parity_worker *p = context;
-    if (mono_us < p->next_us || !p->recipe.columns) return WEIR_OK;
+    if (mono_us < p->next_us) return WEIR_OK;
     int64_t until_us = weir_clock_wall_us(p->clock) - SETTLE_US, began_us = weir_clock_mono_us(p->clock);
     weir_status status = look(p, until_us, err);
     if (status && status != WEIR_ENOTFOUND) return status; /* not found: nothing was predicted yet */
@@ -94,7 +94,7 @@ static weir_status parity_init(weir_worker *worker, void **ret_context, weir_err
     p->vectors = WEIR_METRIC("weir_parity_vectors_total", name);
     p->mismatches = WEIR_METRIC("weir_parity_mismatches_total", name);
     p->incomplete = WEIR_METRIC("weir_parity_incomplete_total", name);
-    return cJSON_GetObjectItemCaseSensitive(p->pipeline->json, "training") ? weir_recipe_load(p->pipeline, &p->recipe, err) : WEIR_OK;
+    return weir_recipe_load(p->pipeline, &p->recipe, err);
 }
 
 const weir_worker_ops weir_parity_ops = {
@@ -104,5 +104,6 @@ const weir_worker_ops weir_parity_ops = {
     .init = parity_init,
     .tick = parity_tick,
     .done = parity_done,
+    .needs_training = true,
     .tick_ms = TICK_MS,
 };

@@ -345,4 +345,5 @@ const weir_worker_ops weir_score_ops = {
     .assigned = score_assigned,
     .batch = score_batch,
     .done = score_done,
+    .needs_training = true,
 };

@@ -525,8 +525,7 @@ weir_status weir_serving_reader_new(weir_serving *serving, weir_serving_reader *
     for (int v = 0; v < serving->pipeline->view_count; v++)
         if (weir_view_slot_count(serving->views[v]) > slots) slots = weir_view_slot_count(serving->views[v]);
     reader->slots = calloc((size_t)slots + 1, sizeof *reader->slots);
-    weir_status status =
-        reader->slots ? weir_online_reader_new(serving->online, &reader->online, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
+    weir_status status = reader->slots ? weir_online_reader_new(serving->online, &reader->online, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a reader");
     if (status)
         weir_serving_reader_free(reader);
     else

@@ -87,7 +87,8 @@ static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, 
     sink->next = calloc((size_t)s->pipeline->partitions, sizeof *sink->next);
     sink->epochs = calloc((size_t)s->pipeline->partitions, sizeof *sink->epochs);
     sink->stored_epochs = calloc((size_t)s->pipeline->partitions, sizeof *sink->stored_epochs);
-    if (!sink->topic || !sink->row || !sink->next || !sink->epochs || !sink->stored_epochs) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
+    if (!sink->topic || !sink->row || !sink->next || !sink->epochs || !sink->stored_epochs)
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the sink of table %s", table);
     sink->rows = WEIR_METRIC("weir_store_rows_total", s->pipeline->name, table);
     return weir_offline_table_open(s->offline, table, schema, skip, &sink->table, err);
 }
@@ -121,11 +122,12 @@ static weir_status store_init(weir_worker *worker, void **ret_context, weir_err 
     s->pipeline = shared->pipeline;
     s->clock = env->clock;
     s->repeats = WEIR_METRIC("weir_store_repeats_total", s->pipeline->name);
-    weir_status status = weir_recipe_load(s->pipeline, &s->recipe, err);
+    bool trains = weir_pipeline_trains(s->pipeline);
+    weir_status status = trains ? weir_recipe_load(s->pipeline, &s->recipe, err) : WEIR_OK;
     if (!status) status = weir_offline_new(env->pg_url, s->pipeline, &s->offline, err);
     for (int v = 0; !status && v < s->pipeline->view_count; v++) status = add_sink(s, shared->registry, STORE_FEATURES, &s->pipeline->views[v], err);
     if (!status && s->pipeline->labels.topic) status = add_sink(s, shared->registry, STORE_LABELS, NULL, err);
-    if (!status) status = add_sink(s, shared->registry, STORE_PREDICTIONS, NULL, err);
+    if (!status && trains) status = add_sink(s, shared->registry, STORE_PREDICTIONS, NULL, err);
     if (!status) status = weir_shared_set_deadletter(shared, worker, err);
     const char *topics[WEIR_VIEWS_MAX + 2];
     for (int i = 0; i < s->sink_count; i++) topics[i] = s->sinks[i].topic;

@@ -472,4 +472,5 @@ const weir_worker_ops weir_train_ops = {
     .batch = train_batch,
     .tick = train_tick,
     .done = train_done,
+    .needs_training = true,
 };

@@ -209,7 +209,8 @@ static weir_status resolve_nested(builder *b, const weir_avro_type *writer, cons
     if (w_null >= 0) {
         const char *name = slot >= 0 ? b->reader->fields[slot].name : weir_arena_copy(&b->plan->arena, path, strlen(path));
         if (!name) return no_memory(b->err);
-        status = add_step(b, (step){.name = name, .slot = slot, .branch_count = 2, .null_branch = w_null, .span = slot >= 0 ? b->reader->columns[slot].span : 0});
+        status =
+            add_step(b, (step){.name = name, .slot = slot, .branch_count = 2, .null_branch = w_null, .span = slot >= 0 ? b->reader->columns[slot].span : 0});
     } else if (slot >= 0) {
         status = add_filler(b, slot, weir_bool(true));
     }

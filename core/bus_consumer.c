@@ -544,8 +544,10 @@ weir_status weir_consumer_ends(weir_consumer *consumer, weir_partition *partitio
     weir_status status = error ? weir_bus_fail(err, __func__, error, "ends of", partitions[0].topic) : WEIR_OK;
     for (size_t i = 0; !status && i < count; i++) {
         const rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_find(list, partitions[i].topic, partitions[i].partition);
-        if (!p || p->err) status = weir_bus_fail(err, __func__, p ? p->err : RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "end of", partitions[i].topic);
-        else partitions[i].offset = p->offset;
+        if (!p || p->err)
+            status = weir_bus_fail(err, __func__, p ? p->err : RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "end of", partitions[i].topic);
+        else
+            partitions[i].offset = p->offset;
     }
     rd_kafka_topic_partition_list_destroy(list);
     return status;

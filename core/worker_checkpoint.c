@@ -53,7 +53,8 @@ bool weir_worker_checkpoint_due(const weir_worker *worker) {
     if (due_us < worker->checkpoint_due_us) due_us = worker->checkpoint_due_us;
     int64_t now_us = weir_clock_mono_us(worker->env->clock);
     if (now_us < due_us) return false;
-    return now_us >= worker->checkpoint_begun_us + POSTPONED_MOST * every_us || !worker->ops->checkpoint_worth || worker->ops->checkpoint_worth(worker->context);
+    return now_us >= worker->checkpoint_begun_us + POSTPONED_MOST * every_us || !worker->ops->checkpoint_worth ||
+           worker->ops->checkpoint_worth(worker->context);
 }
 
 weir_status weir_worker_checkpoint(weir_worker *worker, weir_err *err) {

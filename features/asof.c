@@ -248,7 +248,8 @@ static weir_status walk_partition(runner *r, int partition) {
 static void *run_thread(void *context) {
     runner *r = context;
     int partition;
-    while (!r->status && !atomic_load(&r->run->failed) && (partition = atomic_fetch_add(&r->run->next, 1)) < PARTITIONS) r->status = walk_partition(r, partition);
+    while (!r->status && !atomic_load(&r->run->failed) && (partition = atomic_fetch_add(&r->run->next, 1)) < PARTITIONS)
+        r->status = walk_partition(r, partition);
     if (r->status) atomic_store(&r->run->failed, true);
     return NULL;
 }

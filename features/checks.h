@@ -2,14 +2,17 @@
 #ifndef WEIR_FEATURES_CHECKS_H
 #define WEIR_FEATURES_CHECKS_H
 
+#include <math.h>
+
 #include "features/expr.h"
 #include "features/pipeline.h"
 
 /* --- values --- */
 
-/** A column as rules see it: text as weir_text_number, null NaN. */
+/** A column as rules and views see it: text as weir_text_number; NaN for null and for what is not finite, which would stay in every sum for ever. */
 static inline double weir_check_number(const weir_datum *d) {
-    return d->type == WEIR_T_STR || d->type == WEIR_T_BYTES ? weir_text_number(d->p, d->len) : weir_datum_number(d);
+    double v = d->type == WEIR_T_STR || d->type == WEIR_T_BYTES ? weir_text_number(d->p, d->len) : weir_datum_number(d);
+    return isfinite(v) ? v : NAN;
 }
 
 /* Variables of a rule over a schema of n columns: [0, n) columns of the record, [n, 2n) of the one before, then the two event times. */

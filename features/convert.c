@@ -6,8 +6,9 @@ weir_stored weir_stored_of(const char *type, size_t len) {
     static const struct {
         const char *prefix;
         weir_stored stored;
-    } types[] = {{"VARCHAR", WEIR_STORED_TEXT}, {"ENUM", WEIR_STORED_TEXT},    {"JSON", WEIR_STORED_TEXT},      {"BOOLEAN", WEIR_STORED_BOOL}, {"FLOAT", WEIR_STORED_REAL},
-                 {"DOUBLE", WEIR_STORED_REAL},  {"DECIMAL", WEIR_STORED_REAL}, {"TIMESTAMP", WEIR_STORED_TIME}, {"DATE", WEIR_STORED_DATE},    {"BLOB", WEIR_STORED_BYTES}};
+    } types[] = {{"VARCHAR", WEIR_STORED_TEXT}, {"ENUM", WEIR_STORED_TEXT},   {"JSON", WEIR_STORED_TEXT},    {"BOOLEAN", WEIR_STORED_BOOL},
+                 {"FLOAT", WEIR_STORED_REAL},   {"DOUBLE", WEIR_STORED_REAL}, {"DECIMAL", WEIR_STORED_REAL}, {"TIMESTAMP", WEIR_STORED_TIME},
+                 {"DATE", WEIR_STORED_DATE},    {"BLOB", WEIR_STORED_BYTES}};
     static const char *const whole[] = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"};
     if (len && type[len - 1] == ']') return WEIR_STORED_OTHER; /* a list of something */
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -42,8 +43,9 @@ static const char *const conversions[WEIR_TARGET_COUNT][WEIR_STORED_COUNT] = {
         },
     [WEIR_TARGET_BOOL] =
         {
-            [WEIR_STORED_TEXT] = "CASE WHEN lower(trim(r)) IN ('true', 't', 'yes', 'y', '1', '1.0') THEN true WHEN lower(trim(r)) IN ('false', 'f', 'no', 'n', '0', "
-                            "'0.0') THEN false END",
+            [WEIR_STORED_TEXT] =
+                "CASE WHEN lower(trim(r)) IN ('true', 't', 'yes', 'y', '1', '1.0') THEN true WHEN lower(trim(r)) IN ('false', 'f', 'no', 'n', '0', "
+                "'0.0') THEN false END",
             [WEIR_STORED_BOOL] = "r",
             [WEIR_STORED_WHOLE] = "CASE WHEN r = 0 THEN false WHEN r = 1 THEN true END",
             [WEIR_STORED_REAL] = "CASE WHEN r = 0 THEN false WHEN r = 1 THEN true END",
@@ -65,8 +67,8 @@ static const char *const conversions[WEIR_TARGET_COUNT][WEIR_STORED_COUNT] = {
     [WEIR_TARGET_TIME] =
         {
             [WEIR_STORED_TEXT] = "CASE WHEN regexp_full_match(trim(r), '[+-]?[0-9]+') THEN epoch_whole(TRY_CAST(trim(r) AS HUGEINT))"
-                            " WHEN regexp_full_match(trim(r), '[+-]?[0-9]+[.][0-9]*') THEN epoch_real(TRY_CAST(trim(r) AS DOUBLE))"
-                            " ELSE TRY(epoch_us(TRY_CAST(trim(r) AS TIMESTAMPTZ))) END",
+                                 " WHEN regexp_full_match(trim(r), '[+-]?[0-9]+[.][0-9]*') THEN epoch_real(TRY_CAST(trim(r) AS DOUBLE))"
+                                 " ELSE TRY(epoch_us(TRY_CAST(trim(r) AS TIMESTAMPTZ))) END",
             [WEIR_STORED_WHOLE] = "epoch_whole(CAST(r AS HUGEINT))",
             [WEIR_STORED_REAL] = "epoch_real(CAST(r AS DOUBLE))",
             [WEIR_STORED_TIME] = "TRY(epoch_us(r))",

@@ -246,8 +246,8 @@ void weir_entities_clean_all(weir_entities *table) {
 }
 
 void weir_entities_evict(weir_entities *table) {
-    /* Two rounds: the first takes the mark of those that were used. */
-    for (uint64_t left = 2 * ((uint64_t)table->mask + 1); left && weir_entities_full(table) && table->count > table->dirty_count; left--) {
+    /* Two rounds, of which the first takes the mark of those that were used; an eviction is a step, too. */
+    for (uint64_t left = 3 * ((uint64_t)table->mask + 1); left && weir_entities_full(table) && table->count > table->dirty_count; left--) {
         weir_entity *entity = table->slots[table->hand].entity;
         if (!entity || entity->dirty || entity->used) {
             if (entity && !entity->dirty) entity->used = false;

@@ -15,6 +15,8 @@
 #include "features/history_internal.h"
 #include "features/intern.h"
 
+#define DEFAULT_MEMORY (INT64_C(1) << 30)
+
 static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the training set; ask for a shorter range");
 }
@@ -142,7 +144,7 @@ static weir_status read_all(history_reader *r, const char *pg_url, bool whole, w
     r->from_us = clamp(q->from_us);
     r->to_us = clamp(q->to_us);
     r->as_of_us = clamp(q->as_of_us);
-    r->budget.max_bytes = (q->memory_bytes ? q->memory_bytes : INT64_C(1) << 30) / 2; /* half is DuckDB's */
+    r->budget.max_bytes = (q->memory_bytes ? q->memory_bytes : DEFAULT_MEMORY) / 2; /* half is DuckDB's */
     weir_status status = resolve(r, err);
     if (!status) status = open_stores(r, pg_url, err);
     tell(r, "labels", 0);
@@ -163,6 +165,41 @@ static weir_status start(const weir_pipeline *pipeline, const weir_history_query
     r->query = query;
     pthread_mutex_init(&r->values.lock, NULL);
     return WEIR_OK;
+}
+
+/* --- how much there is --- */
+
+static weir_status count_spine(const history_reader *r, int64_t *ret_events, int64_t *ret_labelled, weir_err *err) {
+    weir_duck_cursor *cursor = NULL;
+    bool more;
+    weir_status status = weir_duck_query(r->duck,
+                                         r->pipeline->labels.topic ? "SELECT count(*), count(*) FILTER (\"weir spine labelled\") FROM spine"
+                                                                   : "SELECT count(*), CAST(0 AS BIGINT) FROM spine",
+                                         &cursor, err);
+    if (!status) status = weir_duck_next(cursor, &more, err);
+    if (!status) {
+        *ret_events = weir_duck_get(cursor, 0).i;
+        *ret_labelled = weir_duck_get(cursor, 1).i;
+    }
+    weir_duck_cursor_free(cursor);
+    return status;
+}
+
+weir_status weir_history_coverage(const char *pg_url, const weir_pipeline *pipeline, const char *objects_dir, int64_t from_us, int64_t to_us,
+                                  int64_t *ret_events, int64_t *ret_labelled, weir_err *err) {
+    const weir_history_query query = {.objects_dir = objects_dir};
+    history_reader *r;
+    weir_status status = start(pipeline, &query, &r, err);
+    if (status) return status;
+    r->from_us = clamp(from_us);
+    r->to_us = clamp(to_us);
+    r->as_of_us = WEIR_TIME_MAX_US;
+    r->budget.max_bytes = DEFAULT_MEMORY / 2;
+    status = open_stores(r, pg_url, err);
+    if (!status) status = history_spine(r, err);
+    if (!status) status = count_spine(r, ret_events, ret_labelled, err);
+    done(r);
+    return status;
 }
 
 /* --- into a file --- */

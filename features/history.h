@@ -15,7 +15,8 @@ typedef struct weir_history_query {
     const char *objects_dir; /* where compacted days are [there are none] */
     const char *labels; /* a file, or "schema.table" in PostgreSQL: rows of entity columns and a time; [the events themselves, each with its label] */
     const char *time_column; /* of the labels [the events' time column, else event_time, event_timestamp, time] */
-    int64_t memory_bytes; /* [1 GiB] rows beyond it spill to $TMPDIR. Not in it: 60 bytes and its name for each entity of the labels; thread_count times the rows of the
+    int64_t
+        memory_bytes; /* [1 GiB] rows beyond it spill to $TMPDIR. Not in it: 60 bytes and its name for each entity of the labels; thread_count times the rows of the
                              largest 256th of the entities */
     int thread_count; /* [2] */
     void (*progress)(void *context, const char *step, int64_t rows, int64_t total); /* from time to time; total -1: not known; may be NULL */
@@ -54,8 +55,8 @@ weir_status weir_history_write(const char *pg_url, const weir_pipeline *pipeline
 weir_status weir_history_span(const char *pg_url, const weir_pipeline *pipeline, int64_t *ret_first_us, int64_t *ret_last_us, int64_t *ret_labels_until_us,
                               weir_err *err) WEIR_MUST_CHECK;
 
-/** Events with event time in [from, to), and label rows of the same events (a label has its event's time). */
-weir_status weir_history_coverage(const char *pg_url, const weir_pipeline *pipeline, int64_t from_us, int64_t to_us, int64_t *ret_events, int64_t *ret_labelled,
-                                  weir_err *err) WEIR_MUST_CHECK;
+/** Events with event time in [from, to), and those of them that have a label. objects_dir: as in a query. */
+weir_status weir_history_coverage(const char *pg_url, const weir_pipeline *pipeline, const char *objects_dir, int64_t from_us, int64_t to_us,
+                                  int64_t *ret_events, int64_t *ret_labelled, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

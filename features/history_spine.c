@@ -186,8 +186,8 @@ static weir_status show_columns(labels *l, weir_err *err) {
     for (int i = 0; i < l->count; i++) {
         for (int c = 0; c < r->column_count; c++) {
             if (!strcasecmp(l->columns[i].name, r->columns[c]))
-                return WEIR_FAIL(err, WEIR_EINVAL, "%s has a column '%s', and so is a feature called; ask for other features or rename the column", r->query->labels,
-                                 l->columns[i].name);
+                return WEIR_FAIL(err, WEIR_EINVAL, "%s has a column '%s', and so is a feature called; ask for other features or rename the column",
+                                 r->query->labels, l->columns[i].name);
         }
         weir_sql_add(&r->carried, "%ss.", i ? ", " : "");
         weir_sql_name(&r->carried, l->columns[i].name);
@@ -210,19 +210,6 @@ static weir_status copy_row(void *context, const weir_pg_field *fields, int coun
     return weir_duck_append(c->appender, c->row, count, err);
 }
 
-/* How a type of PostgreSQL's is carried through; what is none of these comes as text. */
-static weir_wanted carry(const char *type) {
-    static const struct {
-        const char *prefix;
-        weir_wanted as;
-    } types[] = {{"boolean", {.type = WEIR_T_BOOL}}, {"smallint", {.type = WEIR_T_I64}}, {"integer", {.type = WEIR_T_I64}}, {"bigint", {.type = WEIR_T_I64}},
-                 {"real", {.type = WEIR_T_F64}},     {"double", {.type = WEIR_T_F64}},   {"numeric", {.type = WEIR_T_F64}}, {"bytea", {.type = WEIR_T_BYTES}},
-                 {"timestamp", {.type = WEIR_T_I64, .is_timestamp = true}},              {"date", {.type = WEIR_T_I64, .is_timestamp = true}}};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (!strncmp(type, types[i].prefix, strlen(types[i].prefix))) return types[i].as;
-    return (weir_wanted){.type = WEIR_T_STR};
-}
-
 /* "schema.table", quoted for SQL; how many dots it has tells what is wrong with it. */
 static weir_status split_table(const char *name, char schema[128], char table[128], weir_err *err) {
     const char *dot = strchr(name, '.');
@@ -239,7 +226,7 @@ static weir_status copy_table(labels *l, const char *schema, const char *table, 
     weir_sql_add(&create, "CREATE TABLE copied (");
     weir_sql_add(&copy, "COPY (SELECT ");
     for (int i = 0; i < c->count; i++) {
-        c->columns[i] = carry(PQgetvalue(columns, i, 1));
+        c->columns[i] = weir_wanted_carried(PQgetvalue(columns, i, 1));
         weir_sql_add(&create, i ? ", " : "");
         weir_sql_name(&create, PQgetvalue(columns, i, 0));
         weir_sql_add(&create, " %s", c->columns[i].is_timestamp ? "TIMESTAMP" : weir_sql_type(c->columns[i].type));
@@ -268,10 +255,11 @@ static weir_status read_table(labels *l, weir_err *err) {
     if (status) return status;
     const char *params[] = {schema, table};
     PGresult *columns = NULL;
-    status = weir_pg_exec(l->r->pg,
-                          "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-                          "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-                          2, params, &columns, err);
+    status = weir_pg_exec(
+        l->r->pg,
+        "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        2, params, &columns, err);
     if (!status && !PQntuples(columns)) status = WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no table %s", l->r->query->labels);
     if (!status && PQntuples(columns) > LABEL_COLUMNS_MAX)
         status = WEIR_FAIL(err, WEIR_ELIMIT, "%s has more than %d columns", l->r->query->labels, LABEL_COLUMNS_MAX);
@@ -341,7 +329,8 @@ static weir_status append_event(void *context, const weir_stored_row *row, weir_
 static weir_status stage(events *e, const char *name, const weir_rows_query *query, weir_err *err) {
     weir_sql create = {0}, files = {0};
     int64_t rows;
-    weir_sql_add(&create, "CREATE TABLE %s (tenant VARCHAR, entity VARCHAR, event_us BIGINT, known_us BIGINT, source_partition BIGINT, source_offset BIGINT", name);
+    weir_sql_add(&create, "CREATE TABLE %s (tenant VARCHAR, entity VARCHAR, event_us BIGINT, known_us BIGINT, source_partition BIGINT, source_offset BIGINT",
+                 name);
     for (int i = 0; i < query->wanted_count; i++)
         weir_sql_add(&create, ", c%d %s", i, query->wanted[i].is_timestamp ? "BIGINT" : weir_sql_type(query->wanted[i].type));
     weir_sql_add(&create, ")");
@@ -408,7 +397,9 @@ static weir_status put_event_keys(events *e, weir_sql *sql, weir_err *err) {
         if (r->views[v].primary) weir_sql_add(sql, " || '/' || e.entity");
         for (int i = 0; !r->views[v].primary && i < def->entity_count; i++) {
             int column = weir_schema_find(schema, def->entity[i]), number;
-            if (column < 0) return WEIR_FAIL(err, WEIR_EINVAL, "view %s is of %s, which events do not have: it can only be joined to labels that do", def->name, def->entity[i]);
+            if (column < 0)
+                return WEIR_FAIL(err, WEIR_EINVAL, "view %s is of %s, which events do not have: it can only be joined to labels that do", def->name,
+                                 def->entity[i]);
             weir_status status = want(e, column, &number, err);
             if (status) return status;
             weir_sql_add(sql, " || '%c' || CAST(e.c%d AS VARCHAR)", i ? '|' : '/', number);
@@ -438,7 +429,7 @@ static weir_status put_event_columns(events *e, weir_sql *sql, weir_err *err) {
         weir_sql_add(sql, ", e.c%d AS \"weir spine cell %d\"", number, c);
     }
     if (!p->labels.topic) return status;
-    weir_sql_add(sql, ", l.label AS \"weir spine label\"");
+    weir_sql_add(sql, ", l.label AS \"weir spine label\", l.id IS NOT NULL AS \"weir spine labelled\"");
     weir_sql_add(&r->carried, ", s.\"weir spine label\" AS ");
     weir_sql_name(&r->carried, weir_schema_field_at(p->labels.schema, p->label_column)->name);
     return status;
@@ -477,8 +468,8 @@ static weir_status measure(history_reader *r, weir_err *err) {
     weir_duck_cursor *cursor = NULL;
     bool more;
     weir_status status = weir_duck_query(r->duck,
-                                         "SELECT count(*), count(*) - count(\"" SPINE_TIME "\"), min(\"" SPINE_TIME "\"), max(\"" SPINE_TIME "\"), max(\"" SPINE_CUTOFF
-                                         "\") FROM spine",
+                                         "SELECT count(*), count(*) - count(\"" SPINE_TIME "\"), min(\"" SPINE_TIME "\"), max(\"" SPINE_TIME
+                                         "\"), max(\"" SPINE_CUTOFF "\") FROM spine",
                                          &cursor, err);
     if (!status) status = weir_duck_next(cursor, &more, err);
     if (!status) {
@@ -487,7 +478,9 @@ static weir_status measure(history_reader *r, weir_err *err) {
         r->first_us = weir_duck_get(cursor, 2).i;
         r->last_us = weir_duck_get(cursor, 3).i;
         r->cutoff_us = weir_duck_get(cursor, 4).i;
-        if (timeless) status = WEIR_FAIL(err, WEIR_EDATA, "%s: %" PRId64 " rows have no time, or one that is not ISO 8601 or a number since 1970", r->query->labels, timeless);
+        if (timeless)
+            status =
+                WEIR_FAIL(err, WEIR_EDATA, "%s: %" PRId64 " rows have no time, or one that is not ISO 8601 or a number since 1970", r->query->labels, timeless);
     }
     weir_duck_cursor_free(cursor);
     if (!status && r->row_count && (r->first_us < WEIR_TIME_MIN_US || r->last_us > WEIR_TIME_MAX_US))

@@ -55,7 +55,8 @@ static weir_status no_memory(const joiner *j, weir_err *err) {
 static weir_status add_labels(joiner *j, weir_err *err) {
     weir_sql sql = {0};
     weir_duck_cursor *cursor = NULL;
-    weir_sql_add(&sql, "SELECT \"" SPINE_KEY "\", \"" SPINE_TIME "\", \"" SPINE_CUTOFF "\", \"" SPINE_PARTITION "\", \"" SPINE_OFFSET "\" FROM spine", j->index);
+    weir_sql_add(&sql, "SELECT \"" SPINE_KEY "\", \"" SPINE_TIME "\", \"" SPINE_CUTOFF "\", \"" SPINE_PARTITION "\", \"" SPINE_OFFSET "\" FROM spine",
+                 j->index);
     weir_status status = weir_sql_end(&sql, err);
     if (!status) status = weir_duck_query(j->r->duck, sql.text.data, &cursor, err);
     int64_t rows = 1, first = 0;
@@ -275,7 +276,8 @@ static weir_status gather(joiner *j, const char *select, int64_t in_files, weir_
     int64_t place = 0;
     weir_status status = *select ? gather_files(j, &m, select, &place, err) : WEIR_OK;
     if (!status && place != in_files)
-        status = WEIR_FAIL(err, WEIR_EIO, "the files of features_%s changed while they were read: %" PRId64 " rows, then %" PRId64, j->use->def->name, in_files, place);
+        status = WEIR_FAIL(err, WEIR_EIO, "the files of features_%s changed while they were read: %" PRId64 " rows, then %" PRId64, j->use->def->name, in_files,
+                           place);
     if (!status) status = gather_kept(j, &m, place, err);
     free(m.all);
     return status;
@@ -304,10 +306,8 @@ static int64_t earliest(const joiner *j) {
 
 static weir_status init(joiner *j, weir_err *err) {
     int threads = j->r->query->thread_count ? j->r->query->thread_count : 2;
-    weir_asof_conf conf = {.ttl_us = j->use->def->ttl_us,
-                           .thread_count = threads,
-                           .budget = &j->r->budget,
-                           .value_count = j->use->view ? weir_view_slot_count(j->use->view) : 0};
+    weir_asof_conf conf = {
+        .ttl_us = j->use->def->ttl_us, .thread_count = threads, .budget = &j->r->budget, .value_count = j->use->view ? weir_view_slot_count(j->use->view) : 0};
     weir_status status = want(j, err);
     if (!status) status = weir_asof_new(&conf, &j->asof, err);
     if (status) return status;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/clock.h"
 
@@ -71,8 +72,23 @@ struct weir_offline {
 
 /* --- days --- */
 
+/* First day of a partition is what days are kept as; the one after it ends it. */
+static int32_t civil_day(int year, int month) {
+    struct tm first = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = 1};
+    return (int32_t)(timegm(&first) / 86400);
+}
+
 static int32_t day_of(int64_t us) {
     return (int32_t)(us / WEIR_DAY_US - (us % WEIR_DAY_US < 0));
+}
+
+/* First day of the partition that holds the day, and (after = 1) of the one behind it. */
+static int32_t period_start(weir_period period, int32_t day, int after) {
+    if (period == WEIR_PERIOD_DAY) return day + after;
+    struct tm date;
+    time_t seconds = (time_t)day * 86400;
+    gmtime_r(&seconds, &date);
+    return period == WEIR_PERIOD_YEAR ? civil_day(date.tm_year + 1900 + after, 1) : civil_day(date.tm_year + 1900, date.tm_mon + 1 + after);
 }
 
 /* Where the day is, or belongs. */
@@ -274,8 +290,7 @@ static weir_status create_table(const weir_offline_table *table, weir_err *err) 
         ok = weir_buf_printf(&sql, "%s\"%s\" %s%s", i ? ", " : "", table->columns[i].name, kind_names[table->columns[i].kind], constraint_of(table, i));
     /* The key starts with event_time because a partitioned table's key must have it, and because rows then go to the right end of the index. It is the only one: an index
      * by entity takes half of the rows/s away, and retrieval reads whole days. */
-    ok = ok && weir_buf_printf(&sql,
-                               ") PARTITION BY RANGE (event_time)");
+    ok = ok && weir_buf_printf(&sql, ") PARTITION BY RANGE (event_time)");
     weir_status status = ok ? weir_pg_script(table->store->pg, sql.data, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     weir_buf_done(&sql);
     return status;
@@ -285,7 +300,8 @@ static weir_status create_key(const weir_offline_table *table, weir_err *err) {
     const char *schema = table->store->pipeline->name, *name = table->name;
     char sql[SQL_MAX];
     if (table->version_column < 0)
-        snprintf(sql, sizeof(sql), "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)", name, schema, name);
+        snprintf(sql, sizeof(sql), "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_source_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset)", name,
+                 schema, name);
     else
         snprintf(sql, sizeof(sql),
                  "CREATE UNIQUE INDEX IF NOT EXISTS \"%s_version_key\" ON \"%s\".\"%s\" (event_time, source_partition, source_offset, version); "
@@ -320,7 +336,8 @@ static weir_status add_columns(const weir_offline_table *table, weir_err *err) {
                           schema, table->name, c->name, type, kind_names[c->kind]);
         if (status || type) continue;
         char sql[SQL_MAX];
-        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind], constraint_of(table, i));
+        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind],
+                 constraint_of(table, i));
         status = weir_pg_script(table->store->pg, sql, err);
     }
     PQclear(result);
@@ -428,7 +445,8 @@ weir_status weir_offline_add(weir_offline_table *table, const weir_datum *row, c
         status = put_value(table, c, &value, err);
         if (i == META_EVENT_TIME) time = value.i;
     }
-    if (!status && !day_add(&table->pending, day_of(time))) status = WEIR_RETRY(err, WEIR_ENOMEM, "no memory for table %s", table->name);
+    if (!status && !day_add(&table->pending, period_start(table->store->pipeline->partition_by, day_of(time), 0)))
+        status = WEIR_RETRY(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     if (status) {
         table->rows.len = before;
         return status;
@@ -474,9 +492,10 @@ static bool put_partition(weir_buf *sql, const weir_offline_table *table, int32_
     const char *schema = table->store->pipeline->name;
     char from[WEIR_TIME_TEXT_MAX], to[WEIR_TIME_TEXT_MAX], name[NAME_MAX_LEN + 1];
     day_text(day, from);
-    day_text(day + 1, to);
+    int32_t behind = period_start(table->store->pipeline->partition_by, day, 1);
+    day_text(behind, to);
     snprintf(name, sizeof(name), "%s_p%.4s%.2s%.2s", table->name, from, from + 5, from + 8);
-    const char *upper = day_of(WEIR_TIME_MAX_US) == day ? "infinity" : to;
+    const char *upper = day_of(WEIR_TIME_MAX_US) < behind ? "infinity" : to;
     return weir_buf_printf(sql,
                            "IF to_regclass('\"%s\".\"%s\"') IS NULL THEN CREATE TABLE \"%s\".\"%s\" (LIKE \"%s\".\"%s\" INCLUDING ALL); "
                            "ALTER TABLE \"%s\".\"%s\" ATTACH PARTITION \"%s\".\"%s\" FOR VALUES FROM ('%s 00:00:00+00') TO ('%s%s'); END IF; ",
@@ -576,24 +595,37 @@ static weir_status write_rows(weir_offline *store, bool staged, int64_t *new_row
     return status;
 }
 
+/* Compaction may have dropped a partition that was there the last time. */
+static void forget_partitions(weir_offline *store) {
+    for (int i = 0; i < store->table_count; i++) store->tables[i]->known.count = 0;
+}
+
+static weir_status write_pending(weir_offline *store, bool staged, int64_t *new_rows, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < store->table_count; i++)
+        if (store->tables[i]->row_count) status = make_partitions(store->tables[i], err);
+    return status ? status : write_rows(store, staged, new_rows, err);
+}
+
 weir_status weir_offline_flush(weir_offline *store, int64_t *ret_rows, int64_t *ret_repeats, weir_err *err) {
     int64_t rows = 0, new_rows = 0;
     weir_err why = {0};
     weir_status status = WEIR_OK;
-    for (int i = 0; i < store->table_count; i++) {
-        rows += store->tables[i]->row_count;
-        if (!status && store->tables[i]->row_count) status = make_partitions(store->tables[i], &why);
-    }
-    if (!status && (rows || store->offset_count)) {
+    for (int i = 0; i < store->table_count; i++) rows += store->tables[i]->row_count;
+    if (rows || store->offset_count) {
         bool staged = store->repeating;
-        status = write_rows(store, staged, &new_rows, &why);
+        status = write_pending(store, staged, &new_rows, &why);
+        if (status == WEIR_EINTERNAL) {
+            forget_partitions(store);
+            status = write_pending(store, staged, &new_rows, &why);
+        }
         /* A row that is there already fails the COPY. Being overtaken is a conflict too, but one to retry. */
         if (status == WEIR_ECONFLICT && why.action == WEIR_ACTION_FATAL && !staged) status = write_rows(store, true, &new_rows, &why);
         if (!status) store->repeating = new_rows < rows;
     }
     weir_offline_discard(store);
     if (status) {
-        for (int i = 0; i < store->table_count; i++) store->tables[i]->known.count = 0; /* somebody may have dropped one */
+        forget_partitions(store);
         if (err) *err = why;
         return status;
     }

@@ -221,7 +221,10 @@ weir_status weir_online_put(weir_online *store, int view, const void *key, size_
     if ((status = need_batch(store, err)) || (status = need_view(store, view, err))) return status;
     size_t max = (size_t)mdb_env_get_maxkeysize(store->env);
     if (!key_len || key_len > max) return WEIR_REJECT(err, WEIR_EDATA, "a key has %zu bytes, expected 1 to %zu", key_len, max);
-    value_head head = {.event_time_us = value->event_time_us, .offset = value->source.offset, .partition = value->source.partition, .format = VALUE_FORMAT,
+    value_head head = {.event_time_us = value->event_time_us,
+                       .offset = value->source.offset,
+                       .partition = value->source.partition,
+                       .format = VALUE_FORMAT,
                        .version = value->version};
     MDB_val k = {.mv_data = (void *)key, .mv_size = key_len}, v = {.mv_size = sizeof(head) + value->state_len};
     int code = mdb_put(store->batch, store->views[view], &k, &v, MDB_RESERVE); /* written in place, without a copy of our own */
@@ -279,8 +282,9 @@ static weir_status get(const weir_online *store, MDB_txn *txn, int view, const v
         return WEIR_FAIL(err, WEIR_EDATA, "the online store %s holds a value of %zu bytes, which is too short", store->dir, v.mv_size);
     memcpy(&head, v.mv_data, sizeof(head)); /* LMDB aligns values to 2 bytes only */
     if (head.format != VALUE_FORMAT)
-        return WEIR_FAIL(err, WEIR_EDATA, "the online store %s holds a value of format %u, expected %d: remove the folder, it is made anew from the features topics",
-                         store->dir, head.format, VALUE_FORMAT);
+        return WEIR_FAIL(err, WEIR_EDATA,
+                         "the online store %s holds a value of format %u, expected %d: remove the folder, it is made anew from the features topics", store->dir,
+                         head.format, VALUE_FORMAT);
     *ret_value = (weir_online_value){.event_time_us = head.event_time_us,
                                      .source = {.partition = head.partition, .offset = head.offset},
                                      .version = head.version,

@@ -100,10 +100,10 @@ static bool put_share(weir_buf *sql, const parity *p, const char *entity) {
 static bool put_predictions_where(weir_buf *sql, const parity *p, bool same_definitions) {
     const weir_parity_query *q = p->query;
     char from[WEIR_TIME_TEXT_MAX], to[WEIR_TIME_TEXT_MAX], made_from[WEIR_TIME_TEXT_MAX], made_to[WEIR_TIME_TEXT_MAX];
-    bool ok = weir_buf_printf(sql,
-                              " WHERE p.event_time >= '%s' AND p.event_time < '%s' AND p.predicted_at >= '%s' AND p.predicted_at < '%s' AND p.feature_hash %s '%s'",
-                              weir_time_format(q->from_us, from), weir_time_format(q->to_us, to), weir_time_format(q->predicted_from_us, made_from),
-                              weir_time_format(q->predicted_to_us, made_to), same_definitions ? "=" : "<>", p->pipeline->feature_hash);
+    bool ok = weir_buf_printf(
+        sql, " WHERE p.event_time >= '%s' AND p.event_time < '%s' AND p.predicted_at >= '%s' AND p.predicted_at < '%s' AND p.feature_hash %s '%s'",
+        weir_time_format(q->from_us, from), weir_time_format(q->to_us, to), weir_time_format(q->predicted_from_us, made_from),
+        weir_time_format(q->predicted_to_us, made_to), same_definitions ? "=" : "<>", p->pipeline->feature_hash);
     return ok && (!q->tenant || (weir_buf_printf(sql, " AND p.tenant = ") && put_literal(sql, q->tenant)));
 }
 
@@ -208,8 +208,7 @@ static weir_status on_record(void *context, const weir_pg_field *fields, int fie
     if (!r || (slot_count && !slots)) return no_memory(err);
     int column_count;
     const int *columns = weir_view_columns(p->view, &column_count);
-    for (int i = 0; i < column_count; i++)
-        p->row[columns[i]] = cell(&fields[COLUMNS + i], weir_schema_field_at(weir_view_feed(p->view)->schema, columns[i]));
+    for (int i = 0; i < column_count; i++) p->row[columns[i]] = cell(&fields[COLUMNS + i], weir_schema_field_at(weir_view_feed(p->view)->schema, columns[i]));
     weir_view_slots(p->view, p->row, slots);
     *r = (record){
         .entity = entity,

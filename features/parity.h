@@ -36,6 +36,7 @@ weir_status weir_parity_run(const char *pg_url, const weir_pipeline *pipeline, c
                             weir_err *err) WEIR_MUST_CHECK;
 
 /** How many predictions the query's ranges and tenant hold, sampling apart. Errors as weir_parity_run's. */
-weir_status weir_parity_count(const char *pg_url, const weir_pipeline *pipeline, const weir_parity_query *query, int64_t *ret_predictions, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_parity_count(const char *pg_url, const weir_pipeline *pipeline, const weir_parity_query *query, int64_t *ret_predictions,
+                              weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -235,16 +235,19 @@ static weir_status check_rollout_and_serving(const cJSON *json, weir_err *err) {
 }
 
 static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err) {
-    static const char *const keys[] = {"$schema", "pipeline", "doc",   "partitions", "retention", "source",  "labels",  "checks",
-                                       "plugins", "lists",    "views", "training",   "triggers",  "rollout", "serving", NULL};
+    static const char *const keys[] = {"$schema", "pipeline", "doc",      "partitions", "retention", "source",  "labels",       "checks", "plugins",
+                                       "lists",   "views",    "training", "triggers",   "rollout",   "serving", "partition_by", NULL};
     static const char *const objects[] = {"training", "triggers", NULL};
-    const char *name = NULL, *retention = "forever";
+    static const char *const periods[] = {[WEIR_PERIOD_DAY] = "day", [WEIR_PERIOD_MONTH] = "month", [WEIR_PERIOD_YEAR] = "year", NULL};
+    const char *name = NULL, *retention = "forever", *period = "day";
     int64_t partitions = DEFAULT_PARTITIONS, retention_us = 0;
     weir_status status;
     if ((status = pf_need_object(json, "$", keys, err)) || (status = pf_get_text(json, "$", "pipeline", true, &name, err)) ||
         (status = pf_check_name(name, "$.pipeline", true, PF_NAME_MAX, err)) || (status = pf_get_int(json, "$", "partitions", 1, 1024, &partitions, err)) ||
-        (status = pf_get_text(json, "$", "retention", false, &retention, err)))
+        (status = pf_get_text(json, "$", "retention", false, &retention, err)) || (status = pf_get_text(json, "$", "partition_by", false, &period, err)))
         return status;
+    while (periods[p->partition_by] && strcmp(periods[p->partition_by], period)) p->partition_by++;
+    if (!periods[p->partition_by]) return pf_unknown("$.partition_by", "period", period, periods, err);
     p->partitions = (int)partitions;
     p->retention_ms = -1;
     if (strcmp(retention, "forever")) {
@@ -366,6 +369,10 @@ void weir_pipeline_free(weir_pipeline *pipeline) {
     free(pipeline->name);
     free(pipeline->path);
     free(pipeline);
+}
+
+bool weir_pipeline_trains(const weir_pipeline *pipeline) {
+    return cJSON_GetObjectItemCaseSensitive(pipeline->json, "training") != NULL;
 }
 
 const weir_view_def *weir_pipeline_view(const weir_pipeline *pipeline, const char *name) {

@@ -140,11 +140,15 @@ typedef struct weir_list_def {
     bool texts; /* the values are weir_text_number of texts; else numbers, or dates as days since 1970 */
 } weir_list_def;
 
+/* What one partition of the offline tables covers: a day suits millions of rows a day, a year suits daily bars. */
+typedef enum weir_period { WEIR_PERIOD_DAY, WEIR_PERIOD_MONTH, WEIR_PERIOD_YEAR } weir_period;
+
 typedef struct weir_pipeline {
     char *name;
     char *path;
     int partitions; /* of every topic of the pipeline */
     int64_t retention_ms; /* of events, labels, predictions, dead letters; -1: for ever */
+    weir_period partition_by; /* "partition_by": "day" (default), "month", "year" */
     weir_feed_def events, labels; /* labels.topic is NULL when the pipeline has none */
     int label_column; /* of labels.schema: what happened; -1 */
     int label_join[2]; /* columns that join label to event: [0] in events.schema, [1] in labels.schema ("id") */
@@ -165,6 +169,8 @@ weir_status weir_pipeline_load(const char *name_or_path, weir_pipeline **ret_pip
 /** Same, from text; base_dir (may be NULL) is where schema paths start. */
 weir_status weir_pipeline_parse(const char *json, const char *base_dir, weir_pipeline **ret_pipeline, weir_err *err) WEIR_MUST_CHECK;
 void weir_pipeline_free(weir_pipeline *pipeline);
+/** Whether it has a `training` section; without one it makes features and nothing else. */
+bool weir_pipeline_trains(const weir_pipeline *pipeline);
 const weir_view_def *weir_pipeline_view(const weir_pipeline *pipeline, const char *name); /* NULL when there is none */
 /** For weir_expr_names.find_list: context is the (const) weir_pipeline. */
 bool weir_pipeline_find_list(void *context, const char *name, const double **ret_values, int *ret_count, bool *ret_texts);

@@ -11,8 +11,8 @@
 
 enum { LAST_MAX = 1 << 15 }; /* half of what a state may hold, so that late records find room beside them */
 
-static const char *const operator_keys[] = {"name", "op", "agg", "of", "where", "window", "delay", "default", "hidden", "unit", "doc", NULL};
-static const char *const expr_keys[] = {"name", "expr", "default", "hidden", "unit", "doc", NULL};
+static const char *const operator_keys[] = {"name", "op", "agg", "of", "where", "window", "delay", "default", "hidden", "was", "unit", "doc", NULL};
+static const char *const expr_keys[] = {"name", "expr", "default", "hidden", "was", "unit", "doc", NULL};
 
 /* --- names in expressions --- */
 
@@ -353,7 +353,7 @@ weir_status pf_parse_feature(const weir_pipeline *p, const weir_view_def *view, 
     else if (!(status = pf_need_object(json, at, expr_keys, err)))
         status = pf_get_text(json, at, "expr", true, &f->expr, err);
     if (status || (status = pf_get_number(json, at, "default", NULL, &f->fallback, err)) || (status = pf_get_bool(json, at, "hidden", &f->hidden, err)) ||
-        (status = pf_get_text(json, at, "unit", false, &f->unit, err)))
+        (status = pf_get_text(json, at, "was", false, &f->was, err)) || (status = pf_get_text(json, at, "unit", false, &f->unit, err)))
         return status;
     return pf_get_text(json, at, "doc", false, &f->doc, err);
 }

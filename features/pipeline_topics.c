@@ -91,7 +91,8 @@ weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_
         "{\"name\":\"available_time\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}},"
         "{\"name\":\"source_partition\",\"type\":\"int\"},{\"name\":\"source_offset\",\"type\":\"long\"},"
         "{\"name\":\"seq\",\"type\":\"long\",\"default\":0,\"doc\":\"arrival number of the source record in the entity, from 1\"},"
-        "{\"name\":\"version\",\"type\":\"long\",\"default\":0,\"doc\":\"the features count the records with seq up to this; of several with one source the highest "
+        "{\"name\":\"version\",\"type\":\"long\",\"default\":0,\"doc\":\"the features count the records with seq up to this; of several with one source the "
+        "highest "
         "holds\"},"
         "{\"name\":\"epoch\",\"type\":\"int\",\"default\":0,\"doc\":\"of the writer that owned the partition; what comes behind a higher one is void\"},"
         "{\"name\":\"marks\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"names of the checks that marked the record, separated by commas\"},"
@@ -107,7 +108,7 @@ weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_
              weir_buf_printf(&out, "}");
     }
     ok = ok && weir_buf_printf(&out, "]}},{\"name\":\"state\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"doc\":\"the entity's whole state: then the "
-                               "record repeats its newest value\"}]}");
+                                     "record repeats its newest value\"}]}");
     if (!ok) {
         weir_buf_done(&out);
         return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the schema of view %s", view->name);

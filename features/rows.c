@@ -14,7 +14,8 @@ enum { COLUMNS_MAX = 2048 };
 
 static weir_status set_name(char to[WEIR_COLUMN_NAME_MAX + 1], const char *prefix, const char *dotted, weir_err *err) {
     int n = snprintf(to, WEIR_COLUMN_NAME_MAX + 1, "%s%s", prefix, dotted);
-    if (n > WEIR_COLUMN_NAME_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "column %s%s is longer than the %d bytes that the offline store takes", prefix, dotted, WEIR_COLUMN_NAME_MAX);
+    if (n > WEIR_COLUMN_NAME_MAX)
+        return WEIR_FAIL(err, WEIR_EINVAL, "column %s%s is longer than the %d bytes that the offline store takes", prefix, dotted, WEIR_COLUMN_NAME_MAX);
     for (char *p = to; *p; p++) *p = *p == '.' ? '_' : *p;
     return WEIR_OK;
 }
@@ -31,6 +32,25 @@ weir_status weir_wanted_feature(const weir_feature_def *feature, weir_wanted *re
     *ret_wanted = (weir_wanted){.type = WEIR_T_F64, .nullable = true};
     weir_status status = set_name(ret_wanted->name, "features_", feature->name, err);
     return status || !feature->was ? status : set_name(ret_wanted->was, "features_", feature->was, err);
+}
+
+weir_wanted weir_wanted_carried(const char *type) {
+    static const struct {
+        const char *prefix;
+        weir_wanted as;
+    } types[] = {{"boolean", {.type = WEIR_T_BOOL}},
+                 {"smallint", {.type = WEIR_T_I64}},
+                 {"integer", {.type = WEIR_T_I64}},
+                 {"bigint", {.type = WEIR_T_I64}},
+                 {"real", {.type = WEIR_T_F64}},
+                 {"double", {.type = WEIR_T_F64}},
+                 {"numeric", {.type = WEIR_T_F64}},
+                 {"bytea", {.type = WEIR_T_BYTES}},
+                 {"timestamp", {.type = WEIR_T_I64, .is_timestamp = true}},
+                 {"date", {.type = WEIR_T_I64, .is_timestamp = true}}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strncmp(type, types[i].prefix, strlen(types[i].prefix))) return types[i].as;
+    return (weir_wanted){.type = WEIR_T_STR};
 }
 
 /* --- expressions, the same in both dialects --- */
@@ -239,8 +259,9 @@ static weir_status read_manifest(weir_pg *pg, const weir_rows_query *q, PGresult
 /* The files first … last of the manifest, which have the same columns. */
 static void put_files(weir_sql *sql, const weir_rows_query *q, PGresult *files, int first, int last) {
     const char *columns = PQgetvalue(files, first, 0);
-    weir_sql_add(sql, "SELECT tenant, entity, epoch_us(event_time) AS event_us, epoch_us(available_time) AS known_us, source_partition, source_offset, %s AS version",
-                 has_column(columns, "version") ? "COALESCE(version, 0)" : "CAST(0 AS bigint)");
+    weir_sql_add(
+        sql, "SELECT tenant, entity, epoch_us(event_time) AS event_us, epoch_us(available_time) AS known_us, source_partition, source_offset, %s AS version",
+        has_column(columns, "version") ? "COALESCE(version, 0)" : "CAST(0 AS bigint)");
     for (int i = 0; i < q->wanted_count; i++) {
         weir_sql_add(sql, q->wanted[i].is_timestamp ? ", epoch_us(" : ", ");
         put_wanted(sql, &q->wanted[i], columns);
@@ -265,7 +286,8 @@ weir_status weir_rows_files(weir_pg *pg, const weir_rows_query *q, weir_sql *sql
     int count = !status && files ? PQntuples(files) : 0;
     if (count && !q->objects_dir) status = WEIR_FAIL(err, WEIR_EINVAL, "days of %s are in files, and the objects folder was not given", q->table);
     for (int first = 0, last; !status && first < count; first = last + 1) {
-        for (last = first; last + 1 < count && !strcmp(PQgetvalue(files, first, 0), PQgetvalue(files, last + 1, 0)); last++) {}
+        for (last = first; last + 1 < count && !strcmp(PQgetvalue(files, first, 0), PQgetvalue(files, last + 1, 0)); last++) {
+        }
         weir_sql_add(sql, first ? " UNION ALL " : "");
         put_files(sql, q, files, first, last);
     }

@@ -25,6 +25,8 @@ weir_status weir_wanted_field(const weir_schema_field *field, const char *prefix
 /** A feature. */
 weir_status weir_wanted_feature(const weir_feature_def *feature, weir_wanted *ret_wanted, weir_err *err) WEIR_MUST_CHECK;
 
+/** How a value of a type of PostgreSQL's is carried through; what is no boolean, number, time or bytes comes as text. */
+weir_wanted weir_wanted_carried(const char *type);
 /** Its type in SQL, PostgreSQL's and DuckDB's. */
 const char *weir_wanted_type(const weir_wanted *wanted);
 /** A value of it as PostgreSQL sends it; text and bytes are borrowed. */
@@ -61,7 +63,8 @@ weir_status weir_rows_snapshot(weir_pg *pg, const weir_pipeline *pipeline, const
  *  An empty text: there are no such files. */
 weir_status weir_rows_files(weir_pg *pg, const weir_rows_query *query, weir_sql *sql, int64_t *ret_rows, weir_err *err) WEIR_MUST_CHECK;
 /** Runs such a SELECT. */
-weir_status weir_rows_scan_files(weir_duck *duck, const char *select, int wanted_count, weir_stored_row_fn on_row, void *context, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_rows_scan_files(weir_duck *duck, const char *select, int wanted_count, weir_stored_row_fn on_row, void *context,
+                                 weir_err *err) WEIR_MUST_CHECK;
 /** The part in PostgreSQL. A table that does not exist has no rows. */
 weir_status weir_rows_scan_table(weir_pg *pg, const weir_rows_query *query, weir_stored_row_fn on_row, void *context, weir_err *err) WEIR_MUST_CHECK;
 

@@ -1,5 +1,6 @@
 /* From the definition of a view to what is computed for a record and when it is read. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -283,6 +283,7 @@ weir_status weir_training_fit(const weir_training *t, weir_pg *pg, cJSON *detail
         .to_us = t->window.train_to_us,
         .as_of_us = t->as_of_us < t->window.deploy_us ? t->as_of_us : t->window.deploy_us,
         .columns = t->recipe->columns,
+        .objects_dir = t->objects_dir,
     };
     describe_window(t, detail);
     weir_status status = weir_history_read(t->pg_url, t->pipeline, &query, &history, err);
@@ -316,7 +317,7 @@ weir_status weir_training_labels_complete(const weir_training *t, bool *ret_comp
     *ret_complete = false;
     /* The last day may have ended early: a stream that stops has no event at its very end. */
     if (labels_until < t->window.test_to_us + t->pipeline->max_delay_us - WEIR_DAY_US) return WEIR_OK;
-    status = weir_history_coverage(t->pg_url, t->pipeline, t->window.deploy_us, t->window.test_to_us, &events, &labelled, err);
+    status = weir_history_coverage(t->pg_url, t->pipeline, t->objects_dir, t->window.deploy_us, t->window.test_to_us, &events, &labelled, err);
     if (status) return status;
     /* A label that was rejected never comes: a day after the last one was due, those that are there have to do. */
     bool overdue = labels_until >= t->window.test_to_us + t->pipeline->max_delay_us + WEIR_DAY_US;
@@ -413,6 +414,7 @@ weir_status weir_training_evaluate(const weir_training *t, weir_pg *pg, cJSON *d
         .to_us = t->window.test_to_us,
         .as_of_us = INT64_MAX, /* what happened since is what the versions are measured by, whatever the fit was allowed to know */
         .columns = t->recipe->columns,
+        .objects_dir = t->objects_dir,
     };
     weir_status status = weir_history_read(t->pg_url, t->pipeline, &query, &history, err);
     if (status) return weir_err_prefix(err, "test set");

@@ -159,13 +159,14 @@ static weir_status send_record(weir_publisher *p, const weir_record *record, wei
     weir_status st = weir_key_make(feed, feed->key_index, feed->key_count, record->row, key, &key_len, err);
     if (!st) st = encode(p, record, err);
     if (st) return weir_err_prefix(err, "record of %s known at %s", feed->topic, weir_time_format(record->at_us, at));
+    p->at_us = record->at_us;
+    if (p->conf.skip && p->conf.skip(p->conf.skip_context, record->feed, p->value.data, p->value.len)) return WEIR_OK;
     for (;;) { /* a full queue: the broker is slow or away */
-        st = weir_producer_send(p->producer, feed->topic, -1, key, key_len, p->value.data, p->value.len, NULL, 0, 0, err);
+        st = weir_producer_send(p->producer, feed->topic, -1, key, key_len, p->value.data, p->value.len, p->conf.headers, p->conf.header_count, 0, err);
         if (!st || err->action != WEIR_ACTION_RETRY || stopping(p)) break;
         tell(p, false);
     }
     if (st) return st;
-    p->at_us = record->at_us;
     *(record->feed == WEIR_FROM_EVENTS ? &p->events : &p->labels) += 1;
     return WEIR_OK;
 }

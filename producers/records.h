@@ -2,6 +2,7 @@
 #ifndef WEIR_PRODUCERS_RECORDS_H
 #define WEIR_PRODUCERS_RECORDS_H
 
+#include "core/bus.h"
 #include "core/clock.h"
 #include "features/pipeline.h"
 
@@ -50,6 +51,11 @@ typedef struct weir_publish_conf {
     double speed; /* event time over wall time; 0: not paced by event time */
     int64_t until_us; /* stop before the first record known at or after this; 0 or INT64_MAX: all */
     weir_clock *clock; /* for pacing; NULL: the machine's */
+    const weir_bus_header *headers; /* of every record */
+    size_t header_count;
+    /** Whether a record, as encoded, is there already and is to be left out; may be NULL. */
+    bool (*skip)(void *context, weir_feed feed, const void *value, size_t len);
+    void *skip_context;
     void (*progress)(void *context, int64_t events, int64_t labels, int64_t at_us); /* about 10 times a second; may be NULL */
     void *progress_context;
 } weir_publish_conf;

@@ -10,8 +10,12 @@ CREATE TABLE weir.offline_files (
     version    int8        NOT NULL,
     path       text        NOT NULL, -- below the objects folder
     rows       int8        NOT NULL,
+    first_time timestamptz, -- event time of its first row
+    last_time  timestamptz,
     bytes      int8        NOT NULL,
     columns    text        NOT NULL, -- 'name type,name type,…' as in the file
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (pipeline, table_name, day, tenant, part)
 );
+-- A tenant's login sees its own files only.
+SELECT weir.protect('weir', 'offline_files');

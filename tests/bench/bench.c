@@ -359,8 +359,8 @@ static void bench_ingest(const bench *b, const weir_pipeline *pipeline, bool cus
         runs[run] = ingest_once(b, name, customer_only, total);
     }
     cost through = median_cost(ceiling), ingest = median_cost(runs);
-    show(customer_only ? "ingest, customer view, exactly once" : "ingest, both views, exactly once", ingest.rate, "records/s", "pass-through, records/s", through.rate,
-         ingest.rate / through.rate);
+    show(customer_only ? "ingest, customer view, exactly once" : "ingest, both views, exactly once", ingest.rate, "records/s", "pass-through, records/s",
+         through.rate, ingest.rate / through.rate);
     show("  CPU of a million", ingest.cpu_per_million, "s", "pass-through, s", through.cpu_per_million, ingest.cpu_per_million / through.cpu_per_million);
 }
 

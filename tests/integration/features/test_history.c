@@ -88,7 +88,7 @@ static void write_data(int from, int to) {
     weir_offline *store;
     weir_err err = {0};
     weir_schema *schemas[2];
-    weir_datum row[32], *record = row + 6;
+    weir_datum row[40], *record = row + 10;
     char id[16], customer[16], terminal[16];
     if (weir_offline_new(url(), t.pipeline, &store, &err)) fail_msg("%s", err.message);
     weir_offline_table *customers = open_table(store, 0, &schemas[0]), *terminals = open_table(store, 1, &schemas[1]), *labels;
@@ -107,6 +107,9 @@ static void write_data(int from, int to) {
         row[3] = weir_i64(l ? l->available : e->available);
         row[4] = weir_i64(l ? l->source.partition : e->source.partition);
         row[5] = weir_i64(l ? l->source.offset : e->source.offset);
+        row[6] = row[7] = weir_i64(i + 1); /* seq, version */
+        row[8] = weir_i64(0);
+        row[9] = weir_bool(true);
         record[1] = weir_text(id);
         record[3] = weir_text(customer);
         record[4] = weir_text(terminal);
@@ -395,7 +398,7 @@ static void the_span_and_coverage_are_told(void **state) {
     assert_int_equal(last, t.events[EVENTS - 1].time);
     assert_int_equal(until, newest);
     int64_t events, labelled, expected = 0, expected_labelled = 0;
-    if (weir_history_coverage(url(), t.pipeline, T0 + 10 * DAY, T0 + 20 * DAY, &events, &labelled, &err)) fail_msg("%s", err.message);
+    if (weir_history_coverage(url(), t.pipeline, NULL, T0 + 10 * DAY, T0 + 20 * DAY, &events, &labelled, &err)) fail_msg("%s", err.message);
     for (int i = 0; i < EVENTS; i++) {
         if (t.events[i].time < T0 + 10 * DAY || t.events[i].time >= T0 + 20 * DAY) continue;
         bool has = false;
@@ -406,10 +409,10 @@ static void the_span_and_coverage_are_told(void **state) {
     assert_int_equal(events, expected);
     assert_int_equal(labelled, expected_labelled); /* a corrected label counts once */
     assert_true(labelled < events);
-    assert_int_equal(weir_history_coverage(url(), t.pipeline, INT64_MIN, INT64_MAX, &events, &labelled, NULL), WEIR_OK);
+    assert_int_equal(weir_history_coverage(url(), t.pipeline, NULL, INT64_MIN, INT64_MAX, &events, &labelled, NULL), WEIR_OK);
     assert_int_equal(events, EVENTS);
     drop_schema();
-    assert_int_equal(weir_history_coverage(url(), t.pipeline, INT64_MIN, INT64_MAX, &events, &labelled, NULL), WEIR_OK);
+    assert_int_equal(weir_history_coverage(url(), t.pipeline, NULL, INT64_MIN, INT64_MAX, &events, &labelled, NULL), WEIR_OK);
     assert_int_equal(events, 0);
     assert_int_equal(weir_history_span(url(), t.pipeline, &first, &last, NULL, NULL), WEIR_OK);
     assert_int_equal(first, INT64_MIN);

@@ -17,7 +17,7 @@ SIMULATED = {
     "maritime": ["--entities", "3", "--days", "9", "--missing", "0.02", "--start", "2022-01-01"],
     "traffic": ["--entities", "2", "--days", "40"],
     "churn": ["--entities", "20"],
-    "market": ["--entities", "3", "--days", "4"],
+    "market": ["--entities", "3", "--days", "30"],
 }
 REAL = {"engine": (("maritime", "cmapss_fd001_engines_1-60.csv.gz"), "cycle")}  # file, column that its time follows from
 CUTS = (0.35, 0.6, 0.85)  # shares of the run

@@ -167,15 +167,15 @@ def sector_features(bars):
     rows = {}
     sample = sorted(set(range(0, 40)) | set(range(40, len(bars), 23)))
     for i in sample:
-        week = np.arange(np.searchsorted(time, time[i] - np.timedelta64(7, "D"), "right"), i + 1)
+        recent = np.arange(max(0, i - 63), i + 1)
         newest = {}
-        for j in week:
+        for j in recent:
             if not np.isnan(ret[j]):
                 newest[symbol[j]] = j
-        row = {"sector_symbols": len(set(symbol[week]))}
+        row = {"sector_symbols": len(set(symbol[recent]))}
         if newest:
             row.update(among_members(symbol[i], {s: ret[j] for s, j in newest.items()}, {s: rose[j] for s, j in newest.items()}, not np.isnan(ret[i])))
-        values = {symbol[j]: traded[j] for j in week}
+        values = {symbol[j]: traded[j] for j in recent}
         row["traded_value_share"] = values[symbol[i]] / sum(values.values())
         for days in (30, 90):
             inside = r[np.searchsorted(time, time[i] - np.timedelta64(days, "D"), "right"):i + 1]

@@ -147,7 +147,8 @@ static void send_all(run *r) {
         }
         snprintf(customer, sizeof customer, "%ld", i * 7919 % CUSTOMERS);
         int key_len = snprintf(key, sizeof key, "default/%s", customer);
-        while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value, encode(r, i, due_us, customer, value), key, (size_t)key_len, NULL)) rd_kafka_poll(producer, 10);
+        while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value, encode(r, i, due_us, customer, value), key, (size_t)key_len, NULL))
+            rd_kafka_poll(producer, 10);
     }
     if (rd_kafka_flush(producer, 30000)) die("events were not delivered");
     rd_kafka_topic_destroy(topic);
@@ -180,6 +181,7 @@ int main(int argc, char **argv) {
     }
     if (!kept) die("nothing came out");
     qsort(r.latency_us, (size_t)kept, sizeof *r.latency_us, by_value);
-    printf("{\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"missing\": %ld}\n", (double)r.latency_us[kept / 2] / 1e3, (double)r.latency_us[kept * 99 / 100] / 1e3, r.total - r.warm - kept);
+    printf("{\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"missing\": %ld}\n", (double)r.latency_us[kept / 2] / 1e3, (double)r.latency_us[kept * 99 / 100] / 1e3,
+           r.total - r.warm - kept);
     return 0;
 }

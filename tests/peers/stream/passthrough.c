@@ -139,7 +139,8 @@ int main(int argc, char **argv) {
         }
         for (ssize_t i = 0; i < got; i++) {
             if (in[i]->err || in[i]->len < 20 || in[i]->key_len > 500) continue;
-            out[count] = (rd_kafka_message_t){.payload = values[count], .len = convert(in[i], values[count]), .key = in[i]->key, .key_len = in[i]->key_len, .partition = in[i]->partition};
+            out[count] = (rd_kafka_message_t){
+                .payload = values[count], .len = convert(in[i], values[count]), .key = in[i]->key, .key_len = in[i]->key_len, .partition = in[i]->partition};
             count++;
         }
         produce(producer, topic, out, count);

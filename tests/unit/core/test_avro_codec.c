@@ -267,8 +267,9 @@ static void left_over_bytes_are_rejected(void **state) {
     weir_schema_free(schema);
 }
 
-static const char maybe[] = "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"},{\"name\":\"r\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"Q\","
-                            "\"fields\":[{\"name\":\"x\",\"type\":\"int\"},{\"name\":\"y\",\"type\":[\"null\",\"int\"]}]}],\"default\":null},{\"name\":\"b\",\"type\":\"int\"}]}";
+static const char maybe[] =
+    "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"},{\"name\":\"r\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"Q\","
+    "\"fields\":[{\"name\":\"x\",\"type\":\"int\"},{\"name\":\"y\",\"type\":[\"null\",\"int\"]}]}],\"default\":null},{\"name\":\"b\",\"type\":\"int\"}]}";
 
 static void a_record_that_may_be_null_is_a_boolean_and_its_columns(void **state) {
     (void)state;

@@ -245,6 +245,106 @@ static void stop_during_a_retry_stores_nothing_of_the_batch(void **state) {
     assert_int_equal(again.next[0], 20);
 }
 
+/* A worker with checkpoints: next[] is in memory, durable[] is what its checkpoints made so. */
+typedef struct begun {
+    weir_worker *worker;
+    int next[PARTITIONS], durable[PARTITIONS];
+    int checkpoints, checkpoint_failures, resets, reset_failures, batches;
+    int batch_fails_at; /* a batch that reaches it in partition 0 gives RETRY, once; -1 */
+    int most_batches; /* the loop is told to stop then; 0: never */
+} begun;
+
+static weir_status begun_init(weir_worker *worker, void **ret_context, weir_err *err) {
+    begun *g = weir_worker_setup(worker);
+    g->worker = worker;
+    memcpy(g->next, g->durable, sizeof g->next);
+    *ret_context = g;
+    return weir_worker_subscribe(worker, (const char *const[]){"in"}, 1, err);
+}
+
+static weir_status begun_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
+    begun *g = context;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(number_of(&records[i]), g->next[records[i].partition]); /* nothing left out, nothing twice but after a reset */
+        g->next[records[i].partition]++;
+    }
+    if (++g->batches == g->most_batches) weir_worker_stop(g->worker);
+    if (g->batch_fails_at >= 0 && g->next[0] > g->batch_fails_at) {
+        g->batch_fails_at = -1;
+        return WEIR_RETRY(err, WEIR_EIO, "the store is away");
+    }
+    if (g->next[0] + g->next[1] == PARTITIONS * RECORDS) weir_worker_checkpoint_soon(g->worker);
+    return WEIR_OK;
+}
+
+static weir_status begun_checkpoint(void *context, weir_err *err) {
+    begun *g = context;
+    g->checkpoints++;
+    if (g->checkpoint_failures && g->checkpoint_failures--) return WEIR_RETRY(err, WEIR_EIO, "the disk is away");
+    memcpy(g->durable, g->next, sizeof g->next);
+    if (g->durable[0] + g->durable[1] == PARTITIONS * RECORDS) weir_worker_stop(g->worker);
+    return WEIR_OK;
+}
+
+static weir_status begun_reset(void *context, weir_err *err) {
+    begun *g = context;
+    if (g->reset_failures && g->reset_failures--) return WEIR_RETRY(err, WEIR_ENET, "the changelog is away");
+    g->resets++;
+    memcpy(g->next, g->durable, sizeof g->next);
+    return WEIR_OK;
+}
+
+static weir_status run_begun(const broker *b, begun *g, int checkpoint_ms, weir_err *err) {
+    static const weir_worker_ops ops = {
+        .abi = WEIR_WORKER_ABI,
+        .name = "begun",
+        .doc = "test",
+        .init = begun_init,
+        .batch = begun_batch,
+        .checkpoint = begun_checkpoint,
+        .reset = begun_reset,
+    };
+    quick_clock clock = {{quick_wall, quick_mono, quick_sleep}, 0};
+    const weir_worker_env env = {.brokers = b->brokers, .clock = &clock.base, .batch_max = 20, .poll_ms = 20, .drain_ms = 5000, .checkpoint_ms = checkpoint_ms};
+    weir_worker *worker;
+    must(weir_worker_new(&ops, &env, "fraud", g, &worker, err), err);
+    weir_status status = weir_worker_run(worker, err);
+    weir_worker_free(worker);
+    return status;
+}
+
+static void what_a_checkpoint_did_not_take_comes_again_after_a_reset(void **state) {
+    broker *b = *state;
+    weir_err err = {0};
+    begun g = {.batch_fails_at = 100, .checkpoint_failures = 2, .reset_failures = 1};
+    double before = metric("weir_worker_records_total", (const char *const[]){"fraud", "begun", "in", NULL});
+    produce(b->brokers, 0, RECORDS);
+    must(run_begun(b, &g, 60000, &err), &err); /* due only when it is asked for */
+    assert_int_equal(g.durable[0] + g.durable[1], PARTITIONS * RECORDS);
+    assert_int_equal(g.resets, 3); /* one batch, two checkpoints */
+    assert_int_equal(g.checkpoints, 3);
+    assert_int_equal(g.checkpoint_failures + g.reset_failures, 0);
+    assert_true(metric("weir_worker_records_total", (const char *const[]){"fraud", "begun", "in", NULL}) - before == PARTITIONS * RECORDS);
+}
+
+static void a_clean_stop_ends_with_a_checkpoint_and_the_next_run_goes_on_behind_it(void **state) {
+    broker *b = *state;
+    weir_err err = {0};
+    begun g = {.batch_fails_at = -1, .most_batches = 3};
+    produce(b->brokers, 0, RECORDS);
+    must(run_begun(b, &g, 60000, &err), &err);
+    assert_int_equal(g.checkpoints, 1);
+    int done = g.durable[0] + g.durable[1];
+    assert_true(done > 0 && done < PARTITIONS * RECORDS);
+    assert_memory_equal(g.durable, g.next, sizeof g.next);
+
+    begun again = {.batch_fails_at = -1};
+    memcpy(again.durable, g.durable, sizeof g.durable);
+    must(run_begun(b, &again, 1, &err), &err);
+    assert_int_equal(again.durable[0] + again.durable[1], PARTITIONS * RECORDS);
+    assert_true(again.checkpoints >= 1 && again.resets == 0);
+}
+
 /* The dead letter that was written last. */
 static void read_dead(const broker *b, int expected, void (*check)(const weir_bus_record *)) {
     weir_consumer *consumer;
@@ -569,6 +669,8 @@ int main(void) {
         WITH_BROKER(every_record_is_handled_once_and_the_next_run_goes_on_after_them),
         WITH_BROKER(failing_batch_is_delivered_again_from_its_first_record),
         WITH_BROKER(stop_during_a_retry_stores_nothing_of_the_batch),
+        WITH_BROKER(what_a_checkpoint_did_not_take_comes_again_after_a_reset),
+        WITH_BROKER(a_clean_stop_ends_with_a_checkpoint_and_the_next_run_goes_on_behind_it),
         WITH_BROKER(rejected_record_goes_to_the_dead_letters_with_its_reason),
         WITH_BROKER(batch_that_blames_one_record_is_taken_apart),
         WITH_BROKER(init_is_tried_again_until_it_succeeds),

@@ -50,7 +50,12 @@ static world *make_world(uint64_t from, int entities) {
     for (int i = 0; i < LABELS; i++) {
         int64_t t = pick(SPAN);
         bool event = !pick(3);
-        w->labels[i] = (weir_asof_label){.entity = (uint32_t)pick(entities + 20), .time_us = t, .cutoff_us = event ? t + pick(300) : t, .row = i, .upto_partition = INT32_MAX, .upto_offset = INT64_MAX};
+        w->labels[i] = (weir_asof_label){.entity = (uint32_t)pick(entities + 20),
+                                         .time_us = t,
+                                         .cutoff_us = event ? t + pick(300) : t,
+                                         .row = i,
+                                         .upto_partition = INT32_MAX,
+                                         .upto_offset = INT64_MAX};
         if (event) {
             w->labels[i].upto_partition = (int32_t)pick(3);
             w->labels[i].upto_offset = pick(ROWS);
@@ -86,7 +91,11 @@ static int64_t search(const world *w, const weir_asof_label *l, int64_t ttl_us, 
         ++*ret_known;
         if (r->event_us > l->time_us) continue;
         if (r->event_us == l->time_us && (r->partition > l->upto_partition || (r->partition == l->upto_partition && r->offset > l->upto_offset))) continue;
-        if (b && (r->event_us < b->event_us || (r->event_us == b->event_us && (r->partition < b->partition || (r->partition == b->partition && (r->offset < b->offset || (r->offset == b->offset && r->version < b->version))))))) continue;
+        if (b &&
+            (r->event_us < b->event_us ||
+             (r->event_us == b->event_us && (r->partition < b->partition || (r->partition == b->partition &&
+                                                                             (r->offset < b->offset || (r->offset == b->offset && r->version < b->version)))))))
+            continue;
         best = i;
     }
     return best >= 0 && ttl_us && l->time_us - w->rows[best].event_us > ttl_us ? -2 : best;

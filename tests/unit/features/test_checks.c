@@ -142,7 +142,7 @@ static void wrong_checks_are_told(void **state) {
         {"{\"name\":\"r\",\"rule\":\"previous.amnt > 0\"}", "$.checks[0].rule~amount"},
         {"{\"name\":\"r\",\"rule\":\"1 > 0\"}", "$.checks[0].rule~reads no column"},
         {"{\"name\":\"r\",\"rule\":\"terminal_id\"}", "$.checks[0].rule~text"},
-        {"{\"name\":\"r\",\"on\":\"labels\",\"rule\":\"tx_fraud > previous.tx_fraud\"}", "$.checks[0]~for events"},
+        {"{\"name\":\"r\",\"on\":\"labels\",\"rule\":\"fraud > previous.fraud\"}", "$.checks[0]~for events"},
         {"{\"column\":\"terminal_id\",\"matches\":\"t[\"}", "$.checks[0].matches~t[~regular expression"},
         {"{\"column\":\"terminal_id\",\"matches\":\"a)(b\"}", "$.checks[0].matches~regular expression"},
         {"{\"column\":\"terminal_id\",\"matches\":\"(a)\\\\1\"}", "$.checks[0].matches~back-references"},
