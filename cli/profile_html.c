@@ -41,7 +41,7 @@ static void put_flow(weir_page *page, const weir_profile *p) {
     cell(page, weir_words_count(p->column_count, a), "columns", "");
     cell(page, percent((double)missing, (double)p->rows * p->column_count, a), "of the values missing", "");
     cell(page, weir_words_count(p->duplicates, a), "repeated rows", p->duplicates_exact ? "like an earlier one in every column" : "about; estimated from a sketch");
-    if (p->coverage.known) cell(page, weir_words_count(p->coverage.gap_count, a), "gaps in time", "of more than five steps");
+    if (isfinite(p->coverage.coverage) && p->coverage.known) cell(page, weir_words_count(p->coverage.gap_count, a), "gaps in time", "of more than five steps");
     weir_page_put(page, "</div>");
     if (p->coverage.known)
         weir_page_printf(page, "<p class=\"note\">%s to %s.</p>", weir_words_moment(p->coverage.first_us, a), weir_words_moment(p->coverage.last_us, b));
@@ -168,9 +168,10 @@ static void put_coverage(weir_page *page, const weir_profile *p) {
     weir_page_printf(page, "<section><h2>Time</h2><p>%s entit%s with %s to ", weir_words_count(c->entities, a), c->entities == 1 ? "y" : "ies", weir_words_count(c->fewest, b));
     weir_page_printf(page, "%s records (median %s), ", weir_words_count(c->most, a), number(c->median_records, b));
     if (isfinite(c->step_s))
-        weir_page_printf(page, "mostly %s apart; %s of the steps have a record.", weir_words_duration(c->step_s, a), percent(c->coverage, 1, b));
+        weir_page_printf(page, "%s apart (median), %s of the steps so.", weir_words_duration(c->step_s, a), percent(c->regular, 1, b));
     else
         weir_page_put(page, "none with two times.");
+    if (isfinite(c->coverage)) weir_page_printf(page, " %s of the steps have a record.", percent(c->coverage, 1, b));
     weir_page_printf(page, " %s records repeat a time of their entity.</p>", weir_words_count(c->repeated_times, a));
     if (c->gaps_shown) weir_page_put(page, "<table><tr><th>Longest gaps<th>from<th>to<th>length</tr>");
     for (int i = 0; i < c->gaps_shown; i++) {

@@ -68,6 +68,8 @@ typedef struct weir_profile_coverage {
     double median_records;
     int64_t repeated_times; /* records at a time that their entity has already */
     double step_s; /* median of the times between records of an entity, repeats left out; NaN: none has two times */
+    double regular; /* share of these times that are within a tenth of the step; NaN */
+    /* where at least half are; else 0 and NaN */
     int64_t gap_count; /* more than 5 steps without a record */
     double coverage; /* times with a record over those there would be at every step, over all entities, at most 1 */
     weir_profile_gap gaps[WEIR_PROFILE_GAPS_MAX]; /* longest first */

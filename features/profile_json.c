@@ -208,6 +208,7 @@ static void put_coverage(maker *m, const weir_profile_coverage *c) {
     add(m, "records_max", (double)c->most);
     add(m, "repeated_times", (double)c->repeated_times);
     add(m, "step_seconds", c->step_s);
+    add(m, "regular_share", c->regular);
     add(m, "gaps", (double)c->gap_count);
     add(m, "coverage", c->coverage);
     key(m, "longest_gaps");

@@ -102,7 +102,7 @@ static weir_status find_gaps(profile_times *times, weir_profile_coverage *c, wei
 }
 
 weir_status profile_times_end(profile_times *times, weir_profile_coverage *c, weir_err *err) {
-    double all[4], records[3], steps[2];
+    double all[4], records[3], steps[3];
     weir_status status = weir_duck_append_end(times->appender, err);
     times->appender = NULL;
     if (status || (status = ask(times, "SELECT count(*)::DOUBLE, count(DISTINCT e)::DOUBLE, min(t)::DOUBLE, max(t)::DOUBLE FROM times", all, 4, err))) return status;
@@ -115,13 +115,16 @@ weir_status profile_times_end(profile_times *times, weir_profile_coverage *c, we
         (status = weir_duck_exec(times->duck,
                                  "CREATE TABLE steps AS SELECT e, t, d FROM (SELECT e, t, t - lag(t) OVER (PARTITION BY e ORDER BY t) AS d FROM times) WHERE d IS NOT NULL",
                                  err)) ||
-        (status = ask(times, "SELECT count(*) FILTER (d = 0)::DOUBLE, (median(d) FILTER (d > 0) / 1e6)::DOUBLE FROM steps", steps, 2, err)))
+        (status = ask(times, "WITH m AS (SELECT median(d) AS step FROM steps WHERE d > 0) SELECT count(*) FILTER (d = 0)::DOUBLE, (any_value(step) / 1e6)::DOUBLE, "
+                      "(count(*) FILTER (d > 0 AND abs(d - step) <= step / 10) / nullif(count(*) FILTER (d > 0), 0))::DOUBLE FROM steps, m",
+                      steps, 3, err)))
         return status;
     c->fewest = (int64_t)records[0];
     c->median_records = records[1];
     c->most = (int64_t)records[2];
     c->repeated_times = (int64_t)steps[0];
     c->step_s = steps[1];
+    c->regular = steps[2];
     c->coverage = NAN;
-    return isnan(c->step_s) ? WEIR_OK : find_gaps(times, c, err);
+    return c->regular >= 0.5 ? find_gaps(times, c, err) : WEIR_OK;
 }
