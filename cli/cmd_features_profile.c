@@ -39,8 +39,9 @@ static void show(void *context, const char *step, int64_t rows) {
 
 static weir_status write_pages(const profile_options *o, const weir_profile *profile, weir_err *err) {
     weir_buf json = {0}, html = {0};
-    weir_status status = weir_profile_json(profile, o->what, &json, err);
-    if (!status) status = weir_profile_html(profile, o->what, weir_clock_wall_us(weir_clock_system()), &html, err);
+    const char *slash = strrchr(o->what, '/'), *name = slash ? slash + 1 : o->what;
+    weir_status status = weir_profile_json(profile, name, &json, err);
+    if (!status) status = weir_profile_html(profile, name, weir_clock_wall_us(weir_clock_system()), &html, err);
     if (!status && mkdir(o->out_dir, 0777) && errno != EEXIST) status = WEIR_FAIL(err, WEIR_EIO, "cannot make the folder %s: %s", o->out_dir, strerror(errno));
     if (!status) status = weir_report_write_file(o->out_dir, "quality.json", &json, err);
     if (!status) status = weir_report_write_file(o->out_dir, "quality.html", &html, err);

@@ -6,7 +6,8 @@
 
 #include "cli/chart.h"
 
-static const char more_style[] = ".bars{margin:6px 0 0}.bars td{padding:4px 10px;font-size:13.5px}.bars td.text{max-width:240px;overflow:hidden;text-overflow:ellipsis}"
+static const char more_style[] = ".overview{font-size:13.5px}.overview th{font-size:12.5px}.overview td,.overview th{padding:6px}"
+                                 ".bars{margin:6px 0 0}.bars td{padding:4px 10px;font-size:13.5px}.bars td.text{max-width:240px;overflow:hidden;text-overflow:ellipsis}"
                                  ".facts{color:var(--soft);font-size:14px;margin:2px 0 10px}.verdicts{padding-left:20px;max-width:52em}.verdicts li{margin:0 0 6px}"
                                  ".column{break-inside:avoid;border-top:1px solid var(--rule);padding-top:16px;margin-top:22px}"
                                  ".matrix td,.matrix th{padding:3px 4px;font-size:12px;text-align:center;border-bottom:0}.matrix td:first-child,.matrix th:first-child{text-align:left}"
@@ -61,7 +62,7 @@ static void put_verdicts(weir_page *page, const weir_profile *p) {
 
 static void put_overview(weir_page *page, const weir_profile *p) {
     char a[WEIR_WORDS_MAX];
-    weir_page_put(page, "<section><h2>Columns</h2><div class=\"scroll\"><table><tr><th>Column<th class=\"text\">Type<th>Missing<th>Distinct<th>Min<th>Median<th>Mean<th>Max<th>Std"
+    weir_page_put(page, "<section><h2>Columns</h2><div class=\"scroll\"><table class=\"overview\"><tr><th>Column<th class=\"text\">Type<th>Missing<th>Distinct<th>Min<th>Median<th>Mean<th>Max<th>Std"
                         "<th>Outliers, IQR<th>Outliers, z</tr>");
     for (int i = 0; i < p->column_count; i++) {
         const weir_profile_column *c = &p->columns[i];
