@@ -63,10 +63,6 @@ void ingest_checks_see(ingest *g, weir_feed feed, const weir_datum *row) {
     if (g->stream) weir_stream_checks_add(g->stream, feed, row, found, g);
 }
 
-void ingest_checks_tick(ingest *g) {
-    if (g->stream) weir_stream_checks_tick(g->stream, weir_clock_wall_us(g->env->clock), found, g);
-}
-
 void ingest_checks_tell(ingest *g) {
     if (!g->checks_failed) return;
     g->checks_failed = false;
@@ -74,4 +70,10 @@ void ingest_checks_tell(ingest *g) {
         if (g->check_counts[i]) weir_metric_add(g->check_failures[i], (double)g->check_counts[i]);
         g->check_counts[i] = 0;
     }
+}
+
+void ingest_checks_tick(ingest *g) {
+    if (!g->stream) return;
+    weir_stream_checks_tick(g->stream, weir_clock_wall_us(g->env->clock), found, g);
+    ingest_checks_tell(g);
 }

@@ -111,6 +111,10 @@ void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_
 /** The time at which the view is read when t is asked for: t itself, or (WEIR_AT_EVENT) that of the newest record at or before t, INT64_MIN when there is none. */
 int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int64_t t_us);
 
+/** What a state can say of time t. *ret_newest_us: event time of the newest record at or before t, INT64_MIN when the state has none. False when t lies before the newest
+ *  record by more than the allowed lateness and records have left the tail since: some that a window at t has are gone. */
+bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us, int64_t *ret_newest_us);
+
 /** Appends the state's bytes: format in state.c. Equal sets in equal order of arrival give equal bytes. */
 bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf *out) WEIR_MUST_CHECK;
 /** Replaces *state. Slots that the bytes lack are null, slots that the view lacks are dropped, so features may be added and removed; an accumulator whose operator or
