@@ -189,8 +189,9 @@ void weir_chart_histogram(weir_page *page, const char *title, double low, double
     for (int i = 0; i < count; i++) {
         char words[WEIR_WORDS_MAX];
         double from = low + (high - low) * i / count, to = low + (high - low) * (i + 1) / count;
-        weir_page_printf(page, "<rect class=\"f0\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%.5g to %.5g: %s</title></rect>", f.left + width * i,
-                         at_y(&f, (double)counts[i]), fmax(width - 1, 1), at_y(&f, 0) - at_y(&f, (double)counts[i]), from, to, weir_words_count(counts[i], words));
+        weir_page_printf(page, "<rect class=\"f0\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%.5g to %.5g: %s</title></rect>",
+                         f.left + width * i, at_y(&f, (double)counts[i]), fmax(width - 1, 1), at_y(&f, 0) - at_y(&f, (double)counts[i]), from, to,
+                         weir_words_count(counts[i], words));
     }
     line_at(page, f.left, at_y(&f, 0), f.left + f.width, at_y(&f, 0), "axis");
     for (int i = 0; i < 3; i++) {

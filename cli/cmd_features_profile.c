@@ -25,8 +25,14 @@ static const weir_conf_item profile_table[] = {
      .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
      .doc = "a data file (Parquet, CSV, JSON lines), or a pipeline: then the records of its primary view in the offline store, with their features"},
     {.name = "columns", .type = WEIR_CONF_LIST, FIELD(columns), .doc = "columns wanted; not given: all"},
-    {.name = "time", .type = WEIR_CONF_STRING, FIELD(time_column), .doc = "of a file: the column of times, for gaps and coverage; not given: the first that holds times"},
-    {.name = "entity", .type = WEIR_CONF_STRING, FIELD(entity_column), .doc = "of a file: the column of entities, for gaps and coverage; not given: all rows are one"},
+    {.name = "time",
+     .type = WEIR_CONF_STRING,
+     FIELD(time_column),
+     .doc = "of a file: the column of times, for gaps and coverage; not given: the first that holds times"},
+    {.name = "entity",
+     .type = WEIR_CONF_STRING,
+     FIELD(entity_column),
+     .doc = "of a file: the column of entities, for gaps and coverage; not given: all rows are one"},
     {.name = "from", .type = WEIR_CONF_TIME, FIELD(from_us), .doc = "only rows from this time on"},
     {.name = "to", .type = WEIR_CONF_TIME, FIELD(to_us), .doc = "only rows before this time"},
     {.name = "out_dir", .type = WEIR_CONF_STRING, FIELD(out_dir), .fallback = ".", .doc = "folder for quality.html and quality.json"},
@@ -61,9 +67,11 @@ static weir_status run_profile(const weir_settings *settings, const void *option
     weir_status status;
     (void)ret_exit;
     size_t len = strlen(o->what);
-    bool is_pipeline = weir_file_format_of(o->what) == WEIR_FILE_UNKNOWN || (len > 5 && !strcmp(o->what + len - 5, ".json") && !weir_pipeline_load(o->what, &pipeline, NULL));
+    bool is_pipeline =
+        weir_file_format_of(o->what) == WEIR_FILE_UNKNOWN || (len > 5 && !strcmp(o->what + len - 5, ".json") && !weir_pipeline_load(o->what, &pipeline, NULL));
     if (is_pipeline && !pipeline && (status = weir_pipeline_load(o->what, &pipeline, err))) return status;
-    status = pipeline ? weir_profile_open_store(settings->pg_url, settings->objects_dir, pipeline, &query, &input, err) : weir_profile_open_file(o->what, &query, &input, err);
+    status = pipeline ? weir_profile_open_store(settings->pg_url, settings->objects_dir, pipeline, &query, &input, err)
+                      : weir_profile_open_file(o->what, &query, &input, err);
     if (!status) {
         weir_progress_init(&progress, stderr, "rows", -1);
         weir_profile_input_set_progress(input, show, &progress);
@@ -72,7 +80,8 @@ static weir_status run_profile(const weir_settings *settings, const void *option
     }
     if (!status) status = write_pages(o, profile, err);
     if (!status)
-        fprintf(stderr, "%lld rows, %d columns, %d findings in %s/quality.html\n", (long long)profile->rows, profile->column_count, profile->verdict_count, o->out_dir);
+        fprintf(stderr, "%lld rows, %d columns, %d findings in %s/quality.html\n", (long long)profile->rows, profile->column_count, profile->verdict_count,
+                o->out_dir);
     weir_profile_free(profile);
     weir_profile_input_free(input);
     weir_pipeline_free(pipeline);

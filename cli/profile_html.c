@@ -6,13 +6,14 @@
 
 #include "cli/chart.h"
 
-static const char more_style[] = ".overview{font-size:13.5px}.overview th{font-size:12.5px}.overview td,.overview th{padding:6px}"
-                                 ".bars{margin:6px 0 0}.bars td{padding:4px 10px;font-size:13.5px}.bars td.text{max-width:240px;overflow:hidden;text-overflow:ellipsis}"
-                                 ".facts{color:var(--soft);font-size:14px;margin:2px 0 10px}.verdicts{padding-left:20px;max-width:52em}.verdicts li{margin:0 0 6px}"
-                                 ".column{break-inside:avoid;border-top:1px solid var(--rule);padding-top:16px;margin-top:22px}"
-                                 ".matrix td,.matrix th{padding:3px 4px;font-size:12px;text-align:center;border-bottom:0}.matrix td:first-child,.matrix th:first-child{text-align:left}"
-                                 ".matrix td.r{color:#1c2126}.matrix th{writing-mode:vertical-rl;transform:rotate(180deg);max-height:150px;border:0}"
-                                 ".matrix th:first-child{writing-mode:horizontal-tb;transform:none}";
+static const char more_style[] =
+    ".overview{font-size:13.5px}.overview th{font-size:12.5px}.overview td,.overview th{padding:6px}"
+    ".bars{margin:6px 0 0}.bars td{padding:4px 10px;font-size:13.5px}.bars td.text{max-width:240px;overflow:hidden;text-overflow:ellipsis}"
+    ".facts{color:var(--soft);font-size:14px;margin:2px 0 10px}.verdicts{padding-left:20px;max-width:52em}.verdicts li{margin:0 0 6px}"
+    ".column{break-inside:avoid;border-top:1px solid var(--rule);padding-top:16px;margin-top:22px}"
+    ".matrix td,.matrix th{padding:3px 4px;font-size:12px;text-align:center;border-bottom:0}.matrix td:first-child,.matrix th:first-child{text-align:left}"
+    ".matrix td.r{color:#1c2126}.matrix th{writing-mode:vertical-rl;transform:rotate(180deg);max-height:150px;border:0}"
+    ".matrix th:first-child{writing-mode:horizontal-tb;transform:none}";
 
 static char *number(double value, char text[WEIR_WORDS_MAX]) {
     if (isfinite(value))
@@ -41,7 +42,8 @@ static void put_flow(weir_page *page, const weir_profile *p) {
     cell(page, weir_words_count(p->rows, a), "rows", "");
     cell(page, weir_words_count(p->column_count, a), "columns", "");
     cell(page, percent((double)missing, (double)p->rows * p->column_count, a), "of the values missing", "");
-    cell(page, weir_words_count(p->duplicates, a), "repeated rows", p->duplicates_exact ? "like an earlier one in every column" : "about; estimated from a sketch");
+    cell(page, weir_words_count(p->duplicates, a), "repeated rows",
+         p->duplicates_exact ? "like an earlier one in every column" : "about; estimated from a sketch");
     if (isfinite(p->coverage.coverage) && p->coverage.known) cell(page, weir_words_count(p->coverage.gap_count, a), "gaps in time", "of more than five steps");
     weir_page_put(page, "</div>");
     if (p->coverage.known)
@@ -62,7 +64,8 @@ static void put_verdicts(weir_page *page, const weir_profile *p) {
 
 static void put_overview(weir_page *page, const weir_profile *p) {
     char a[WEIR_WORDS_MAX];
-    weir_page_put(page, "<section><h2>Columns</h2><div class=\"scroll\"><table class=\"overview\"><tr><th>Column<th class=\"text\">Type<th>Missing<th>Distinct<th>Min<th>Median<th>Mean<th>Max<th>Std"
+    weir_page_put(page, "<section><h2>Columns</h2><div class=\"scroll\"><table class=\"overview\"><tr><th>Column<th "
+                        "class=\"text\">Type<th>Missing<th>Distinct<th>Min<th>Median<th>Mean<th>Max<th>Std"
                         "<th>Outliers, IQR<th>Outliers, z</tr>");
     for (int i = 0; i < p->column_count; i++) {
         const weir_profile_column *c = &p->columns[i];
@@ -84,8 +87,10 @@ static void put_overview(weir_page *page, const weir_profile *p) {
         }
         weir_page_put(page, "</tr>");
     }
-    weir_page_put(page, "</table></div><p class=\"note\">Outliers by IQR lie more than 1.5 interquartile ranges outside the middle half, those by z more than 3 standard deviations from the "
-                        "mean. \u2248: estimated, standard error 1.1 %. Quantiles of more than 2000 values are known to within 0.5 % of their value, unless a column says otherwise.</p></section>");
+    weir_page_put(page, "</table></div><p class=\"note\">Outliers by IQR lie more than 1.5 interquartile ranges outside the middle half, those by z more than "
+                        "3 standard deviations from the "
+                        "mean. \u2248: estimated, standard error 1.1 %. Quantiles of more than 2000 values are known to within 0.5 % of their value, unless a "
+                        "column says otherwise.</p></section>");
 }
 
 static void put_top(weir_page *page, const weir_profile *p, const weir_profile_column *c) {
@@ -112,12 +117,14 @@ static void put_column(weir_page *page, const weir_profile *p, const weir_profil
                          weir_words_count(llround(c->distinct), a));
         put_top(page, p, c);
     } else {
-        weir_page_printf(page, "<p class=\"facts\">1 %%: %s, quartiles %s and %s, ", number(c->quantiles[0], a), number(c->quantiles[2], b), number(c->quantiles[4], d));
+        weir_page_printf(page, "<p class=\"facts\">1 %%: %s, quartiles %s and %s, ", number(c->quantiles[0], a), number(c->quantiles[2], b),
+                         number(c->quantiles[4], d));
         weir_page_printf(page, "99 %%: %s, zeros %s", number(c->quantiles[6], a), weir_words_count(c->zeros, b));
         if (c->quantile_error > 0.0051) weir_page_printf(page, ", quantiles within %.2g %%", 100 * c->quantile_error);
         weir_page_put(page, "</p><div class=\"pair\"><figure>");
         weir_chart_histogram(page, c->field.name, c->histogram_low, c->histogram_high, c->histogram, WEIR_PROFILE_HISTOGRAM);
-        if (c->min < c->histogram_low || c->max > c->histogram_high) weir_page_put(page, "<p class=\"note\">Values beyond the picture are in its first and last bar.</p>");
+        if (c->min < c->histogram_low || c->max > c->histogram_high)
+            weir_page_put(page, "<p class=\"note\">Values beyond the picture are in its first and last bar.</p>");
         weir_page_put(page, "</figure><figure>");
         put_top(page, p, c);
         weir_page_put(page, "</figure></div>");
@@ -141,7 +148,8 @@ static void put_matrix(weir_page *page, const char *title, const weir_profile *p
             if (isnan(v))
                 weir_page_put(page, "<td>\u2013");
             else
-                weir_page_printf(page, "<td class=\"r\" style=\"background:%s%02x\">%.2f", v < 0 ? "#d9741f" : "#5b9bd5", (unsigned)lround(24 + 200 * fabs(v)), v);
+                weir_page_printf(page, "<td class=\"r\" style=\"background:%s%02x\">%.2f", v < 0 ? "#d9741f" : "#5b9bd5", (unsigned)lround(24 + 200 * fabs(v)),
+                                 v);
         }
         weir_page_put(page, "</tr>");
     }
@@ -166,7 +174,8 @@ static void put_coverage(weir_page *page, const weir_profile *p) {
     const weir_profile_coverage *c = &p->coverage;
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX];
     if (!c->known) return;
-    weir_page_printf(page, "<section><h2>Time</h2><p>%s entit%s with %s to ", weir_words_count(c->entities, a), c->entities == 1 ? "y" : "ies", weir_words_count(c->fewest, b));
+    weir_page_printf(page, "<section><h2>Time</h2><p>%s entit%s with %s to ", weir_words_count(c->entities, a), c->entities == 1 ? "y" : "ies",
+                     weir_words_count(c->fewest, b));
     weir_page_printf(page, "%s records (median %s), ", weir_words_count(c->most, a), number(c->median_records, b));
     if (isfinite(c->step_s))
         weir_page_printf(page, "%s apart (median), %s of the steps so.", weir_words_duration(c->step_s, a), percent(c->regular, 1, b));
@@ -188,7 +197,8 @@ static void put_coverage(weir_page *page, const weir_profile *p) {
 weir_status weir_profile_html(const weir_profile *p, const char *name, int64_t made_at_us, weir_buf *out, weir_err *err) {
     weir_page page = {.buf = out};
     char a[WEIR_WORDS_MAX];
-    weir_page_put(&page, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>Quality of ");
+    weir_page_put(&page, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+                         "content=\"width=device-width,initial-scale=1\"><title>Quality of ");
     weir_page_text(&page, name);
     weir_page_put(&page, "</title><style>");
     weir_page_put(&page, weir_page_style);
@@ -203,6 +213,7 @@ weir_status weir_profile_html(const weir_profile *p, const char *name, int64_t m
     put_correlations(&page, p);
     weir_page_put(&page, "<section><h2>Column by column</h2>");
     for (int i = 0; i < p->column_count; i++) put_column(&page, p, &p->columns[i]);
-    weir_page_put(&page, "</section><footer>Made by weir features profile. quality.json holds the same, and is what \"distribution\" checks compare with.</footer></main></body></html>\n");
+    weir_page_put(&page, "</section><footer>Made by weir features profile. quality.json holds the same, and is what \"distribution\" checks compare "
+                         "with.</footer></main></body></html>\n");
     return page.failed ? WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the page") : WEIR_OK;
 }

@@ -56,7 +56,8 @@ static void found(void *context, const weir_stream_finding *finding) {
     if (!finding->failed) return;
     g->check_counts[finding->check]++;
     g->checks_failed = true;
-    if (may_warn(g, finding->check)) WEIR_WARN("the stream failed a check", WEIR_S("pipeline", g->pipeline->name), WEIR_S("check", check->name), WEIR_S("found", finding->message));
+    if (may_warn(g, finding->check))
+        WEIR_WARN("the stream failed a check", WEIR_S("pipeline", g->pipeline->name), WEIR_S("check", check->name), WEIR_S("found", finding->message));
 }
 
 void ingest_checks_see(ingest *g, weir_feed feed, const weir_datum *row) {

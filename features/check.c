@@ -80,7 +80,8 @@ static weir_status check_text(const weir_check_def *check, const weir_datum *val
         return WEIR_REJECT(err, WEIR_EDATA, "%s: found %" PRId64 " characters, expected at %s %" PRId64, check->name, length,
                            length < check->min_length ? "least" : "most", length < check->min_length ? check->min_length : check->max_length);
     if (check->matches && !weir_pattern_matches(check->matches, value->p, value->len))
-        return WEIR_REJECT(err, WEIR_EDATA, "%s: found %s, expected a text that matches %s", check->name, shown(value, found), weir_pattern_text(check->matches));
+        return WEIR_REJECT(err, WEIR_EDATA, "%s: found %s, expected a text that matches %s", check->name, shown(value, found),
+                           weir_pattern_text(check->matches));
     return WEIR_OK;
 }
 

@@ -49,7 +49,8 @@ enum { WEIR_BINS_MAX = 64 };
 typedef struct weir_bins {
     bool texts;
     int count; /* bins of values */
-    double edges[WEIR_BINS_MAX]; /* numbers: [count - 1] ascending; bin i holds edges[i - 1] < v ≤ edges[i]. Texts: [count - 1] weir_text_number; the last bin is for all others */
+    double edges
+        [WEIR_BINS_MAX]; /* numbers: [count - 1] ascending; bin i holds edges[i - 1] < v ≤ edges[i]. Texts: [count - 1] weir_text_number; the last bin is for all others */
     double expected[WEIR_BINS_MAX + 1]; /* [count + 1] shares, sum 1 */
 } weir_bins;
 /** The bins of a column in a quality.json of `weir features profile`. Errors: WEIR_EINVAL (no such column, no bins, damaged), WEIR_ENOTFOUND, WEIR_EIO. */

@@ -68,8 +68,8 @@ static weir_status read_column(const cJSON *json, const char *name, weir_bins *b
     if (n > WEIR_BINS_MAX || !read_shares(pf_get(parts, "shares"), n, bins->expected, &sum) || !read_edges(edges, bins) || !cJSON_IsNumber(missing) ||
         fabs(sum + missing->valuedouble - 1) > 1e-6)
         return WEIR_FAIL(err, WEIR_EINVAL,
-                         "the bins of column %s are damaged: expected up to %d edges that ascend, one share more, and shares that make 1 with missing_share", name,
-                         WEIR_BINS_MAX - 1);
+                         "the bins of column %s are damaged: expected up to %d edges that ascend, one share more, and shares that make 1 with missing_share",
+                         name, WEIR_BINS_MAX - 1);
     bins->expected[n] = missing->valuedouble;
     return WEIR_OK;
 }

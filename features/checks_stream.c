@@ -128,7 +128,9 @@ static void judge_freshness(watch *w, int64_t now_us, weir_stream_finding_fn on_
     int64_t behind_us = now_us > w->newest_us ? now_us - w->newest_us : 0;
     weir_stream_finding found = {.check = w->check, .failed = behind_us > w->def->duration_us, .value = (double)behind_us / 1e6};
     if (found.failed)
-        snprintf(found.message, sizeof(found.message), w->any ? "the newest event time is %lld s behind the clock, expected at most %lld s" : "no record has come for %lld s, expected one every %lld s",
+        snprintf(found.message, sizeof(found.message),
+                 w->any ? "the newest event time is %lld s behind the clock, expected at most %lld s"
+                        : "no record has come for %lld s, expected one every %lld s",
                  (long long)(behind_us / WEIR_SECOND_US), (long long)(w->def->duration_us / WEIR_SECOND_US));
     on_finding(context, &found);
 }

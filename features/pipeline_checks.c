@@ -13,13 +13,15 @@ enum { VALUES_MAX = 4096, LENGTH_MAX = 1 << 20 };
 const char *const weir_severity_names[] = {[WEIR_REJECTS] = "reject", [WEIR_MARKS] = "mark", [WEIR_WARNS] = "warn", NULL};
 
 /* Which keys go with which kind; a check has exactly one of the first column, except that conditions on a column are many. */
-static const char *const kind_keys[] = {[WEIR_CHECK_COLUMN] = "column",       [WEIR_CHECK_RULE] = "rule",
-                                        [WEIR_CHECK_PREVIOUS] = "monotone",   [WEIR_CHECK_UNIQUE] = "unique",
-                                        [WEIR_CHECK_FRESHNESS] = "freshness", [WEIR_CHECK_COMPLETENESS] = "completeness",
+static const char *const kind_keys[] = {[WEIR_CHECK_COLUMN] = "column",
+                                        [WEIR_CHECK_RULE] = "rule",
+                                        [WEIR_CHECK_PREVIOUS] = "monotone",
+                                        [WEIR_CHECK_UNIQUE] = "unique",
+                                        [WEIR_CHECK_FRESHNESS] = "freshness",
+                                        [WEIR_CHECK_COMPLETENESS] = "completeness",
                                         [WEIR_CHECK_DISTRIBUTION] = "distribution"};
 #define COMMON_KEYS "on", "name", "severity", "doc"
-static const char *const column_keys[] = {COMMON_KEYS, "column",  "not_null",   "min",        "max", "in",
-                                          "not_in",    "matches", "min_length", "max_length", NULL};
+static const char *const column_keys[] = {COMMON_KEYS, "column", "not_null", "min", "max", "in", "not_in", "matches", "min_length", "max_length", NULL};
 static const char *const rule_keys[] = {COMMON_KEYS, "rule", "not_null", NULL};
 static const char *const monotone_keys[] = {COMMON_KEYS, "monotone", "strict", NULL};
 static const char *const unique_keys[] = {COMMON_KEYS, "unique", "within", NULL};
@@ -71,7 +73,8 @@ static weir_status named_list(const source *s, const char *name, const char *at,
 static weir_status one_value(const source *s, const cJSON *json, const char *at, double *ret_value, weir_err *err) {
     bool texts = checked_field(s)->type == WEIR_T_STR;
     const char *text = cJSON_GetStringValue(json);
-    if (!(texts ? text && *text : cJSON_IsNumber(json))) return pf_wrong(json, at, texts ? "a text, as the column holds" : "a number, as the column holds", err);
+    if (!(texts ? text && *text : cJSON_IsNumber(json)))
+        return pf_wrong(json, at, texts ? "a text, as the column holds" : "a number, as the column holds", err);
     *ret_value = text ? weir_text_number(text, strlen(text)) : json->valuedouble;
     return WEIR_OK;
 }
@@ -83,7 +86,8 @@ static weir_status parse_values(const source *s, const char *key, weir_check_val
     if (checked_field(s)->type == WEIR_T_BYTES) return WEIR_FAIL(err, WEIR_EINVAL, "%s: column %s holds neither texts nor numbers", at.text, s->check->column);
     if (cJSON_IsString(json)) return named_list(s, json->valuestring, at.text, values, err);
     int n = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : 0;
-    if (n < 1 || n > VALUES_MAX) return pf_wrong(json, at.text, pf_path_of("an array of 1 to %d texts or numbers, or the name of a list", VALUES_MAX).text, err);
+    if (n < 1 || n > VALUES_MAX)
+        return pf_wrong(json, at.text, pf_path_of("an array of 1 to %d texts or numbers, or the name of a list", VALUES_MAX).text, err);
     if (!(values->owned = weir_mem.realloc(NULL, sizeof(*values->owned) * (size_t)n))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d values", n);
     values->text = cJSON_GetStringValue(cJSON_GetArrayItem(json, 0));
     cJSON_ArrayForEach(child, json) {
@@ -127,10 +131,12 @@ static weir_status parse_column(const source *s, weir_err *err) {
         return WEIR_FAIL(err, WEIR_EINVAL, "%s: \"min\" and \"max\" are for numbers; column %s has none", s->at, check->column);
     if (check->has_min && check->has_max && check->min > check->max)
         return WEIR_FAIL(err, WEIR_EINVAL, "%s: min %g is above max %g", s->at, check->min, check->max);
-    if (check->not_null || check->has_min || check->has_max || check->in.values || check->not_in.values || check->matches || check->min_length || check->max_length)
+    if (check->not_null || check->has_min || check->has_max || check->in.values || check->not_in.values || check->matches || check->min_length ||
+        check->max_length)
         return WEIR_OK;
     return WEIR_FAIL(err, WEIR_EINVAL,
-                     "%s: it checks nothing; expected \"not_null\", \"min\", \"max\", \"in\", \"not_in\", \"matches\", \"min_length\" or \"max_length\"", s->at);
+                     "%s: it checks nothing; expected \"not_null\", \"min\", \"max\", \"in\", \"not_in\", \"matches\", \"min_length\" or \"max_length\"",
+                     s->at);
 }
 
 /* --- rules --- */
@@ -184,7 +190,8 @@ static weir_status compile_rule(const source *s, const char *at, const char *tex
     if (weir_schema_field_count(s->schema) > 1024) return WEIR_FAIL(err, WEIR_EINVAL, "%s: rules are for schemas of at most 1024 columns", at);
     weir_status status = weir_expr_new(text, &names, &check->expr, err);
     if (status) return weir_err_prefix(err, "%s", at);
-    if (weir_expr_is_text(check->expr)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found an expression whose value is a text, expected one that is true or false", at);
+    if (weir_expr_is_text(check->expr))
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found an expression whose value is a text, expected one that is true or false", at);
     int count;
     (void)weir_expr_variables(check->expr, &count);
     if (!count) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found an expression that reads no column", at);
@@ -281,7 +288,11 @@ static weir_status parse_distribution(const source *s, weir_err *err) {
     if (pf_get(json, "max_psi") && (status = need_number(json, at.text, "max_psi", 0, 1000, &check->max_psi, err))) return status;
     weir_type type = checked_field(s)->type;
     if (type == WEIR_T_BYTES) return WEIR_FAIL(err, WEIR_EINVAL, "%s.column: column %s holds neither texts nor numbers", at.text, check->column);
-    if (snprintf(path, sizeof(path), "%s%s%s", *profile == '/' ? "" : s->base_dir ? s->base_dir : ".", *profile == '/' ? "" : "/", profile) >= (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s%s%s",
+                 *profile == '/' ? ""
+                 : s->base_dir   ? s->base_dir
+                                 : ".",
+                 *profile == '/' ? "" : "/", profile) >= (int)sizeof(path))
         return WEIR_FAIL(err, WEIR_EINVAL, "%s: the path is longer than %d bytes", at_profile.text, PATH_MAX - 1);
     status = weir_bins_read(path, check->column, type == WEIR_T_STR, &check->bins, err);
     return status ? weir_err_prefix(err, "%s", at_profile.text) : WEIR_OK;
@@ -316,7 +327,8 @@ static weir_status parse_severity(const source *s, const kind *k, weir_err *err)
     while (weir_severity_names[i] && strcmp(weir_severity_names[i], text)) i++;
     if (!weir_severity_names[i]) return pf_unknown(at.text, "severity", text, weir_severity_names, err);
     s->check->severity = (weir_severity)i;
-    if (k->only_warns && i != WEIR_WARNS) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found \"%s\", expected \"warn\": the check is about the stream, not about a record", at.text, text);
+    if (k->only_warns && i != WEIR_WARNS)
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found \"%s\", expected \"warn\": the check is about the stream, not about a record", at.text, text);
     return WEIR_OK;
 }
 
@@ -327,9 +339,11 @@ static weir_status parse_name(const source *s, const kind *k, weir_err *err) {
     check->name = check->column ? check->column : "freshness";
     weir_status status = pf_get_text(s->json, s->at, "name", false, &check->name, err);
     if (status) return status;
-    if (k->needs_name && !pf_get(s->json, "name")) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found nothing, expected a text, for %s has no other name", at.text, k->needs_name);
+    if (k->needs_name && !pf_get(s->json, "name"))
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found nothing, expected a text, for %s has no other name", at.text, k->needs_name);
     if (strlen(check->name) > 64 && (check->severity == WEIR_MARKS || strlen(check->name) > 200))
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found a name of %zu bytes, expected at most %d", at.text, strlen(check->name), check->severity == WEIR_MARKS ? 64 : 200);
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found a name of %zu bytes, expected at most %d", at.text, strlen(check->name),
+                         check->severity == WEIR_MARKS ? 64 : 200);
     if (check->severity == WEIR_MARKS && strchr(check->name, ','))
         return WEIR_FAIL(err, WEIR_EINVAL, "%s: found \"%.64s\", expected a name without ',', which separates the names of marks", at.text, check->name);
     return WEIR_OK;
@@ -353,14 +367,17 @@ static weir_status parse_check(weir_pipeline *p, const cJSON *json, const char *
     if (found < 0) {
         weir_status status = pf_need_object(json, at, column_keys, err);
         return status ? status
-                      : WEIR_FAIL(err, WEIR_EINVAL,
-                                  "%s: found none of \"column\", \"rule\", \"monotone\", \"unique\", \"freshness\", \"completeness\", \"distribution\", expected one", at);
+                      : WEIR_FAIL(
+                            err, WEIR_EINVAL,
+                            "%s: found none of \"column\", \"rule\", \"monotone\", \"unique\", \"freshness\", \"completeness\", \"distribution\", expected one",
+                            at);
     }
     const kind *k = &kinds[found];
     source s = {.pipeline = p, .base_dir = base_dir, .json = json, .at = at, .check = check};
     weir_status status;
     check->kind = (weir_check_kind)found;
-    if ((status = pf_need_object(json, at, k->keys, err)) || (status = pf_parse_from(p, json, at, "on", &check->on, err)) || (status = parse_severity(&s, k, err)))
+    if ((status = pf_need_object(json, at, k->keys, err)) || (status = pf_parse_from(p, json, at, "on", &check->on, err)) ||
+        (status = parse_severity(&s, k, err)))
         return status;
     s.schema = check->on == WEIR_FROM_LABELS ? p->labels.schema : p->events.schema;
     if ((status = k->parse(&s, err)) || (status = parse_name(&s, k, err))) return status;

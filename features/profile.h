@@ -7,7 +7,14 @@
 #include "features/checks.h"
 #include "features/duck.h"
 
-enum { WEIR_PROFILE_COLUMNS_MAX = 1024, WEIR_PROFILE_HISTOGRAM = 24, WEIR_PROFILE_TOP = 10, WEIR_PROFILE_QUANTILES = 7, WEIR_PROFILE_PAIRS_MAX = 64, WEIR_PROFILE_GAPS_MAX = 10 };
+enum {
+    WEIR_PROFILE_COLUMNS_MAX = 1024,
+    WEIR_PROFILE_HISTOGRAM = 24,
+    WEIR_PROFILE_TOP = 10,
+    WEIR_PROFILE_QUANTILES = 7,
+    WEIR_PROFILE_PAIRS_MAX = 64,
+    WEIR_PROFILE_GAPS_MAX = 10
+};
 extern const double weir_profile_quantiles[WEIR_PROFILE_QUANTILES]; /* 0.01 … 0.99 */
 
 typedef enum weir_profile_type { WEIR_PROFILE_NUMBER, WEIR_PROFILE_BOOL, WEIR_PROFILE_TEXT, WEIR_PROFILE_TIME } weir_profile_type;

@@ -128,7 +128,8 @@ static weir_status scan_file(void *context, weir_profile_row_fn on_row, void *ro
     return status;
 }
 
-static const char *const casts[] = {[WEIR_PROFILE_NUMBER] = "DOUBLE", [WEIR_PROFILE_BOOL] = "BOOLEAN", [WEIR_PROFILE_TEXT] = "VARCHAR", [WEIR_PROFILE_TIME] = "TIMESTAMP"};
+static const char *const casts[] = {
+    [WEIR_PROFILE_NUMBER] = "DOUBLE", [WEIR_PROFILE_BOOL] = "BOOLEAN", [WEIR_PROFILE_TEXT] = "VARCHAR", [WEIR_PROFILE_TIME] = "TIMESTAMP"};
 
 static weir_profile_type type_of(weir_stored stored) {
     switch (stored) {
@@ -211,7 +212,9 @@ static weir_status open_file(weir_profile_input *in, const char *path, const wei
     if (status) return status;
     weir_sql_add(&reader, format == WEIR_FILE_PARQUET ? "read_parquet(" : format == WEIR_FILE_CSV ? "read_csv(" : "read_json(");
     weir_sql_literal(&reader, path, strlen(path));
-    weir_sql_add(&reader, format == WEIR_FILE_PARQUET ? ")" : format == WEIR_FILE_CSV ? ", header=true, sample_size=-1)" : ", sample_size=-1, maximum_depth=1)");
+    weir_sql_add(&reader, format == WEIR_FILE_PARQUET ? ")"
+                          : format == WEIR_FILE_CSV   ? ", header=true, sample_size=-1)"
+                                                      : ", sample_size=-1, maximum_depth=1)");
     status = weir_sql_end(&reader, err);
     if (!status) status = describe(in, reader.text.data, err);
     if (!status) status = choose_fields(in, q, &time, &entity, err);
@@ -282,23 +285,27 @@ static weir_status want_columns(weir_profile_input *in, const weir_pipeline *p, 
     for (int i = 0; i < columns; i++) {
         const weir_schema_field *f = weir_schema_field_at(schema, i);
         if (i == p->events.time_index || f->type == WEIR_T_BYTES || !is_asked(q, f->name, strlen(f->name))) continue;
-        if ((status = weir_wanted_field(f, "record_", &in->wanted[in->query.wanted_count++], err)) || (status = add_field(in, f->name, strlen(f->name), type_of_field(f), err)))
+        if ((status = weir_wanted_field(f, "record_", &in->wanted[in->query.wanted_count++], err)) ||
+            (status = add_field(in, f->name, strlen(f->name), type_of_field(f), err)))
             return status;
     }
     for (int i = 0; i < view->feature_count; i++) {
         const weir_feature_def *f = &view->features[i];
         if (f->hidden || !is_asked(q, f->name, strlen(f->name))) continue;
-        if ((status = weir_wanted_feature(f, &in->wanted[in->query.wanted_count++], err)) || (status = add_field(in, f->name, strlen(f->name), WEIR_PROFILE_NUMBER, err)))
+        if ((status = weir_wanted_feature(f, &in->wanted[in->query.wanted_count++], err)) ||
+            (status = add_field(in, f->name, strlen(f->name), WEIR_PROFILE_NUMBER, err)))
             return status;
     }
     int found;
     for (int i = 0; q->columns && q->columns[i]; i++) {
-        if (strcmp(q->columns[i], weir_schema_field_at(schema, p->events.time_index)->name) && (status = need_field(in, q->columns[i], &found, err))) return status;
+        if (strcmp(q->columns[i], weir_schema_field_at(schema, p->events.time_index)->name) && (status = need_field(in, q->columns[i], &found, err)))
+            return status;
     }
     return WEIR_OK;
 }
 
-static weir_status open_store(weir_profile_input *in, const char *pg_url, const char *objects_dir, const weir_pipeline *p, const weir_profile_query *q, weir_err *err) {
+static weir_status open_store(weir_profile_input *in, const char *pg_url, const char *objects_dir, const weir_pipeline *p, const weir_profile_query *q,
+                              weir_err *err) {
     const weir_view_def *view = &p->views[p->primary_view];
     size_t size = strlen(view->name) + sizeof("features_");
     if (q->time_column || q->entity_column) return WEIR_FAIL(err, WEIR_EINVAL, "--time and --entity are for files: a pipeline says what they are");
@@ -315,7 +322,8 @@ static weir_status open_store(weir_profile_input *in, const char *pg_url, const 
     in->query.records_only = true;
     in->query.wanted = in->wanted;
     const char *const tables[] = {in->table, NULL};
-    if ((status = weir_duck_new(&in->duck, err)) || (status = weir_pg_new(pg_url, &in->pg, err)) || (status = weir_rows_snapshot(in->pg, p, tables, err))) return status;
+    if ((status = weir_duck_new(&in->duck, err)) || (status = weir_pg_new(pg_url, &in->pg, err)) || (status = weir_rows_snapshot(in->pg, p, tables, err)))
+        return status;
     finish(in, STORE_TIME, STORE_ENTITY, scan_store);
     return WEIR_OK;
 }

@@ -38,11 +38,14 @@ static void judge_extremes(judge *j, const weir_profile_column *c) {
     const double far = 10;
     double q1 = c->quantiles[2], q3 = c->quantiles[4], iqr = q3 - q1;
     if (!(iqr > 0)) {
-        if (c->std > 0 && c->max > c->mean + 50 * c->std) say(j, "%s: the largest value, %.6g, is more than 50 standard deviations above the mean.", c->field.name, c->max);
+        if (c->std > 0 && c->max > c->mean + 50 * c->std)
+            say(j, "%s: the largest value, %.6g, is more than 50 standard deviations above the mean.", c->field.name, c->max);
         return;
     }
-    if (c->max > q3 + far * iqr) say(j, "%s: the largest value, %.6g, is far above the middle half of the values (%.6g to %.6g).", c->field.name, c->max, q1, q3);
-    if (c->min < q1 - far * iqr) say(j, "%s: the smallest value, %.6g, is far below the middle half of the values (%.6g to %.6g).", c->field.name, c->min, q1, q3);
+    if (c->max > q3 + far * iqr)
+        say(j, "%s: the largest value, %.6g, is far above the middle half of the values (%.6g to %.6g).", c->field.name, c->max, q1, q3);
+    if (c->min < q1 - far * iqr)
+        say(j, "%s: the smallest value, %.6g, is far below the middle half of the values (%.6g to %.6g).", c->field.name, c->min, q1, q3);
     if (c->zeros && q1 - 3 * iqr > 0)
         say(j, "%s: %lld zeros, although values are %.6g to %.6g mostly; zero may stand for \"not known\".", c->field.name, (long long)c->zeros, q1, q3);
 }
@@ -58,11 +61,13 @@ static void judge_column(judge *j, const weir_profile_column *c) {
     if (c->distinct < 1.5 && rows > 1) say(j, "%s: always the same value.", name);
     if (c->field.type == WEIR_PROFILE_NUMBER) {
         judge_extremes(j, c);
-        if (percent(c->iqr_outliers, there) >= 5) say(j, "%s: %.3g %% of the values lie beyond 1.5 times the interquartile range.", name, percent(c->iqr_outliers, there));
+        if (percent(c->iqr_outliers, there) >= 5)
+            say(j, "%s: %.3g %% of the values lie beyond 1.5 times the interquartile range.", name, percent(c->iqr_outliers, there));
     }
     if (c->distinct >= 1.5 && c->top[0].count > 0 && percent(c->top[0].count, there) >= 95)
         say(j, "%s: one value makes %.4g %% of all.", name, percent(c->top[0].count, there));
-    if (c->field.type == WEIR_PROFILE_TEXT && there > 100 && c->distinct >= 0.98 * (double)there) say(j, "%s: (nearly) every value is another one: an identifier.", name);
+    if (c->field.type == WEIR_PROFILE_TEXT && there > 100 && c->distinct >= 0.98 * (double)there)
+        say(j, "%s: (nearly) every value is another one: an identifier.", name);
 }
 
 static void judge_pairs(judge *j) {
@@ -71,7 +76,8 @@ static void judge_pairs(judge *j) {
         for (int b = a + 1; b < p->pair_count; b++) {
             double r = p->pearson[a * p->pair_count + b];
             if (fabs(r) >= 0.98)
-                say(j, "%s and %s say nearly the same (correlation %.4f).", p->columns[p->pair_columns[a]].field.name, p->columns[p->pair_columns[b]].field.name, r);
+                say(j, "%s and %s say nearly the same (correlation %.4f).", p->columns[p->pair_columns[a]].field.name,
+                    p->columns[p->pair_columns[b]].field.name, r);
         }
     }
 }

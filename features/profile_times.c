@@ -88,10 +88,11 @@ static weir_status list_gaps(profile_times *times, weir_profile_coverage *c, wei
 static weir_status find_gaps(profile_times *times, weir_profile_coverage *c, weir_err *err) {
     double out[2];
     weir_sql sql = {0};
-    weir_sql_add(&sql,
-                 "SELECT count(*) FILTER (d > %.17g)::DOUBLE, (count(*) + count(DISTINCT e))::DOUBLE / (sum(greatest(round(d / %.17g), 1)) + count(DISTINCT e)) "
-                 "FROM steps WHERE d > 0",
-                 5e6 * c->step_s, 1e6 * c->step_s);
+    weir_sql_add(
+        &sql,
+        "SELECT count(*) FILTER (d > %.17g)::DOUBLE, (count(*) + count(DISTINCT e))::DOUBLE / (sum(greatest(round(d / %.17g), 1)) + count(DISTINCT e)) "
+        "FROM steps WHERE d > 0",
+        5e6 * c->step_s, 1e6 * c->step_s);
     weir_status status = weir_sql_end(&sql, err);
     if (!status) status = ask(times, sql.text.data, out, 2, err);
     weir_sql_done(&sql);
@@ -105,17 +106,20 @@ weir_status profile_times_end(profile_times *times, weir_profile_coverage *c, we
     double all[4], records[3], steps[3];
     weir_status status = weir_duck_append_end(times->appender, err);
     times->appender = NULL;
-    if (status || (status = ask(times, "SELECT count(*)::DOUBLE, count(DISTINCT e)::DOUBLE, min(t)::DOUBLE, max(t)::DOUBLE FROM times", all, 4, err))) return status;
+    if (status || (status = ask(times, "SELECT count(*)::DOUBLE, count(DISTINCT e)::DOUBLE, min(t)::DOUBLE, max(t)::DOUBLE FROM times", all, 4, err)))
+        return status;
     c->known = all[0] > 0;
     if (!c->known) return WEIR_OK;
     c->entities = (int64_t)all[1];
     c->first_us = (int64_t)all[2];
     c->last_us = (int64_t)all[3];
     if ((status = ask(times, "SELECT min(n)::DOUBLE, median(n)::DOUBLE, max(n)::DOUBLE FROM (SELECT count(*) AS n FROM times GROUP BY e)", records, 3, err)) ||
-        (status = weir_duck_exec(times->duck,
-                                 "CREATE TABLE steps AS SELECT e, t, d FROM (SELECT e, t, t - lag(t) OVER (PARTITION BY e ORDER BY t) AS d FROM times) WHERE d IS NOT NULL",
-                                 err)) ||
-        (status = ask(times, "WITH m AS (SELECT median(d) AS step FROM steps WHERE d > 0) SELECT count(*) FILTER (d = 0)::DOUBLE, (any_value(step) / 1e6)::DOUBLE, "
+        (status = weir_duck_exec(
+             times->duck,
+             "CREATE TABLE steps AS SELECT e, t, d FROM (SELECT e, t, t - lag(t) OVER (PARTITION BY e ORDER BY t) AS d FROM times) WHERE d IS NOT NULL",
+             err)) ||
+        (status = ask(times,
+                      "WITH m AS (SELECT median(d) AS step FROM steps WHERE d > 0) SELECT count(*) FILTER (d = 0)::DOUBLE, (any_value(step) / 1e6)::DOUBLE, "
                       "(count(*) FILTER (d > 0 AND abs(d - step) <= step / 10) / nullif(count(*) FILTER (d > 0), 0))::DOUBLE FROM steps, m",
                       steps, 3, err)))
         return status;

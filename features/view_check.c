@@ -104,8 +104,8 @@ static weir_status check_unique(const candidate *c, const weir_check_def *check,
     for (int i = low; i < c->state->count && c->state->time[c->state->first + i] <= until; i++) {
         if (!same_values(c, check, values, i)) continue;
         char time[WEIR_TIME_TEXT_MAX];
-        return WEIR_REJECT(err, WEIR_EDATA, "%s: found the values of the record of %s (partition %" PRId32 ", offset %" PRId64 "), expected others", check->name,
-                           weir_time_format(c->state->time[c->state->first + i], time), c->state->source[c->state->first + i].partition,
+        return WEIR_REJECT(err, WEIR_EDATA, "%s: found the values of the record of %s (partition %" PRId32 ", offset %" PRId64 "), expected others",
+                           check->name, weir_time_format(c->state->time[c->state->first + i], time), c->state->source[c->state->first + i].partition,
                            c->state->source[c->state->first + i].offset);
     }
     return WEIR_OK;
@@ -115,8 +115,8 @@ bool weir_view_has_checks(const weir_view *view) {
     return view->has_checks;
 }
 
-weir_status weir_view_check(const weir_view *view, const weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row, weir_check_hits *hits,
-                            weir_err *err) {
+weir_status weir_view_check(const weir_view *view, const weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row,
+                            weir_check_hits *hits, weir_err *err) {
     const weir_pipeline *p = view->pipeline;
     if (!view->has_checks || !state->count) return WEIR_OK;
     int end = state_upper_bound(state, event_time_us, NULL);

@@ -432,7 +432,8 @@ static weir_status allocate(weir_view *view, weir_err *err) {
               (view->aggs = array(n, sizeof(*view->aggs))) && (view->windows = array(n, sizeof(*view->windows))) &&
               (view->folds = array(n, sizeof(*view->folds))) && (view->fold_steps = array(n, sizeof(*view->fold_steps))) &&
               (view->exprs = array(n, sizeof(*view->exprs))) && (view->expr_slots = array(VIEW_SLOTS_MAX, sizeof(int))) &&
-              (view->keeps = array(n, sizeof(*view->keeps))) && (view->check_slots = array(fields, sizeof(int))) && (view->fallbacks = array(n, sizeof(double)));
+              (view->keeps = array(n, sizeof(*view->keeps))) && (view->check_slots = array(fields, sizeof(int))) &&
+              (view->fallbacks = array(n, sizeof(double)));
     return ok ? WEIR_OK : no_memory(view->def, err);
 }
 

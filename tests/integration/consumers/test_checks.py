@@ -64,6 +64,14 @@ def main():
 
         rows = wait_for("marks in the offline store", lambda: (lambda r: len(r) >= 5 and r)(dict(query('SELECT record_transaction_id, marks FROM "%s".features_customer' % p.name))))
         assert rows == {name: marks for name, (marks, rejected) in own.items() if not rejected}, rows
+        env = dict(os.environ, WEIR_OBJECTS_DIR=os.path.join(p.dir, "objects"))
+        subprocess.run([BINARY, "features", "profile", p.path, "--out-dir", p.dir, "--columns", "amount,terminal_id,customer_amount_mean_1d"], env=env, cwd=ROOT, check=True)
+        with open(os.path.join(p.dir, "quality.json")) as file:
+            quality = json.load(file)
+        columns = {c["name"]: c for c in quality["columns"]}
+        assert quality["rows"] == 5 and list(columns) == ["entity", "event_time", "terminal_id", "amount", "customer_amount_mean_1d"], quality
+        assert columns["amount"]["max"] == 6100 and columns["terminal_id"]["top"][0] == {"value": "t1", "count": 4}
+        assert quality["coverage"]["entities"] == 1 and quality["coverage"]["records_max"] == 5
         for i in range(100):
             out.produce(events, p.encode(events, dict(payments.event(payments.rows[0]), transaction_id="x%d" % i, customer_id="d%d" % i, amount=1.5 + i)), b"default/d%d" % i)
         out.flush()

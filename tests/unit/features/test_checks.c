@@ -292,7 +292,8 @@ static void the_same_delivery_again_is_no_violation(void **state) {
 
 static void marks_and_warnings_do_not_keep_records_out(void **state) {
     (void)state;
-    bench b = bench_of("[{\"monotone\":\"amount\",\"severity\":\"mark\",\"name\":\"fell\"},{\"name\":\"again\",\"unique\":[\"amount\"],\"within\":\"1d\",\"severity\":\"warn\"}]");
+    bench b = bench_of("[{\"monotone\":\"amount\",\"severity\":\"mark\",\"name\":\"fell\"},{\"name\":\"again\",\"unique\":[\"amount\"],\"within\":\"1d\","
+                       "\"severity\":\"warn\"}]");
     weir_check_hits hits = {0};
     assert_int_equal(check_at(&b, 0, (weir_source){0, 0}, "t", 5, &hits, NULL), WEIR_OK);
     assert_int_equal(check_at(&b, 1, (weir_source){0, 1}, "t", 6, &hits, NULL), WEIR_OK);
