@@ -58,14 +58,16 @@ static weir_status write_pages(const profile_options *o, const weir_profile *pro
 
 static weir_status run_profile(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
     const profile_options *o = options;
+    const char *names[WEIR_PROFILE_COLUMNS_MAX + 1];
     const weir_profile_query query = {
-        .columns = (const char *const *)o->columns, .time_column = o->time_column, .entity_column = o->entity_column, .from_us = o->from_us, .to_us = o->to_us};
+        .columns = names, .time_column = o->time_column, .entity_column = o->entity_column, .from_us = o->from_us, .to_us = o->to_us};
     weir_pipeline *pipeline = NULL;
     weir_profile_input *input = NULL;
     weir_profile *profile = NULL;
     weir_progress progress;
     weir_status status;
     (void)ret_exit;
+    if ((status = weir_names_split(o->columns, names, WEIR_PROFILE_COLUMNS_MAX, err))) return status;
     size_t len = strlen(o->what);
     bool is_pipeline =
         weir_file_format_of(o->what) == WEIR_FILE_UNKNOWN || (len > 5 && !strcmp(o->what + len - 5, ".json") && !weir_pipeline_load(o->what, &pipeline, NULL));

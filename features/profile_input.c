@@ -316,9 +316,9 @@ static weir_status open_store(weir_profile_input *in, const char *pg_url, const 
     in->query.pipeline = p;
     in->query.table = in->table;
     in->query.objects_dir = objects_dir;
-    in->query.from_us = q->from_us ? q->from_us : INT64_MIN;
-    in->query.to_us = q->to_us ? q->to_us : INT64_MAX;
-    in->query.as_of_us = INT64_MAX;
+    in->query.from_us = q->from_us ? q->from_us : WEIR_TIME_MIN_US;
+    in->query.to_us = q->to_us ? q->to_us : WEIR_TIME_MAX_US;
+    in->query.as_of_us = INT64_MAX; /* whenever it became known */
     in->query.records_only = true;
     in->query.wanted = in->wanted;
     const char *const tables[] = {in->table, NULL};
