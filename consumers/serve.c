@@ -354,8 +354,8 @@ static void find_metrics(serve *s) {
 
 static weir_status add_routes(serve *s, weir_err *err) {
     const weir_http_route routes[] = {
-        {"GET", "/v2", on_server, s},         {"GET", "/v2/health/live", on_health, s}, {"GET", "/v2/health/ready", on_health, s},
-        {"GET", "/v2/models/*", on_model, s}, {"POST", "/v2/models/*", on_infer, s},    {"POST", "/get-online-features", on_features, s},
+        {"GET", "/v2", on_server, s},         {"GET", "/v2/health/live", on_health, s},       {"GET", "/v2/health/ready", on_health, s},
+        {"GET", "/v2/models/*", on_model, s}, {"POST", "/v2/models/*", on_infer, s},          {"POST", "/get-online-features", on_features, s},
         {"POST", "/push", on_push, s},        {"POST", "/write-to-online-store", on_push, s},
     };
     weir_status status = WEIR_OK;
