@@ -10,7 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { TABLE_COLUMNS_MAX = 2048 };
+enum { FUNCTION_COLUMNS_MAX = 2048 };
 
 struct weir_duck {
     duckdb_database database;
@@ -252,18 +252,22 @@ void weir_duck_cursor_free(weir_duck_cursor *cursor) {
     weir_mem.realloc(cursor, 0);
 }
 
-/* ---- rows that a function makes ---- */
-
-static void table_bind(duckdb_bind_info info) {
-    const weir_duck_table *table = duckdb_bind_get_extra_info(info);
-    duckdb_logical_type type = duckdb_create_logical_type(table->longs ? DUCKDB_TYPE_BIGINT : DUCKDB_TYPE_DOUBLE);
-    for (int i = 0; i < table->column_count; i++) duckdb_bind_add_result_column(info, table->columns[i], type);
-    duckdb_destroy_logical_type(&type);
-    duckdb_bind_set_cardinality(info, (idx_t)table->row_count, false);
+weir_status weir_duck_number(weir_duck *duck, const char *sql, int64_t *ret_number, weir_err *err) {
+    weir_duck_cursor *cursor = NULL;
+    bool more = false;
+    weir_status status = weir_duck_query(duck, sql, &cursor, err);
+    if (!status) status = weir_duck_next(cursor, &more, err);
+    if (!status) *ret_number = more ? weir_duck_get(cursor, 0).i : 0;
+    weir_duck_cursor_free(cursor);
+    return status;
 }
 
-static void table_init(duckdb_init_info info) {
-    duckdb_init_set_max_threads(info, 1);
+/* ---- functions ---- */
+
+weir_duck_text weir_duck_text_at(const void *data, int64_t row) {
+    const duckdb_string_t *text = (const duckdb_string_t *)data + row;
+    uint32_t len = text->value.inlined.length;
+    return (weir_duck_text){len <= sizeof text->value.inlined.inlined ? text->value.inlined.inlined : text->value.pointer.ptr, len};
 }
 
 static void mark_nulls(duckdb_vector vector, const double *values, int64_t rows) {
@@ -278,32 +282,63 @@ static void mark_nulls(duckdb_vector vector, const double *values, int64_t rows)
     }
 }
 
-static void table_fill(duckdb_function_info info, duckdb_data_chunk chunk) {
-    const weir_duck_table *table = duckdb_function_get_extra_info(info);
-    void *columns[TABLE_COLUMNS_MAX];
-    int64_t rows = 0;
+static void function_call(duckdb_function_info info, duckdb_data_chunk chunk, duckdb_vector output) {
+    const weir_duck_function *f = duckdb_scalar_function_get_extra_info(info);
+    const void *data[FUNCTION_COLUMNS_MAX];
+    const uint64_t *valid[FUNCTION_COLUMNS_MAX];
+    double *results[FUNCTION_COLUMNS_MAX];
+    const weir_duck_vectors in = {data, valid, (int64_t)duckdb_data_chunk_get_size(chunk)};
+    for (int i = 0; i < f->argument_count; i++) {
+        duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, (idx_t)i);
+        data[i] = duckdb_vector_get_data(vector);
+        valid[i] = duckdb_vector_get_validity(vector);
+    }
+    for (int i = 0; i < f->member_count; i++) results[i] = duckdb_vector_get_data(duckdb_struct_vector_get_child(output, (idx_t)i));
     weir_err err;
-    for (int i = 0; i < table->column_count; i++) columns[i] = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, (idx_t)i));
-    if (table->fill(table->context, columns, (int64_t)duckdb_vector_size(), &rows, &err)) {
-        duckdb_function_set_error(info, err.message);
+    if (f->call(f->context, &in, results, &err)) {
+        duckdb_scalar_function_set_error(info, err.message);
         return;
     }
-    for (int i = 0; i < table->column_count && !table->longs; i++) mark_nulls(duckdb_data_chunk_get_vector(chunk, (idx_t)i), columns[i], rows);
-    duckdb_data_chunk_set_size(chunk, (idx_t)rows);
+    for (int i = 0; i < f->member_count; i++) mark_nulls(duckdb_struct_vector_get_child(output, (idx_t)i), results[i], in.rows);
+    int64_t *ones = f->member_count ? NULL : duckdb_vector_get_data(output);
+    for (int64_t i = 0; ones && i < in.rows; i++) ones[i] = 1;
 }
 
-weir_status weir_duck_add_table(weir_duck *duck, const weir_duck_table *table, weir_err *err) {
-    if (table->column_count < 1 || table->column_count > TABLE_COLUMNS_MAX)
-        return WEIR_FAIL(err, WEIR_ELIMIT, "%d columns, a table that is made has 1 to %d", table->column_count, TABLE_COLUMNS_MAX);
-    duckdb_table_function function = duckdb_create_table_function();
-    duckdb_table_function_set_name(function, table->name);
-    duckdb_table_function_set_extra_info(function, (void *)(uintptr_t)table, NULL);
-    duckdb_table_function_set_bind(function, table_bind);
-    duckdb_table_function_set_init(function, table_init);
-    duckdb_table_function_set_function(function, table_fill);
-    bool ok = duckdb_register_table_function(duck->connection, function) == DuckDBSuccess;
-    duckdb_destroy_table_function(&function);
-    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "cannot make the table function %s", table->name);
+static duckdb_type argument_type(weir_type type) {
+    return type == WEIR_T_F64 ? DUCKDB_TYPE_DOUBLE : type == WEIR_T_I64 ? DUCKDB_TYPE_BIGINT : DUCKDB_TYPE_VARCHAR;
+}
+
+static void set_result(duckdb_scalar_function function, const weir_duck_function *f) {
+    duckdb_logical_type number = duckdb_create_logical_type(f->member_count ? DUCKDB_TYPE_DOUBLE : DUCKDB_TYPE_BIGINT), types[FUNCTION_COLUMNS_MAX];
+    const char *names[FUNCTION_COLUMNS_MAX];
+    for (int i = 0; i < f->member_count; i++) {
+        types[i] = number;
+        names[i] = f->members[i];
+    }
+    duckdb_logical_type result = f->member_count ? duckdb_create_struct_type(types, names, (idx_t)f->member_count) : NULL;
+    duckdb_scalar_function_set_return_type(function, result ? result : number);
+    if (result) duckdb_destroy_logical_type(&result);
+    duckdb_destroy_logical_type(&number);
+}
+
+weir_status weir_duck_add_function(weir_duck *duck, const weir_duck_function *f, weir_err *err) {
+    if (f->argument_count > FUNCTION_COLUMNS_MAX || f->member_count > FUNCTION_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "function %s takes or gives more than %d columns", f->name, FUNCTION_COLUMNS_MAX);
+    duckdb_scalar_function function = duckdb_create_scalar_function();
+    duckdb_scalar_function_set_name(function, f->name);
+    for (int i = 0; i < f->argument_count; i++) {
+        duckdb_logical_type type = duckdb_create_logical_type(argument_type(f->arguments[i]));
+        duckdb_scalar_function_add_parameter(function, type);
+        duckdb_destroy_logical_type(&type);
+    }
+    set_result(function, f);
+    duckdb_scalar_function_set_extra_info(function, (void *)(uintptr_t)f, NULL);
+    duckdb_scalar_function_set_function(function, function_call);
+    duckdb_scalar_function_set_volatile(function);
+    duckdb_scalar_function_set_special_handling(function); /* it sees nulls */
+    bool ok = duckdb_register_scalar_function(duck->connection, function) == DuckDBSuccess;
+    duckdb_destroy_scalar_function(&function);
+    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "cannot make the function %s", f->name);
 }
 
 /* ---- appending ---- */
