@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FUNCTION_COLUMNS_MAX = 2048 };
@@ -146,11 +147,36 @@ weir_status weir_duck_set_memory(weir_duck *duck, int64_t bytes, weir_err *err) 
     return weir_duck_exec(duck, sql, err);
 }
 
-weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
-    duckdb_result result = {0};
+/* Runs what is prepared. While its other threads have all the work, this one sleeps: DuckDB's own loop spins on a lock. */
+static weir_status run_prepared(duckdb_prepared_statement statement, duckdb_result *result, weir_err *err) {
+    static const struct timespec moment = {.tv_nsec = 200000};
+    duckdb_pending_result pending = NULL;
     weir_status st = WEIR_OK;
-    if (duckdb_query(duck->connection, sql, &result) != DuckDBSuccess) st = result_fail(err, &result);
-    duckdb_destroy_result(&result);
+    if (duckdb_pending_prepared(statement, &pending) != DuckDBSuccess) st = fail(err, WEIR_EDATA, duckdb_pending_error(pending));
+    duckdb_pending_state state = DUCKDB_PENDING_RESULT_NOT_READY;
+    while (!st && (state == DUCKDB_PENDING_RESULT_NOT_READY || state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)) {
+        state = duckdb_pending_execute_task(pending);
+        if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE) nanosleep(&moment, NULL);
+    }
+    if (!st && duckdb_execute_pending(pending, result) != DuckDBSuccess) st = result_fail(err, result);
+    duckdb_destroy_pending(&pending);
+    return st;
+}
+
+weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
+    duckdb_extracted_statements all = NULL;
+    idx_t count = duckdb_extract_statements(duck->connection, sql, &all);
+    weir_status st = count ? WEIR_OK : fail(err, WEIR_EDATA, duckdb_extract_statements_error(all));
+    for (idx_t i = 0; !st && i < count; i++) {
+        duckdb_prepared_statement statement = NULL;
+        duckdb_result result = {0};
+        if (duckdb_prepare_extracted_statement(duck->connection, all, i, &statement) != DuckDBSuccess)
+            st = fail(err, WEIR_EDATA, duckdb_prepare_error(statement));
+        if (!st) st = run_prepared(statement, &result, err);
+        duckdb_destroy_result(&result);
+        duckdb_destroy_prepare(&statement);
+    }
+    duckdb_destroy_extracted(&all);
     return st;
 }
 
@@ -252,13 +278,25 @@ void weir_duck_cursor_free(weir_duck_cursor *cursor) {
     weir_mem.realloc(cursor, 0);
 }
 
+static weir_status fetch_number(duckdb_result *result, int64_t *ret_number, weir_err *err) {
+    duckdb_data_chunk chunk = duckdb_fetch_chunk(*result);
+    duckdb_vector vector = chunk ? duckdb_data_chunk_get_vector(chunk, 0) : NULL;
+    uint64_t *valid = vector ? duckdb_vector_get_validity(vector) : NULL;
+    bool there = vector && duckdb_data_chunk_get_size(chunk) == 1 && duckdb_column_type(result, 0) == DUCKDB_TYPE_BIGINT;
+    if (there) *ret_number = !valid || duckdb_validity_row_is_valid(valid, 0) ? *(const int64_t *)duckdb_vector_get_data(vector) : 0;
+    duckdb_destroy_data_chunk(&chunk);
+    return there ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "the query did not give one number");
+}
+
 weir_status weir_duck_number(weir_duck *duck, const char *sql, int64_t *ret_number, weir_err *err) {
-    weir_duck_cursor *cursor = NULL;
-    bool more = false;
-    weir_status status = weir_duck_query(duck, sql, &cursor, err);
-    if (!status) status = weir_duck_next(cursor, &more, err);
-    if (!status) *ret_number = more ? weir_duck_get(cursor, 0).i : 0;
-    weir_duck_cursor_free(cursor);
+    duckdb_prepared_statement statement = NULL;
+    duckdb_result result = {0};
+    weir_status status = WEIR_OK;
+    if (duckdb_prepare(duck->connection, sql, &statement) != DuckDBSuccess) status = fail(err, WEIR_EDATA, duckdb_prepare_error(statement));
+    if (!status) status = run_prepared(statement, &result, err);
+    if (!status) status = fetch_number(&result, ret_number, err);
+    duckdb_destroy_result(&result);
+    duckdb_destroy_prepare(&statement);
     return status;
 }
 
