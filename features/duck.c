@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,6 +76,22 @@ static weir_status fail(weir_err *err, weir_status code, const char *words) {
 
 static weir_status result_fail(weir_err *err, duckdb_result *result) {
     return fail(err, code_of(duckdb_result_error_type(result)), duckdb_result_error(result));
+}
+
+/* Of what failed before it had a result: all that says what kind of failure it was is how the words begin. */
+static weir_status words_fail(weir_err *err, const char *words) {
+    static const struct {
+        const char *start;
+        weir_status code;
+    } kinds[] = {{"IO Error", WEIR_EIO},
+                 {"Permission Error", WEIR_EIO},
+                 {"Out of Memory Error", WEIR_ENOMEM},
+                 {"INTERNAL Error", WEIR_EINTERNAL},
+                 {"FATAL Error", WEIR_EINTERNAL}};
+    weir_status code = WEIR_EDATA;
+    for (size_t i = 0; words && i < sizeof kinds / sizeof *kinds; i++)
+        if (!strncmp(words, kinds[i].start, strlen(kinds[i].start))) code = kinds[i].code;
+    return fail(err, code, words);
 }
 
 /* ---- the database ---- */
@@ -152,12 +169,13 @@ static weir_status run_prepared(duckdb_prepared_statement statement, duckdb_resu
     static const struct timespec moment = {.tv_nsec = 200000};
     duckdb_pending_result pending = NULL;
     weir_status st = WEIR_OK;
-    if (duckdb_pending_prepared(statement, &pending) != DuckDBSuccess) st = fail(err, WEIR_EDATA, duckdb_pending_error(pending));
+    if (duckdb_pending_prepared(statement, &pending) != DuckDBSuccess) st = words_fail(err, duckdb_pending_error(pending));
     duckdb_pending_state state = DUCKDB_PENDING_RESULT_NOT_READY;
     while (!st && (state == DUCKDB_PENDING_RESULT_NOT_READY || state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)) {
         state = duckdb_pending_execute_task(pending);
         if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE) nanosleep(&moment, NULL);
     }
+    if (!st && state == DUCKDB_PENDING_ERROR) st = words_fail(err, duckdb_pending_error(pending));
     if (!st && duckdb_execute_pending(pending, result) != DuckDBSuccess) st = result_fail(err, result);
     duckdb_destroy_pending(&pending);
     return st;
@@ -166,12 +184,12 @@ static weir_status run_prepared(duckdb_prepared_statement statement, duckdb_resu
 weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
     duckdb_extracted_statements all = NULL;
     idx_t count = duckdb_extract_statements(duck->connection, sql, &all);
-    weir_status st = count ? WEIR_OK : fail(err, WEIR_EDATA, duckdb_extract_statements_error(all));
+    weir_status st = count ? WEIR_OK : words_fail(err, duckdb_extract_statements_error(all));
     for (idx_t i = 0; !st && i < count; i++) {
         duckdb_prepared_statement statement = NULL;
         duckdb_result result = {0};
         if (duckdb_prepare_extracted_statement(duck->connection, all, i, &statement) != DuckDBSuccess)
-            st = fail(err, WEIR_EDATA, duckdb_prepare_error(statement));
+            st = words_fail(err, duckdb_prepare_error(statement));
         if (!st) st = run_prepared(statement, &result, err);
         duckdb_destroy_result(&result);
         duckdb_destroy_prepare(&statement);
@@ -292,7 +310,7 @@ weir_status weir_duck_number(weir_duck *duck, const char *sql, int64_t *ret_numb
     duckdb_prepared_statement statement = NULL;
     duckdb_result result = {0};
     weir_status status = WEIR_OK;
-    if (duckdb_prepare(duck->connection, sql, &statement) != DuckDBSuccess) status = fail(err, WEIR_EDATA, duckdb_prepare_error(statement));
+    if (duckdb_prepare(duck->connection, sql, &statement) != DuckDBSuccess) status = words_fail(err, duckdb_prepare_error(statement));
     if (!status) status = run_prepared(statement, &result, err);
     if (!status) status = fetch_number(&result, ret_number, err);
     duckdb_destroy_result(&result);
