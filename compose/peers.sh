@@ -33,8 +33,26 @@ make_kafka_streams_peer() {
 
 cmd_peers() {
     peers_what=${1:-}
-    case $peers_what in stream) ;; *) usage_error "peers knows stream, not '$peers_what'" ;; esac
+    case $peers_what in stream | asof) ;; *) usage_error "peers knows stream and asof, not '$peers_what'" ;; esac
     shift
+    "peers_$peers_what" "$@"
+}
+
+peers_asof() {
+    need build stack
+    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
+    python_peer asof asof
+    lock_stack
+    separate_stack peers 4000
+    WHEN_DONE=stack
+    stack_up postgres
+    unlock_stack
+    WEIR_BINARY=$ROOT/build-release/weir
+    export WEIR_BINARY
+    foreground "$PEERS_DIR/asof/bin/python" -u "$ROOT/tests/peers/asof.py" "$@"
+}
+
+peers_stream() {
     need build stack test
     build "$ROOT/build-release" "weir weir_bench" -DCMAKE_BUILD_TYPE=Release
     c_peer passthrough
@@ -48,5 +66,5 @@ cmd_peers() {
     unlock_stack
     WEIR_BINARY=$ROOT/build-release/weir WEIR_PEERS_DIR=$PEERS_DIR WEIR_JAVA=${JAVA_HOME:+$JAVA_HOME/bin/}java
     export WEIR_BINARY WEIR_PEERS_DIR WEIR_JAVA
-    foreground "$PYTHON_DIR/bin/python" -u "$ROOT/tests/peers/$peers_what.py" "$@"
+    foreground "$PYTHON_DIR/bin/python" -u "$ROOT/tests/peers/stream.py" "$@"
 }

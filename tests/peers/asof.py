@@ -8,7 +8,8 @@ are Python, begin after their imports. CPU seconds are what to compare on a mach
 Prints medians and ratios; exit 1 when the results differ."""
 import argparse, json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
 
-import duckdb, psycopg2
+import duckdb
+import psycopg2
 
 p = argparse.ArgumentParser()
 p.add_argument("--labels", type=int, default=200_000)
@@ -18,7 +19,7 @@ p.add_argument("--runs", type=int, default=5)
 p.add_argument("--memory", type=int, default=1024, help="MiB for weir features history")
 p.add_argument("--only", action="append", help="weir, duckdb or polars")
 p.add_argument("--inputs", help="folder of the inputs: made and kept when it is not there, else used again")
-p.add_argument("--one", nargs=2, metavar=("NAME", "OUT"), help=argparse.SUPPRESS)
+p.add_argument("--child", nargs=2, metavar=("WHAT", "OUT"), help=argparse.SUPPRESS)
 args = p.parse_args()
 
 weir = os.environ.get("WEIR_BINARY") or "build/weir"
@@ -104,17 +105,35 @@ PEERS = {"duckdb, a file a day": run_duckdb(glob, "features_"), "duckdb, one fil
 
 
 def run_peer(name, out):
-    """In a process of its own: prints seconds, CPU seconds and KiB of memory."""
+    """Prints seconds, CPU seconds and KiB of memory."""
     import polars  # noqa: F401, imports do not count
     began, before = time.monotonic(), time.process_time()
     PEERS[name](out)
     print(time.monotonic() - began, time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
+def in_child(what, out=""):
+    """In a process of its own, for two reasons: its memory is its own, and this one stays small, because what a process held when it began another counts as that one's peak."""
+    command = [sys.executable, "-W", "ignore", __file__, "--labels", str(args.labels), "--rows", str(args.rows), "--entities", str(args.entities), "--inputs", work, "--child", what, out]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def child(what, out):
+    if what == "generate":
+        generate()
+    elif what == "manifest":
+        manifest()
+    elif what == "count":
+        print(*(duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchone()[0] for path in (labels, flat["a"], flat["b"])))
+    elif what == "digest":
+        print(digest(out))
+    else:
+        run_peer(what, out)
+
+
 def measure(name, out):
     if name != "weir":
-        done = subprocess.run([sys.executable, __file__, "--inputs", work, "--one", name, out], check=True, stdout=subprocess.PIPE, text=True)
-        return tuple(float(x) for x in done.stdout.split())
+        return tuple(float(x) for x in in_child(name, out).split())
     began = time.monotonic()
     child = subprocess.Popen([weir, "features", "history", os.path.join(work, "pipeline.json"), "--labels", labels, "--objects-dir", objects, "--memory", str(args.memory), "--out", out],
                              stderr=subprocess.DEVNULL)
@@ -144,27 +163,28 @@ def report(figures):
 def main():
     if not os.path.exists(labels):
         os.makedirs(work, exist_ok=True)
-        generate(), pipeline()
+        in_child("generate")
+        pipeline()
     contenders = [name for name in ["weir", *PEERS] if not args.only or name.split(",")[0] in args.only]
     if "weir" in contenders:
-        manifest()
+        in_child("manifest")
     figures, digests, out = {name: [] for name in contenders}, {}, os.path.join(work, "out.parquet")
     for run in range(args.runs):
         for name in contenders:
             figures[name].append(measure(name, out))
             if not run:
-                digests[name] = digest(out)
+                digests[name] = in_child("digest", out)
             os.unlink(out)
-    count = duckdb.sql(f"SELECT count(*) FROM '{labels}'").fetchone()[0]
-    print(f"{count} labels, {args.rows} rows asked for, 30 features, {os.cpu_count()} CPUs, medians of {args.runs}")
+    label_count, *row_counts = (int(x) for x in in_child("count").split())
+    print(f"{label_count} labels, {sum(row_counts)} rows, 30 features, {os.cpu_count()} CPUs, medians of {args.runs}")
     report(figures)
     wrong = [name for name in digests if digests[name] != digests[contenders[0]]]
     print("results are equal" if not wrong else f"results differ from {contenders[0]}'s: {', '.join(wrong)}")
     return 1 if wrong else 0
 
 
-if args.one:
-    run_peer(*args.one)
+if args.child:
+    child(*args.child)
     sys.exit(0)
 try:
     code = main()
