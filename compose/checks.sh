@@ -56,7 +56,7 @@ ctest_in() {
 }
 
 # The unit tests of what more than one thread uses, with ThreadSanitizer.
-THREADED="core/test_bus core/test_http core/test_log core/test_metrics core/test_worker features/test_online models/test_model models/test_xgb producers/test_publish \
+THREADED="core/test_bus core/test_http core/test_log core/test_metrics core/test_worker features/test_latest features/test_online models/test_model models/test_xgb producers/test_publish \
 consumers/test_experiment consumers/test_serve"
 build_threaded() {
     threaded_targets=

@@ -53,6 +53,11 @@ peers_feast_remote() {
     python_peer feast feast
     PEERS_PYTHON=$PEERS_DIR/feast/bin/python PEERS_SCRIPT=feast_remote.py
 }
+peers_asof() {
+    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
+    python_peer asof asof
+    PEERS_PYTHON=$PEERS_DIR/asof/bin/python PEERS_SCRIPT=asof.py
+}
 peers_visible() {
     build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
     c_peer paced
@@ -61,7 +66,7 @@ peers_visible() {
 
 cmd_peers() {
     peers_what=${1:-}
-    case $peers_what in stream | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, feast, feast-remote and visible, not '$peers_what'" ;; esac
+    case $peers_what in stream | asof | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, asof, feast, feast-remote and visible, not '$peers_what'" ;; esac
     shift
     need build stack test
     "peers_$(printf %s "$peers_what" | tr - _)"

@@ -7,10 +7,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { TABLE_COLUMNS_MAX = 2048 };
+enum { FUNCTION_COLUMNS_MAX = 2048 };
 
 struct weir_duck {
     duckdb_database database;
@@ -74,6 +76,22 @@ static weir_status fail(weir_err *err, weir_status code, const char *words) {
 
 static weir_status result_fail(weir_err *err, duckdb_result *result) {
     return fail(err, code_of(duckdb_result_error_type(result)), duckdb_result_error(result));
+}
+
+/* Of what failed before it had a result: all that says what kind of failure it was is how the words begin. */
+static weir_status words_fail(weir_err *err, const char *words) {
+    static const struct {
+        const char *start;
+        weir_status code;
+    } kinds[] = {{"IO Error", WEIR_EIO},
+                 {"Permission Error", WEIR_EIO},
+                 {"Out of Memory Error", WEIR_ENOMEM},
+                 {"INTERNAL Error", WEIR_EINTERNAL},
+                 {"FATAL Error", WEIR_EINTERNAL}};
+    weir_status code = WEIR_EDATA;
+    for (size_t i = 0; words && i < sizeof kinds / sizeof *kinds; i++)
+        if (!strncmp(words, kinds[i].start, strlen(kinds[i].start))) code = kinds[i].code;
+    return fail(err, code, words);
 }
 
 /* ---- the database ---- */
@@ -146,11 +164,37 @@ weir_status weir_duck_set_memory(weir_duck *duck, int64_t bytes, weir_err *err) 
     return weir_duck_exec(duck, sql, err);
 }
 
-weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
-    duckdb_result result = {0};
+/* Runs what is prepared. While its other threads have all the work, this one sleeps: DuckDB's own loop spins on a lock. */
+static weir_status run_prepared(duckdb_prepared_statement statement, duckdb_result *result, weir_err *err) {
+    static const struct timespec moment = {.tv_nsec = 200000};
+    duckdb_pending_result pending = NULL;
     weir_status st = WEIR_OK;
-    if (duckdb_query(duck->connection, sql, &result) != DuckDBSuccess) st = result_fail(err, &result);
-    duckdb_destroy_result(&result);
+    if (duckdb_pending_prepared(statement, &pending) != DuckDBSuccess) st = words_fail(err, duckdb_pending_error(pending));
+    duckdb_pending_state state = DUCKDB_PENDING_RESULT_NOT_READY;
+    while (!st && (state == DUCKDB_PENDING_RESULT_NOT_READY || state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)) {
+        state = duckdb_pending_execute_task(pending);
+        if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE) nanosleep(&moment, NULL);
+    }
+    if (!st && state == DUCKDB_PENDING_ERROR) st = words_fail(err, duckdb_pending_error(pending));
+    if (!st && duckdb_execute_pending(pending, result) != DuckDBSuccess) st = result_fail(err, result);
+    duckdb_destroy_pending(&pending);
+    return st;
+}
+
+weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
+    duckdb_extracted_statements all = NULL;
+    idx_t count = duckdb_extract_statements(duck->connection, sql, &all);
+    weir_status st = count ? WEIR_OK : words_fail(err, duckdb_extract_statements_error(all));
+    for (idx_t i = 0; !st && i < count; i++) {
+        duckdb_prepared_statement statement = NULL;
+        duckdb_result result = {0};
+        if (duckdb_prepare_extracted_statement(duck->connection, all, i, &statement) != DuckDBSuccess)
+            st = words_fail(err, duckdb_prepare_error(statement));
+        if (!st) st = run_prepared(statement, &result, err);
+        duckdb_destroy_result(&result);
+        duckdb_destroy_prepare(&statement);
+    }
+    duckdb_destroy_extracted(&all);
     return st;
 }
 
@@ -252,18 +296,34 @@ void weir_duck_cursor_free(weir_duck_cursor *cursor) {
     weir_mem.realloc(cursor, 0);
 }
 
-/* ---- rows that a function makes ---- */
-
-static void table_bind(duckdb_bind_info info) {
-    const weir_duck_table *table = duckdb_bind_get_extra_info(info);
-    duckdb_logical_type type = duckdb_create_logical_type(table->longs ? DUCKDB_TYPE_BIGINT : DUCKDB_TYPE_DOUBLE);
-    for (int i = 0; i < table->column_count; i++) duckdb_bind_add_result_column(info, table->columns[i], type);
-    duckdb_destroy_logical_type(&type);
-    duckdb_bind_set_cardinality(info, (idx_t)table->row_count, false);
+static weir_status fetch_number(duckdb_result *result, int64_t *ret_number, weir_err *err) {
+    duckdb_data_chunk chunk = duckdb_fetch_chunk(*result);
+    duckdb_vector vector = chunk ? duckdb_data_chunk_get_vector(chunk, 0) : NULL;
+    uint64_t *valid = vector ? duckdb_vector_get_validity(vector) : NULL;
+    bool there = vector && duckdb_data_chunk_get_size(chunk) == 1 && duckdb_column_type(result, 0) == DUCKDB_TYPE_BIGINT;
+    if (there) *ret_number = !valid || duckdb_validity_row_is_valid(valid, 0) ? *(const int64_t *)duckdb_vector_get_data(vector) : 0;
+    duckdb_destroy_data_chunk(&chunk);
+    return there ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "the query did not give one number");
 }
 
-static void table_init(duckdb_init_info info) {
-    duckdb_init_set_max_threads(info, 1);
+weir_status weir_duck_number(weir_duck *duck, const char *sql, int64_t *ret_number, weir_err *err) {
+    duckdb_prepared_statement statement = NULL;
+    duckdb_result result = {0};
+    weir_status status = WEIR_OK;
+    if (duckdb_prepare(duck->connection, sql, &statement) != DuckDBSuccess) status = words_fail(err, duckdb_prepare_error(statement));
+    if (!status) status = run_prepared(statement, &result, err);
+    if (!status) status = fetch_number(&result, ret_number, err);
+    duckdb_destroy_result(&result);
+    duckdb_destroy_prepare(&statement);
+    return status;
+}
+
+/* ---- functions ---- */
+
+weir_duck_text weir_duck_text_at(const void *data, int64_t row) {
+    const duckdb_string_t *text = (const duckdb_string_t *)data + row;
+    uint32_t len = text->value.inlined.length;
+    return (weir_duck_text){len <= sizeof text->value.inlined.inlined ? text->value.inlined.inlined : text->value.pointer.ptr, len};
 }
 
 static void mark_nulls(duckdb_vector vector, const double *values, int64_t rows) {
@@ -278,32 +338,63 @@ static void mark_nulls(duckdb_vector vector, const double *values, int64_t rows)
     }
 }
 
-static void table_fill(duckdb_function_info info, duckdb_data_chunk chunk) {
-    const weir_duck_table *table = duckdb_function_get_extra_info(info);
-    void *columns[TABLE_COLUMNS_MAX];
-    int64_t rows = 0;
+static void function_call(duckdb_function_info info, duckdb_data_chunk chunk, duckdb_vector output) {
+    const weir_duck_function *f = duckdb_scalar_function_get_extra_info(info);
+    const void *data[FUNCTION_COLUMNS_MAX];
+    const uint64_t *valid[FUNCTION_COLUMNS_MAX];
+    double *results[FUNCTION_COLUMNS_MAX];
+    const weir_duck_vectors in = {data, valid, (int64_t)duckdb_data_chunk_get_size(chunk)};
+    for (int i = 0; i < f->argument_count; i++) {
+        duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, (idx_t)i);
+        data[i] = duckdb_vector_get_data(vector);
+        valid[i] = duckdb_vector_get_validity(vector);
+    }
+    for (int i = 0; i < f->member_count; i++) results[i] = duckdb_vector_get_data(duckdb_struct_vector_get_child(output, (idx_t)i));
     weir_err err;
-    for (int i = 0; i < table->column_count; i++) columns[i] = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, (idx_t)i));
-    if (table->fill(table->context, columns, (int64_t)duckdb_vector_size(), &rows, &err)) {
-        duckdb_function_set_error(info, err.message);
+    if (f->call(f->context, &in, results, &err)) {
+        duckdb_scalar_function_set_error(info, err.message);
         return;
     }
-    for (int i = 0; i < table->column_count && !table->longs; i++) mark_nulls(duckdb_data_chunk_get_vector(chunk, (idx_t)i), columns[i], rows);
-    duckdb_data_chunk_set_size(chunk, (idx_t)rows);
+    for (int i = 0; i < f->member_count; i++) mark_nulls(duckdb_struct_vector_get_child(output, (idx_t)i), results[i], in.rows);
+    int64_t *ones = f->member_count ? NULL : duckdb_vector_get_data(output);
+    for (int64_t i = 0; ones && i < in.rows; i++) ones[i] = 1;
 }
 
-weir_status weir_duck_add_table(weir_duck *duck, const weir_duck_table *table, weir_err *err) {
-    if (table->column_count < 1 || table->column_count > TABLE_COLUMNS_MAX)
-        return WEIR_FAIL(err, WEIR_ELIMIT, "%d columns, a table that is made has 1 to %d", table->column_count, TABLE_COLUMNS_MAX);
-    duckdb_table_function function = duckdb_create_table_function();
-    duckdb_table_function_set_name(function, table->name);
-    duckdb_table_function_set_extra_info(function, (void *)(uintptr_t)table, NULL);
-    duckdb_table_function_set_bind(function, table_bind);
-    duckdb_table_function_set_init(function, table_init);
-    duckdb_table_function_set_function(function, table_fill);
-    bool ok = duckdb_register_table_function(duck->connection, function) == DuckDBSuccess;
-    duckdb_destroy_table_function(&function);
-    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "cannot make the table function %s", table->name);
+static duckdb_type argument_type(weir_type type) {
+    return type == WEIR_T_F64 ? DUCKDB_TYPE_DOUBLE : type == WEIR_T_I64 ? DUCKDB_TYPE_BIGINT : DUCKDB_TYPE_VARCHAR;
+}
+
+static void set_result(duckdb_scalar_function function, const weir_duck_function *f) {
+    duckdb_logical_type number = duckdb_create_logical_type(f->member_count ? DUCKDB_TYPE_DOUBLE : DUCKDB_TYPE_BIGINT), types[FUNCTION_COLUMNS_MAX];
+    const char *names[FUNCTION_COLUMNS_MAX];
+    for (int i = 0; i < f->member_count; i++) {
+        types[i] = number;
+        names[i] = f->members[i];
+    }
+    duckdb_logical_type result = f->member_count ? duckdb_create_struct_type(types, names, (idx_t)f->member_count) : NULL;
+    duckdb_scalar_function_set_return_type(function, result ? result : number);
+    if (result) duckdb_destroy_logical_type(&result);
+    duckdb_destroy_logical_type(&number);
+}
+
+weir_status weir_duck_add_function(weir_duck *duck, const weir_duck_function *f, weir_err *err) {
+    if (f->argument_count > FUNCTION_COLUMNS_MAX || f->member_count > FUNCTION_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "function %s takes or gives more than %d columns", f->name, FUNCTION_COLUMNS_MAX);
+    duckdb_scalar_function function = duckdb_create_scalar_function();
+    duckdb_scalar_function_set_name(function, f->name);
+    for (int i = 0; i < f->argument_count; i++) {
+        duckdb_logical_type type = duckdb_create_logical_type(argument_type(f->arguments[i]));
+        duckdb_scalar_function_add_parameter(function, type);
+        duckdb_destroy_logical_type(&type);
+    }
+    set_result(function, f);
+    duckdb_scalar_function_set_extra_info(function, (void *)(uintptr_t)f, NULL);
+    duckdb_scalar_function_set_function(function, function_call);
+    duckdb_scalar_function_set_volatile(function);
+    duckdb_scalar_function_set_special_handling(function); /* it sees nulls */
+    bool ok = duckdb_register_scalar_function(duck->connection, function) == DuckDBSuccess;
+    duckdb_destroy_scalar_function(&function);
+    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "cannot make the function %s", f->name);
 }
 
 /* ---- appending ---- */

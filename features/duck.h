@@ -38,19 +38,32 @@ void weir_duck_seek(weir_duck_cursor *cursor, int64_t row);
 /** Values of a DOUBLE, BIGINT, INTEGER or TIMESTAMP column of the chunk, as they lie in memory; *ret_valid: see weir_duck_bit. */
 const void *weir_duck_values(const weir_duck_cursor *cursor, int column, const uint64_t **ret_valid);
 
-/* Rows that a function makes, as a table function of SQL's: `SELECT * FROM name()`. They are asked for in order, by one thread. */
-typedef struct weir_duck_table {
+/* A function of SQL's, called for vectors of rows, by as many threads at once as the query has. */
+typedef struct weir_duck_vectors {
+    const void *const *data; /* by argument: int64_t, double, int32_t, or text for weir_duck_text */
+    const uint64_t *const *valid; /* by argument; see weir_duck_bit */
+    int64_t rows;
+} weir_duck_vectors;
+typedef struct weir_duck_text {
+    const char *p;
+    size_t len;
+} weir_duck_text;
+weir_duck_text weir_duck_text_at(const void *data, int64_t row); /* borrowed until the call returns */
+
+typedef struct weir_duck_function {
     const char *name;
-    const char *const *columns; /* [column_count] names; all are BIGINT when `longs`, else DOUBLE; NaN is null */
-    int column_count;
-    bool longs;
-    int64_t row_count; /* about; for the planner */
-    /** Fills up to `capacity` rows: column c goes to columns[c] (double or int64_t [capacity]). *ret_rows 0: that was all. */
-    weir_status (*fill)(void *context, void *const *columns, int64_t capacity, int64_t *ret_rows, weir_err *err);
+    const weir_type *arguments; /* [argument_count] I64, F64 or STR */
+    int argument_count;
+    const char *const *members; /* [member_count] the result is a STRUCT of doubles, NaN is null; */
+    int member_count; /* 0: it is the BIGINT 1, so that sum() of it tells how many rows were seen */
+    /** results [member_count][in->rows]. A failing call fails the query with its message. */
+    weir_status (*call)(void *context, const weir_duck_vectors *in, double *const *results, weir_err *err);
     void *context;
-} weir_duck_table;
-/** table and what it points to outlive the database. A failing fill fails the query with its message. */
-weir_status weir_duck_add_table(weir_duck *duck, const weir_duck_table *table, weir_err *err) WEIR_MUST_CHECK;
+} weir_duck_function;
+/** function and what it points to outlive the queries that use it. It is never folded into a constant. */
+weir_status weir_duck_add_function(weir_duck *duck, const weir_duck_function *function, weir_err *err) WEIR_MUST_CHECK;
+/** Runs a query whose only row is one BIGINT; null is 0. */
+weir_status weir_duck_number(weir_duck *duck, const char *sql, int64_t *ret_number, weir_err *err) WEIR_MUST_CHECK;
 
 /* Fast inserts. */
 typedef struct weir_duck_appender weir_duck_appender;

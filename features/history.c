@@ -204,23 +204,15 @@ weir_status weir_history_coverage(const char *pg_url, const weir_pipeline *pipel
 
 /* --- into a file --- */
 
-typedef struct features_table {
-    history_reader *r;
-    int64_t next;
-} features_table;
-
-static weir_status fill_features(void *context, void *const *columns, int64_t capacity, int64_t *ret_rows, weir_err *err) {
-    features_table *t = context;
-    const double *from[HISTORY_COLUMNS_MAX];
-    *ret_rows = 0;
-    if (t->next == t->r->row_count) return WEIR_OK;
-    int64_t rows;
-    weir_status status = history_values_read(t->r, t->next, from, &rows, err);
-    if (status) return status;
-    if (rows > capacity) rows = capacity;
-    for (int c = 0; c < t->r->column_count; c++) memcpy(columns[c], from[c], (size_t)rows * sizeof(double));
-    t->next += rows;
-    *ret_rows = rows;
+static weir_status give_features(void *context, const weir_duck_vectors *in, double *const *results, weir_err *err) {
+    history_reader *r = context;
+    const int64_t *rows = in->data[0];
+    for (int64_t i = 0; i < in->rows; i++) {
+        const double *values;
+        weir_status status = history_values_row(r, rows[i], &values, err);
+        if (status) return status;
+        for (int c = 0; c < r->column_count; c++) results[c][i] = values[c];
+    }
     return WEIR_OK;
 }
 
@@ -231,10 +223,10 @@ static void put_copy(weir_sql *sql, const history_reader *r, const char *part, c
         if (r->cell[c] >= 0)
             weir_sql_add(sql, ", s.\"weir spine cell %d\" AS ", c);
         else
-            weir_sql_add(sql, ", f.");
+            weir_sql_add(sql, ", s.\"weir spine features\".");
         weir_sql_name(sql, r->columns[c]);
     }
-    weir_sql_add(sql, " FROM spine s POSITIONAL JOIN features() f) TO ");
+    weir_sql_add(sql, " FROM (SELECT *, weir_features(rowid) AS \"weir spine features\" FROM spine) s) TO ");
     weir_sql_literal(sql, part, strlen(part));
     weir_sql_add(sql, " (");
     weir_sql_copy_options(sql, path);
@@ -242,9 +234,9 @@ static void put_copy(weir_sql *sql, const history_reader *r, const char *part, c
 }
 
 static weir_status write_file(history_reader *r, const char *path, weir_err *err) {
-    features_table context = {.r = r};
-    const weir_duck_table table = {
-        .name = "features", .columns = r->columns, .column_count = r->column_count, .row_count = r->row_count, .fill = fill_features, .context = &context};
+    const weir_type argument = WEIR_T_I64;
+    const weir_duck_function function = {
+        .name = "weir_features", .arguments = &argument, .argument_count = 1, .members = r->columns, .member_count = r->column_count, .call = give_features, .context = r};
     weir_buf part = {0};
     weir_sql sql = {0};
     weir_status status = weir_sql_end(&r->carried, err);
@@ -253,7 +245,8 @@ static weir_status write_file(history_reader *r, const char *path, weir_err *err
         put_copy(&sql, r, part.data, path);
         status = weir_sql_end(&sql, err);
     }
-    if (!status) status = weir_duck_add_table(r->duck, &table, err);
+    if (!status) status = weir_duck_add_function(r->duck, &function, err);
+    if (!status && !r->values.whole) status = weir_duck_exec(r->duck, "SET threads=1", err); /* blocks are read in the order of rows */
     if (!status) status = weir_duck_exec(r->duck, sql.text.data, err);
     if (!status && rename(part.data, path)) status = WEIR_FAIL(err, WEIR_EIO, "cannot name %s: %s", path, strerror(errno));
     if (status && part.data) (void)unlink(part.data);

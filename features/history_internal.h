@@ -26,10 +26,11 @@ typedef struct history_view {
 typedef struct history_values {
     int64_t row_count, block_rows;
     int column_count;
-    double *whole; /* [column][row_count]; NULL: in blocks */
+    double *whole; /* [column][row_count] for the trainers' sake, or [row_count][column] for a file's; NULL: in blocks */
+    int64_t row_step, column_step; /* of `whole` */
     weir_spill *blocks[WEIR_VIEWS_MAX]; /* by view: records {int64_t row; double values[count]} */
     pthread_mutex_t lock; /* of the spills while threads add */
-    double *block; /* [column][block_rows] the block that is read */
+    double *block; /* [block_rows][column] the block that is read */
     int64_t block_number;
 } history_values;
 
@@ -62,13 +63,19 @@ typedef struct history_reader {
 weir_status history_spine(history_reader *r, weir_err *err) WEIR_MUST_CHECK;
 /** Evaluates or looks up a view at each row of the spine. */
 weir_status history_join(history_reader *r, int view, weir_err *err) WEIR_MUST_CHECK;
+/** Whether a view's stored values can be looked up in one pass (see latest.h). */
+bool history_can_look_up(const history_reader *r, int view);
+/** Looks them up. */
+weir_status history_look_up(history_reader *r, int view, weir_err *err) WEIR_MUST_CHECK;
+/** From when on a row of the view can matter, µs. */
+int64_t history_earliest(const history_reader *r, const history_view *view);
 
-/** values is zero but for its lock, which is there already. whole: never in blocks. */
-weir_status history_values_init(history_values *values, const history_reader *r, bool whole, weir_err *err) WEIR_MUST_CHECK;
+/** values is zero but for its lock, which is there already. whole: never in blocks, and by column. */
+weir_status history_values_init(history_values *values, history_reader *r, bool whole, weir_err *err) WEIR_MUST_CHECK;
 void history_values_done(history_values *values);
 /** Values of a view's features at a row; from any thread. */
 weir_status history_values_put(history_reader *r, int view, int64_t row, const double *values, weir_err *err) WEIR_MUST_CHECK;
-/** Columns of a row range that lies in one block: *ret_columns [column] points at its first row. *ret_rows: rows from there to the block's end. */
-weir_status history_values_read(history_reader *r, int64_t row, const double **ret_columns, int64_t *ret_rows, weir_err *err) WEIR_MUST_CHECK;
+/** *ret_values [column] of a row, of values that are not by column. Those in blocks are read once, in the order of rows, by one thread. */
+weir_status history_values_row(history_reader *r, int64_t row, const double **ret_values, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -345,7 +345,7 @@ static weir_status stage(events *e, const char *name, const weir_rows_query *que
     if (!status) status = weir_rows_files(e->r->pg, query, &files, &rows, err);
     if (!status && files.text.len) {
         weir_sql insert = {0};
-        weir_sql_add(&insert, "INSERT INTO %s SELECT * EXCLUDE (version) FROM (", name);
+        weir_sql_add(&insert, "INSERT INTO %s SELECT * EXCLUDE (version, place) FROM (", name);
         insert.failed |= !weir_buf_append(&insert.text, files.text.data, files.text.len);
         weir_sql_add(&insert, ")");
         status = weir_sql_end(&insert, err);

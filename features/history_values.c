@@ -15,18 +15,18 @@ static weir_status no_memory(int64_t rows, weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the features of %lld rows", (long long)rows);
 }
 
-static weir_status init_blocks(history_values *v, const history_reader *r, weir_err *err) {
+static weir_status init_blocks(history_values *v, history_reader *r, weir_err *err) {
     v->block_rows = v->row_count / BLOCKS_MAX > BLOCK_ROWS ? v->row_count / BLOCKS_MAX + 1 : BLOCK_ROWS;
     v->block = weir_mem.realloc(NULL, (size_t)(v->column_count * v->block_rows + 1) * sizeof *v->block);
     if (!v->block) return no_memory(v->block_rows, err);
     int blocks = (int)(v->row_count / v->block_rows) + 1;
     weir_status status = WEIR_OK;
     for (int i = 0; !status && i < r->view_count; i++)
-        status = weir_spill_new(blocks, sizeof(int64_t) + (size_t)r->views[i].count * sizeof(double), (weir_budget *)&r->budget, &v->blocks[i], err);
+        status = weir_spill_new(blocks, sizeof(int64_t) + (size_t)r->views[i].count * sizeof(double), &r->budget, &v->blocks[i], err);
     return status;
 }
 
-weir_status history_values_init(history_values *v, const history_reader *r, bool whole, weir_err *err) {
+weir_status history_values_init(history_values *v, history_reader *r, bool whole, weir_err *err) {
     int64_t cells = r->row_count * r->column_count, bytes = cells * (int64_t)sizeof(double);
     v->row_count = r->row_count;
     v->column_count = r->column_count;
@@ -34,6 +34,9 @@ weir_status history_values_init(history_values *v, const history_reader *r, bool
     if (!whole && bytes > r->budget.max_bytes / 2) return init_blocks(v, r, err);
     v->whole = weir_mem.realloc(NULL, (size_t)bytes + 1);
     if (!v->whole) return no_memory(r->row_count, err);
+    v->row_step = whole ? 1 : v->column_count;
+    v->column_step = whole ? v->row_count : 1;
+    r->budget.used_bytes += bytes; /* the joins have what is left */
     fill_nulls(v->whole, cells);
     return WEIR_OK;
 }
@@ -49,7 +52,7 @@ weir_status history_values_put(history_reader *r, int view, int64_t row, const d
     history_values *v = &r->values;
     const history_view *use = &r->views[view];
     if (v->whole) {
-        for (int i = 0; i < use->count; i++) v->whole[use->column[i] * v->row_count + row] = values[i];
+        for (int i = 0; i < use->count; i++) v->whole[use->column[i] * v->column_step + row * v->row_step] = values[i];
         return WEIR_OK;
     }
     pthread_mutex_lock(&v->lock);
@@ -75,7 +78,7 @@ static weir_status load_block(history_reader *r, int64_t number, weir_err *err) 
         for (int64_t k = 0; k < count; k++) {
             const int64_t *record = (const int64_t *)records + (size_t)k * stride;
             const double *values = (const double *)(record + 1);
-            for (int f = 0; f < use->count; f++) v->block[use->column[f] * v->block_rows + *record % v->block_rows] = values[f];
+            for (int f = 0; f < use->count; f++) v->block[*record % v->block_rows * v->column_count + use->column[f]] = values[f];
         }
         free(records);
     }
@@ -83,16 +86,14 @@ static weir_status load_block(history_reader *r, int64_t number, weir_err *err) 
     return status;
 }
 
-weir_status history_values_read(history_reader *r, int64_t row, const double **ret_columns, int64_t *ret_rows, weir_err *err) {
+weir_status history_values_row(history_reader *r, int64_t row, const double **ret_values, weir_err *err) {
     history_values *v = &r->values;
+    weir_status status = WEIR_OK;
     if (v->whole) {
-        for (int c = 0; c < v->column_count; c++) ret_columns[c] = v->whole + c * v->row_count + row;
-        *ret_rows = v->row_count - row;
+        *ret_values = v->whole + row * v->column_count;
         return WEIR_OK;
     }
-    int64_t number = row / v->block_rows, within = row % v->block_rows;
-    weir_status status = number == v->block_number ? WEIR_OK : load_block(r, number, err);
-    for (int c = 0; c < v->column_count; c++) ret_columns[c] = v->block + c * v->block_rows + within;
-    *ret_rows = number == v->row_count / v->block_rows ? v->row_count - row : v->block_rows - within;
+    if (row / v->block_rows != v->block_number) status = load_block(r, row / v->block_rows, err);
+    *ret_values = v->block + row % v->block_rows * v->column_count;
     return status;
 }

@@ -1,6 +1,7 @@
 /* A view's values at each row of the spine.
  *
- * "at": "event": the values that were stored with the newest record. Rows are read twice, first what the join needs, then, of those that were found, the features; so features
+ * "at": "event": the values that were stored with the newest record. As a rule they are looked up in one pass (history_latest.c); what is here serves labels that do not fit into
+ * memory, and the events themselves, whose cutoffs are not their times. Rows are read twice, first what the join needs, then, of those that were found, the features; so features
  * of rows that nobody asks for cost their reading and no more:
  *
  *     files, PostgreSQL ──keys, times──> join ──(place of a row, row of the spine)──> by place ──┐
@@ -298,10 +299,9 @@ static weir_status want(joiner *j, weir_err *err) {
     return status;
 }
 
-/* From when on a row can matter. */
-static int64_t earliest(const joiner *j) {
-    int64_t back = j->use->view ? weir_view_horizon_us(j->use->view) : j->use->def->ttl_us ? j->use->def->ttl_us : INT64_MAX;
-    return back >= j->r->first_us - WEIR_TIME_MIN_US ? WEIR_TIME_MIN_US : j->r->first_us - back;
+int64_t history_earliest(const history_reader *r, const history_view *view) {
+    int64_t back = view->view ? weir_view_horizon_us(view->view) : view->def->ttl_us ? view->def->ttl_us : INT64_MAX;
+    return back >= r->first_us - WEIR_TIME_MIN_US ? WEIR_TIME_MIN_US : r->first_us - back;
 }
 
 static weir_status init(joiner *j, weir_err *err) {
@@ -363,7 +363,7 @@ static weir_status run(joiner *j, weir_err *err) {
     const weir_rows_query query = {.pipeline = r->pipeline,
                                    .table = table,
                                    .objects_dir = r->query->objects_dir,
-                                   .from_us = earliest(j),
+                                   .from_us = history_earliest(r, j->use),
                                    .to_us = r->last_us + 1,
                                    .as_of_us = r->as_of_us,
                                    .tenant = r->query->tenant,
@@ -385,6 +385,7 @@ static weir_status run(joiner *j, weir_err *err) {
 }
 
 weir_status history_join(history_reader *r, int view, weir_err *err) {
+    if (history_can_look_up(r, view)) return history_look_up(r, view, err);
     joiner *j = calloc(1, sizeof *j);
     if (!j) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for joining view %s", r->views[view].def->name);
     j->r = r;

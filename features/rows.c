@@ -239,6 +239,8 @@ weir_status weir_rows_scan_table(weir_pg *pg, const weir_rows_query *query, weir
 
 /* --- files --- */
 
+#define FILE_PLACES (INT64_C(1) << 40) /* a file has fewer rows */
+
 static weir_status read_manifest(weir_pg *pg, const weir_rows_query *q, PGresult **ret_files, weir_err *err) {
     char from[WEIR_TIME_TEXT_MAX], to[WEIR_TIME_TEXT_MAX];
     const char *params[] = {q->pipeline->name, q->table, weir_time_format(q->from_us, from), weir_time_format(q->to_us, to), q->tenant};
@@ -260,8 +262,9 @@ static weir_status read_manifest(weir_pg *pg, const weir_rows_query *q, PGresult
 static void put_files(weir_sql *sql, const weir_rows_query *q, PGresult *files, int first, int last) {
     const char *columns = PQgetvalue(files, first, 0);
     weir_sql_add(
-        sql, "SELECT tenant, entity, epoch_us(event_time) AS event_us, epoch_us(available_time) AS known_us, source_partition, source_offset, %s AS version",
-        has_column(columns, "version") ? "COALESCE(version, 0)" : "CAST(0 AS bigint)");
+        sql, "SELECT tenant, entity, epoch_us(event_time) AS event_us, epoch_us(available_time) AS known_us, source_partition, source_offset, %s AS version, "
+             "(CAST(file_index AS BIGINT) + %d) * %" PRId64 " + file_row_number AS place",
+        has_column(columns, "version") ? "COALESCE(version, 0)" : "CAST(0 AS bigint)", first, FILE_PLACES);
     for (int i = 0; i < q->wanted_count; i++) {
         weir_sql_add(sql, q->wanted[i].is_timestamp ? ", epoch_us(" : ", ");
         put_wanted(sql, &q->wanted[i], columns);
@@ -276,7 +279,7 @@ static void put_files(weir_sql *sql, const weir_rows_query *q, PGresult *files, 
         weir_buf_done(&path);
     }
     weir_sql_add(sql, "], hive_partitioning=true, hive_types={'tenant': VARCHAR, 'day': DATE})");
-    put_where(sql, q, columns);
+    if (!q->every_row) put_where(sql, q, columns);
 }
 
 weir_status weir_rows_files(weir_pg *pg, const weir_rows_query *q, weir_sql *sql, int64_t *ret_rows, weir_err *err) {

@@ -1,31 +1,31 @@
 """Point-in-time join beside polars join_asof and DuckDB ASOF JOIN: LABELS labels × ROWS rows × 30 features in two views, all three from the same Parquet files to a Parquet file
 (zstd), on this machine in this run. Rows lie as `weir features compact` leaves them, a file a day; polars and DuckDB also get one file a view in order of time, which suits them
-better, and the better of both counts. Weir's time is that of the whole process, its check of availability, corrections and tenants included.
+better, and the better of both counts. Weir's figures are those of the whole process, its start and its check of availability, corrections and tenants included; the others', which
+are Python, begin after their imports. CPU seconds are what to compare on a machine that does other work too.
 
-    . .weir/env.sh; .weir/python/bin/python tests/peers/asof.py [--labels N] [--rows N] [--runs N] [--weir build/weir]
+    ./run peers asof [--labels N] [--rows N] [--entities N] [--runs N] [--only weir|duckdb|polars]… [--inputs FOLDER]
 
 Prints medians and ratios; exit 1 when the results differ."""
 import argparse, json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
 
-try:
-    import duckdb, polars as pl
-except ImportError:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "duckdb==1.5.5", "polars"], check=True)
-    import duckdb, polars as pl
+import duckdb
 import psycopg2
 
 p = argparse.ArgumentParser()
-p.add_argument("--labels", type=int, default=1_000_000)
-p.add_argument("--rows", type=int, default=10_000_000, help="of both views together")
+p.add_argument("--labels", type=int, default=200_000)
+p.add_argument("--rows", type=int, default=2_000_000, help="of both views together")
 p.add_argument("--entities", type=int, default=100_000)
 p.add_argument("--runs", type=int, default=5)
-p.add_argument("--weir", default=os.path.join(os.environ.get("WEIR_BUILD", "build"), "weir"))
-p.add_argument("--keep", action="store_true", help="leave the inputs where they are, and say where")
+p.add_argument("--memory", type=int, default=1024, help="MiB for weir features history")
+p.add_argument("--only", action="append", help="weir, duckdb or polars")
+p.add_argument("--inputs", help="folder of the inputs: made and kept when it is not there, else used again")
+p.add_argument("--child", nargs=2, metavar=("WHAT", "OUT"), help=argparse.SUPPRESS)
 args = p.parse_args()
 
+weir = os.environ.get("WEIR_BINARY") or "build/weir"
 NAME, DAYS, VIEWS = "asofbench", 30, ("a", "b")
 FEATURES = {"a": [f"f{i:02d}" for i in range(15)], "b": [f"f{i:02d}" for i in range(15, 30)]}
-work = tempfile.mkdtemp(prefix="weir-asof-")
+work = args.inputs or tempfile.mkdtemp(prefix="weir-asof-")
 objects = os.path.join(work, "objects")
 glob = {v: os.path.join(objects, NAME, f"features_{v}", "tenant=default", "*", "*.parquet") for v in VIEWS}
 flat = {v: os.path.join(work, f"{v}.parquet") for v in VIEWS}
@@ -65,7 +65,7 @@ def pipeline():
 
 
 def manifest():
-    subprocess.run([args.weir, "migrate"], check=True)
+    subprocess.run([weir, "migrate"], check=True)
     with psycopg2.connect(os.environ["WEIR_PG_URL"]) as pg, pg.cursor() as c:
         c.execute("DELETE FROM weir.offline_files WHERE pipeline = %s", (NAME,))
         for v in VIEWS:
@@ -77,10 +77,6 @@ def manifest():
                 rows = duckdb.sql(f"SELECT count(*) FROM '{objects}/{path}'").fetchone()[0]
                 c.execute("INSERT INTO weir.offline_files (pipeline, table_name, tenant, day, part, version, path, rows, bytes, columns) VALUES (%s, %s, 'default', %s, 1, 1, %s, %s, %s, %s)",
                           (NAME, f"features_{v}", d, path, rows, os.path.getsize(f"{objects}/{path}"), columns))
-
-
-def run_weir(out):
-    subprocess.run([args.weir, "features", "history", os.path.join(work, "pipeline.json"), "--labels", labels, "--objects-dir", objects, "--out", out], check=True, stderr=subprocess.DEVNULL)
 
 
 def run_duckdb(files, prefix):
@@ -95,6 +91,7 @@ def run_duckdb(files, prefix):
 
 def run_polars(files, prefix):
     def run(out):
+        import polars as pl
         left = pl.scan_parquet(labels).sort("event_time")
         for v in VIEWS:
             right = pl.scan_parquet(files[v], hive_partitioning=False).select(["entity", "event_time"] + [pl.col(prefix + f).alias(f) for f in FEATURES[v]])
@@ -103,47 +100,95 @@ def run_polars(files, prefix):
     return run
 
 
+PEERS = {"duckdb, a file a day": run_duckdb(glob, "features_"), "duckdb, one file by time": run_duckdb(flat, ""),
+         "polars, a file a day": run_polars(glob, "features_"), "polars, one file by time": run_polars(flat, "")}
+
+
+def run_peer(name, out):
+    """Prints seconds, CPU seconds and KiB of memory."""
+    import polars  # noqa: F401, imports do not count
+    began, before = time.monotonic(), time.process_time()
+    PEERS[name](out)
+    print(time.monotonic() - began, time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def in_child(what, out=""):
+    """In a process of its own, for two reasons: its memory is its own, and this one stays small, because what a process held when it began another counts as that one's peak."""
+    command = [sys.executable, "-W", "ignore", __file__, "--labels", str(args.labels), "--rows", str(args.rows), "--entities", str(args.entities), "--inputs", work, "--child", what, out]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def child(what, out):
+    if what == "generate":
+        generate()
+    elif what == "manifest":
+        manifest()
+    elif what == "count":
+        print(*(duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchone()[0] for path in (labels, flat["a"], flat["b"])))
+    elif what == "digest":
+        print(digest(out))
+    else:
+        run_peer(what, out)
+
+
+def measure(name, out):
+    if name != "weir":
+        return tuple(float(x) for x in in_child(name, out).split())
+    began = time.monotonic()
+    child = subprocess.Popen([weir, "features", "history", os.path.join(work, "pipeline.json"), "--labels", labels, "--objects-dir", objects, "--memory", str(args.memory), "--out", out],
+                             stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"weir features history: exit status {child.returncode}")
+    return time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+
 def digest(path):
     cols = ", ".join(f"bit_xor(hash(label_id, {f})), sum({f})::DECIMAL(30, 6), count({f})" for v in VIEWS for f in FEATURES[v])
     return duckdb.sql(f"SELECT count(*), {cols} FROM '{path}'").fetchone()
 
 
-def cpu():
-    t = os.times()
-    return t.user + t.system + t.children_user + t.children_system
+def report(figures):
+    medians = {name: [statistics.median(column) for column in zip(*runs)] for name, runs in figures.items()}
+    ours = medians.get("weir")
+    for name, (seconds, cpu, kib) in medians.items():
+        ratios = f"  {seconds / ours[0]:5.2f} × weir's time, {cpu / ours[1]:5.2f} × its CPU" if ours and name != "weir" else ""
+        print(f"  {name:26} {seconds:7.2f} s  {cpu:7.2f} CPU s  {kib / 1024:6.0f} MiB{ratios}")
+    peers = [m for name, m in medians.items() if name != "weir"]
+    if ours and peers:
+        print(f"  weir / the best of the others: {ours[0] / min(m[0] for m in peers):.2f} of its time, {ours[1] / min(m[1] for m in peers):.2f} of its CPU")
 
 
 def main():
-    generate(), pipeline(), manifest()
-    if args.keep:
-        print("inputs are in", work)
-    contenders = {"weir": run_weir, "duckdb, a file a day": run_duckdb(glob, "features_"), "duckdb, one file by time": run_duckdb(flat, ""),
-                  "polars, a file a day": run_polars(glob, "features_"), "polars, one file by time": run_polars(flat, "")}
-    times, cpus, digests = {n: [] for n in contenders}, {n: [] for n in contenders}, {}
+    if not os.path.exists(labels):
+        os.makedirs(work, exist_ok=True)
+        in_child("generate")
+        pipeline()
+    contenders = [name for name in ["weir", *PEERS] if not args.only or name.split(",")[0] in args.only]
+    if "weir" in contenders:
+        in_child("manifest")
+    figures, digests, out = {name: [] for name in contenders}, {}, os.path.join(work, "out.parquet")
     for run in range(args.runs):
-        for name, go in contenders.items():
-            out = os.path.join(work, "out.parquet")
-            began, before = time.monotonic(), cpu()
-            go(out)
-            times[name].append(time.monotonic() - began)
-            cpus[name].append(cpu() - before)
+        for name in contenders:
+            figures[name].append(measure(name, out))
             if not run:
-                digests[name] = digest(out)
+                digests[name] = in_child("digest", out)
             os.unlink(out)
-    print(f"{args.labels} labels, {args.rows} rows, 30 features, duckdb {duckdb.__version__}, polars {pl.__version__}, {os.cpu_count()} CPUs, median of {args.runs}")
-    ours = statistics.median(times["weir"])
-    for name, t in times.items():
-        m = statistics.median(t)
-        print(f"  {name:26} {m:7.2f} s  ({min(t):.2f} to {max(t):.2f})  {args.labels / m / 1e3:8.0f} thousand labels/s  {m / ours:5.2f} × weir  {statistics.median(cpus[name]):6.2f} CPU s")
-    print(f"  weir: at most {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MiB of memory")
-    wrong = [n for n in digests if digests[n] != digests["weir"]]
-    print("results are equal" if not wrong else f"results differ: {', '.join(wrong)}")
+    label_count, *row_counts = (int(x) for x in in_child("count").split())
+    print(f"{label_count} labels, {sum(row_counts)} rows, 30 features, {os.cpu_count()} CPUs, medians of {args.runs}")
+    report(figures)
+    wrong = [name for name in digests if digests[name] != digests[contenders[0]]]
+    print("results are equal" if not wrong else f"results differ from {contenders[0]}'s: {', '.join(wrong)}")
     return 1 if wrong else 0
 
 
+if args.child:
+    child(*args.child)
+    sys.exit(0)
 try:
     code = main()
 finally:
-    if not args.keep:
+    if not args.inputs:
         shutil.rmtree(work)
 sys.exit(code)
