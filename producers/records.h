@@ -37,6 +37,9 @@ weir_status weir_records_skip_before(weir_records **records, int64_t from_us, we
  *  max_delay after it (labels after the last event included). Columns that cannot be found or converted: WEIR_EDATA naming file, column, found, expected. */
 weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, weir_records **ret_records,
                                     weir_err *err) WEIR_MUST_CHECK;
+/** The same of what is no file by its name, too: "schema.table" in the PostgreSQL of pg_url, read as one statement sees it. WEIR_ENOTFOUND: there is no such table. */
+weir_status weir_records_from_tables(const weir_pipeline *pipeline, const char *pg_url, const char *const *files, const char *const *column_map,
+                                     weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
 
 typedef struct weir_simulate_conf {
     int64_t seed, entities, days;
