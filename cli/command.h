@@ -44,6 +44,7 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(features_compact) \
     X(features_backfill) \
     X(features_rebuild) \
+    X(features_get) \
     X(tenants) \
     X(schema_registry) \
     X(demo) \

@@ -51,8 +51,9 @@ static weir_status refuse_ingest(const rebuild *r, weir_err *err) {
     snprintf(group, sizeof group, "weir.ingest.%s", r->pipeline->name);
     weir_status status = weir_bus_group_members(r->conf->brokers, group, &members, err);
     if (!status && members)
-        status = WEIR_FAIL(err, WEIR_ECONFLICT, "%d ingest workers of pipeline %s run (one that was killed counts for some seconds): stop them, records wait meanwhile",
-                           members, r->pipeline->name);
+        status = WEIR_FAIL(err, WEIR_ECONFLICT,
+                           "%d ingest workers of pipeline %s run (one that was killed counts for some seconds): stop them, records wait meanwhile", members,
+                           r->pipeline->name);
     return status;
 }
 
@@ -70,10 +71,11 @@ static weir_status ask_ends(const rebuild *r, weir_partition *ends, weir_err *er
 static weir_status ask_store(rebuild *r, bool *ret_whole, weir_err *err) {
     const char *params[] = {r->pipeline->name, r->topic, WEIR_STORE_SINK, WEIR_STORE_EPOCH_SINK};
     PGresult *result = NULL;
-    weir_status status = weir_pg_exec(r->pg,
-                                      "SELECT partition, coalesce(max(next_offset) FILTER (WHERE sink = $3), 0), coalesce(max(next_offset) FILTER (WHERE sink = $4), 0) "
-                                      "FROM weir.sink_offsets WHERE pipeline = $1 AND topic = $2 GROUP BY partition",
-                                      4, params, &result, err);
+    weir_status status =
+        weir_pg_exec(r->pg,
+                     "SELECT partition, coalesce(max(next_offset) FILTER (WHERE sink = $3), 0), coalesce(max(next_offset) FILTER (WHERE sink = $4), 0) "
+                     "FROM weir.sink_offsets WHERE pipeline = $1 AND topic = $2 GROUP BY partition",
+                     4, params, &result, err);
     if (status) return status;
     int left = 0;
     for (int p = 0; p < r->pipeline->partitions; p++) left += r->ends[p].offset > 0;
@@ -92,7 +94,8 @@ static weir_status ask_store(rebuild *r, bool *ret_whole, weir_err *err) {
 static weir_status await_store(rebuild *r, weir_err *err) {
     bool whole = false;
     weir_status status = ask_ends(r, r->ends, err);
-    for (int i = 0; !status && i < STORE_WAIT_MAX && !(status = ask_store(r, &whole, err)) && !whole; i++) weir_clock_sleep_us(weir_clock_system(), STORE_WAIT_US);
+    for (int i = 0; !status && i < STORE_WAIT_MAX && !(status = ask_store(r, &whole, err)) && !whole; i++)
+        weir_clock_sleep_us(weir_clock_system(), STORE_WAIT_US);
     if (!status && !whole)
         status = WEIR_RETRY(err, WEIR_ETIMEOUT, "the offline store does not have all of %s yet: a store worker has to run until it does", r->topic);
     return status;
@@ -124,8 +127,10 @@ static weir_status check_alone(const rebuild *r, weir_err *err) {
 
 static weir_status stage_table(const rebuild *r, weir_err *err) {
     weir_sql sql = {0};
-    weir_sql_add(&sql, "CREATE TEMP TABLE rebuilt (tenant text, entity text, event_time timestamptz, available_time timestamptz, source_partition int4, source_offset int8, "
-                       "seq int8, version int8");
+    weir_sql_add(
+        &sql,
+        "CREATE TEMP TABLE rebuilt (tenant text, entity text, event_time timestamptz, available_time timestamptz, source_partition int4, source_offset int8, "
+        "seq int8, version int8");
     for (int i = 0; i < r->codec.feature_count; i++) weir_sql_add(&sql, ", \"features_%s\" float8", r->def->features[r->codec.features[i]].name);
     weir_sql_add(&sql, "); SELECT pg_advisory_xact_lock(hashtextextended('weir.offline', 0))");
     for (int i = 0; i < r->codec.feature_count; i++)
@@ -181,11 +186,13 @@ static weir_status write_rows(rebuild *r, weir_err *err) {
     weir_sql_add(&update, ") IS DISTINCT FROM (");
     list_features(r, &update, "s.@");
     weir_sql_add(&update, ")");
-    weir_sql_add(&insert, "INSERT INTO \"%s\".\"%s\" (tenant, entity, event_time, available_time, source_partition, source_offset, seq, version, ", r->pipeline->name,
-                 r->table);
+    weir_sql_add(&insert, "INSERT INTO \"%s\".\"%s\" (tenant, entity, event_time, available_time, source_partition, source_offset, seq, version, ",
+                 r->pipeline->name, r->table);
     list_features(r, &insert, "@");
-    weir_sql_add(&insert, ") SELECT s.* FROM rebuilt s WHERE s.version > s.seq AND NOT EXISTS (SELECT FROM weir.offline_files o WHERE o.pipeline = $1 AND o.table_name = $2 "
-                          "AND o.day = (s.event_time AT TIME ZONE 'UTC')::date) ON CONFLICT DO NOTHING");
+    weir_sql_add(
+        &insert,
+        ") SELECT s.* FROM rebuilt s WHERE s.version > s.seq AND NOT EXISTS (SELECT FROM weir.offline_files o WHERE o.pipeline = $1 AND o.table_name = $2 "
+        "AND o.day = (s.event_time AT TIME ZONE 'UTC')::date) ON CONFLICT DO NOTHING");
     weir_status status = weir_sql_end(&update, err);
     if (!status) status = weir_sql_end(&insert, err);
     if (!status) status = copy_rows(r, err);
@@ -245,7 +252,8 @@ static weir_status end_entity(rebuild *r, weir_err *err) {
 
 static weir_status begin_entity(rebuild *r, const weir_stored_row *row, weir_err *err) {
     weir_status status = end_entity(r, err);
-    if (!status && row->tenant_len + row->entity_len + 1 > sizeof r->key) status = WEIR_FAIL(err, WEIR_EDATA, "table %s: a key is longer than any can be", r->table);
+    if (!status && row->tenant_len + row->entity_len + 1 > sizeof r->key)
+        status = WEIR_FAIL(err, WEIR_EDATA, "table %s: a key is longer than any can be", r->table);
     if (status) return status;
     memcpy(r->key, row->tenant, row->tenant_len);
     r->key[row->tenant_len] = '/';
@@ -311,7 +319,7 @@ typedef struct loading {
 
 static weir_status load_row(void *context, const weir_stored_row *row, weir_err *err) {
     loading *l = context;
-    const weir_datum head[] = {weir_str(row->tenant, row->tenant_len), weir_str(row->entity, row->entity_len), weir_i64(row->event_us),      weir_i64(row->known_us),
+    const weir_datum head[] = {weir_str(row->tenant, row->tenant_len), weir_str(row->entity, row->entity_len), weir_i64(row->event_us), weir_i64(row->known_us),
                                weir_i64(row->source.partition),        weir_i64(row->source.offset),           weir_i64(row->version)};
     memcpy(l->row, head, sizeof head);
     memcpy(l->row + 7, row->values, sizeof *l->row * (size_t)l->count);
@@ -323,7 +331,8 @@ static weir_status load_records(const rebuild *r, weir_duck *duck, weir_pg *pg, 
     weir_sql create = {0}, files = {0}, insert = {0};
     int64_t rows;
     loading l = {.count = query->wanted_count, .row = calloc((size_t)query->wanted_count + 7, sizeof *l.row)};
-    weir_sql_add(&create, "CREATE TABLE records (tenant VARCHAR, entity VARCHAR, event_us BIGINT, known_us BIGINT, source_partition BIGINT, source_offset BIGINT, version BIGINT");
+    weir_sql_add(&create, "CREATE TABLE records (tenant VARCHAR, entity VARCHAR, event_us BIGINT, known_us BIGINT, source_partition BIGINT, source_offset "
+                          "BIGINT, version BIGINT");
     for (int i = 0; i < query->wanted_count; i++)
         weir_sql_add(&create, ", c%d %s", i, query->wanted[i].is_timestamp ? "BIGINT" : weir_sql_type(query->wanted[i].type));
     weir_sql_add(&create, ")");
@@ -369,8 +378,8 @@ static weir_status replay_records(rebuild *r, weir_err *err) {
     }
     /* A row that a day's compaction found in PostgreSQL again is in a file, too. */
     if (!status)
-        status = weir_rows_scan_files(duck, "SELECT DISTINCT ON (tenant, entity, version) * FROM records ORDER BY tenant, entity, version", query.wanted_count, on_record,
-                                      r, err);
+        status = weir_rows_scan_files(duck, "SELECT DISTINCT ON (tenant, entity, version) * FROM records ORDER BY tenant, entity, version", query.wanted_count,
+                                      on_record, r, err);
     if (!status) status = end_entity(r, err);
     weir_duck_free(duck);
     weir_pg_free(pg);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/clock.h"
 
@@ -73,8 +74,23 @@ struct weir_offline {
 
 /* --- days --- */
 
+/* First day of a partition is what days are kept as; the one after it ends it. */
+static int32_t civil_day(int year, int month) {
+    struct tm first = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = 1};
+    return (int32_t)(timegm(&first) / 86400);
+}
+
 static int32_t day_of(int64_t us) {
     return (int32_t)(us / WEIR_DAY_US - (us % WEIR_DAY_US < 0));
+}
+
+/* First day of the partition that holds the day, and (after = 1) of the one behind it. */
+static int32_t period_start(weir_period period, int32_t day, int after) {
+    if (period == WEIR_PERIOD_DAY) return day + after;
+    struct tm date;
+    time_t seconds = (time_t)day * 86400;
+    gmtime_r(&seconds, &date);
+    return period == WEIR_PERIOD_YEAR ? civil_day(date.tm_year + 1900 + after, 1) : civil_day(date.tm_year + 1900, date.tm_mon + 1 + after);
 }
 
 /* Where the day is, or belongs. */
@@ -341,10 +357,9 @@ static weir_status add_column(const weir_offline_table *table, int index, weir_e
     const char *schema = table->store->pipeline->name;
     const column *c = &table->columns[index];
     weir_buf sql = {0};
-    bool ok =
-        weir_buf_printf(&sql, "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind], constraint_of(table, index));
-    if (ok && c->fallback.type != WEIR_T_NULL && !*constraint_of(table, index))
-        ok = weir_buf_printf(&sql, " DEFAULT ") && put_constant(&sql, c);
+    bool ok = weir_buf_printf(&sql, "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind],
+                              constraint_of(table, index));
+    if (ok && c->fallback.type != WEIR_T_NULL && !*constraint_of(table, index)) ok = weir_buf_printf(&sql, " DEFAULT ") && put_constant(&sql, c);
     weir_status status = ok ? weir_pg_script(table->store->pg, sql.data, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     weir_buf_done(&sql);
     return status;
@@ -363,13 +378,13 @@ static weir_status retype_column(const weir_offline_table *table, const PGresult
     const column *c = &table->columns[index];
     char aside[2 * NAME_MAX_LEN], back[2 * NAME_MAX_LEN], sql[SQL_MAX];
     if (index < META_COUNT || index == table->version_column || !may_become(type, c->kind))
-        return WEIR_FAIL(err, WEIR_ECONFLICT, "table %s.%s: column %s is %s, but the schema now says %s; rows are never rewritten, so give it another name", schema,
-                         table->name, c->name, type, kind_names[c->kind]);
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "table %s.%s: column %s is %s, but the schema now says %s; rows are never rewritten, so give it another name",
+                         schema, table->name, c->name, type, kind_names[c->kind]);
     snprintf(aside, sizeof(aside), "%s_was_%s", c->name, type);
     snprintf(back, sizeof(back), "%s_was_%s", c->name, kind_names[c->kind]);
     if (strlen(aside) > NAME_MAX_LEN || existing_type(existing, aside))
-        return WEIR_FAIL(err, WEIR_ECONFLICT, "table %s.%s: column %s changes from %s to %s, and cannot be put aside as %s, which %s; give it another name", schema,
-                         table->name, c->name, type, kind_names[c->kind], aside, strlen(aside) > NAME_MAX_LEN ? "is too long" : "exists");
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "table %s.%s: column %s changes from %s to %s, and cannot be put aside as %s, which %s; give it another name",
+                         schema, table->name, c->name, type, kind_names[c->kind], aside, strlen(aside) > NAME_MAX_LEN ? "is too long" : "exists");
     /* Its default is for rows from before; those to come have nothing in it. */
     snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ALTER COLUMN \"%s\" DROP DEFAULT; ALTER TABLE \"%s\".\"%s\" RENAME COLUMN \"%s\" TO \"%s\"", schema,
              table->name, c->name, schema, table->name, c->name, aside);
@@ -504,7 +519,8 @@ weir_status weir_offline_add(weir_offline_table *table, const weir_datum *row, c
         status = put_value(table, c, &value, err);
         if (i == META_EVENT_TIME) time = value.i;
     }
-    if (!status && !day_add(&table->pending, day_of(time))) status = WEIR_RETRY(err, WEIR_ENOMEM, "no memory for table %s", table->name);
+    if (!status && !day_add(&table->pending, period_start(table->store->pipeline->partition_by, day_of(time), 0)))
+        status = WEIR_RETRY(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     if (status) {
         table->rows.len = before;
         return status;
@@ -550,9 +566,10 @@ static bool put_partition(weir_buf *sql, const weir_offline_table *table, int32_
     const char *schema = table->store->pipeline->name;
     char from[WEIR_TIME_TEXT_MAX], to[WEIR_TIME_TEXT_MAX], name[NAME_MAX_LEN + 1];
     day_text(day, from);
-    day_text(day + 1, to);
+    int32_t behind = period_start(table->store->pipeline->partition_by, day, 1);
+    day_text(behind, to);
     snprintf(name, sizeof(name), "%s_p%.4s%.2s%.2s", table->name, from, from + 5, from + 8);
-    const char *upper = day_of(WEIR_TIME_MAX_US) == day ? "infinity" : to;
+    const char *upper = day_of(WEIR_TIME_MAX_US) < behind ? "infinity" : to;
     return weir_buf_printf(sql,
                            "IF to_regclass('\"%s\".\"%s\"') IS NULL THEN CREATE TABLE \"%s\".\"%s\" (LIKE \"%s\".\"%s\" INCLUDING ALL); "
                            "ALTER TABLE \"%s\".\"%s\" ATTACH PARTITION \"%s\".\"%s\" FOR VALUES FROM ('%s 00:00:00+00') TO ('%s%s'); END IF; ",
@@ -638,13 +655,15 @@ static weir_status check_shape(const weir_offline_table *table, weir_err *err) {
     PGresult *result = NULL;
     weir_status status = weir_pg_script(table->store->pg, table->lock_sql, err);
     if (!status)
-        status = weir_pg_exec(table->store->pg,
-                              "SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = "
-                              "$1 AND c.relname = $2 AND NOT a.attisdropped AND a.attname || ' ' || format_type(a.atttypid, a.atttypmod) = ANY ($3::text[])",
-                              3, params, &result, err);
+        status = weir_pg_exec(
+            table->store->pg,
+            "SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = "
+            "$1 AND c.relname = $2 AND NOT a.attisdropped AND a.attname || ' ' || format_type(a.atttypid, a.atttypmod) = ANY ($3::text[])",
+            3, params, &result, err);
     if (!status && atoi(PQgetvalue(result, 0, 0)) != table->column_count)
-        status = WEIR_FAIL(err, WEIR_EINVAL, "table %s.%s: the types of its columns were changed by a worker with another schema; this one writes nothing any more", schema,
-                           table->name);
+        status =
+            WEIR_FAIL(err, WEIR_EINVAL, "table %s.%s: the types of its columns were changed by a worker with another schema; this one writes nothing any more",
+                      schema, table->name);
     PQclear(result);
     return status;
 }

@@ -1,5 +1,5 @@
 /* The offline store: PostgreSQL tables fed from topics. One table a topic, its columns the flattened columns of the Avro schema ('.' becomes '_'), in schema <pipeline>,
- * range-partitioned by day of event time, offsets kept in the same transaction as the rows. */
+ * range-partitioned by day (month, year: the pipeline's partition_by) of event time, offsets kept in the same transaction as the rows. */
 #ifndef WEIR_FEATURES_OFFLINE_H
 #define WEIR_FEATURES_OFFLINE_H
 
@@ -15,7 +15,7 @@ void weir_offline_free(weir_offline *store);
 typedef struct weir_offline_table weir_offline_table;
 /* Columns are named by one rule: the dotted name with '_' for '.', nothing else changed; so "fraud"."features_customer" has record_amount and features_tx_during_night.
  * The common columns below come first. Two fields that end up with one name, and names over 63 bytes, are refused. Types: boolean, bigint, double precision, text, bytea,
- * timestamp with time zone (source_partition: integer). Days are UTC; the partition of a day is "<name>_pYYYYMMDD".
+ * timestamp with time zone (source_partition: integer). Days are UTC; a partition is "<name>_pYYYYMMDD" after its first day.
  * A field whose type was promoted as Avro allows (long to double, text to bytes and back) gets a new column of its name; the old one stays beside it as "<name>_was_<type>"
  * (bigint, text, bytea), where features/rows.h finds it. Writers of the old schema then fail (WEIR_EINVAL). Any other change of type is refused (WEIR_ECONFLICT). */
 /** A table "<pipeline>.<name>" for rows of `schema`. Creates it, adds columns that are new in the schema (for rows from before they are the field's default), never rewrites. Besides the schema's columns it has

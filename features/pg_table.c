@@ -44,7 +44,8 @@ static weir_status list_columns(weir_pg *pg, const char *name, const char *schem
     return WEIR_OK;
 }
 
-static weir_status copy(weir_pg *pg, const char *schema, const char *table, const PGresult *columns, weir_duck *duck, const char *to, copied *c, weir_err *err) {
+static weir_status copy(weir_pg *pg, const char *schema, const char *table, const PGresult *columns, weir_duck *duck, const char *to, copied *c,
+                        weir_err *err) {
     weir_sql create = {0}, select = {0};
     c->count = PQntuples(columns);
     weir_sql_add(&create, "CREATE TABLE ");

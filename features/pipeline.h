@@ -85,11 +85,15 @@ typedef struct weir_list_def {
     bool texts; /* the values are weir_text_number of texts; else numbers, or dates as days since 1970 */
 } weir_list_def;
 
+/* What one partition of the offline tables covers: a day suits millions of rows a day, a year suits daily bars. */
+typedef enum weir_period { WEIR_PERIOD_DAY, WEIR_PERIOD_MONTH, WEIR_PERIOD_YEAR } weir_period;
+
 typedef struct weir_pipeline {
     char *name;
     char *path;
     int partitions; /* of every topic of the pipeline */
     int64_t retention_ms; /* of events, labels, predictions, dead letters; -1: for ever */
+    weir_period partition_by; /* "partition_by": "day" (default), "month", "year" */
     weir_feed_def events, labels; /* labels.topic is NULL when the pipeline has none */
     int label_column; /* of labels.schema: what happened; -1 */
     int label_join[2]; /* columns that join label to event: [0] in events.schema, [1] in labels.schema ("id") */

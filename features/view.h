@@ -36,7 +36,7 @@ const char *weir_view_slot_text(const weir_view *view, int slot); /* canonical e
 int weir_view_slot_column(const weir_view *view, int slot); /* column of the feed's schema, or -1: computed */
 /** Columns of the feed that slots are computed from, ascending: [*ret_count]. */
 const int *weir_view_columns(const weir_view *view, int *ret_count);
-/** slots [slot_count] of one row. Thread-safe, no allocation. */
+/** slots [slot_count] of one row; NaN: null, as are infinite values. Thread-safe, no allocation. */
 void weir_view_slots(const weir_view *view, const weir_datum *row, double *slots);
 
 /* Decoded, mutable state of one entity. Zero-initialised is empty. Fields are for the engine's own files; readers use the functions. */
@@ -53,9 +53,10 @@ typedef struct weir_state {
     int64_t dropped; /* records that left the tail in this memory: tail position + dropped numbers a record for as long as it is there */
     unsigned char *base; /* what is kept of the records that left, by fold (view_internal.h); NULL or not base_used: nothing */
     unsigned char *head; /* base followed by the tail as far as values were asked for, while records come in order */
-    bool base_used, head_valid;
+    unsigned char *anchors; /* heads as they were a while ago, for records that come out of order into a long tail */
+    bool base_used, head_valid, anchors_valid;
     int slot_count; /* that the arrays have room for; with the two below: an empty state may be filled by another view */
-    size_t base_bytes, head_bytes;
+    size_t base_bytes, head_bytes, anchor_bytes;
     size_t bytes; /* of heap memory that it holds */
 } weir_state;
 void weir_state_done(weir_state *state);
@@ -91,13 +92,20 @@ bool weir_view_affected(const weir_view *view, const weir_state *state, int posi
 
 /** Features at time t. Shapes: out [feature_count of the def]; NaN: null. Hidden features have their place, too.
  *  upto: records at exactly t count only if their (partition, offset) is not after *upto (NULL: all of them), as when they are computed record by record.
- *  Columns in expressions are those of the newest record that counts. No allocation in order; thread-safe only with a state of the thread's own (the head is kept in it).
+ *  Columns in expressions are those of the newest record that counts, event_time its time. Values are those of the whole set for t ≥ the newest event time -
+ *  allowed_lateness; before that, windows miss what left the tail, and accumulators have what is in the base already.
+ *  No allocation on the thread that applied, added or decoded (on another one scratch memory may have to grow; where there is none, the process ends). Thread-safe only with
+ *  a state of the thread's own: the head is kept in it.
  *  Windowed sums have an order that depends on the records and t only, so equal sets give equal bits. */
 void weir_view_eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out);
 /** The same as if the record at `without` (a position of the tail) were not there. */
 void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, int without, double *out);
 /** The time at which the view is read when t is asked for: t itself, or (WEIR_AT_EVENT) that of the newest record at or before t, INT64_MIN when there is none. */
 int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int64_t t_us);
+
+/** What a state can say of time t. *ret_newest_us: event time of the newest record at or before t, INT64_MIN when the state has none. False when t lies before the newest
+ *  record by more than the allowed lateness and records have left the tail since: some that a window at t has are gone. */
+bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us, int64_t *ret_newest_us);
 
 /** Appends the state's bytes: format in state.c. Equal sets in equal order of arrival give equal bytes. */
 bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf *out) WEIR_MUST_CHECK;

@@ -1,5 +1,6 @@
 /* From the definition of a view to what is computed for a record and when it is read. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -514,8 +515,10 @@ const int *weir_view_columns(const weir_view *view, int *ret_count) {
     return view->columns;
 }
 
+/* What is not finite is null: it would stay in every sum for ever. */
 static double column_value(const weir_datum *d) {
-    return d->type == WEIR_T_STR || d->type == WEIR_T_BYTES ? weir_text_number(d->p, d->len) : weir_datum_number(d);
+    double v = d->type == WEIR_T_STR || d->type == WEIR_T_BYTES ? weir_text_number(d->p, d->len) : weir_datum_number(d);
+    return isfinite(v) ? v : NAN;
 }
 
 void weir_view_slots(const weir_view *view, const weir_datum *row, double *slots) {

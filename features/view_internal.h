@@ -15,6 +15,8 @@ enum {
     VIEW_SLOTS_MAX = 2048,
     VIEW_COLUMNS_MAX = 1024,
     VIEW_BLOCK_MAX = 1 << 20, /* bytes of one fold in a state */
+    FOLD_ANCHOR_EVERY = 64, /* records between anchors */
+    FOLD_ANCHOR_FROM = 4 * FOLD_ANCHOR_EVERY, /* length of a tail for which they are kept */
 };
 
 /* A number kept of each record. */
@@ -195,7 +197,14 @@ double fold_value(const view_fold *fold, fold_block *block, int64_t t_us);
 void fold_leaving(const weir_view *view, weir_state *state, int count);
 /** A record was put at or taken from a position of the tail. */
 void fold_disturbed(const weir_view *view, weir_state *state, int position);
-/** Base and the first `end` records of the tail: from the head when use_head and it has not gone further, else in scratch [block_max]. */
-fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, bool use_head, void *scratch);
+/** Base and the first `end` records of the tail, in the head or in scratch [block_max]. without: INT_MAX, or the position at which a record is missing for the moment. */
+fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, int without, void *scratch);
+/** Bytes of a head, and of the anchors. */
+static inline size_t fold_head_bytes(const weir_view *view) {
+    return view->fold_bytes + (size_t)view->fold_count * sizeof(int64_t);
+}
+static inline size_t fold_anchor_bytes(const weir_view *view) {
+    return 2 * fold_head_bytes(view);
+}
 
 #endif

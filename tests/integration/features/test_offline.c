@@ -346,7 +346,8 @@ static void new_columns_are_added_and_other_changes_refused(void **state) {
 
 /* A row of two columns, id and n. */
 static void add_pair(weir_offline_table *table, int64_t offset, weir_datum id, weir_datum n) {
-    const weir_offline_meta meta = {.tenant = "acme", .tenant_len = 4, .entity = "e", .entity_len = 1, .event_time_us = NOON, .available_time_us = NOON, .source_offset = offset};
+    const weir_offline_meta meta = {
+        .tenant = "acme", .tenant_len = 4, .entity = "e", .entity_len = 1, .event_time_us = NOON, .available_time_us = NOON, .source_offset = offset};
     weir_err err = {0};
     if (weir_offline_add(table, (weir_datum[]){id, n}, &meta, &err)) fail_msg("%s", err.message);
 }
@@ -381,8 +382,13 @@ static void assert_reads(const fixture *f, const char *json, const char *const *
     if (weir_schema_parse(json, strlen(json), &schema, &err)) fail_msg("%s", err.message);
     for (int i = 0; i < 2; i++)
         if (weir_wanted_field(weir_schema_field_at(schema, i), "", &wanted[i], &err)) fail_msg("%s", err.message);
-    const weir_rows_query q = {
-        .pipeline = f->pipeline, .table = "t", .from_us = WEIR_TIME_MIN_US, .to_us = WEIR_TIME_MAX_US, .as_of_us = WEIR_TIME_MAX_US, .wanted = wanted, .wanted_count = 2};
+    const weir_rows_query q = {.pipeline = f->pipeline,
+                               .table = "t",
+                               .from_us = WEIR_TIME_MIN_US,
+                               .to_us = WEIR_TIME_MAX_US,
+                               .as_of_us = WEIR_TIME_MAX_US,
+                               .wanted = wanted,
+                               .wanted_count = 2};
     if (weir_rows_scan_table(f->pg, &q, list_row, &l, &err)) fail_msg("%s", err.message);
     for (int i = 0; i < count; i++) assert_string_equal(l.rows[i], expected[i]);
     weir_schema_free(schema);
@@ -421,7 +427,8 @@ static void a_promoted_column_stays_beside_the_new_one(void **state) {
         if (open_as(f, PAIR("bytes", "double"), &table, &err)) fail_msg("%s", err.message);
         add_pair(table, 5 + 2 * round, weir_bytes("bytes", 5), weir_f64(2));
         flush_or_fail(f->store, 1, 0);
-        assert_reads(f, PAIR("bytes", "double"), (const char *const[]){"b:Zoë|f:-9.22337e+18|", "b:\\x41|f:7|", "b:new|f:0.5|", "b:n|null|", "b:text|f:1|", "b:bytes|f:2|"}, 6);
+        assert_reads(f, PAIR("bytes", "double"),
+                     (const char *const[]){"b:Zoë|f:-9.22337e+18|", "b:\\x41|f:7|", "b:new|f:0.5|", "b:n|null|", "b:text|f:1|", "b:bytes|f:2|"}, 6);
     }
     assert_int_equal(open_as(f, PAIR("bytes", "long"), &table, &err), WEIR_ECONFLICT);
     assert_non_null(strstr(err.message, "column n is double precision"));
@@ -431,8 +438,8 @@ static void a_promoted_column_stays_beside_the_new_one(void **state) {
 static void rows_from_before_a_column_have_its_default(void **state) {
     fixture *f = *state;
     if (!f) skip();
-    static const char with_defaults[] =
-        FIELDS_HEAD "{\"name\":\"kind\",\"type\":[\"string\",\"null\"],\"default\":\"it's \\\\ old\"},{\"name\":\"weight\",\"type\":\"double\",\"default\":2.5}]}";
+    static const char with_defaults[] = FIELDS_HEAD
+        "{\"name\":\"kind\",\"type\":[\"string\",\"null\"],\"default\":\"it's \\\\ old\"},{\"name\":\"weight\",\"type\":\"double\",\"default\":2.5}]}";
     weir_err err = {0};
     weir_offline_table *table;
     add_or_fail(f->table, NOON, 0);
@@ -446,8 +453,7 @@ static void rows_from_before_a_column_have_its_default(void **state) {
     assert_reads(f, with_defaults, (const char *const[]){"it's \\ old|f:2.5|", "null|f:1|", "it's \\ old|f:2.5|"}, 3);
     query(f, "count(*) FILTER (WHERE kind IS NULL)", "1");
     /* Put aside, it gives nothing to rows that come after. */
-    static const char as_bytes[] =
-        FIELDS_HEAD "{\"name\":\"kind\",\"type\":[\"null\",\"bytes\"]},{\"name\":\"weight\",\"type\":\"double\",\"default\":2.5}]}";
+    static const char as_bytes[] = FIELDS_HEAD "{\"name\":\"kind\",\"type\":[\"null\",\"bytes\"]},{\"name\":\"weight\",\"type\":\"double\",\"default\":2.5}]}";
     if (open_as(f, as_bytes, &table, &err)) fail_msg("%s", err.message);
     add_pair(table, 3, weir_null(), weir_f64(3));
     flush_or_fail(f->store, 1, 0);

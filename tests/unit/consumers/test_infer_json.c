@@ -348,7 +348,7 @@ static void answers_are_json_that_reads_back(void **state) {
     weir_buf out = {0};
     assert_true(weir_infer_encode(&answer, &out));
     assert_string_equal(out.data, "{\"model_name\":\"m\",\"model_version\":\"3\",\"parameters\":{\"model\":\"a\\\"b\",\"version\":3},\"outputs\":["
-                                  "{\"name\":\"score\",\"datatype\":\"FP64\",\"shape\":[2],\"data\":[0.10000000000000001,null]},"
+                                  "{\"name\":\"score\",\"datatype\":\"FP64\",\"shape\":[2],\"data\":[0.1,null]},"
                                   "{\"name\":\"decision\",\"datatype\":\"BOOL\",\"shape\":[2],\"data\":[true,null]}]}");
     weir_buf_done(&out);
 }

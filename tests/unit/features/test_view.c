@@ -279,7 +279,7 @@ static void odd_values_survive_the_bytes(void **state) {
             assert_int_equal(back.source[i].partition, f->state.source[i].partition);
             assert_int_equal(back.source[i].offset, f->state.source[i].offset);
             assert_int_equal(back.seq[i], f->state.seq[i]);
-            assert_same(back.values[f->amount * back.capacity + i], values[i]);
+            assert_same(back.values[f->amount * back.capacity + i], isinf(values[i]) ? NAN : values[i]);
         }
         weir_state_done(&back);
         weir_buf_done(&bytes);
