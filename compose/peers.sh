@@ -53,10 +53,15 @@ peers_feast_remote() {
     python_peer feast feast
     PEERS_PYTHON=$PEERS_DIR/feast/bin/python PEERS_SCRIPT=feast_remote.py
 }
+peers_visible() {
+    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
+    c_peer paced
+    PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=visible.py
+}
 
 cmd_peers() {
     peers_what=${1:-}
-    case $peers_what in stream | feast | feast-remote) ;; *) usage_error "peers knows stream, feast and feast-remote, not '$peers_what'" ;; esac
+    case $peers_what in stream | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, feast, feast-remote and visible, not '$peers_what'" ;; esac
     shift
     need build stack test
     "peers_$(printf %s "$peers_what" | tr - _)"

@@ -145,8 +145,8 @@ def show(options, rates, embedded, paced):
     for name, rate in rates.items():
         print("%-22s %14.0f" % (name, rate) + "".join("%18.1f" % (rate / rates[n]) for n in feasts))
     middle = {k: statistics.median(p[k] for p in paced) for k in paced[0]}
-    print("\nHTTP at %d reads/s for %d s, medians of %d rounds: p50 %.0f µs, p90 %.0f µs, p99 %.0f µs, p99.9 %.0f µs; p99 of each round: %s" % (
-        options.rate, options.seconds, options.rounds, middle["p50_us"], middle["p90_us"], middle["p99_us"], middle["p999_us"], ", ".join("%.0f" % p["p99_us"] for p in paced)))
+    print("\nHTTP at %d reads/s for %d s, medians of %d rounds: p50 %.0f µs, p90 %.0f µs, p99 %.0f µs, p99.9 %.0f µs; p99 of each round: %s; p99 of how late the client sent: %.0f µs" % (
+        options.rate, options.seconds, options.rounds, middle["p50_us"], middle["p90_us"], middle["p99_us"], middle["p999_us"], ", ".join("%.0f" % p["p99_us"] for p in paced), middle["sent_late_p99_us"]))
     print("embedded, %d entities: " % options.entities + "; ".join("%s p50 %.2f µs, p99 %.2f µs" % (m, *v) for m, v in embedded.items()))
 
 
