@@ -22,7 +22,7 @@
 #include "features/history.h"
 #include "models/recipe.h"
 #include "models/registry.h"
-#include "producers/records.h"
+#include "producers/simulate.h"
 
 #define POLL_US (WEIR_SECOND_US / 10)
 #define SAMPLE_US (WEIR_SECOND_US / 2)
@@ -230,7 +230,7 @@ static weir_status open_simulator(demo *d, weir_err *err) {
     d->last_us = o->start + o->days * WEIR_DAY_US - 1;
     snprintf(d->view.source, sizeof d->view.source, "simulated payments of %s customers, %s to %s", weir_words_count(o->entities, count),
              weir_words_date(d->first_us, first), weir_words_date(d->last_us, last));
-    return weir_records_simulate_fraud(d->pipeline, &conf, &d->records, err);
+    return weir_simulator_fraud.open(d->pipeline, &conf, &d->records, err);
 }
 
 static weir_status open_files(demo *d, weir_err *err) {
@@ -238,7 +238,7 @@ static weir_status open_files(demo *d, weir_err *err) {
     char count[WEIR_WORDS_MAX], first[WEIR_WORDS_MAX], last[WEIR_WORDS_MAX];
     snprintf(d->report.source.kind, sizeof d->report.source.kind, "files");
     weir_status status = keep_files(d, err);
-    if (!status) status = weir_records_from_files(d->pipeline, (const char *const *)o->data, (const char *const *)o->map, &d->records, err);
+    if (!status) status = weir_records_from_files(d->pipeline, (const char *const *)o->data, (const char *const *)o->map, NULL, &d->records, err);
     if (status) return status;
     if (d->records->event_count <= 0) return WEIR_FAIL(err, WEIR_EINVAL, "there are no events in %s", o->data[0]);
     d->first_us = d->records->first_us;

@@ -10,7 +10,7 @@
 
 typedef struct backfill_options {
     char *pipeline, *name;
-    char **from, **map;
+    char **from, **map, **set;
     int64_t until_us;
     double rate;
     bool beside_live;
@@ -22,6 +22,10 @@ static const weir_conf_item backfill_table[] = {
     WEIR_PIPELINE_ITEM(backfill_options, pipeline),
     {.name = "from", .type = WEIR_CONF_LIST, FIELD(from), .flags = WEIR_CONF_REQUIRED, .doc = "Parquet, CSV or JSON lines (.gz too); several are one history"},
     {.name = "map", .type = WEIR_CONF_LIST, FIELD(map), .doc = "COLUMN=name: a column of the files and what the pipeline calls it"},
+    {.name = "set",
+     .type = WEIR_CONF_LIST,
+     FIELD(set),
+     .doc = "COLUMN=EXPRESSION: a column of the pipeline, computed by SQL (DuckDB's) from those of the file"},
     {.name = "until", .type = WEIR_CONF_TIME, FIELD(until_us), .doc = "the cut: only what was known before; from then on records come live"},
     {.name = "name", .type = WEIR_CONF_STRING, FIELD(name), .fallback = "history", .doc = "of this backfill: one of a name is done once"},
     {.name = "rate", .type = WEIR_CONF_NUMBER, FIELD(rate), .min = 0, .max = 1e9, .unit = "events/s", .doc = "pace; 0: as fast as possible"},
@@ -67,7 +71,7 @@ static weir_status run_backfill(const weir_settings *settings, const void *optio
     weir_pipeline *pipeline = NULL;
     weir_records *records = NULL;
     weir_status st = weir_pipeline_load(o->pipeline, &pipeline, err);
-    if (!st) st = weir_records_from_files(pipeline, (const char *const *)o->from, (const char *const *)o->map, &records, err);
+    if (!st) st = weir_records_from_files(pipeline, (const char *const *)o->from, (const char *const *)o->map, (const char *const *)o->set, &records, err);
     if (!st) st = run(settings, o, pipeline, records, ret_exit, err);
     weir_records_free(records);
     weir_pipeline_free(pipeline);

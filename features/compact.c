@@ -415,6 +415,9 @@ static weir_status take_turn(compactor *c, weir_err *err) {
 }
 
 weir_status weir_compact(const weir_pipeline *pipeline, const weir_compact_conf *conf, weir_compacted *ret_done, weir_err *err) {
+    if (pipeline->partition_by != WEIR_PERIOD_DAY)
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s partitions its tables by a longer period than the day: only days are compacted",
+                         pipeline->path ? pipeline->path : pipeline->name);
     *ret_done = (weir_compacted){0};
     compactor *c = weir_mem.realloc(NULL, sizeof *c);
     if (!c) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for compacting");

@@ -188,8 +188,7 @@ weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
     for (idx_t i = 0; !st && i < count; i++) {
         duckdb_prepared_statement statement = NULL;
         duckdb_result result = {0};
-        if (duckdb_prepare_extracted_statement(duck->connection, all, i, &statement) != DuckDBSuccess)
-            st = words_fail(err, duckdb_prepare_error(statement));
+        if (duckdb_prepare_extracted_statement(duck->connection, all, i, &statement) != DuckDBSuccess) st = words_fail(err, duckdb_prepare_error(statement));
         if (!st) st = run_prepared(statement, &result, err);
         duckdb_destroy_result(&result);
         duckdb_destroy_prepare(&statement);

@@ -235,8 +235,13 @@ static void put_copy(weir_sql *sql, const history_reader *r, const char *part, c
 
 static weir_status write_file(history_reader *r, const char *path, weir_err *err) {
     const weir_type argument = WEIR_T_I64;
-    const weir_duck_function function = {
-        .name = "weir_features", .arguments = &argument, .argument_count = 1, .members = r->columns, .member_count = r->column_count, .call = give_features, .context = r};
+    const weir_duck_function function = {.name = "weir_features",
+                                         .arguments = &argument,
+                                         .argument_count = 1,
+                                         .members = r->columns,
+                                         .member_count = r->column_count,
+                                         .call = give_features,
+                                         .context = r};
     weir_buf part = {0};
     weir_sql sql = {0};
     weir_status status = weir_sql_end(&r->carried, err);

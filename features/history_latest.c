@@ -123,7 +123,8 @@ static void offer_batch(const seeker *s, const weir_duck_vectors *in, int64_t fi
 
 static weir_status offer_rows(void *context, const weir_duck_vectors *in, double *const *results, weir_err *err) {
     (void)results, (void)err;
-    for (int64_t first = 0; first < in->rows; first += BATCH_ROWS) offer_batch(context, in, first, first + BATCH_ROWS < in->rows ? first + BATCH_ROWS : in->rows);
+    for (int64_t first = 0; first < in->rows; first += BATCH_ROWS)
+        offer_batch(context, in, first, first + BATCH_ROWS < in->rows ? first + BATCH_ROWS : in->rows);
     return WEIR_OK;
 }
 

@@ -172,7 +172,8 @@ static void sort_by_key(weir_latest_match **matches, weir_latest_match **spare, 
         int64_t at[DIGITS + 1] = {0};
         for (int64_t i = 0; i < count; i++) at[((uint64_t)(by_label ? (*matches)[i].label : (*matches)[i].place) >> shift & (DIGITS - 1)) + 1]++;
         for (int d = 1; d < DIGITS; d++) at[d] += at[d - 1];
-        for (int64_t i = 0; i < count; i++) (*spare)[at[(uint64_t)(by_label ? (*matches)[i].label : (*matches)[i].place) >> shift & (DIGITS - 1)]++] = (*matches)[i];
+        for (int64_t i = 0; i < count; i++)
+            (*spare)[at[(uint64_t)(by_label ? (*matches)[i].label : (*matches)[i].place) >> shift & (DIGITS - 1)]++] = (*matches)[i];
         weir_latest_match *sorted = *spare;
         *spare = *matches;
         *matches = sorted;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/clock.h"
 
@@ -71,8 +72,23 @@ struct weir_offline {
 
 /* --- days --- */
 
+/* First day of a partition is what days are kept as; the one after it ends it. */
+static int32_t civil_day(int year, int month) {
+    struct tm first = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = 1};
+    return (int32_t)(timegm(&first) / 86400);
+}
+
 static int32_t day_of(int64_t us) {
     return (int32_t)(us / WEIR_DAY_US - (us % WEIR_DAY_US < 0));
+}
+
+/* First day of the partition that holds the day, and (after = 1) of the one behind it. */
+static int32_t period_start(weir_period period, int32_t day, int after) {
+    if (period == WEIR_PERIOD_DAY) return day + after;
+    struct tm date;
+    time_t seconds = (time_t)day * 86400;
+    gmtime_r(&seconds, &date);
+    return period == WEIR_PERIOD_YEAR ? civil_day(date.tm_year + 1900 + after, 1) : civil_day(date.tm_year + 1900, date.tm_mon + 1 + after);
 }
 
 /* Where the day is, or belongs. */
@@ -429,7 +445,8 @@ weir_status weir_offline_add(weir_offline_table *table, const weir_datum *row, c
         status = put_value(table, c, &value, err);
         if (i == META_EVENT_TIME) time = value.i;
     }
-    if (!status && !day_add(&table->pending, day_of(time))) status = WEIR_RETRY(err, WEIR_ENOMEM, "no memory for table %s", table->name);
+    if (!status && !day_add(&table->pending, period_start(table->store->pipeline->partition_by, day_of(time), 0)))
+        status = WEIR_RETRY(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     if (status) {
         table->rows.len = before;
         return status;
@@ -475,9 +492,10 @@ static bool put_partition(weir_buf *sql, const weir_offline_table *table, int32_
     const char *schema = table->store->pipeline->name;
     char from[WEIR_TIME_TEXT_MAX], to[WEIR_TIME_TEXT_MAX], name[NAME_MAX_LEN + 1];
     day_text(day, from);
-    day_text(day + 1, to);
+    int32_t behind = period_start(table->store->pipeline->partition_by, day, 1);
+    day_text(behind, to);
     snprintf(name, sizeof(name), "%s_p%.4s%.2s%.2s", table->name, from, from + 5, from + 8);
-    const char *upper = day_of(WEIR_TIME_MAX_US) == day ? "infinity" : to;
+    const char *upper = day_of(WEIR_TIME_MAX_US) < behind ? "infinity" : to;
     return weir_buf_printf(sql,
                            "IF to_regclass('\"%s\".\"%s\"') IS NULL THEN CREATE TABLE \"%s\".\"%s\" (LIKE \"%s\".\"%s\" INCLUDING ALL); "
                            "ALTER TABLE \"%s\".\"%s\" ATTACH PARTITION \"%s\".\"%s\" FOR VALUES FROM ('%s 00:00:00+00') TO ('%s%s'); END IF; ",

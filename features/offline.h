@@ -1,5 +1,5 @@
 /* The offline store: PostgreSQL tables fed from topics. One table a topic, its columns the flattened columns of the Avro schema ('.' becomes '_'), in schema <pipeline>,
- * range-partitioned by day of event time, offsets kept in the same transaction as the rows. */
+ * range-partitioned by day (month, year: the pipeline's partition_by) of event time, offsets kept in the same transaction as the rows. */
 #ifndef WEIR_FEATURES_OFFLINE_H
 #define WEIR_FEATURES_OFFLINE_H
 
@@ -15,7 +15,7 @@ void weir_offline_free(weir_offline *store);
 typedef struct weir_offline_table weir_offline_table;
 /* Columns are named by one rule: the dotted name with '_' for '.', nothing else changed; so "fraud"."features_customer" has record_amount and features_tx_during_night.
  * The common columns below come first. Two fields that end up with one name, and names over 63 bytes, are refused. Types: boolean, bigint, double precision, text, bytea,
- * timestamp with time zone (source_partition: integer). A field whose type changed is refused (WEIR_ECONFLICT). Days are UTC; the partition of a day is "<name>_pYYYYMMDD". */
+ * timestamp with time zone (source_partition: integer). A field whose type changed is refused (WEIR_ECONFLICT). Days are UTC; a partition is "<name>_pYYYYMMDD" after its first day. */
 /** A table "<pipeline>.<name>" for rows of `schema`. Creates it, adds columns that are new in the schema, never rewrites. Besides the schema's columns it has
  *  tenant text, entity text, event_time timestamptz, available_time timestamptz, source_partition int4, source_offset int8 where the schema lacks them.
  *  Unique by (event_time, source_partition, source_offset); rows of a schema with `seq` and `version` may have several versions, so version is part of their key; rows

@@ -17,7 +17,7 @@
 enum { FILE_BYTES_MAX = 4 << 20, DEPTH_MAX = 64, SALT_LEN_MAX = 63, DEFAULT_PARTITIONS = 4, DEFAULT_MAX_BYTES = 65536 };
 
 /* Whole file into a NUL-terminated buffer; *ret_found is false when there is no such file. */
-static weir_status read_file(const char *name, weir_buf *out, bool *ret_found, weir_err *err) {
+weir_status pf_read_file(const char *name, weir_buf *out, bool *ret_found, weir_err *err) {
     FILE *file = fopen(name, "rb");
     *ret_found = file != NULL;
     if (!file) return WEIR_OK;
@@ -43,8 +43,8 @@ static weir_status load_schema(const char *name, const char *base_dir, const cha
     char beside[PATH_MAX];
     weir_status status = WEIR_OK;
     if (base_dir && name[0] != '/' && snprintf(beside, sizeof(beside), "%s/%s", base_dir, name) < (int)sizeof(beside))
-        status = read_file(beside, &text, &there, err);
-    if (!status && !there) status = read_file(name, &text, &there, err);
+        status = pf_read_file(beside, &text, &there, err);
+    if (!status && !there) status = pf_read_file(name, &text, &there, err);
     const weir_embedded_file *embedded = there ? NULL : weir_embedded_find(name);
     if (!status && there)
         status = weir_schema_parse(text.data ? text.data : "", text.len, ret_schema, err);
@@ -111,7 +111,7 @@ static weir_status parse_feed(weir_pipeline *p, const cJSON *json, const char *a
 
 static weir_status parse_source(weir_pipeline *p, const cJSON *json, const char *base_dir, weir_err *err) {
     static const char *const keys[] = {"topic",      "schema",    "key",     "tenant", "time", "available", "allowed_lateness",
-                                       "max_future", "max_bytes", "aliases", "doc",    NULL};
+                                       "max_future", "max_bytes", "aliases", "derive", "doc",  NULL};
     weir_status status = pf_need_object(json, "$.source", keys, err);
     return status ? status : parse_feed(p, json, "$.source", base_dir, &p->events, err);
 }
@@ -139,17 +139,24 @@ static weir_status parse_labels(weir_pipeline *p, const cJSON *json, const char 
     return WEIR_FAIL(err, WEIR_EINVAL, "$.labels.join: columns %s and %s have different types", join[0], join[1]);
 }
 
-/* Aliases map names in users' files to columns of either feed. */
-static weir_status check_aliases(const weir_pipeline *p, weir_err *err) {
-    const cJSON *aliases = pf_get(pf_get(p->json, "source"), "aliases"), *alias;
-    if (!aliases) return WEIR_OK;
-    if (!cJSON_IsObject(aliases)) return pf_wrong(aliases, "$.source.aliases", "an object of names and columns", err);
-    cJSON_ArrayForEach(alias, aliases) {
-        pf_path here = pf_below("$.source.aliases", alias->string);
-        int index;
-        if (!cJSON_IsString(alias)) return pf_wrong(alias, here.text, "the name of a column", err);
-        if (p->labels.schema && weir_schema_find(p->labels.schema, alias->valuestring) >= 0) continue;
-        weir_status status = pf_find_column(p->events.schema, alias->valuestring, here.text, &index, err);
+/* What stands for a column of either feed: an alias in users' files, the column that an expression gives. */
+static weir_status check_fed_column(const weir_pipeline *p, const char *name, const char *at, weir_err *err) {
+    int index;
+    if (p->labels.schema && weir_schema_find(p->labels.schema, name) >= 0) return WEIR_OK;
+    return pf_find_column(p->events.schema, name, at, &index, err);
+}
+
+/* "aliases": {name in users' files: column}, "derive": {column: SQL over a file's rows}. The SQL is DuckDB's to check, when there is a file. */
+static weir_status check_file_columns(const weir_pipeline *p, const char *key, bool names_column, weir_err *err) {
+    const cJSON *pairs = pf_get(pf_get(p->json, "source"), key), *pair;
+    pf_path at = pf_below("$.source", key);
+    if (!pairs) return WEIR_OK;
+    if (!cJSON_IsObject(pairs))
+        return pf_wrong(pairs, at.text, names_column ? "an object of names and columns" : "an object of columns and SQL expressions", err);
+    cJSON_ArrayForEach(pair, pairs) {
+        pf_path here = pf_below(at.text, pair->string);
+        if (!cJSON_IsString(pair) || !*pair->valuestring) return pf_wrong(pair, here.text, names_column ? "the name of a column" : "an SQL expression", err);
+        weir_status status = check_fed_column(p, names_column ? pair->valuestring : pair->string, here.text, err);
         if (status) return status;
     }
     return WEIR_OK;
@@ -228,16 +235,19 @@ static weir_status check_rollout_and_serving(const cJSON *json, weir_err *err) {
 }
 
 static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err) {
-    static const char *const keys[] = {"$schema", "pipeline", "doc",   "partitions", "retention", "source",  "labels",  "checks",
-                                       "plugins", "lists",    "views", "training",   "triggers",  "rollout", "serving", NULL};
+    static const char *const keys[] = {"$schema", "pipeline", "doc",      "partitions", "retention", "source",  "labels",       "checks", "plugins",
+                                       "lists",   "views",    "training", "triggers",   "rollout",   "serving", "partition_by", NULL};
     static const char *const objects[] = {"training", "triggers", NULL};
-    const char *name = NULL, *retention = "forever";
+    static const char *const periods[] = {[WEIR_PERIOD_DAY] = "day", [WEIR_PERIOD_MONTH] = "month", [WEIR_PERIOD_YEAR] = "year", NULL};
+    const char *name = NULL, *retention = "forever", *period = "day";
     int64_t partitions = DEFAULT_PARTITIONS, retention_us = 0;
     weir_status status;
     if ((status = pf_need_object(json, "$", keys, err)) || (status = pf_get_text(json, "$", "pipeline", true, &name, err)) ||
         (status = pf_check_name(name, "$.pipeline", true, PF_NAME_MAX, err)) || (status = pf_get_int(json, "$", "partitions", 1, 1024, &partitions, err)) ||
-        (status = pf_get_text(json, "$", "retention", false, &retention, err)))
+        (status = pf_get_text(json, "$", "retention", false, &retention, err)) || (status = pf_get_text(json, "$", "partition_by", false, &period, err)))
         return status;
+    while (periods[p->partition_by] && strcmp(periods[p->partition_by], period)) p->partition_by++;
+    if (!periods[p->partition_by]) return pf_unknown("$.partition_by", "period", period, periods, err);
     p->partitions = (int)partitions;
     p->retention_ms = -1;
     if (strcmp(retention, "forever")) {
@@ -292,9 +302,10 @@ static weir_status parse_into(weir_pipeline *p, const char *text, const char *ba
         (status = parse_source(p, pf_get(p->json, "source"), base_dir, err)))
         return status;
     if (pf_get(p->json, "labels") && (status = parse_labels(p, pf_get(p->json, "labels"), base_dir, err))) return status;
-    if ((status = check_aliases(p, err)) || (status = pf_load_plugins(pf_get(p->json, "plugins"), base_dir, err)) ||
-        (status = pf_parse_lists(p, pf_get(p->json, "lists"), err)) || (status = pf_parse_checks(p, pf_get(p->json, "checks"), err)) ||
-        (status = pf_parse_views(p, pf_get(p->json, "views"), err)) || (status = check_training(p, pf_get(p->json, "training"), err)))
+    if ((status = check_file_columns(p, "aliases", true, err)) || (status = check_file_columns(p, "derive", false, err)) ||
+        (status = pf_load_plugins(pf_get(p->json, "plugins"), base_dir, err)) || (status = pf_parse_lists(p, pf_get(p->json, "lists"), err)) ||
+        (status = pf_parse_views(p, pf_get(p->json, "views"), err)) || (status = pf_parse_checks(p, pf_get(p->json, "checks"), base_dir, err)) ||
+        (status = check_training(p, pf_get(p->json, "training"), err)))
         return status;
     return hash_features(p, err);
 }
@@ -322,7 +333,7 @@ weir_status weir_pipeline_load(const char *name_or_path, weir_pipeline **ret_pip
     if (n >= (int)sizeof(name)) return WEIR_FAIL(err, WEIR_EINVAL, "the path of the pipeline is longer than %d bytes", PATH_MAX - 1);
     weir_buf text = {0};
     bool there = false;
-    weir_status status = read_file(name, &text, &there, err);
+    weir_status status = pf_read_file(name, &text, &there, err);
     const weir_embedded_file *embedded = there ? NULL : weir_embedded_find(name);
     memcpy(dir, name, sizeof(dir));
     char *slash = strrchr(dir, '/');

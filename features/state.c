@@ -16,6 +16,7 @@ void weir_state_done(weir_state *state) {
     free(state->seen);
     free(state->base);
     free(state->head);
+    free(state->anchors);
     *state = (weir_state){0};
 }
 
@@ -24,7 +25,7 @@ void weir_state_clear(weir_state *state) {
     state->max_time = INT64_MIN;
     state->version = 0;
     state->dropped = 0;
-    state->base_used = state->head_valid = false;
+    state->base_used = state->head_valid = state->anchors_valid = false;
 }
 
 size_t weir_state_bytes(const weir_state *state) {
@@ -81,7 +82,7 @@ bool state_reserve(const weir_view *view, weir_state *state, int more) {
 
 static bool reserve_block(weir_state *state, unsigned char **block, size_t *block_bytes, size_t bytes) {
     if (*block_bytes == bytes) return true;
-    assert(!state->count); /* of another size only when it served another view before */
+    assert(!*block_bytes || !state->count || block == &state->anchors); /* of another size only when it served another view before */
     unsigned char *grown = weir_mem.realloc(*block, bytes);
     if (!grown) return false;
     state->bytes = state->bytes - *block_bytes + bytes;
@@ -92,7 +93,8 @@ static bool reserve_block(weir_state *state, unsigned char **block, size_t *bloc
 
 bool state_reserve_folds(const weir_view *view, weir_state *state) {
     return !view->fold_count || (reserve_block(state, &state->base, &state->base_bytes, view->fold_bytes) &&
-                                 reserve_block(state, &state->head, &state->head_bytes, view->fold_bytes + (size_t)view->fold_count * sizeof(int64_t)));
+                                 reserve_block(state, &state->head, &state->head_bytes, fold_head_bytes(view)) &&
+                                 (state->count < FOLD_ANCHOR_FROM || reserve_block(state, &state->anchors, &state->anchor_bytes, fold_anchor_bytes(view))));
 }
 
 bool state_reserve_seen(weir_state *state, int count) {
@@ -183,6 +185,10 @@ static bool is_at(const weir_state *state, int upper, int64_t t, const weir_sour
     return upper > 0 && state->time[i] == t && !compare_source(&state->source[i], source);
 }
 
+bool state_is_there(const weir_state *state, int64_t t, weir_source source) {
+    return is_at(state, state_upper_bound(state, t, &source), t, &source);
+}
+
 bool weir_state_at(const weir_state *state, int position, weir_tail_record *ret_record) {
     if (position < 0 || position >= state->count) return false;
     int i = state->first + position;
@@ -244,8 +250,10 @@ static int leaving(const weir_view *view, const weir_state *state, int64_t newes
     const int64_t *time = state->time + state->first;
     while (n < state->count && time[n] < from) n++;
     for (int i = 0; n && i < view->keep_count; i++) {
-        int behind = state_upper_bound(state, time_minus(latest, view->keeps[i].delay_us), NULL) - view->keeps[i].n;
-        if (behind < n) n = behind < 0 ? 0 : behind;
+        /* Without a delay, a record that comes at that very time may stand before others of the same time. */
+        const keep_last *keep = &view->keeps[i];
+        int counting = keep->delay_us ? state_upper_bound(state, time_minus(latest, keep->delay_us), NULL) : state_lower_bound(state, latest, state->count);
+        if (counting - keep->n < n) n = counting < keep->n ? 0 : counting - keep->n;
     }
     return n;
 }

@@ -1,6 +1,7 @@
 /* The features of a view at a time, from a state. */
 #include "features/view.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,7 +13,7 @@ typedef struct view_eval {
     weir_state *state;
     int64_t t_us;
     const weir_source *upto;
-    bool use_head;
+    int without; /* position of a record that is missing for the moment; INT_MAX */
     int end; /* behind the records that count at t */
     double *scratch; /* of the thread; NULL: nothing needs it */
     double *out;
@@ -231,7 +232,7 @@ static void eval_folds(const view_eval *e) {
         const fold_step *s = &e->view->fold_steps[i];
         const view_fold *f = &e->view->folds[s->fold];
         if (!i || f->delay_us != e->view->folds[s[-1].fold].delay_us) end = end_at(e, f->delay_us);
-        put_value(e, s->feature, fold_value(f, fold_upto(e->view, e->state, s->fold, end, e->use_head, e->scratch), e->t_us));
+        put_value(e, s->feature, fold_value(f, fold_upto(e->view, e->state, s->fold, end, e->without, e->scratch), e->t_us));
     }
 }
 
@@ -257,9 +258,9 @@ static weir_source no_source;
 static double no_value;
 static weir_state no_records = {.time = &no_time, .source = &no_source, .values = &no_value};
 
-static void eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, bool use_head, double *out) {
+static void eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, int without, double *out) {
     if (!state->count) state = &no_records;
-    view_eval e = {.view = view, .state = state, .t_us = t_us, .upto = upto, .use_head = use_head, .out = out};
+    view_eval e = {.view = view, .state = state, .t_us = t_us, .upto = upto, .without = without, .out = out};
     view_span spans[WEIR_FEATURES_MAX];
     if (view->gathers && !(e.scratch = state_scratch(view, state))) abort(); /* never where the state was made: it was reserved there */
     e.end = state_upper_bound(state, t_us, upto);
@@ -271,7 +272,7 @@ static void eval(const weir_view *view, weir_state *state, int64_t t_us, const w
 }
 
 void weir_view_eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out) {
-    eval(view, state, t_us, upto, true, out);
+    eval(view, state, t_us, upto, INT_MAX, out);
 }
 
 /* The record goes to the end of the arrays, out of sight, and back. */
@@ -298,7 +299,7 @@ static void rotate(const weir_view *view, weir_state *state, int from, int to) {
 void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, int without, double *out) {
     rotate(view, state, without, state->count - 1);
     state->count--;
-    eval(view, state, t_us, upto, false, out);
+    eval(view, state, t_us, upto, without, out);
     state->count++;
     rotate(view, state, state->count - 1, without);
 }
@@ -307,4 +308,10 @@ int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int6
     if (view->def->at == WEIR_AT_READ) return t_us;
     int end = state_upper_bound(state, t_us, NULL);
     return end ? state->time[state->first + end - 1] : INT64_MIN;
+}
+
+bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us, int64_t *ret_newest_us) {
+    int end = state_upper_bound(state, t_us, NULL);
+    *ret_newest_us = end ? state->time[state->first + end - 1] : INT64_MIN;
+    return state->version == (uint32_t)state->count || t_us >= time_minus(state->max_time, view->feed->allowed_lateness_us);
 }

@@ -36,7 +36,7 @@ const char *weir_view_slot_text(const weir_view *view, int slot); /* canonical e
 int weir_view_slot_column(const weir_view *view, int slot); /* column of the feed's schema, or -1: computed */
 /** Columns of the feed that slots are computed from, ascending: [*ret_count]. */
 const int *weir_view_columns(const weir_view *view, int *ret_count);
-/** slots [slot_count] of one row. Thread-safe, no allocation. */
+/** slots [slot_count] of one row; NaN: null, as are infinite values. Thread-safe, no allocation. */
 void weir_view_slots(const weir_view *view, const weir_datum *row, double *slots);
 
 /* Decoded, mutable state of one entity. Zero-initialised is empty. Fields are for the engine's own files; readers use the functions. */
@@ -53,9 +53,10 @@ typedef struct weir_state {
     int64_t dropped; /* records that left the tail in this memory: tail position + dropped numbers a record for as long as it is there */
     unsigned char *base; /* what is kept of the records that left, by fold (view_internal.h); NULL or not base_used: nothing */
     unsigned char *head; /* base followed by the tail as far as values were asked for, while records come in order */
-    bool base_used, head_valid;
+    unsigned char *anchors; /* heads as they were a while ago, for records that come out of order into a long tail */
+    bool base_used, head_valid, anchors_valid;
     int slot_count; /* that the arrays have room for; with the two below: an empty state may be filled by another view */
-    size_t base_bytes, head_bytes;
+    size_t base_bytes, head_bytes, anchor_bytes;
     size_t bytes; /* of heap memory that it holds */
 } weir_state;
 void weir_state_done(weir_state *state);
@@ -71,6 +72,14 @@ enum { WEIR_STATE_RECORDS_MAX = 1 << 16 };
  *  it stands, for weir_view_affected. Errors: WEIR_ELIMIT REJECT when the tail has WEIR_STATE_RECORDS_MAX records; WEIR_ENOMEM. */
 weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots, uint32_t seq,
                             weir_applied *ret_applied, int *ret_position, weir_err *err) WEIR_MUST_CHECK;
+
+/** Whether the pipeline has checks that look at other records of an entity: true for the primary view only. */
+bool weir_view_has_checks(const weir_view *view);
+/** Runs them for a record that weir_view_apply is about to be given. A record that is there already, or that comes too late, is left to that function: OK.
+ *  What failed goes into *hits (added to what is there). Errors: WEIR_EDATA REJECT from the first that failed and rejects. The state is not changed.
+ *  "previous" is the newest record in the state at or before the event time; a first record has none and passes. */
+weir_status weir_view_check(const weir_view *view, const weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row,
+                            weir_check_hits *hits, weir_err *err) WEIR_MUST_CHECK;
 
 /** Adds one record without regard to lateness or WEIR_STATE_RECORDS_MAX, folds and drops nothing, as retrieval from history does; slots [slot_count]. One that is there already
  *  changes nothing. Errors: WEIR_ENOMEM; WEIR_ELIMIT beyond 2^28 records. */
@@ -91,13 +100,20 @@ bool weir_view_affected(const weir_view *view, const weir_state *state, int posi
 
 /** Features at time t. Shapes: out [feature_count of the def]; NaN: null. Hidden features have their place, too.
  *  upto: records at exactly t count only if their (partition, offset) is not after *upto (NULL: all of them), as when they are computed record by record.
- *  Columns in expressions are those of the newest record that counts. No allocation in order; thread-safe only with a state of the thread's own (the head is kept in it).
+ *  Columns in expressions are those of the newest record that counts, event_time its time. Values are those of the whole set for t ≥ the newest event time -
+ *  allowed_lateness; before that, windows miss what left the tail, and accumulators have what is in the base already.
+ *  No allocation on the thread that applied, added or decoded (on another one scratch memory may have to grow; where there is none, the process ends). Thread-safe only with
+ *  a state of the thread's own: the head is kept in it.
  *  Windowed sums have an order that depends on the records and t only, so equal sets give equal bits. */
 void weir_view_eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out);
 /** The same as if the record at `without` (a position of the tail) were not there. */
 void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, int without, double *out);
 /** The time at which the view is read when t is asked for: t itself, or (WEIR_AT_EVENT) that of the newest record at or before t, INT64_MIN when there is none. */
 int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int64_t t_us);
+
+/** What a state can say of time t. *ret_newest_us: event time of the newest record at or before t, INT64_MIN when the state has none. False when t lies before the newest
+ *  record by more than the allowed lateness and records have left the tail since: some that a window at t has are gone. */
+bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us, int64_t *ret_newest_us);
 
 /** Appends the state's bytes: format in state.c. Equal sets in equal order of arrival give equal bytes. */
 bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf *out) WEIR_MUST_CHECK;

@@ -3,6 +3,7 @@
  * A base holds the records that left the tail, which nothing can change any more. A head goes on from there over the tail, record by record as values are asked for, so that
  * a record in order costs one step; it is made again from the base when a record comes before what it has gone over. Both take the same records in the same order, so a
  * value has the same bits wherever the border between base and tail stands. */
+#include <limits.h>
 #include <string.h>
 
 #include "features/view_internal.h"
@@ -130,41 +131,82 @@ void fold_leaving(const weir_view *view, weir_state *state, int count) {
     }
 }
 
-/* A head: for each fold the number of the record that it has come to (all before it are in), then the blocks. A number before the tail: to be made again. */
-static int64_t *marks_of(weir_state *state) {
-    return (int64_t *)(void *)state->head;
+/* A head, and each of the two anchors: for each fold the number of the record that it has come to (all before it are in), then the blocks. Anchors are copies of the head,
+ * FOLD_ANCHOR_EVERY records apart: a record that comes a little out of order costs what came since, not the whole tail. */
+static int64_t *marks_of(unsigned char *head) {
+    return (int64_t *)(void *)head;
+}
+
+static fold_block *block_of(const weir_view *view, const view_fold *fold, unsigned char *head) {
+    return block_at(fold, head + (size_t)view->fold_count * sizeof(int64_t));
+}
+
+static unsigned char *anchor_of(const weir_view *view, const weir_state *state, int which) {
+    return state->anchors + (size_t)which * fold_head_bytes(view);
+}
+
+static void forget(const weir_view *view, unsigned char *head, int64_t from) {
+    int64_t *marks = marks_of(head);
+    for (int i = 0; i < view->fold_count; i++) {
+        if (marks[i] > from) marks[i] = -1;
+    }
 }
 
 void fold_disturbed(const weir_view *view, weir_state *state, int position) {
-    if (!state->head_valid) return;
-    int64_t *marks = marks_of(state);
-    for (int i = 0; i < view->fold_count; i++) {
-        if (marks[i] > state->dropped + position) marks[i] = -1;
-    }
+    if (state->head_valid) forget(view, state->head, state->dropped + position);
+    for (int a = 0; state->anchors_valid && a < 2; a++) forget(view, anchor_of(view, state, a), state->dropped + position);
 }
 
-fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, bool use_head, void *scratch) {
+static void prepare_heads(const weir_view *view, weir_state *state) {
+    size_t marks = (size_t)view->fold_count * sizeof(int64_t);
+    if (!state->head_valid) memset(state->head, 0xff, marks); /* -1 each */
+    state->head_valid = true;
+    if (state->anchors_valid || state->anchor_bytes != fold_anchor_bytes(view)) return; /* none yet, or of another view before */
+    for (int a = 0; a < 2; a++) memset(anchor_of(view, state, a), 0xff, marks);
+    state->anchors_valid = true;
+}
+
+/* Copies into block what has come furthest of what has not gone beyond record `limit`. Returns the number of the record that it has come to. */
+static int64_t start_from(const weir_view *view, const weir_state *state, int fold, int64_t limit, fold_block *block) {
+    const view_fold *f = &view->folds[fold];
+    unsigned char *heads[3] = {state->head_valid ? state->head : NULL};
+    const fold_block *from = fold_base(state, f);
+    int64_t mark = state->dropped;
+    for (int a = 0; state->anchors_valid && a < 2; a++) heads[1 + a] = anchor_of(view, state, a);
+    for (int h = 0; h < 3; h++) {
+        int64_t come_to = heads[h] ? marks_of(heads[h])[fold] : -1;
+        if (come_to <= mark || come_to > limit) continue;
+        mark = come_to;
+        from = block_of(view, f, heads[h]);
+    }
+    fold_copy(f, block, from);
+    return mark;
+}
+
+static void keep_anchor(const weir_view *view, weir_state *state, int fold, int64_t mark, const fold_block *block) {
+    int64_t first = marks_of(anchor_of(view, state, 0))[fold], second = marks_of(anchor_of(view, state, 1))[fold];
+    if (mark - (first > second ? first : second) < FOLD_ANCHOR_EVERY) return;
+    unsigned char *older = anchor_of(view, state, first > second);
+    fold_copy(&view->folds[fold], block_of(view, &view->folds[fold], older), block);
+    marks_of(older)[fold] = mark;
+}
+
+fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, int without, void *scratch) {
     const view_fold *f = &view->folds[fold];
     fold_block *block = scratch;
-    int from = 0;
-    if (use_head && end) { /* where there are records there is a head */
-        int64_t *mark = &marks_of(state)[fold];
-        if (!state->head_valid) {
-            for (int i = 0; i < view->fold_count; i++) marks_of(state)[i] = -1;
-            state->head_valid = true;
-        }
-        if (*mark <= state->dropped + end) {
-            block = block_at(f, state->head + (size_t)view->fold_count * sizeof(*mark));
-            if (*mark < state->dropped)
-                fold_copy(f, block, fold_base(state, f));
-            else
-                from = (int)(*mark - state->dropped);
-            *mark = state->dropped + end;
-            for (int p = from; p < end; p++) fold_record(f, block, state, p);
-            return block;
-        }
+    int64_t mark, upto = state->dropped + end, *head_mark = NULL;
+    if (end) prepare_heads(view, state); /* where there are records there is a head */
+    if (end && without == INT_MAX && marks_of(state->head)[fold] <= upto) {
+        head_mark = &marks_of(state->head)[fold];
+        block = block_of(view, f, state->head);
     }
-    fold_copy(f, block, fold_base(state, f));
-    for (int p = 0; p < end; p++) fold_record(f, block, state, p);
+    if (head_mark && *head_mark >= state->dropped)
+        mark = *head_mark;
+    else
+        mark = start_from(view, state, fold, without < end ? state->dropped + without : upto, block);
+    while (mark < upto) fold_record(f, block, state, (int)(mark++ - state->dropped));
+    if (!head_mark) return block;
+    *head_mark = upto;
+    if (state->anchors_valid) keep_anchor(view, state, fold, upto, block);
     return block;
 }

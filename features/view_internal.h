@@ -15,6 +15,8 @@ enum {
     VIEW_SLOTS_MAX = 2048,
     VIEW_COLUMNS_MAX = 1024,
     VIEW_BLOCK_MAX = 1 << 20, /* bytes of one fold in a state */
+    FOLD_ANCHOR_EVERY = 64, /* records between anchors */
+    FOLD_ANCHOR_FROM = 4 * FOLD_ANCHOR_EVERY, /* length of a tail for which they are kept */
 };
 
 /* A number kept of each record. */
@@ -115,6 +117,8 @@ struct weir_view {
     keep_last *keeps;
     double *fallbacks; /* [feature_count] */
     size_t fold_bytes, block_max; /* of all blocks, of the largest */
+    int *check_slots; /* [columns of the feed] slots of those that checks read of other records; not the event time, which every record has */
+    bool has_checks; /* that look at other records */
     bool gathers; /* something needs a thread's scratch memory */
     bool agg_minmax; /* some agg is a minimum or maximum */
 };
@@ -146,7 +150,15 @@ static inline uint32_t view_hash(uint32_t hash, const void *bytes, size_t len) {
 }
 #define VIEW_HASH_START 2166136261u
 
+/* view_compile.c: what states keep. */
+weir_status view_column_slot(weir_view *view, int column, int *ret_slot, weir_err *err) WEIR_MUST_CHECK;
+void view_keep_newest(weir_view *view, int64_t delay_us, int n); /* of the records at or before t - delay */
+/* view_check.c */
+weir_status view_compile_checks(weir_view *view, weir_err *err) WEIR_MUST_CHECK;
+
 /* state.c: the tail. */
+/** Whether this very record is in the tail. */
+bool state_is_there(const weir_state *state, int64_t t, weir_source source);
 /** Position behind the last record at or before t; of those at exactly t, of the last that is not after source (NULL: of all). */
 int state_upper_bound(const weir_state *state, int64_t t, const weir_source *source);
 /** Position of the first record at or after t among the first `end`; end when there is none. */
@@ -195,7 +207,14 @@ double fold_value(const view_fold *fold, fold_block *block, int64_t t_us);
 void fold_leaving(const weir_view *view, weir_state *state, int count);
 /** A record was put at or taken from a position of the tail. */
 void fold_disturbed(const weir_view *view, weir_state *state, int position);
-/** Base and the first `end` records of the tail: from the head when use_head and it has not gone further, else in scratch [block_max]. */
-fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, bool use_head, void *scratch);
+/** Base and the first `end` records of the tail, in the head or in scratch [block_max]. without: INT_MAX, or the position at which a record is missing for the moment. */
+fold_block *fold_upto(const weir_view *view, weir_state *state, int fold, int end, int without, void *scratch);
+/** Bytes of a head, and of the anchors. */
+static inline size_t fold_head_bytes(const weir_view *view) {
+    return view->fold_bytes + (size_t)view->fold_count * sizeof(int64_t);
+}
+static inline size_t fold_anchor_bytes(const weir_view *view) {
+    return 2 * fold_head_bytes(view);
+}
 
 #endif

@@ -6,6 +6,8 @@
  *     file ─┼─> convert ─> sort ─> table                                        ├─> merged by the time at which each becomes known
  *     file ─┘                       └─> labels, by event time + max_delay ──────┘
  *
+ * A column that a file lacks can be computed from those it has, by an SQL expression of the pipeline's (`source.derive`) or the user's; see "derived columns" below.
+ *
  * Text formats are read as text and converted here, so that an id "007" stays what it is and a value that cannot be converted can be shown. A value that does not convert
  * fails the whole: nothing is dropped. Where the label column is null (or a file has none) the outcome is not known, and there is no label record. A file that has the labels'
  * `available` column itself says when each label became known. */
@@ -50,6 +52,13 @@ typedef struct pairing {
     bool by_user, used;
 } pairing;
 
+/* split = close / 2: an SQL expression over the rows of a file, whose columns it names as the pipeline does. */
+typedef struct derivation {
+    const char *to; /* column of the schemas, borrowed from these */
+    const char *expression;
+    bool by_user; /* then it also replaces a column that the file has */
+} derivation;
+
 typedef struct plan {
     const weir_pipeline *pipeline;
     weir_duck *duck;
@@ -58,6 +67,8 @@ typedef struct plan {
     int time, label, available; /* columns; label and available -1 without labels */
     pairing *pairings;
     int pairing_count;
+    derivation *derivations; /* in the order in which they are computed: a later one may use an earlier one's column */
+    int derivation_count;
     file *files;
     int file_count;
     bool any_label, own_available; /* some file has the label column; has the available column */
@@ -136,11 +147,11 @@ static const char *plan_name(const plan *p, const char *name) {
     return NULL;
 }
 
-static weir_status unknown_target(const plan *p, const char *pair, const char *name, weir_err *err) {
+static weir_status unknown_target(const plan *p, const char *what, const char *pair, const char *name, weir_err *err) {
     const char *names[COLUMNS_MAX + 1] = {NULL};
     for (int i = 0; i < p->column_count; i++) names[i] = p->columns[i].field->name;
     const char *near = weir_conf_nearest(name, names);
-    return WEIR_FAIL(err, WEIR_EINVAL, "column map '%s': neither events nor labels of pipeline %s have a column '%s'%s%s%s", pair, p->pipeline->name, name,
+    return WEIR_FAIL(err, WEIR_EINVAL, "%s '%s': neither events nor labels of pipeline %s have a column '%s'%s%s%s", what, pair, p->pipeline->name, name,
                      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
@@ -167,7 +178,7 @@ static weir_status plan_pairings(plan *p, const char *const *column_map, weir_er
         if (!equals || equals == column_map[i] || !equals[1])
             return WEIR_FAIL(err, WEIR_EINVAL, "column map '%s': expected COLUMN=name, a column of the file and one of the schema", column_map[i]);
         const char *name = plan_name(p, equals + 1);
-        if (!name) return unknown_target(p, column_map[i], equals + 1, err);
+        if (!name) return unknown_target(p, "column map", column_map[i], equals + 1, err);
         st = add_pairing(p, column_map[i], (size_t)(equals - column_map[i]), name, true, err);
     }
     cJSON_ArrayForEach(alias, aliases) {
@@ -175,6 +186,47 @@ static weir_status plan_pairings(plan *p, const char *const *column_map, weir_er
         if (name) st = add_pairing(p, alias->string, strlen(alias->string), name, false, err);
     }
     return st;
+}
+
+/* "COLUMN=expression" */
+static weir_status add_user_derivation(plan *p, const char *text, weir_err *err) {
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text || !equals[1])
+        return WEIR_FAIL(err, WEIR_EINVAL, "'%s': expected COLUMN=EXPRESSION, a column of the schema and SQL over the columns of the file", text);
+    char *name = copy_text(text, (size_t)(equals - text));
+    if (!name) return no_memory(err);
+    const char *to = plan_name(p, name);
+    weir_status st = to ? WEIR_OK : unknown_target(p, "set", text, name, err);
+    weir_mem.realloc(name, 0);
+    if (st) return st;
+    for (int i = 0; i < p->pairing_count; i++)
+        if (p->pairings[i].by_user && !strcmp(p->pairings[i].to, to))
+            return WEIR_FAIL(err, WEIR_EINVAL, "column '%s' is both taken from '%s' and set by an expression; say one of them", to, p->pairings[i].from);
+    for (int i = 0; i < p->derivation_count; i++)
+        if (!strcmp(p->derivations[i].to, to)) return WEIR_FAIL(err, WEIR_EINVAL, "column '%s' is set twice", to);
+    p->derivations[p->derivation_count++] = (derivation){to, equals + 1, true};
+    return WEIR_OK;
+}
+
+/* What the user sets comes first, so that the pipeline's own expressions see it. */
+static weir_status plan_derivations(plan *p, const char *const *set, weir_err *err) {
+    const cJSON *derive = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(p->pipeline->json, "source"), "derive"), *own;
+    size_t count = (size_t)cJSON_GetArraySize(derive);
+    for (size_t i = 0; set && set[i]; i++) count++;
+    p->derivations = zeroed(count, sizeof *p->derivations);
+    if (!p->derivations) return no_memory(err);
+    for (size_t i = 0; set && set[i]; i++) {
+        weir_status st = add_user_derivation(p, set[i], err);
+        if (st) return st;
+    }
+    int by_user = p->derivation_count;
+    cJSON_ArrayForEach(own, derive) {
+        const char *name = cJSON_IsString(own) ? plan_name(p, own->string) : NULL;
+        for (int i = 0; name && i < by_user; i++)
+            if (!strcmp(p->derivations[i].to, name)) name = NULL;
+        if (name) p->derivations[p->derivation_count++] = (derivation){name, own->valuestring, false};
+    }
+    return WEIR_OK;
 }
 
 /* ---- a file and its columns ---- */
@@ -303,6 +355,8 @@ static weir_status resolve_file(plan *p, file *f, weir_err *err) {
     return WEIR_OK;
 }
 
+static weir_status derive_columns(plan *p, file *f, weir_err *err);
+
 static weir_status plan_files(plan *p, const char *const *files, weir_err *err) {
     while (files && files[p->file_count]) p->file_count++;
     if (!p->file_count) return WEIR_FAIL(err, WEIR_EINVAL, "no file to read");
@@ -316,6 +370,7 @@ static weir_status plan_files(plan *p, const char *const *files, weir_err *err) 
     for (int i = 0; !st && i < p->file_count; i++) {
         p->files[i].path = files[i];
         st = open_file(p, &p->files[i], err);
+        if (!st) st = derive_columns(p, &p->files[i], err);
         if (!st) st = resolve_file(p, &p->files[i], err);
     }
     for (int i = 0; !st && i < p->pairing_count; i++)
@@ -325,6 +380,124 @@ static weir_status plan_files(plan *p, const char *const *files, weir_err *err) 
 }
 
 /* ---- conversion ---- */
+
+/* ---- derived columns ----
+ *
+ * The reader of a file with columns "Day" (mapped to time), "Close" and "note", and {"close_time": E} becomes
+ *     (SELECT raw0 AS "Day", raw1 AS "Close", raw2 AS "note", "close_time" FROM
+ *         (SELECT *, (E) AS "close_time" FROM
+ *             (SELECT "Day" AS raw0, …, make_timestamp(to_time(raw0)) AS "time", to_number("Close") AS "close", "note" FROM read_csv(…))))
+ * so that expressions see columns of the schemas with their types, others as the file has them, and what comes out is the file with a column more. */
+
+static bool is_wanted(plan *p, const file *f, const derivation *d) {
+    return d->by_user || find_source(p, f, d->to) < 0;
+}
+
+static void add_typed(weir_sql *sql, const weir_schema_field *field, const file_column *from) {
+    weir_sql_add(sql, field->is_timestamp ? ", make_timestamp(to_%d_%d(" : ", to_%d_%d(", weir_target_of(field), from->stored);
+    weir_sql_name(sql, from->name);
+    weir_sql_add(sql, field->is_timestamp ? ")) AS " : ") AS ");
+    weir_sql_name(sql, field->name);
+}
+
+/* The innermost SELECT. Two columns of one name (an event's and a label's of different types) are one here: the event's. */
+static void add_typed_columns(weir_sql *sql, plan *p, const file *f) {
+    weir_sql_add(sql, "(SELECT ");
+    for (int i = 0; i < f->column_count; i++) {
+        weir_sql_add(sql, i ? ", " : "");
+        weir_sql_name(sql, f->columns[i].name);
+        weir_sql_add(sql, " AS weir_raw_%d", i);
+    }
+    for (int c = 0; c < p->column_count; c++) {
+        const char *name = p->columns[c].field->name;
+        int at = plan_name(p, name) == name ? find_source(p, f, name) : -1;
+        if (at >= 0) add_typed(sql, p->columns[c].field, &f->columns[at]);
+    }
+    for (int i = 0; i < f->column_count; i++) {
+        if (plan_name(p, f->columns[i].name)) continue;
+        weir_sql_add(sql, ", ");
+        weir_sql_name(sql, f->columns[i].name);
+    }
+    weir_sql_add(sql, " FROM %s)", f->reader.text.data);
+}
+
+/* One expression around what is there so far; a column that is there already is replaced. */
+static weir_status wrap(plan *p, const file *f, const derivation *d, weir_sql *sql, weir_err *err) {
+    weir_sql outer = {0};
+    bool there = find_source(p, f, d->to) >= 0;
+    weir_sql_add(&outer, there ? "(SELECT * REPLACE ((%s) AS " : "(SELECT *, (%s) AS ", d->expression);
+    weir_sql_name(&outer, d->to);
+    weir_sql_add(&outer, there ? ") FROM %s)" : " FROM %s)", sql->text.data ? sql->text.data : "");
+    weir_sql_done(sql);
+    *sql = outer;
+    return weir_sql_end(sql, err);
+}
+
+static void add_outermost(weir_sql *outer, plan *p, const file *f, const weir_sql *inner) {
+    weir_sql_add(outer, "(SELECT ");
+    const char *comma = "";
+    for (int i = 0; i < f->column_count; i++) {
+        bool replaced = false;
+        for (int k = 0; k < p->derivation_count; k++) replaced |= p->derivations[k].by_user && !strcasecmp(p->derivations[k].to, f->columns[i].name);
+        if (replaced) continue;
+        weir_sql_add(outer, "%sweir_raw_%d AS ", comma, i);
+        weir_sql_name(outer, f->columns[i].name);
+        comma = ", ";
+    }
+    for (int k = 0; k < p->derivation_count; k++) {
+        if (!is_wanted(p, f, &p->derivations[k])) continue;
+        weir_sql_add(outer, "%s", comma);
+        weir_sql_name(outer, p->derivations[k].to);
+        comma = ", ";
+    }
+    weir_sql_add(outer, " FROM %s)", inner->text.data);
+}
+
+static void forget_columns(file *f) {
+    for (int i = 0; i < f->column_count; i++) weir_mem.realloc(f->columns[i].name, 0);
+    weir_mem.realloc(f->columns, 0);
+    f->columns = NULL;
+    f->column_count = 0;
+}
+
+/* Does the expression hold for this file? DuckDB says so while it plans the query; no row is read. */
+static weir_status try_derivation(const plan *p, const file *f, const derivation *d, const weir_sql *reader, weir_err *err) {
+    weir_sql sql = {0};
+    weir_sql_add(&sql, "DESCRIBE SELECT * FROM %s", reader->text.data);
+    weir_status st = weir_sql_end(&sql, err);
+    if (!st) st = weir_duck_exec(p->duck, sql.text.data, err);
+    weir_sql_done(&sql);
+    return st ? weir_err_prefix(err, "%s has no column '%s', and it cannot be computed as %s", f->path, d->to, d->expression) : WEIR_OK;
+}
+
+static weir_status derive_columns(plan *p, file *f, weir_err *err) {
+    bool any = false;
+    for (int k = 0; k < p->derivation_count; k++) any |= is_wanted(p, f, &p->derivations[k]);
+    if (!any) return WEIR_OK;
+    weir_sql inner = {0}, outer = {0};
+    add_typed_columns(&inner, p, f);
+    weir_status st = weir_sql_end(&inner, err);
+    for (int k = 0; !st && k < p->derivation_count; k++) {
+        const derivation *d = &p->derivations[k];
+        if (!is_wanted(p, f, d)) continue;
+        st = wrap(p, f, d, &inner, err);
+        if (!st) st = try_derivation(p, f, d, &inner, err);
+    }
+    if (!st) {
+        add_outermost(&outer, p, f, &inner);
+        st = weir_sql_end(&outer, err);
+    }
+    weir_sql_done(&inner);
+    if (st) {
+        weir_sql_done(&outer);
+        return st;
+    }
+    weir_sql_done(&f->reader);
+    f->reader = outer;
+    forget_columns(f);
+    st = describe(p, f, err);
+    return st ? weir_err_prefix(err, "%s", f->path) : WEIR_OK;
+}
 
 static void add_datum(weir_sql *sql, const weir_datum *d) {
     switch ((weir_type)d->type) {
@@ -571,19 +744,19 @@ static void plan_free(plan *p) {
     if (!p) return;
     for (int k = 0; k < p->file_count; k++) {
         file *f = &p->files[k];
-        for (int i = 0; i < f->column_count; i++) weir_mem.realloc(f->columns[i].name, 0);
-        weir_mem.realloc(f->columns, 0);
+        forget_columns(f);
         weir_mem.realloc(f->source, 0);
         weir_sql_done(&f->reader);
     }
     for (int i = 0; i < p->pairing_count; i++) weir_mem.realloc(p->pairings[i].from, 0);
     weir_mem.realloc(p->pairings, 0);
+    weir_mem.realloc(p->derivations, 0);
     weir_mem.realloc(p->files, 0);
     weir_mem.realloc(p, 0);
 }
 
-weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, weir_records **ret_records,
-                                    weir_err *err) {
+weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, const char *const *set,
+                                    weir_records **ret_records, weir_err *err) {
     plan *p = zeroed(1, sizeof *p);
     source *src = zeroed(1, sizeof *src);
     weir_records *records = zeroed(1, sizeof *records);
@@ -596,6 +769,7 @@ weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *c
     }
     if (!st) st = plan_columns(p, err);
     if (!st) st = plan_pairings(p, column_map, err);
+    if (!st) st = plan_derivations(p, set, err);
     if (!st) st = plan_files(p, files, err);
     if (!st) st = load_table(p, err);
     if (!st) st = measure(p, records, err);

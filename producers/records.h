@@ -34,17 +34,11 @@ weir_status weir_records_skip_before(weir_records **records, int64_t from_us, we
 
 /** Files of the user, in any row order, columns matched by name (case-insensitive; `column_map` "TX_AMOUNT=amount" pairs, NULL-terminated, may be NULL; common names of
  *  the handbook are known by the pipeline's `source.aliases`). Events come by event time, then key; when the files have the label column, a label record follows each event
- *  max_delay after it (labels after the last event included). Columns that cannot be found or converted: WEIR_EDATA naming file, column, found, expected. */
-weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, weir_records **ret_records,
-                                    weir_err *err) WEIR_MUST_CHECK;
-
-typedef struct weir_simulate_conf {
-    int64_t seed, entities, days;
-    int64_t start_us;
-} weir_simulate_conf;
-/** Card payments: customers, terminals, and the three fraud scenarios of the Fraud Detection Handbook (ch. 3, "Transaction data simulator"). */
-weir_status weir_records_simulate_fraud(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records,
-                                        weir_err *err) WEIR_MUST_CHECK;
+ *  max_delay after it (labels after the last event included). Columns that cannot be found or converted: WEIR_EDATA naming file, column, found, expected.
+ *  set: "column=SQL expression" texts (NULL-terminated, may be NULL) computed by DuckDB over the rows of each file, window functions included; the pipeline's `source.derive` does
+ *  the same for columns that a file lacks. Such an expression is the user's own SQL, run with the user's own rights. */
+weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, const char *const *set,
+                                    weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
 
 /** Writes events, each with its label's columns beside it, to a Parquet, CSV or JSON lines file (by extension), in order of event time; weir_records_from_files reads it back as the same
  *  records. The file appears when it is whole. *ret_events counts them. Errors: WEIR_EINVAL (extension), WEIR_EIO. */

@@ -15,7 +15,7 @@
  *
  * The seed alone decides (producers/random.h), day by day: more days only add to the end. */
 #include "producers/random.h"
-#include "producers/records.h"
+#include "producers/simulate.h"
 
 #include <assert.h>
 #include <math.h>
@@ -30,7 +30,6 @@ enum {
     TERMINAL_SPAN_DAYS = 28,
     CUSTOMER_SPAN_DAYS = 14,
     AMOUNT_RULE_CENTS = 22000,
-    NUMBER_TEXT_MAX = 24,
 };
 #define SQUARE_SIDE 100.0
 
@@ -62,28 +61,28 @@ typedef struct payment {
     uint8_t scenario; /* 0: honest */
 } payment;
 
-/* What a schema column is filled with. */
-typedef enum role { ROLE_FALLBACK, ROLE_TENANT, ROLE_ID, ROLE_TIME, ROLE_AVAILABLE, ROLE_CUSTOMER, ROLE_TERMINAL, ROLE_AMOUNT, ROLE_FRAUD, ROLE_SCENARIO } role;
+/* What events and labels are filled from. */
+enum { C_ID, C_TIME, C_AVAILABLE, C_CUSTOMER, C_TERMINAL, C_AMOUNT, C_FRAUD, C_SCENARIO };
+static const weir_sim_column columns[] = {
+    [C_ID] = {"transaction_id", WEIR_T_I64, WEIR_SIM_ID},
+    [C_TIME] = {"tx_time", WEIR_T_I64, WEIR_SIM_TIME},
+    [C_AVAILABLE] = {"labelled_at", WEIR_T_I64, WEIR_SIM_AVAILABLE},
+    [C_CUSTOMER] = {"customer_id", WEIR_T_I64},
+    [C_TERMINAL] = {"terminal_id", WEIR_T_I64},
+    [C_AMOUNT] = {"amount", WEIR_T_F64},
+    [C_FRAUD] = {"fraud", WEIR_T_BOOL, WEIR_SIM_LABEL},
+    [C_SCENARIO] = {"scenario", WEIR_T_I64},
+    {NULL},
+};
 
-typedef struct feed_rows {
-    const weir_feed_def *feed;
-    role *roles;
-    weir_datum *row;
-    int count;
-} feed_rows;
-
-/* payments: [ 0 … label_next … event_next … count ): labels are out before label_next, events before event_next, the rest lies ahead */
 typedef struct simulation {
     weir_random random;
     population people;
     int64_t start_us, max_delay_us;
     int32_t day, days;
-    payment *payments;
-    size_t label_next, event_next, count, capacity;
+    payment *payments; /* of the day */
+    size_t count, capacity;
     int64_t next_id;
-    bool has_labels;
-    feed_rows events, labels;
-    char id_text[NUMBER_TEXT_MAX], customer_text[NUMBER_TEXT_MAX], terminal_text[NUMBER_TEXT_MAX];
 } simulation;
 
 static bool grow(void **array, size_t *capacity, size_t needed, size_t size) {
@@ -95,12 +94,6 @@ static bool grow(void **array, size_t *capacity, size_t needed, size_t size) {
     *array = moved;
     *capacity = wanted;
     return true;
-}
-
-static void *zeroed(size_t count, size_t size) {
-    void *p = weir_mem.realloc(NULL, count * size + 1);
-    if (p) memset(p, 0, count * size + 1);
-    return p;
 }
 
 /* ---- the population ---- */
@@ -123,8 +116,8 @@ static bool grid_init(grid *g, const place *places, uint32_t count, double radiu
     if (g->side < 1) g->side = 1;
     g->cell = SQUARE_SIDE / g->side;
     size_t cells = (size_t)g->side * (size_t)g->side;
-    g->first = zeroed(cells + 2, sizeof *g->first);
-    g->members = zeroed(count, sizeof *g->members);
+    g->first = weir_sim_zeroed(cells + 2, sizeof *g->first);
+    g->members = weir_sim_zeroed(count, sizeof *g->members);
     if (!g->first || !g->members) return false;
     for (uint32_t i = 0; i < count; i++) g->first[cell_of(g, places[i].y) * g->side + cell_of(g, places[i].x) + 2]++;
     for (size_t c = 2; c < cells + 2; c++) g->first[c] += g->first[c - 1];
@@ -177,9 +170,9 @@ static bool population_init(population *people, weir_random *random, uint32_t cu
     *people = (population){.customer_count = customer_count, .terminal_count = terminal_count};
     people->customers_a_day = share_of(3, customer_count, 5000);
     people->terminals_a_day = share_of(2, terminal_count, 10000);
-    people->customers = zeroed(customer_count, sizeof *people->customers);
-    people->terminal_until = zeroed(terminal_count, sizeof *people->terminal_until);
-    place *places = zeroed(terminal_count, sizeof *places);
+    people->customers = weir_sim_zeroed(customer_count, sizeof *people->customers);
+    people->terminal_until = weir_sim_zeroed(terminal_count, sizeof *people->terminal_until);
+    place *places = weir_sim_zeroed(terminal_count, sizeof *places);
     grid g = {0};
     bool ok = people->customers && people->terminal_until && places;
     for (uint32_t i = 0; ok && i < customer_count; i++) {
@@ -256,150 +249,55 @@ static int by_time(const void *a, const void *b) {
     return p->id < q->id ? -1 : 1; /* drawn customer by customer: by customer, then as drawn */
 }
 
-static weir_status simulate_day(simulation *sim, weir_err *err) {
-    size_t out = sim->label_next; /* nobody needs those any more */
-    if (out) memmove(sim->payments, sim->payments + out, (sim->count - out) * sizeof *sim->payments);
-    sim->count -= out, sim->event_next -= out, sim->label_next = 0;
-    size_t first = sim->count;
+static weir_status simulation_advance(void *context, weir_sim_timeline *timeline, bool *ret_more, weir_err *err) {
+    simulation *sim = context;
+    *ret_more = sim->day < sim->days;
+    if (!*ret_more) return WEIR_OK;
+    sim->count = 0;
     compromise(sim);
     for (uint32_t i = 0; i < sim->people.customer_count; i++)
         if (!pay(sim, i)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the payments of a day");
-    if (sim->count > first) qsort(sim->payments + first, sim->count - first, sizeof *sim->payments, by_time);
-    for (size_t i = first; i < sim->count; i++) sim->payments[i].id = sim->next_id++;
+    if (sim->count) qsort(sim->payments, sim->count, sizeof *sim->payments, by_time);
+    for (size_t i = 0; i < sim->count; i++) {
+        payment *p = weir_sim_add(timeline);
+        if (!p) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the payments of a day");
+        *p = sim->payments[i];
+        p->id = sim->next_id++;
+    }
     sim->day++;
-    return WEIR_OK;
-}
-
-/* ---- rows ---- */
-
-static size_t print_number(int64_t value, char text[NUMBER_TEXT_MAX]) {
-    char reversed[NUMBER_TEXT_MAX];
-    size_t n = 0;
-    for (uint64_t v = (uint64_t)value; v || !n; v /= 10) reversed[n++] = (char)('0' + v % 10);
-    for (size_t i = 0; i < n; i++) text[i] = reversed[n - 1 - i];
-    return n;
-}
-
-/* An id is text or a number, as the schema wants it. */
-static weir_datum id_datum(weir_type type, int64_t value, char text[NUMBER_TEXT_MAX]) {
-    return type == WEIR_T_STR ? weir_str(text, print_number(value, text)) : weir_i64(value);
-}
-
-static void fill(simulation *sim, feed_rows *rows, const payment *p) {
-    for (int i = 0; i < rows->count; i++) {
-        weir_type type = weir_schema_field_at(rows->feed->schema, i)->type;
-        weir_datum *d = &rows->row[i];
-        switch (rows->roles[i]) {
-        case ROLE_FALLBACK:
-        case ROLE_TENANT: break; /* constant, set at the start */
-        case ROLE_ID: *d = id_datum(type, p->id, sim->id_text); break;
-        case ROLE_TIME: d->i = p->at_us; break;
-        case ROLE_AVAILABLE: d->i = p->at_us + sim->max_delay_us; break;
-        case ROLE_CUSTOMER: *d = id_datum(type, p->customer, sim->customer_text); break;
-        case ROLE_TERMINAL: *d = id_datum(type, p->terminal, sim->terminal_text); break;
-        case ROLE_AMOUNT: d->f = (double)p->cents / 100; break;
-        case ROLE_FRAUD: *d = type == WEIR_T_BOOL ? weir_bool(p->scenario != 0) : weir_i64(p->scenario != 0); break;
-        case ROLE_SCENARIO: *d = p->scenario ? weir_i64(p->scenario) : weir_null(); break;
-        }
-    }
-}
-
-static role role_of(const weir_feed_def *feed, const weir_pipeline *pipeline, bool labels, int index) {
-    static const struct {
-        const char *name;
-        role role;
-    } names[] = {{"customer_id", ROLE_CUSTOMER}, {"terminal_id", ROLE_TERMINAL}, {"amount", ROLE_AMOUNT}};
-    if (index == feed->tenant_index) return ROLE_TENANT;
-    if (index == feed->time_index) return ROLE_TIME;
-    if (labels && index == feed->available_index) return ROLE_AVAILABLE;
-    if (labels && index == pipeline->label_column) return ROLE_FRAUD;
-    const char *name = weir_schema_field_at(feed->schema, index)->name;
-    if (pipeline->labels.topic && index == pipeline->label_join[labels]) return ROLE_ID;
-    if (!strcmp(name, "transaction_id")) return ROLE_ID;
-    if (labels && !strcmp(name, "scenario")) return ROLE_SCENARIO;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(name, names[i].name)) return names[i].role;
-    return ROLE_FALLBACK;
-}
-
-static bool role_fits(role r, const weir_schema_field *field) {
-    switch (r) {
-    case ROLE_FALLBACK: return field->has_default || field->nullable;
-    case ROLE_TENANT: return field->type == WEIR_T_STR;
-    case ROLE_TIME:
-    case ROLE_AVAILABLE: return field->is_timestamp;
-    case ROLE_ID:
-    case ROLE_CUSTOMER:
-    case ROLE_TERMINAL: return field->type == WEIR_T_STR || field->type == WEIR_T_I64;
-    case ROLE_AMOUNT: return field->type == WEIR_T_F64;
-    case ROLE_FRAUD: return field->type == WEIR_T_BOOL || field->type == WEIR_T_I64 || field->type == WEIR_T_F64;
-    case ROLE_SCENARIO: return field->nullable && (field->type == WEIR_T_I64 || field->type == WEIR_T_F64);
-    }
-    return false;
-}
-
-static weir_status rows_init(feed_rows *rows, const weir_pipeline *pipeline, bool labels, weir_err *err) {
-    const weir_feed_def *feed = labels ? &pipeline->labels : &pipeline->events;
-    rows->feed = feed;
-    rows->count = weir_schema_field_count(feed->schema);
-    rows->roles = zeroed((size_t)rows->count, sizeof *rows->roles);
-    rows->row = zeroed((size_t)rows->count, sizeof *rows->row);
-    if (!rows->roles || !rows->row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row");
-    for (int i = 0; i < rows->count; i++) {
-        const weir_schema_field *field = weir_schema_field_at(feed->schema, i);
-        role r = role_of(feed, pipeline, labels, i);
-        if (!role_fits(r, field))
-            return WEIR_FAIL(
-                err, WEIR_EINVAL,
-                "the simulator of card payments cannot fill column '%s' of topic %s: neither its name nor its type is one it knows, and it has no default",
-                field->name, feed->topic);
-        rows->roles[i] = r;
-        rows->row[i] = r == ROLE_FALLBACK && field->has_default ? field->fallback : weir_null();
-        if (r == ROLE_TENANT) rows->row[i] = weir_text(feed->tenant ? feed->tenant : "default");
-        if (r == ROLE_TIME || r == ROLE_AVAILABLE) rows->row[i] = weir_i64(0);
-        if (r == ROLE_AMOUNT) rows->row[i] = weir_f64(0);
-    }
     return WEIR_OK;
 }
 
 /* ---- the source ---- */
 
-/* A label that is due before (or at the same time as) the next event goes first: what is known at t counts for an event at t. */
-static weir_status simulation_next(void *context, weir_record *ret_record, bool *ret_more, weir_err *err) {
-    simulation *sim = context;
-    while (sim->event_next == sim->count && sim->day < sim->days) {
-        weir_status st = simulate_day(sim, err);
-        if (st) return st;
-    }
-    const payment *event = sim->event_next < sim->count ? &sim->payments[sim->event_next] : NULL;
-    const payment *label = sim->has_labels && sim->label_next < sim->event_next ? &sim->payments[sim->label_next] : NULL;
-    *ret_more = event || label;
-    if (label && (!event || label->at_us + sim->max_delay_us <= event->at_us)) {
-        fill(sim, &sim->labels, label);
-        sim->label_next++;
-        *ret_record = (weir_record){.feed = WEIR_FROM_LABELS, .at_us = label->at_us + sim->max_delay_us, .row = sim->labels.row};
-    } else if (event) {
-        fill(sim, &sim->events, event);
-        sim->event_next++;
-        if (!sim->has_labels) sim->label_next = sim->event_next;
-        *ret_record = (weir_record){.feed = WEIR_FROM_EVENTS, .at_us = event->at_us, .row = sim->events.row};
-    }
-    return WEIR_OK;
+static void simulation_fill(void *context, const void *item, bool label, weir_datum *values) {
+    const simulation *sim = context;
+    const payment *p = item;
+    (void)label;
+    values[C_ID] = weir_i64(p->id);
+    values[C_TIME] = weir_i64(p->at_us);
+    values[C_AVAILABLE] = weir_i64(p->at_us + sim->max_delay_us);
+    values[C_CUSTOMER] = weir_i64(p->customer);
+    values[C_TERMINAL] = weir_i64(p->terminal);
+    values[C_AMOUNT] = weir_f64((double)p->cents / 100);
+    values[C_FRAUD] = weir_bool(p->scenario != 0);
+    values[C_SCENARIO] = p->scenario ? weir_i64(p->scenario) : weir_null();
 }
 
 static void simulation_done(void *context) {
     simulation *sim = context;
-    if (!sim) return;
     population_done(&sim->people);
     weir_mem.realloc(sim->payments, 0);
-    weir_mem.realloc(sim->events.roles, 0);
-    weir_mem.realloc(sim->events.row, 0);
-    weir_mem.realloc(sim->labels.roles, 0);
-    weir_mem.realloc(sim->labels.row, 0);
     weir_mem.realloc(sim, 0);
 }
 
-static const weir_records_ops simulation_ops = {.next = simulation_next, .done = simulation_done};
+static const weir_sim_ops simulation_ops = {
+    .columns = columns,
+    .item_size = sizeof(payment),
+    .advance = simulation_advance,
+    .fill = simulation_fill,
+    .done = simulation_done,
+};
 
 static weir_status check_conf(const weir_simulate_conf *conf, weir_err *err) {
     if (conf->entities < 1 || conf->entities > ENTITIES_MAX)
@@ -408,31 +306,29 @@ static weir_status check_conf(const weir_simulate_conf *conf, weir_err *err) {
     return WEIR_OK;
 }
 
-weir_status weir_records_simulate_fraud(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records, weir_err *err) {
+static weir_status simulation_open(const weir_pipeline *pipeline, const weir_simulate_conf *conf, weir_records **ret_records, weir_err *err) {
     weir_status st = check_conf(conf, err);
     if (st) return st;
-    weir_records *records = zeroed(1, sizeof *records);
-    simulation *sim = zeroed(1, sizeof *sim);
-    if (records) *records = (weir_records){.ops = &simulation_ops, .context = sim, .event_count = -1};
-    if (!records || !sim) {
-        st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a simulation");
-        goto out;
-    }
+    simulation *sim = weir_sim_zeroed(1, sizeof *sim);
+    if (!sim) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a simulation");
     sim->start_us = conf->start_us;
     sim->days = (int32_t)conf->days;
     sim->max_delay_us = pipeline->max_delay_us;
-    sim->has_labels = pipeline->labels.topic != NULL;
     weir_random_init(&sim->random, (uint64_t)conf->seed);
-    st = rows_init(&sim->events, pipeline, false, err);
-    if (!st && sim->has_labels) st = rows_init(&sim->labels, pipeline, true, err);
-    if (!st && !population_init(&sim->people, &sim->random, (uint32_t)conf->entities))
-        st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld customers", (long long)conf->entities);
-out:
-    if (st) {
-        if (!records) simulation_done(sim);
-        weir_records_free(records);
-        return st;
+    if (!population_init(&sim->people, &sim->random, (uint32_t)conf->entities)) {
+        simulation_done(sim);
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld customers", (long long)conf->entities);
     }
-    *ret_records = records;
-    return WEIR_OK;
+    return weir_sim_records(&simulation_ops, sim, pipeline, conf->start_us + conf->days * WEIR_DAY_US, ret_records, err);
 }
+
+static const char *const measured[] = {"amount", NULL};
+
+const weir_simulator weir_simulator_fraud = {
+    .domain = "fraud",
+    .doc = "card payments of customers at terminals with the three frauds of the Fraud Detection Handbook; a customer pays twice a day on average",
+    .entity = "customers",
+    .fallback = {.entities = 2000, .days = 75, .start_us = INT64_C(1522540800000000)}, /* 2018-04-01 */
+    .measured = measured,
+    .open = simulation_open,
+};

@@ -23,7 +23,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/pg.h"
-#include "producers/records.h"
+#include "producers/simulate.h"
 
 enum { RUNS = 3, CUSTOMERS = 10000, DAYS = 60, READS = 200000, SCORE_ROWS = 10000 };
 
@@ -95,7 +95,7 @@ static int64_t publish(const weir_settings *settings, const weir_pipeline *pipel
     weir_publisher *publisher = NULL;
     const weir_simulate_conf simulate = {.seed = 1, .entities = CUSTOMERS, .days = DAYS, .start_us = INT64_C(1522540800000000)};
     const weir_publish_conf conf = {.brokers = settings->brokers, .registry_url = settings->registry_url, .until_us = INT64_MAX};
-    die_on(weir_records_simulate_fraud(pipeline, &simulate, &records, &err), &err);
+    die_on(weir_simulator_fraud.open(pipeline, &simulate, &records, &err), &err);
     die_on(weir_publisher_new(pipeline, &conf, &publisher, &err), &err);
     double start = now_s();
     die_on(weir_publisher_run(publisher, records, INT64_MAX, NULL, &err), &err);

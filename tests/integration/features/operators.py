@@ -47,10 +47,10 @@ def agree(case, name, found, expected, scale=0.0, tolerance=TOLERANCE):
         worst[name] = max(worst.get(name, 0.0), error)
 
 
-def follow(case, op, columns, of, window, expected, params=None, rows=None, label=None, **limits):
+def follow(case, op, columns, of, window, expected, params=None, rows=None, label=None, time_us=None, **limits):
     """Every form of the operator at every row (or those given) against expected [rows]."""
     rows = range(len(columns[0])) if rows is None else rows
-    answers = ask(columns, [(op, of, window, row, params or {}) for row in rows])
+    answers = ask(columns, [(op, of, window, row, params or {}) for row in rows], time_us)
     forms = [form for form in range(3) if answers[0][form] is not None]
     case.assertTrue(forms, f"{op} has no form")
     for form in forms:

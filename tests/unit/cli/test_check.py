@@ -32,7 +32,7 @@ WRONG = [
     ("source.time", None), ("source.key", ABSENT), ("source.key", []), ("source.key", "customer_id"), ("source.key", ["customer_id", "customer_id"]),
     ("source.key", ["customer_id", 1]), ("source.key", ["a", "b", "c", "d", "e"]), ("source.tenant", 1), ("source.topic", "a b"), ("source.topic", ".."),
     ("source.topic", "t" * 201), ("source.available", ""), ("source.allowed_lateness", 5), ("source.allowed_lateness", "-1d"), ("source.max_future", "1y"),
-    ("source.max_bytes", 0), ("source.max_bytes", 2**26 + 1), ("source.aliases", []), ("source.aliases.X", 1), ("source.column", "fraud"),
+    ("source.max_bytes", 0), ("source.max_bytes", 2**26 + 1), ("source.aliases", []), ("source.aliases.X", 1), ("source.derive", []), ("source.derive", {"amount": 1}), ("source.derive", {"amount": ""}), ("source.column", "fraud"),
     ("labels", None), ("labels.column", ABSENT), ("labels.join", ABSENT), ("labels.join", ["transaction_id"]), ("labels.join", ["transaction_id"] * 3),
     ("labels.max_delay", "soon"), ("labels.aliases", {}), ("checks", {}), ("checks.0", {"column": "amount"}), ("checks.0", {"min": 1}),
     ("checks.0", {"column": "amount", "not_null": False}), ("checks.0.min", "0"), ("checks.0.on", "nowhere"), ("checks.0.not_null", 1), ("checks.0.name", ""),
@@ -67,7 +67,7 @@ WRONG = [
 
 # What depends on other places of the file, on the Avro schemas or on the environment: only the program sees it.
 DANGLING = [
-    ("source.schema", "schemas/none.avsc"), ("source.time", "amount"), ("source.time", "tx_tim"), ("source.key", ["amount"]), ("source.aliases.X", "amout"),
+    ("source.schema", "schemas/none.avsc"), ("source.time", "amount"), ("source.time", "tx_tim"), ("source.key", ["amount"]), ("source.aliases.X", "amout"), ("source.derive", {"amout": "1"}),
     ("source.allowed_lateness", "9000w"), ("labels.column", "customer_id"), ("labels.join", ["transaction_id", "scenario"]), ("labels", ABSENT),
     ("checks.0.column", "amnt"), ("checks.0.max", -1), ("views.1.name", "customer"), ("views.1.entity", ["terminal"]), ("views.1.ttl", "36d"),
     ("views.0.entity", ["terminal_id"]), ("views.0.features.3.of", "customer_id"), ("views.0.features.3.name", "amount"), ("views.0.features.2.agg", "${WEIR_TEST_TOPIC}"),
@@ -82,7 +82,7 @@ DANGLING = [
 # Right, in ways that fraud.json does not show.
 RIGHT = [
     ("doc", ABSENT), ("partitions", ABSENT), ("partitions", 1.0), ("retention", "26w"), ("retention", ABSENT), ("source.topic", ABSENT), ("source.tenant", ABSENT),
-    ("source.topic", "${WEIR_TEST_TOPIC}.events"), ("pipeline", "${WEIR_TEST_TOPIC}"), ("source.aliases", ABSENT), ("checks", ABSENT), ("checks", []),
+    ("source.topic", "${WEIR_TEST_TOPIC}.events"), ("pipeline", "${WEIR_TEST_TOPIC}"), ("source.aliases", ABSENT), ("source.derive", {"amount": "1", "fraud": "amount > 1"}), ("checks", ABSENT), ("checks", []),
     ("checks.0", {"column": "customer_id", "in": ["a"], "doc": "only one"}), ("checks.0", {"on": "labels", "column": "fraud", "not_null": True}),
     ("views.0.ttl", ABSENT), ("views.0.from", ABSENT), ("views.0.features.2.of", "amount"), ("views.0.features.2.delay", "90s"),
     ("views.0.at", "event"), ("views.0.features.2.window", "all"), ("views.0.features.2.window", {"last": 20}), ("views.0.features.2.window", {"tumbling": "1h"}),

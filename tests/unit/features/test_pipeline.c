@@ -96,6 +96,9 @@ static void wrong_files_are_told_where_and_how(void **state) {
         {"source/max_bytes", "0", "$.source.max_bytes"},
         {"source/topic", "\"a b\"", "$.source.topic~a b"},
         {"source/aliases/X", "\"amout\"", "$.source.aliases.X~did you mean \"amount\"?"},
+        {"source/derive", "[]", "$.source.derive~an object of columns and SQL expressions"},
+        {"source/derive", "{\"amout\": \"1\"}", "$.source.derive.amout~did you mean \"amount\"?"},
+        {"source/derive", "{\"amount\": 1}", "$.source.derive.amount~an SQL expression"},
         {"source/laxness", "1", "$.source:~laxness"},
         {"labels/column", "\"customer_id\"", "$.labels.column~customer_id"},
         {"labels/join", "[\"transaction_id\"]", "$.labels.join~two columns"},
@@ -307,7 +310,7 @@ static void topics_and_the_schema_of_features_are_named_after_the_view(void **st
     assert_string_equal(dead, "fraud.deadletter");
     weir_schema *schema = NULL;
     weir_err err = {0};
-    enum { FIXED = 10 }; /* tenant to epoch, and whether the record is there */
+    enum { FIXED = 11 }; /* tenant to epoch, marks, and whether the record is there */
     for (int v = 0; v < p->view_count; v++) {
         assert_int_equal(weir_features_schema_json(p, &p->views[v], &json, &err), WEIR_OK);
         if (weir_schema_parse(json, strlen(json), &schema, &err)) fail_msg("%s", err.message);

@@ -11,7 +11,7 @@
 
 #include "core/clock.h"
 #include "features/duck.h"
-#include "producers/records.h"
+#include "producers/simulate.h"
 
 enum { E_TENANT, E_ID, E_TIME, E_CUSTOMER, E_TERMINAL, E_AMOUNT };
 enum { L_TENANT, L_ID, L_TIME, L_CUSTOMER, L_TERMINAL, L_LABELLED_AT, L_FRAUD, L_SCENARIO };
@@ -73,7 +73,7 @@ static const char *write_query(const char *name, const char *query) {
 static weir_records *open_files(const char *const *files, const char *const *map) {
     weir_records *records = NULL;
     weir_err err;
-    if (weir_records_from_files(pipeline, files, map, &records, &err)) fail_msg("%s", err.message);
+    if (weir_records_from_files(pipeline, files, map, NULL, &records, &err)) fail_msg("%s", err.message);
     return records;
 }
 
@@ -83,7 +83,7 @@ static weir_records *open_file(const char *path) {
 
 static weir_status refused(const char *path, const char *const *map, weir_err *err) {
     weir_records *records = NULL;
-    weir_status st = weir_records_from_files(pipeline, (const char *const[]){path, NULL}, map, &records, err);
+    weir_status st = weir_records_from_files(pipeline, (const char *const[]){path, NULL}, map, NULL, &records, err);
     assert_null(records);
     return st;
 }
@@ -269,7 +269,7 @@ static void what_is_not_there_is_named(void **state) {
     assert_int_equal(refused(write_text("torn.parquet", "PAR1 and then nothing"), NULL, &err), WEIR_EDATA);
     assert_said(&err, "torn.parquet");
     weir_records *records = NULL;
-    assert_int_equal(weir_records_from_files(pipeline, NULL, NULL, &records, &err), WEIR_EINVAL);
+    assert_int_equal(weir_records_from_files(pipeline, NULL, NULL, NULL, &records, &err), WEIR_EINVAL);
 }
 
 static void an_unknown_outcome_is_no_label(void **state) {
@@ -416,10 +416,10 @@ static void what_is_written_is_read_back_the_same(void **state) {
         weir_records *simulated = NULL;
         int64_t written = 0, events, labels;
         const char *path = path_of(names[i]);
-        assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &simulated, &err), WEIR_OK);
+        assert_int_equal(weir_simulator_fraud.open(pipeline, &conf, &simulated, &err), WEIR_OK);
         if (weir_records_to_file(pipeline, simulated, path, &written, &err)) fail_msg("%s", err.message);
         weir_records_free(simulated);
-        assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &simulated, &err), WEIR_OK);
+        assert_int_equal(weir_simulator_fraud.open(pipeline, &conf, &simulated, &err), WEIR_OK);
         weir_records *read = open_file(path);
         assert_int_equal(read->event_count, written);
         compare_records(simulated, read, &events, &labels);
@@ -435,11 +435,94 @@ static void a_file_of_unknown_kind_or_place_is_not_written(void **state) {
     weir_records *records = NULL;
     int64_t written = -1;
     weir_simulate_conf conf = {.seed = 5, .entities = 3, .days = 2, .start_us = APRIL};
-    assert_int_equal(weir_records_simulate_fraud(pipeline, &conf, &records, &err), WEIR_OK);
+    assert_int_equal(weir_simulator_fraud.open(pipeline, &conf, &records, &err), WEIR_OK);
     assert_int_equal(weir_records_to_file(pipeline, records, path_of("out.xls"), &written, &err), WEIR_EINVAL);
     assert_int_equal(weir_records_to_file(pipeline, records, path_of("no/such/folder/out.csv"), &written, &err), WEIR_EIO);
     assert_int_equal(written, -1);
     weir_records_free(records);
+}
+
+static weir_status open_set(const char *path, const char *const *map, const char *const *set, weir_records **ret_records, weir_err *err) {
+    *ret_records = NULL;
+    return weir_records_from_files(pipeline, (const char *const[]){path, NULL}, map, set, ret_records, err);
+}
+
+static void columns_are_set_by_sql_over_the_rows(void **state) {
+    (void)state;
+    const char *path = write_text("set.csv", "TRANSACTION_ID,day,CUSTOMER_ID,TX_AMOUNT,note\n3,2018-04-03,c,9,\n1,2018-04-01,c,2,x\n2,2018-04-02,c,5,y\n");
+    const char *const set[] = {"tx_time=CAST(day AS TIMESTAMP) + INTERVAL 21 HOUR", "terminal_id=coalesce(note, 'none')", /* what the file calls its own */
+                               "amount=amount * coalesce(lag(amount) OVER (PARTITION BY customer_id ORDER BY tx_time), 1)", /* typed, by the pipeline's names */
+                               "fraud=amount > 10", NULL};
+    weir_records *records;
+    weir_err err;
+    if (open_set(path, NULL, set, &records, &err)) fail_msg("%s", err.message);
+    static const double amounts[] = {2, 10, 45};
+    static const char *const terminals[] = {"x", "y", "none"};
+    for (int i = 0; i < 3; i++) {
+        weir_record r = next(records, WEIR_FROM_EVENTS);
+        assert_int_equal(r.at_us, APRIL + i * WEIR_DAY_US + 21 * 3600 * WEIR_SECOND_US);
+        assert_true(r.row[E_AMOUNT].f == amounts[i]);
+        assert_text(&r.row[E_TERMINAL], terminals[i]);
+    }
+    for (int i = 0; i < 3; i++) assert_int_equal(next(records, WEIR_FROM_LABELS).row[L_FRAUD].i, i == 2); /* an expression sees those before it */
+    assert_end(records);
+    weir_records_free(records);
+}
+
+static void a_value_that_an_expression_hides_is_still_found(void **state) {
+    (void)state;
+    const char *path = write_text("bad.csv", "transaction_id,tx_time,customer_id,amount\n1,2018-04-01,c,2\n2,2018-04-02,c,many\n");
+    weir_records *records;
+    weir_err err;
+    assert_int_equal(open_set(path, NULL, (const char *const[]){"terminal_id='t'", NULL}, &records, &err), WEIR_EDATA);
+    assert_said(&err, "column amount (for 'amount'): 1 of 2 rows hold what cannot be used, such as 'many'");
+}
+
+static void expressions_that_do_not_fit_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *map, *set[3], *words;
+        weir_status status;
+    } cases[] = {
+        {NULL, {"terminal_id"}, "expected COLUMN=EXPRESSION", WEIR_EINVAL},
+        {NULL, {"=1"}, "expected COLUMN=EXPRESSION", WEIR_EINVAL},
+        {NULL, {"amout=1"}, "did you mean 'amount'?", WEIR_EINVAL},
+        {NULL, {"amount=1", "amount=2"}, "column 'amount' is set twice", WEIR_EINVAL},
+        {"place=terminal_id", {"terminal_id='t'"}, "both taken from 'place' and set", WEIR_EINVAL},
+        {NULL, {"terminal_id=nothing || 't'"}, "no column 'terminal_id', and it cannot be computed as nothing || 't'", WEIR_EDATA},
+        {NULL, {"terminal_id='t", NULL}, "cannot be computed", WEIR_EDATA},
+    };
+    const char *path = write_text("fit.csv", "transaction_id,tx_time,customer_id,place,amount\n1,2018-04-01,c,t,1\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        weir_records *records;
+        weir_err err;
+        assert_int_equal(open_set(path, cases[i].map ? (const char *const[]){cases[i].map, NULL} : NULL, cases[i].set, &records, &err), cases[i].status);
+        assert_said(&err, cases[i].words);
+    }
+}
+
+/* The pipeline's own expressions are for what a file lacks. */
+static void the_pipeline_derives_only_what_is_missing(void **state) {
+    (void)state;
+    cJSON *derive = cJSON_AddObjectToObject(cJSON_GetObjectItem(pipeline->json, "source"), "derive");
+    cJSON_AddStringToObject(derive, "terminal_id", "'t' || customer_id");
+    cJSON_AddStringToObject(derive, "scenario", "2");
+    const char *without = write_text("without.csv", "transaction_id,tx_time,customer_id,amount,fraud\n1,2018-04-01,c,1,1\n"),
+               *with = write_text("with.csv", "transaction_id,tx_time,customer_id,TERMINAL_ID,amount,fraud,scenario\n1,2018-04-01,c,own,1,1,3\n");
+    static const char *const set[] = {"customer_id='d'", "scenario=1", NULL};
+    const struct {
+        const char *path, *const *set, *terminal;
+        int scenario;
+    } cases[] = {{without, NULL, "tc", 2}, {with, NULL, "own", 3}, {without, set, "td", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        weir_records *records;
+        weir_err err;
+        if (open_set(cases[i].path, NULL, cases[i].set, &records, &err)) fail_msg("%s", err.message);
+        assert_text(&next(records, WEIR_FROM_EVENTS).row[E_TERMINAL], cases[i].terminal);
+        assert_int_equal(next(records, WEIR_FROM_LABELS).row[L_SCENARIO].i, cases[i].scenario);
+        weir_records_free(records);
+    }
+    cJSON_DeleteItemFromObject(cJSON_GetObjectItem(pipeline->json, "source"), "derive");
 }
 
 static void records_before_a_time_are_left_out(void **state) {
@@ -490,6 +573,10 @@ int main(void) {
         cmocka_unit_test(the_order_of_rows_does_not_matter),
         cmocka_unit_test(what_is_written_is_read_back_the_same),
         cmocka_unit_test(a_file_of_unknown_kind_or_place_is_not_written),
+        cmocka_unit_test(columns_are_set_by_sql_over_the_rows),
+        cmocka_unit_test(a_value_that_an_expression_hides_is_still_found),
+        cmocka_unit_test(expressions_that_do_not_fit_are_refused),
+        cmocka_unit_test(the_pipeline_derives_only_what_is_missing),
         cmocka_unit_test(records_before_a_time_are_left_out),
         cmocka_unit_test(the_handbooks_file_is_read_whole),
     };

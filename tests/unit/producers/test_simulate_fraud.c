@@ -10,7 +10,7 @@
 
 #include "core/clock.h"
 #include "models/model.h"
-#include "producers/records.h"
+#include "producers/simulate.h"
 
 /* Columns of schemas/transaction.avsc and transaction_label.avsc. */
 enum { E_TENANT, E_ID, E_TIME, E_CUSTOMER, E_TERMINAL, E_AMOUNT };
@@ -84,7 +84,7 @@ static void take_label(run *r, const weir_record *record) {
 static run simulate(const weir_simulate_conf *conf) {
     weir_err err;
     weir_records *records = NULL;
-    assert_int_equal(weir_records_simulate_fraud(pipeline, conf, &records, &err), WEIR_OK);
+    assert_int_equal(weir_simulator_fraud.open(pipeline, conf, &records, &err), WEIR_OK);
     run r = {0};
     weir_record record;
     bool more;
@@ -249,9 +249,9 @@ static void impossible_numbers_are_refused(void **state) {
     weir_err err;
     weir_records *records = NULL;
     weir_simulate_conf none = {.entities = 0, .days = 1}, never = {.entities = 1, .days = 0}, crowd = {.entities = 1000001, .days = 1};
-    assert_int_equal(weir_records_simulate_fraud(pipeline, &none, &records, &err), WEIR_EINVAL);
-    assert_int_equal(weir_records_simulate_fraud(pipeline, &never, &records, &err), WEIR_EINVAL);
-    assert_int_equal(weir_records_simulate_fraud(pipeline, &crowd, &records, &err), WEIR_EINVAL);
+    assert_int_equal(weir_simulator_fraud.open(pipeline, &none, &records, &err), WEIR_EINVAL);
+    assert_int_equal(weir_simulator_fraud.open(pipeline, &never, &records, &err), WEIR_EINVAL);
+    assert_int_equal(weir_simulator_fraud.open(pipeline, &crowd, &records, &err), WEIR_EINVAL);
     assert_null(records);
 }
 
@@ -273,7 +273,7 @@ static void memory_that_runs_out_is_an_error_and_leaks_nothing(void **state) {
         weir_records *records = NULL;
         weir_mem.realloc = failing_realloc;
         allocations_left = n;
-        weir_status st = weir_records_simulate_fraud(pipeline, &conf, &records, &err);
+        weir_status st = weir_simulator_fraud.open(pipeline, &conf, &records, &err);
         bool more = true;
         weir_record record;
         while (!st && more) st = weir_records_next(records, &record, &more, &err);
