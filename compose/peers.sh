@@ -31,34 +31,8 @@ make_kafka_streams_peer() {
         mvn -q -B -f "$PEERS_DIR/streams.new/pom.xml" package && mv "$PEERS_DIR/streams.new/target" "$PEERS_DIR/streams" && rm -rf "$PEERS_DIR/streams.new"
 }
 
-<<<<<<< HEAD
-cmd_peers() {
-    peers_what=${1:-}
-    case $peers_what in stream | asof) ;; *) usage_error "peers knows stream and asof, not '$peers_what'" ;; esac
-    shift
-    "peers_$peers_what" "$@"
-}
-
-peers_asof() {
-    need build stack
-    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
-    python_peer asof asof
-    lock_stack
-    separate_stack peers 4000
-    WHEN_DONE=stack
-    stack_up postgres
-    unlock_stack
-    WEIR_BINARY=$ROOT/build-release/weir
-    export WEIR_BINARY
-    foreground "$PEERS_DIR/asof/bin/python" -u "$ROOT/tests/peers/asof.py" "$@"
-}
-
-peers_stream() {
-    need build stack test
-=======
 # What peers of the stream and of online reads need, beside Weir.
 peers_stream() {
->>>>>>> main
     build "$ROOT/build-release" "weir weir_bench" -DCMAKE_BUILD_TYPE=Release
     c_peer passthrough
     c_peer paced
@@ -84,23 +58,26 @@ peers_visible() {
     c_peer paced
     PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=visible.py
 }
+peers_asof() {
+    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
+    python_peer asof asof
+    PEERS_PYTHON=$PEERS_DIR/asof/bin/python PEERS_SCRIPT=asof.py PEERS_SERVICES=postgres
+}
 
 cmd_peers() {
     peers_what=${1:-}
-    case $peers_what in stream | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, feast, feast-remote and visible, not '$peers_what'" ;; esac
+    case $peers_what in stream | asof | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, asof, feast, feast-remote and visible, not '$peers_what'" ;; esac
     shift
     need build stack test
+    PEERS_SERVICES="kafka postgres registry"
     "peers_$(printf %s "$peers_what" | tr - _)"
     lock_stack
     separate_stack peers 4000
     WHEN_DONE=stack
-    stack_up kafka postgres registry
+    # shellcheck disable=SC2086 # a list of names
+    stack_up $PEERS_SERVICES
     unlock_stack
     WEIR_BINARY=$ROOT/build-release/weir WEIR_PEERS_DIR=$PEERS_DIR WEIR_JAVA=${JAVA_HOME:+$JAVA_HOME/bin/}java
     export WEIR_BINARY WEIR_PEERS_DIR WEIR_JAVA
-<<<<<<< HEAD
-    foreground "$PYTHON_DIR/bin/python" -u "$ROOT/tests/peers/stream.py" "$@"
-=======
     foreground "$PEERS_PYTHON" -u "$ROOT/tests/peers/$PEERS_SCRIPT" "$@"
->>>>>>> main
 }
