@@ -1,4 +1,4 @@
-/* `weir features backfill`: history from files, once, ahead of what comes live. */
+/* `weir features backfill`: history from files and tables, once, ahead of what comes live. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +20,12 @@ typedef struct backfill_options {
 
 static const weir_conf_item backfill_table[] = {
     WEIR_PIPELINE_ITEM(backfill_options, pipeline),
-    {.name = "from", .type = WEIR_CONF_LIST, FIELD(from), .flags = WEIR_CONF_REQUIRED, .doc = "Parquet, CSV or JSON lines (.gz too); several are one history"},
-    {.name = "map", .type = WEIR_CONF_LIST, FIELD(map), .doc = "COLUMN=name: a column of the files and what the pipeline calls it"},
+    {.name = "from",
+     .type = WEIR_CONF_LIST,
+     FIELD(from),
+     .flags = WEIR_CONF_REQUIRED,
+     .doc = "Parquet, CSV or JSON lines (.gz too), or schema.table in PostgreSQL; several are one history"},
+    {.name = "map", .type = WEIR_CONF_LIST, FIELD(map), .doc = "COLUMN=name: a column of the files or tables and what the pipeline calls it"},
     {.name = "set",
      .type = WEIR_CONF_LIST,
      FIELD(set),
@@ -71,7 +75,9 @@ static weir_status run_backfill(const weir_settings *settings, const void *optio
     weir_pipeline *pipeline = NULL;
     weir_records *records = NULL;
     weir_status st = weir_pipeline_load(o->pipeline, &pipeline, err);
-    if (!st) st = weir_records_from_files(pipeline, (const char *const *)o->from, (const char *const *)o->map, (const char *const *)o->set, &records, err);
+    if (!st)
+        st = weir_records_from_tables(pipeline, settings->pg_url, (const char *const *)o->from, (const char *const *)o->map, (const char *const *)o->set,
+                                      &records, err);
     if (!st) st = run(settings, o, pipeline, records, ret_exit, err);
     weir_records_free(records);
     weir_pipeline_free(pipeline);
@@ -82,7 +88,7 @@ const weir_command weir_command_features_backfill = {
     .name = "features backfill",
     .args = "PIPELINE --from F… [--until T] [--map COLUMN=name…] [--name N] [--rate N] [--beside-live]",
     .doc =
-        "Publishes history from files, once, ahead of live records: the workers make features and states of it as of any record.\n"
+        "Publishes history from files and tables, once, ahead of live records: the workers make features and states of it as of any record.\n"
         "Killed and run again it goes on where it was; run once more it does nothing. Prints, for each partition, the offset from which on everything is live.",
     .options = backfill_table,
     .options_size = sizeof(backfill_options),

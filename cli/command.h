@@ -47,6 +47,7 @@ weir_status weir_names_split(char **given, const char **names, size_t max, weir_
     X(features_compact) \
     X(features_backfill) \
     X(features_profile) \
+    X(features_rebuild) \
     X(features_get) \
     X(tenants) \
     X(schema_registry) \

@@ -53,15 +53,15 @@ peers_feast_remote() {
     python_peer feast feast
     PEERS_PYTHON=$PEERS_DIR/feast/bin/python PEERS_SCRIPT=feast_remote.py
 }
+peers_asof() {
+    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
+    python_peer asof asof
+    PEERS_PYTHON=$PEERS_DIR/asof/bin/python PEERS_SCRIPT=asof.py
+}
 peers_visible() {
     build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
     c_peer paced
     PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=visible.py
-}
-peers_asof() {
-    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
-    python_peer asof asof
-    PEERS_PYTHON=$PEERS_DIR/asof/bin/python PEERS_SCRIPT=asof.py PEERS_SERVICES=postgres
 }
 
 cmd_peers() {
@@ -69,13 +69,11 @@ cmd_peers() {
     case $peers_what in stream | asof | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, asof, feast, feast-remote and visible, not '$peers_what'" ;; esac
     shift
     need build stack test
-    PEERS_SERVICES="kafka postgres registry"
     "peers_$(printf %s "$peers_what" | tr - _)"
     lock_stack
     separate_stack peers 4000
     WHEN_DONE=stack
-    # shellcheck disable=SC2086 # a list of names
-    stack_up $PEERS_SERVICES
+    stack_up kafka postgres registry
     unlock_stack
     WEIR_BINARY=$ROOT/build-release/weir WEIR_PEERS_DIR=$PEERS_DIR WEIR_JAVA=${JAVA_HOME:+$JAVA_HOME/bin/}java
     export WEIR_BINARY WEIR_PEERS_DIR WEIR_JAVA

@@ -11,6 +11,7 @@
 typedef struct snapshot {
     const char *key;
     size_t key_len, order;
+    bool rebuilt; /* replaces a state of the same version */
     weir_online_value value;
 } snapshot;
 
@@ -150,7 +151,7 @@ weir_status weir_changelog_put(weir_changelog *log, weir_entity *entity, weir_er
 
 /* ---- records ---- */
 
-static weir_status add_snapshot(weir_changelog *log, const weir_bus_record *record, const weir_online_value *value, weir_err *err) {
+static weir_status add_snapshot(weir_changelog *log, const weir_bus_record *record, const weir_online_value *value, bool rebuilt, weir_err *err) {
     if (log->snapshot_count == log->snapshot_capacity) {
         size_t capacity = log->snapshot_capacity ? 2 * log->snapshot_capacity : 1024;
         snapshot *snapshots = realloc(log->snapshots, capacity * sizeof *snapshots);
@@ -158,7 +159,7 @@ static weir_status add_snapshot(weir_changelog *log, const weir_bus_record *reco
         log->snapshots = snapshots;
         log->snapshot_capacity = capacity;
     }
-    log->snapshots[log->snapshot_count] = (snapshot){record->key, record->key_len, log->snapshot_count, *value};
+    log->snapshots[log->snapshot_count] = (snapshot){record->key, record->key_len, log->snapshot_count, rebuilt, *value};
     log->snapshot_count++;
     return WEIR_OK;
 }
@@ -172,17 +173,19 @@ static weir_status take_snapshot(weir_changelog *log, const weir_bus_record *rec
         .state = row[log->codec->state_index].p,
         .state_len = row[log->codec->state_index].len,
     };
+    weir_bus_header header;
+    bool rebuilt = weir_bus_header_get(record, WEIR_HEADER_REBUILT, &header);
     if (!entity) { /* that it is newer than what the store has is seen when it is written */
-        return add_snapshot(log, record, &value, err);
+        return add_snapshot(log, record, &value, rebuilt, err);
     }
     if (!entity->gap && value.version < entity->state.version) return WEIR_OK;
-    if (entity->gap || value.version > entity->state.version) {
+    if (entity->gap || rebuilt || value.version > entity->state.version) {
         weir_status status = decode(log, entity, &value, err);
         if (status) return status;
         entity->gap = false;
     }
     weir_entities_clean(log->entities, entity);
-    return add_snapshot(log, record, &value, err);
+    return add_snapshot(log, record, &value, rebuilt, err);
 }
 
 static int by_key(const void *a, const void *b) {
@@ -212,9 +215,13 @@ static weir_status write_snapshots(weir_changelog *log, weir_err *err) {
     for (size_t i = 0; !status && i < log->snapshot_count; i++) {
         const snapshot *s = &log->snapshots[i];
         weir_online_value stored;
-        if (i + 1 < log->snapshot_count && s[1].key_len == s->key_len && !memcmp(s[1].key, s->key, s->key_len)) continue; /* a newer one follows */
+        if (i + 1 < log->snapshot_count && s[1].key_len == s->key_len && !memcmp(s[1].key, s->key, s->key_len)) { /* a newer one follows */
+            log->snapshots[i + 1].rebuilt |= s->rebuilt;
+            continue;
+        }
         status = weir_online_get_own(log->online, log->index, s->key, s->key_len, &stored, err);
-        if (status == WEIR_ENOTFOUND || (!status && stored.version < s->value.version)) status = write_snapshot(log, s, err);
+        bool newer = status == WEIR_ENOTFOUND || (!status && (stored.version < s->value.version || (s->rebuilt && stored.version == s->value.version)));
+        if (newer) status = write_snapshot(log, s, err);
     }
     log->snapshot_count = 0;
     return status;

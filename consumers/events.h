@@ -71,6 +71,8 @@ enum {
     FEAT_HAS_RECORD, /* boolean */
     FEAT_RECORD
 };
+/* Header of a snapshot whose state was made anew from history (consumers/rebuild.h): it also replaces a state of the same version. */
+#define WEIR_HEADER_REBUILT "weir.rebuilt"
 typedef enum weir_features_kind { WEIR_FEATURES_VALUE, WEIR_FEATURES_CORRECTION, WEIR_FEATURES_SNAPSHOT } weir_features_kind;
 
 typedef struct weir_features_codec {

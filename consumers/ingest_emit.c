@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumers/corrections.h"
 #include "consumers/ingest_internal.h"
 
 enum { ENDS_TIMEOUT_MS = 10000 };
@@ -81,29 +82,22 @@ static weir_status keep(ingest *g, ingest_view *v, weir_entity *entity, weir_err
     return WEIR_OK;
 }
 
-/* Bit for bit, but for the payload of NaN, which is null for everybody. */
-static bool differ(const ingest_view *v) {
-    for (int i = 0; i < v->codec.feature_count; i++) {
-        double a = v->values[v->codec.features[i]], b = v->values_without[v->codec.features[i]];
-        if (memcmp(&a, &b, sizeof a) && (a == a || b == b)) return true;
-    }
-    return false;
-}
-
 weir_status ingest_emit_corrections(ingest *g, ingest_view *v, weir_entity *entity, int position, const ingest_origin *late, weir_err *err) {
-    int64_t horizon_us = weir_view_horizon_us(v->view);
+    weir_corrections changed = {.view = v->view,
+                                .codec = &v->codec,
+                                .state = &entity->state,
+                                .position = position,
+                                .late_us = late->event_time_us,
+                                .values = v->values,
+                                .values_without = v->values_without,
+                                .at = position};
     weir_tail_record at;
     weir_datum *out = v->codec.row;
     weir_status status = WEIR_OK;
-    for (int i = position + 1; !status && weir_state_at(&entity->state, i, &at); i++) {
-        /* Values at times further on do not reach back to the late record. */
-        if (horizon_us < INT64_MAX && at.event_time_us - late->event_time_us > horizon_us) break;
-        weir_view_eval(v->view, &entity->state, at.event_time_us, &at.source, v->values);
-        weir_view_eval_without(v->view, &entity->state, at.event_time_us, &at.source, position, v->values_without);
-        if (!differ(v)) continue;
+    while (!status && weir_corrections_next(&changed, &at)) {
         fill(v, entity, v->values);
         out[FEAT_EVENT_TIME] = weir_i64(at.event_time_us);
-        out[FEAT_AVAILABLE_TIME] = weir_i64(late->available_us > at.event_time_us ? late->available_us : at.event_time_us);
+        out[FEAT_AVAILABLE_TIME] = weir_i64(weir_correction_available_us(late->available_us, &at));
         out[FEAT_SOURCE_PARTITION] = weir_i64(at.source.partition);
         out[FEAT_SOURCE_OFFSET] = weir_i64(at.source.offset);
         out[FEAT_SEQ] = weir_i64(at.seq);

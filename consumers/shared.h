@@ -8,6 +8,10 @@
 #include "core/worker.h"
 #include "features/pipeline.h"
 
+/* Under which PostgreSQL keeps what of a topic partition is in the offline store, and the highest epoch met there. */
+#define WEIR_STORE_SINK "store"
+#define WEIR_STORE_EPOCH_SINK "store.epoch"
+
 /* The `shared` of weir_worker_env. One per process and pipeline; the caller owns the pipeline. */
 typedef struct weir_shared {
     const weir_pipeline *pipeline;

@@ -19,7 +19,6 @@
 typedef enum store_kind { STORE_FEATURES, STORE_LABELS, STORE_PREDICTIONS } store_kind;
 
 enum { FLUSH_TIMEOUT_MS = 30000, ASK_TIMEOUT_MS = 10000, FLUSH_BYTES = 16 << 20 };
-#define EPOCH_SINK "store.epoch" /* under which PostgreSQL keeps the highest epoch of a topic partition beside the offsets */
 
 /* One topic and the table it fills. */
 typedef struct store_sink {
@@ -140,7 +139,7 @@ static weir_status place(store *s, weir_partition *at, weir_err *err) {
     if (at->partition >= s->pipeline->partitions)
         return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", at->topic, (int)at->partition,
                          s->pipeline->partitions);
-    weir_status status = weir_offline_offset(s->offline, "store", at->topic, at->partition, &next, err);
+    weir_status status = weir_offline_offset(s->offline, WEIR_STORE_SINK, at->topic, at->partition, &next, err);
     if (!status && next > 0) status = weir_consumer_range(weir_worker_consumer(s->worker), at->topic, at->partition, &first, &end, ASK_TIMEOUT_MS, err);
     if (status) return status;
     if (next > end) /* it would take all that is there for repeats and say nothing */
@@ -151,7 +150,7 @@ static weir_status place(store *s, weir_partition *at, weir_err *err) {
     sink->next[at->partition] = next;
     if (sink->kind != STORE_FEATURES) return WEIR_OK;
     int64_t epoch = -1;
-    status = weir_offline_offset(s->offline, EPOCH_SINK, at->topic, at->partition, &epoch, err);
+    status = weir_offline_offset(s->offline, WEIR_STORE_EPOCH_SINK, at->topic, at->partition, &epoch, err);
     sink->epochs[at->partition] = sink->stored_epochs[at->partition] = epoch < 0 ? 0 : epoch;
     return status;
 }
@@ -250,8 +249,8 @@ static weir_status add(store *s, const weir_bus_record *record, weir_err *err) {
     if (record->offset < sink->next[record->partition]) return WEIR_OK;
     weir_status status = add_record(s, sink, record, err);
     if (!status && sink->kind == STORE_FEATURES)
-        status = weir_offline_add_offset(s->offline, EPOCH_SINK, record->topic, record->partition, sink->epochs[record->partition], err);
-    return status ? status : weir_offline_add_offset(s->offline, "store", record->topic, record->partition, record->offset + 1, err);
+        status = weir_offline_add_offset(s->offline, WEIR_STORE_EPOCH_SINK, record->topic, record->partition, sink->epochs[record->partition], err);
+    return status ? status : weir_offline_add_offset(s->offline, WEIR_STORE_SINK, record->topic, record->partition, record->offset + 1, err);
 }
 
 static weir_status store_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {

@@ -45,6 +45,8 @@ weir_status weir_bus_topics_create(const char *brokers, const weir_topic_spec *s
 /** Deletes what exists and waits until it is gone. */
 weir_status weir_bus_topics_delete(const char *brokers, const char *const *names, size_t count, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_bus_groups_delete(const char *brokers, const char *const *groups, size_t count, weir_err *err) WEIR_MUST_CHECK;
+/** How many members a consumer group has now; one that was killed counts until its session ends. 0 for a group that does not exist. */
+weir_status weir_bus_group_members(const char *brokers, const char *group, int *ret_count, weir_err *err) WEIR_MUST_CHECK;
 /** Partition count of a topic; WEIR_ENOTFOUND when there is no such topic. */
 weir_status weir_bus_partitions(const char *brokers, const char *topic, int *ret_count, weir_err *err) WEIR_MUST_CHECK;
 /** Kafka's default partitioner (murmur2 of the key, sign bit cleared, modulo), as Java clients use. librdkafka producers are set to the same. */

@@ -321,6 +321,24 @@ weir_status weir_bus_groups_delete(const char *brokers, const char *const *group
     return status;
 }
 
+weir_status weir_bus_group_members(const char *brokers, const char *group, int *ret_count, weir_err *err) {
+    rd_kafka_t *client = NULL;
+    const struct rd_kafka_group_list *groups = NULL;
+    weir_status status = open_admin(brokers, &client, err);
+    if (status) return status;
+    rd_kafka_resp_err_t error = rd_kafka_list_groups(client, group, &groups, REQUEST_TIMEOUT_MS);
+    *ret_count = 0;
+    for (int i = 0; !error && i < groups->group_cnt; i++) {
+        error = groups->groups[i].err;
+        *ret_count += groups->groups[i].member_cnt;
+    }
+    if (error == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (error) status = weir_bus_fail(err, __func__, error, "asking for the members of consumer group", group);
+    if (groups) rd_kafka_group_list_destroy(groups);
+    rd_kafka_destroy(client);
+    return status;
+}
+
 weir_status weir_bus_partitions(const char *brokers, const char *topic, int *ret_count, weir_err *err) {
     rd_kafka_t *client = NULL;
     weir_status status = open_admin(brokers, &client, err);

@@ -53,7 +53,7 @@ typedef struct weir_bins {
         [WEIR_BINS_MAX]; /* numbers: [count - 1] ascending; bin i holds edges[i - 1] < v ≤ edges[i]. Texts: [count - 1] weir_text_number; the last bin is for all others */
     double expected[WEIR_BINS_MAX + 1]; /* [count + 1] shares, sum 1 */
 } weir_bins;
-/** The bins of a column in a quality.json of `weir features profile`. Errors: WEIR_EINVAL (no such column, no bins, damaged), WEIR_ENOTFOUND, WEIR_EIO. */
+/** The bins of a column in a quality.json of `weir features profile`. Errors: WEIR_EINVAL (no such file or column, no bins, damaged), WEIR_EIO. */
 weir_status weir_bins_read(const char *path, const char *column, bool texts, weir_bins **ret_bins, weir_err *err) WEIR_MUST_CHECK;
 int weir_bins_of(const weir_bins *bins, const weir_datum *value);
 /** Population stability index: Σ (a - e) ln(a / e) over bins, a and e being shares of at least 10⁻⁴. 0: the same; above 0.25 is by convention a shift.

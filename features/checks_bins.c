@@ -78,7 +78,7 @@ weir_status weir_bins_read(const char *path, const char *column, bool texts, wei
     weir_buf text = {0};
     bool there = false;
     weir_status status = pf_read_file(path, &text, &there, err);
-    if (!status && !there) status = WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no file %s", path);
+    if (!status && !there) status = WEIR_FAIL(err, WEIR_EINVAL, "there is no file %s", path);
     cJSON *json = NULL;
     if (!status && !(json = cJSON_Parse(text.data ? text.data : ""))) status = WEIR_FAIL(err, WEIR_EINVAL, "%s is no JSON", path);
     weir_bins *bins = NULL;

@@ -12,6 +12,7 @@
 #include "core/conf.h"
 #include "features/convert.h"
 #include "features/history_internal.h"
+#include "features/pg_table.h"
 
 enum { LABEL_COLUMNS_MAX = 2048 };
 
@@ -195,84 +196,12 @@ static weir_status show_columns(labels *l, weir_err *err) {
     return WEIR_OK;
 }
 
-/* --- a table of PostgreSQL's --- */
-
-typedef struct copied {
-    weir_duck_appender *appender;
-    weir_wanted columns[LABEL_COLUMNS_MAX];
-    weir_datum row[LABEL_COLUMNS_MAX];
-    int count;
-} copied;
-
-static weir_status copy_row(void *context, const weir_pg_field *fields, int count, weir_err *err) {
-    copied *c = context;
-    for (int i = 0; i < count; i++) c->row[i] = weir_wanted_read(&c->columns[i], &fields[i]);
-    return weir_duck_append(c->appender, c->row, count, err);
-}
-
-/* "schema.table", quoted for SQL; how many dots it has tells what is wrong with it. */
-static weir_status split_table(const char *name, char schema[128], char table[128], weir_err *err) {
-    const char *dot = strchr(name, '.');
-    if (!dot || dot == name || !dot[1] || strchr(dot + 1, '.') || strchr(name, '"') || strlen(name) > 120)
-        return WEIR_FAIL(err, WEIR_EINVAL, "labels '%s': expected a file named " WEIR_FILE_FORMATS ", or schema.table in PostgreSQL", name);
-    snprintf(schema, 128, "%.*s", (int)(dot - name), name);
-    snprintf(table, 128, "%s", dot + 1);
-    return WEIR_OK;
-}
-
-static weir_status copy_table(labels *l, const char *schema, const char *table, PGresult *columns, copied *c, weir_err *err) {
-    weir_sql create = {0}, copy = {0};
-    c->count = PQntuples(columns);
-    weir_sql_add(&create, "CREATE TABLE copied (");
-    weir_sql_add(&copy, "COPY (SELECT ");
-    for (int i = 0; i < c->count; i++) {
-        c->columns[i] = weir_wanted_carried(PQgetvalue(columns, i, 1));
-        weir_sql_add(&create, i ? ", " : "");
-        weir_sql_name(&create, PQgetvalue(columns, i, 0));
-        weir_sql_add(&create, " %s", c->columns[i].is_timestamp ? "TIMESTAMP" : weir_sql_type(c->columns[i].type));
-        weir_sql_add(&copy, i ? ", CAST(" : "CAST(");
-        weir_sql_name(&copy, PQgetvalue(columns, i, 0));
-        weir_sql_add(&copy, " AS %s)", weir_wanted_type(&c->columns[i]));
-    }
-    weir_sql_add(&create, ")");
-    weir_sql_add(&copy, " FROM \"%s\".\"%s\") TO STDOUT (FORMAT binary)", schema, table);
-    weir_sql_add(&l->reader, "copied");
-    weir_status status = weir_sql_end(&create, err), ended;
-    if (!status) status = weir_sql_end(&copy, err);
-    if (!status) status = weir_duck_exec(l->r->duck, create.text.data, err);
-    if (!status) status = weir_duck_append_to(l->r->duck, "copied", &c->appender, err);
-    if (!status) status = weir_pg_copy_out(l->r->pg, copy.text.data, copy_row, c, err);
-    weir_err late;
-    if (c->appender && (ended = weir_duck_append_end(c->appender, status ? &late : err)) && !status) status = ended;
-    weir_sql_done(&create);
-    weir_sql_done(&copy);
-    return status;
-}
-
-static weir_status read_table(labels *l, weir_err *err) {
-    char schema[128], table[128];
-    weir_status status = split_table(l->r->query->labels, schema, table, err);
-    if (status) return status;
-    const char *params[] = {schema, table};
-    PGresult *columns = NULL;
-    status = weir_pg_exec(
-        l->r->pg,
-        "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-        2, params, &columns, err);
-    if (!status && !PQntuples(columns)) status = WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no table %s", l->r->query->labels);
-    if (!status && PQntuples(columns) > LABEL_COLUMNS_MAX)
-        status = WEIR_FAIL(err, WEIR_ELIMIT, "%s has more than %d columns", l->r->query->labels, LABEL_COLUMNS_MAX);
-    copied *c = status ? NULL : calloc(1, sizeof *c);
-    if (!status) status = c ? copy_table(l, schema, table, columns, c, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the labels");
-    free(c);
-    PQclear(columns);
-    return status;
-}
-
 static weir_status open_labels(labels *l, weir_file_format form, weir_err *err) {
     const char *path = l->r->query->labels;
-    if (form == WEIR_FILE_UNKNOWN) return read_table(l, err);
+    if (form == WEIR_FILE_UNKNOWN) {
+        weir_sql_add(&l->reader, "copied");
+        return weir_pg_table_copy(l->r->pg, path, l->r->duck, "copied", err);
+    }
     if (access(path, R_OK)) return WEIR_FAIL(err, WEIR_EINVAL, "cannot read %s", path);
     weir_sql_add(&l->reader, form == WEIR_FILE_PARQUET ? "read_parquet(" : form == WEIR_FILE_CSV ? "read_csv(" : "read_json(");
     weir_sql_literal(&l->reader, path, strlen(path));

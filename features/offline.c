@@ -33,6 +33,7 @@ typedef struct column {
     char name[NAME_MAX_LEN + 1];
     kind kind;
     int field; /* of the schema; -1: of weir_offline_meta */
+    weir_datum fallback; /* of the schema, borrowed until the table is open: what rows from before the column have; null: null */
 } column;
 
 /* Days since 1970, ascending. */
@@ -49,6 +50,7 @@ struct weir_offline_table {
     column *columns; /* the first META_COUNT are the metas */
     int version_column; /* of rows that have versions; -1 */
     char *copy_sql, *stage_sql, *stage_copy_sql, *merge_sql;
+    char *lock_sql, *shape; /* the shape that rows are encoded for, as an array literal of "name type" */
     weir_buf rows;
     int64_t row_count;
     day_set pending, known; /* days of the rows; days that have a partition */
@@ -147,6 +149,8 @@ static void free_table(weir_offline_table *table) {
     free(table->stage_sql);
     free(table->stage_copy_sql);
     free(table->merge_sql);
+    free(table->lock_sql);
+    free(table->shape);
     free(table->pending.days);
     free(table->known.days);
     weir_buf_done(&table->rows);
@@ -222,7 +226,7 @@ static weir_status list_columns(weir_offline_table *table, const weir_schema *sc
     table->columns = weir_mem.realloc(NULL, sizeof(*table->columns) * (size_t)(META_COUNT + n));
     if (!table->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for table %s", table->name);
     for (int m = 0; m < META_COUNT; m++) {
-        table->columns[m] = (column){.kind = metas[m].kind, .field = -1};
+        table->columns[m] = (column){.kind = metas[m].kind, .field = -1, .fallback = weir_null()};
         memcpy(table->columns[m].name, metas[m].name, strlen(metas[m].name) + 1);
     }
     table->column_count = META_COUNT;
@@ -234,7 +238,7 @@ static weir_status list_columns(weir_offline_table *table, const weir_schema *sc
         if (status) return status;
         if (placed) continue;
         column *c = &table->columns[table->column_count];
-        *c = (column){.kind = kind_of(f), .field = i};
+        *c = (column){.kind = kind_of(f), .field = i, .fallback = f->has_default ? f->fallback : weir_null()};
         if (!strcmp(f->name, "version") && weir_schema_find(schema, "seq") >= 0) table->version_column = table->column_count;
         if ((status = flatten(f->name, c->name, err))) return status;
         for (int j = 0; j < table->column_count; j++) {
@@ -257,7 +261,7 @@ static bool put_names(weir_buf *sql, const weir_offline_table *table) {
 /* The statements of a flush, written once. */
 static weir_status write_statements(weir_offline_table *table, weir_err *err) {
     const char *schema = table->store->pipeline->name;
-    weir_buf copy = {0}, stage = {0}, stage_copy = {0}, merge = {0};
+    weir_buf copy = {0}, stage = {0}, stage_copy = {0}, merge = {0}, lock = {0}, shape = {0};
     bool ok = weir_buf_printf(&copy, "COPY \"%s\".\"%s\" (", schema, table->name) && put_names(&copy, table) &&
               weir_buf_printf(&copy, ") FROM STDIN (FORMAT binary)");
     ok = ok && weir_buf_printf(&stage, "CREATE TEMP TABLE IF NOT EXISTS weir_stage_%d ON COMMIT DELETE ROWS AS SELECT ", table->index) &&
@@ -266,6 +270,12 @@ static weir_status write_statements(weir_offline_table *table, weir_err *err) {
     ok = ok && weir_buf_printf(&merge, "INSERT INTO \"%s\".\"%s\" (", schema, table->name) && put_names(&merge, table) &&
          weir_buf_printf(&merge, ") SELECT ") && put_names(&merge, table) &&
          weir_buf_printf(&merge, " FROM pg_temp.weir_stage_%d ON CONFLICT DO NOTHING", table->index);
+    ok = ok && weir_buf_printf(&lock, "LOCK TABLE \"%s\".\"%s\" IN ROW EXCLUSIVE MODE", schema, table->name);
+    for (int i = 0; ok && i < table->column_count; i++)
+        ok = weir_buf_printf(&shape, "%s\"%s %s\"", i ? "," : "{", table->columns[i].name, kind_names[table->columns[i].kind]);
+    ok = ok && weir_buf_printf(&shape, "}");
+    table->lock_sql = lock.data;
+    table->shape = shape.data;
     table->copy_sql = copy.data;
     table->stage_sql = stage.data;
     table->stage_copy_sql = stage_copy.data;
@@ -318,9 +328,78 @@ static const char *existing_type(const PGresult *result, const char *name) {
     return NULL;
 }
 
-/* New columns are nullable, or have a constant default: PostgreSQL rewrites nothing. */
+/* A column's default as a constant of SQL's. */
+static bool put_constant(weir_buf *sql, const column *c) {
+    const weir_datum *d = &c->fallback;
+    char time[WEIR_TIME_TEXT_MAX];
+    bool ok = true;
+    switch (c->kind) {
+    case KIND_BOOL: return weir_buf_printf(sql, "%s", d->i ? "true" : "false");
+    case KIND_INT4:
+    case KIND_INT8: return weir_buf_printf(sql, "%" PRId64, d->i);
+    case KIND_FLOAT8: return weir_buf_printf(sql, "'%.17g'", weir_datum_number(d));
+    case KIND_TIME: return weir_buf_printf(sql, "'%s'", weir_time_format(d->i, time));
+    case KIND_TEXT:
+        ok = weir_buf_append(sql, "E'", 2);
+        for (uint32_t i = 0; ok && i < d->len; i++)
+            ok = d->p[i] == '\'' || d->p[i] == '\\' ? weir_buf_printf(sql, "\\%c", d->p[i]) : weir_buf_append(sql, d->p + i, 1);
+        return ok && weir_buf_append(sql, "'", 1);
+    case KIND_BYTEA:
+        ok = weir_buf_printf(sql, "'\\x");
+        for (uint32_t i = 0; ok && i < d->len; i++) ok = weir_buf_printf(sql, "%02x", (unsigned char)d->p[i]);
+        return ok && weir_buf_append(sql, "'", 1);
+    }
+    return false;
+}
+
+/* New columns are nullable, or have a constant default: PostgreSQL rewrites nothing. Rows from before, and of workers that do not know the column yet, have the field's default. */
+static weir_status add_column(const weir_offline_table *table, int index, weir_err *err) {
+    const char *schema = table->store->pipeline->name;
+    const column *c = &table->columns[index];
+    weir_buf sql = {0};
+    bool ok = weir_buf_printf(&sql, "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind],
+                              constraint_of(table, index));
+    if (ok && c->fallback.type != WEIR_T_NULL && !*constraint_of(table, index)) ok = weir_buf_printf(&sql, " DEFAULT ") && put_constant(&sql, c);
+    weir_status status = ok ? weir_pg_script(table->store->pg, sql.data, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for table %s", table->name);
+    weir_buf_done(&sql);
+    return status;
+}
+
+/* Avro's promotions between types that are stored differently: long to double, and between text and bytes. */
+static bool may_become(const char *type, kind to) {
+    return (to == KIND_FLOAT8 && !strcmp(type, kind_names[KIND_INT8])) || (to == KIND_BYTEA && !strcmp(type, kind_names[KIND_TEXT])) ||
+           (to == KIND_TEXT && !strcmp(type, kind_names[KIND_BYTEA]));
+}
+
+/* Puts a column of another type aside: it keeps its rows under "<column>_was_<type>", from where readers take them. One that was put aside with the type that is now wanted
+ * comes back, else there is a new one. A row has a value in one of them. */
+static weir_status retype_column(const weir_offline_table *table, const PGresult *existing, int index, const char *type, weir_err *err) {
+    const char *schema = table->store->pipeline->name;
+    const column *c = &table->columns[index];
+    char aside[2 * NAME_MAX_LEN], back[2 * NAME_MAX_LEN], sql[SQL_MAX];
+    if (index < META_COUNT || index == table->version_column || !may_become(type, c->kind))
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "table %s.%s: column %s is %s, but the schema now says %s; rows are never rewritten, so give it another name",
+                         schema, table->name, c->name, type, kind_names[c->kind]);
+    snprintf(aside, sizeof(aside), "%s_was_%s", c->name, type);
+    snprintf(back, sizeof(back), "%s_was_%s", c->name, kind_names[c->kind]);
+    if (strlen(aside) > NAME_MAX_LEN || existing_type(existing, aside))
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "table %s.%s: column %s changes from %s to %s, and cannot be put aside as %s, which %s; give it another name",
+                         schema, table->name, c->name, type, kind_names[c->kind], aside, strlen(aside) > NAME_MAX_LEN ? "is too long" : "exists");
+    /* Its default is for rows from before; those to come have nothing in it. */
+    snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ALTER COLUMN \"%s\" DROP DEFAULT; ALTER TABLE \"%s\".\"%s\" RENAME COLUMN \"%s\" TO \"%s\"", schema,
+             table->name, c->name, schema, table->name, c->name, aside);
+    weir_status status = weir_pg_script(table->store->pg, sql, err);
+    if (status) return status;
+    const char *kept = existing_type(existing, back);
+    if (kept && !strcmp(kept, kind_names[c->kind]))
+        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" RENAME COLUMN \"%s\" TO \"%s\"", schema, table->name, back, c->name);
+    else /* without its default: rows from before have their value aside */
+        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s", schema, table->name, c->name, kind_names[c->kind]);
+    return weir_pg_script(table->store->pg, sql, err);
+}
+
 static weir_status add_columns(const weir_offline_table *table, weir_err *err) {
-    const char *schema = table->store->pipeline->name, *params[] = {schema, table->name};
+    const char *params[] = {table->store->pipeline->name, table->name};
     PGresult *result = NULL;
     weir_status status =
         weir_pg_exec(table->store->pg,
@@ -330,15 +409,10 @@ static weir_status add_columns(const weir_offline_table *table, weir_err *err) {
     for (int i = 0; !status && i < table->column_count; i++) {
         const column *c = &table->columns[i];
         const char *type = existing_type(result, c->name);
-        if (type && strcmp(type, kind_names[c->kind]))
-            status =
-                WEIR_FAIL(err, WEIR_ECONFLICT, "table %s.%s: column %s is %s, but the schema now says %s; rows are never rewritten, so give it another name",
-                          schema, table->name, c->name, type, kind_names[c->kind]);
-        if (status || type) continue;
-        char sql[SQL_MAX];
-        snprintf(sql, sizeof(sql), "ALTER TABLE \"%s\".\"%s\" ADD COLUMN \"%s\" %s%s", schema, table->name, c->name, kind_names[c->kind],
-                 constraint_of(table, i));
-        status = weir_pg_script(table->store->pg, sql, err);
+        if (!type)
+            status = add_column(table, i, err);
+        else if (strcmp(type, kind_names[c->kind]))
+            status = retype_column(table, result, i, type, err);
     }
     PQclear(result);
     return status;
@@ -575,6 +649,25 @@ static weir_status merge_rows(weir_offline_table *table, int64_t *new_rows, weir
     return WEIR_OK;
 }
 
+/* A binary long in a column that is double by now would be another number. The lock keeps the shape until the commit. */
+static weir_status check_shape(const weir_offline_table *table, weir_err *err) {
+    const char *schema = table->store->pipeline->name, *params[] = {schema, table->name, table->shape};
+    PGresult *result = NULL;
+    weir_status status = weir_pg_script(table->store->pg, table->lock_sql, err);
+    if (!status)
+        status = weir_pg_exec(
+            table->store->pg,
+            "SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = "
+            "$1 AND c.relname = $2 AND NOT a.attisdropped AND a.attname || ' ' || format_type(a.atttypid, a.atttypmod) = ANY ($3::text[])",
+            3, params, &result, err);
+    if (!status && atoi(PQgetvalue(result, 0, 0)) != table->column_count)
+        status =
+            WEIR_FAIL(err, WEIR_EINVAL, "table %s.%s: the types of its columns were changed by a worker with another schema; this one writes nothing any more",
+                      schema, table->name);
+    PQclear(result);
+    return status;
+}
+
 static weir_status write_rows(weir_offline *store, bool staged, int64_t *new_rows, weir_err *err) {
     *new_rows = 0;
     weir_status status = weir_pg_begin(store->pg, err);
@@ -585,6 +678,7 @@ static weir_status write_rows(weir_offline *store, bool staged, int64_t *new_row
     for (int i = 0; !status && i < store->table_count; i++) {
         weir_offline_table *table = store->tables[i];
         if (!table->row_count) continue;
+        if ((status = check_shape(table, err))) break;
         if (staged)
             status = merge_rows(table, new_rows, err);
         else if (!(status = weir_pg_copy_in(store->pg, table->copy_sql, &table->rows, err)))

@@ -15,8 +15,10 @@ void weir_offline_free(weir_offline *store);
 typedef struct weir_offline_table weir_offline_table;
 /* Columns are named by one rule: the dotted name with '_' for '.', nothing else changed; so "fraud"."features_customer" has record_amount and features_tx_during_night.
  * The common columns below come first. Two fields that end up with one name, and names over 63 bytes, are refused. Types: boolean, bigint, double precision, text, bytea,
- * timestamp with time zone (source_partition: integer). A field whose type changed is refused (WEIR_ECONFLICT). Days are UTC; a partition is "<name>_pYYYYMMDD" after its first day. */
-/** A table "<pipeline>.<name>" for rows of `schema`. Creates it, adds columns that are new in the schema, never rewrites. Besides the schema's columns it has
+ * timestamp with time zone (source_partition: integer). Days are UTC; a partition is "<name>_pYYYYMMDD" after its first day.
+ * A field whose type was promoted as Avro allows (long to double, text to bytes and back) gets a new column of its name; the old one stays beside it as "<name>_was_<type>"
+ * (bigint, text, bytea), where features/rows.h finds it. Writers of the old schema then fail (WEIR_EINVAL). Any other change of type is refused (WEIR_ECONFLICT). */
+/** A table "<pipeline>.<name>" for rows of `schema`. Creates it, adds columns that are new in the schema (for rows from before they are the field's default), never rewrites. Besides the schema's columns it has
  *  tenant text, entity text, event_time timestamptz, available_time timestamptz, source_partition int4, source_offset int8 where the schema lacks them.
  *  Unique by (event_time, source_partition, source_offset); rows of a schema with `seq` and `version` may have several versions, so version is part of their key; rows
  *  that a table had before it had versions are version 0. skip: column names not stored (NULL-terminated; "state"). */

@@ -20,14 +20,14 @@ static const char *const kind_keys[] = {[WEIR_CHECK_COLUMN] = "column",
                                         [WEIR_CHECK_FRESHNESS] = "freshness",
                                         [WEIR_CHECK_COMPLETENESS] = "completeness",
                                         [WEIR_CHECK_DISTRIBUTION] = "distribution"};
-#define COMMON_KEYS "on", "name", "severity", "doc"
-static const char *const column_keys[] = {COMMON_KEYS, "column", "not_null", "min", "max", "in", "not_in", "matches", "min_length", "max_length", NULL};
-static const char *const rule_keys[] = {COMMON_KEYS, "rule", "not_null", NULL};
-static const char *const monotone_keys[] = {COMMON_KEYS, "monotone", "strict", NULL};
-static const char *const unique_keys[] = {COMMON_KEYS, "unique", "within", NULL};
-static const char *const freshness_keys[] = {COMMON_KEYS, "freshness", NULL};
-static const char *const completeness_keys[] = {COMMON_KEYS, "completeness", NULL};
-static const char *const distribution_keys[] = {COMMON_KEYS, "distribution", NULL};
+static const char *const column_keys[] = {"on",  "name", "severity", "doc",     "column",     "not_null",   "min",
+                                          "max", "in",   "not_in",   "matches", "min_length", "max_length", NULL};
+static const char *const rule_keys[] = {"on", "name", "severity", "doc", "rule", "not_null", NULL};
+static const char *const monotone_keys[] = {"on", "name", "severity", "doc", "monotone", "strict", NULL};
+static const char *const unique_keys[] = {"on", "name", "severity", "doc", "unique", "within", NULL};
+static const char *const freshness_keys[] = {"on", "name", "severity", "doc", "freshness", NULL};
+static const char *const completeness_keys[] = {"on", "name", "severity", "doc", "completeness", NULL};
+static const char *const distribution_keys[] = {"on", "name", "severity", "doc", "distribution", NULL};
 
 /* What a check is parsed from. */
 typedef struct source {

@@ -66,14 +66,39 @@ const char *weir_wanted_type(const weir_wanted *w) {
     }
 }
 
-/* Whether "name type,name type" has the column. */
-static bool has_column(const char *columns, const char *name) {
+/* Who runs an expression. */
+typedef enum dialect { POSTGRES, DUCKDB } dialect;
+
+/* The type of a column in "name type,name type"; NULL: there is no such column. */
+static const char *column_type(const char *columns, const char *name) {
     size_t n = strlen(name);
     for (const char *p = columns; p; p = strchr(p, ',')) {
         p += *p == ',';
-        if (!strncmp(p, name, n) && p[n] == ' ') return true;
+        if (!strncmp(p, name, n) && p[n] == ' ') return p + n + 1;
     }
-    return false;
+    return NULL;
+}
+
+static bool has_column(const char *columns, const char *name) {
+    return column_type(columns, name) != NULL;
+}
+
+/* Text and bytes are each other's UTF-8, as Avro has it; their CAST would be another notation. */
+static void put_converted(weir_sql *sql, const weir_wanted *w, dialect in, const char *name, const char *type) {
+    bool was_text = !strncmp(type, "text", 4), was_bytes = !strncmp(type, "bytea", 5);
+    if (w->type == WEIR_T_BYTES && was_text) {
+        weir_sql_add(sql, in == DUCKDB ? "encode(" : "convert_to(");
+        weir_sql_name(sql, name);
+        weir_sql_add(sql, in == DUCKDB ? ")" : ", 'UTF8')");
+    } else if (w->type == WEIR_T_STR && was_bytes) {
+        weir_sql_add(sql, in == DUCKDB ? "decode(" : "convert_from(");
+        weir_sql_name(sql, name);
+        weir_sql_add(sql, in == DUCKDB ? ")" : ", 'UTF8')");
+    } else {
+        weir_sql_add(sql, "CAST(");
+        weir_sql_name(sql, name);
+        weir_sql_add(sql, " AS %s)", weir_wanted_type(w));
+    }
 }
 
 static void put_fallback(weir_sql *sql, const weir_wanted *w) {
@@ -97,7 +122,7 @@ static void put_fallback(weir_sql *sql, const weir_wanted *w) {
 }
 
 /* The newest name first: an older one holds what was written before. A column whose type changed was set aside under its name and type (see offline.h). */
-static void put_wanted(weir_sql *sql, const weir_wanted *w, const char *columns) {
+static void put_wanted(weir_sql *sql, const weir_wanted *w, dialect in, const char *columns) {
     static const char *const asides[] = {"", "_was_bigint", "_was_text", "_was_bytea", NULL};
     const char *names[] = {w->name, w->was, NULL};
     int found = 0;
@@ -106,10 +131,10 @@ static void put_wanted(weir_sql *sql, const weir_wanted *w, const char *columns)
         for (int a = 0; asides[a]; a++) {
             char name[2 * WEIR_COLUMN_NAME_MAX];
             snprintf(name, sizeof name, "%s%s", names[n], asides[a]);
-            if (!has_column(columns, name)) continue;
-            weir_sql_add(sql, "%sCAST(", found++ ? ", " : "");
-            weir_sql_name(sql, name);
-            weir_sql_add(sql, " AS %s)", weir_wanted_type(w));
+            const char *type = column_type(columns, name);
+            if (!type) continue;
+            weir_sql_add(sql, found++ ? ", " : "");
+            put_converted(sql, w, in, name, type);
         }
     }
     if (!found || (w->fallback && !w->nullable)) {
@@ -217,7 +242,7 @@ weir_status weir_rows_scan_table(weir_pg *pg, const weir_rows_query *query, weir
                  has_column(columns, "version") ? "COALESCE(version, 0)" : "CAST(0 AS bigint)");
     for (int i = 0; i < query->wanted_count; i++) {
         weir_sql_add(&sql, ", ");
-        put_wanted(&sql, &query->wanted[i], columns);
+        put_wanted(&sql, &query->wanted[i], POSTGRES, columns);
     }
     weir_sql_add(&sql, " FROM \"%s\".\"%s\"", query->pipeline->name, query->table);
     put_where(&sql, query, columns);
@@ -268,7 +293,7 @@ static void put_files(weir_sql *sql, const weir_rows_query *q, PGresult *files, 
         has_column(columns, "version") ? "COALESCE(version, 0)" : "CAST(0 AS bigint)", first, FILE_PLACES);
     for (int i = 0; i < q->wanted_count; i++) {
         weir_sql_add(sql, q->wanted[i].is_timestamp ? ", epoch_us(" : ", ");
-        put_wanted(sql, &q->wanted[i], columns);
+        put_wanted(sql, &q->wanted[i], DUCKDB, columns);
         weir_sql_add(sql, "%s AS c%d", q->wanted[i].is_timestamp ? ")" : "", i);
     }
     weir_sql_add(sql, " FROM read_parquet([");

@@ -1,4 +1,5 @@
-/* Files of the user as a source of records: Parquet, CSV and JSON lines, several together, in any row order.
+/* Files of the user as a source of records: Parquet, CSV and JSON lines, and tables of PostgreSQL's, several together, in any row order. A table is copied as it is at that moment
+ * and is a file from then on.
  *
  * DuckDB converts and sorts all of it once into a table of its own (which spills to disk), with the columns of both schemas; two streams then read the table:
  *
@@ -15,6 +16,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,6 +25,7 @@
 #include "core/clock.h"
 #include "core/conf.h"
 #include "features/convert.h"
+#include "features/pg_table.h"
 
 enum { COLUMNS_MAX = 512, FILE_COLUMNS_MAX = 4096, FILES_MAX = 10000 };
 
@@ -61,6 +64,7 @@ typedef struct derivation {
 
 typedef struct plan {
     const weir_pipeline *pipeline;
+    const char *pg_url; /* where tables are; NULL: files only */
     weir_duck *duck;
     column columns[COLUMNS_MAX];
     int column_count;
@@ -274,8 +278,23 @@ static weir_status read_json_as_text(file *f, weir_err *err) {
     return weir_sql_end(&f->reader, err);
 }
 
+static weir_status open_table(plan *p, file *f, weir_err *err) {
+    char to[32];
+    weir_pg *pg = NULL;
+    snprintf(to, sizeof to, "copied_%d", (int)(f - p->files));
+    weir_sql_add(&f->reader, "%s", to);
+    weir_status st = weir_sql_end(&f->reader, err);
+    if (!st) st = weir_pg_new(p->pg_url, &pg, err);
+    if (!st) st = weir_pg_table_copy(pg, f->path, p->duck, to, err);
+    weir_pg_free(pg);
+    if (st) return st;
+    st = describe(p, f, err);
+    return st ? weir_err_prefix(err, "%s", f->path) : WEIR_OK;
+}
+
 static weir_status open_file(plan *p, file *f, weir_err *err) {
     weir_file_format form = weir_file_format_of(f->path);
+    if (form == WEIR_FILE_UNKNOWN && p->pg_url) return open_table(p, f, err);
     if (form == WEIR_FILE_UNKNOWN) return WEIR_FAIL(err, WEIR_EINVAL, "%s: expected a file named " WEIR_FILE_FORMATS, f->path);
     if (access(f->path, R_OK)) return WEIR_FAIL(err, WEIR_EINVAL, "cannot read %s: %s", f->path, strerror(errno));
     weir_sql_add(&f->reader, form == WEIR_FILE_PARQUET ? "read_parquet(" : form == WEIR_FILE_CSV ? "read_csv(" : "read_json(");
@@ -757,6 +776,11 @@ static void plan_free(plan *p) {
 
 weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, const char *const *set,
                                     weir_records **ret_records, weir_err *err) {
+    return weir_records_from_tables(pipeline, NULL, files, column_map, set, ret_records, err);
+}
+
+weir_status weir_records_from_tables(const weir_pipeline *pipeline, const char *pg_url, const char *const *files, const char *const *column_map,
+                                     const char *const *set, weir_records **ret_records, weir_err *err) {
     plan *p = zeroed(1, sizeof *p);
     source *src = zeroed(1, sizeof *src);
     weir_records *records = zeroed(1, sizeof *records);
@@ -764,6 +788,7 @@ weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *c
     if (!st) st = weir_duck_new(&src->duck, err);
     if (!st) {
         p->pipeline = pipeline;
+        p->pg_url = pg_url;
         p->duck = src->duck;
         st = weir_convert_setup(p->duck, err);
     }

@@ -39,6 +39,9 @@ weir_status weir_records_skip_before(weir_records **records, int64_t from_us, we
  *  the same for columns that a file lacks. Such an expression is the user's own SQL, run with the user's own rights. */
 weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *const *files, const char *const *column_map, const char *const *set,
                                     weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
+/** The same of what is no file by its name, too: "schema.table" in the PostgreSQL of pg_url, read as one statement sees it. WEIR_ENOTFOUND: there is no such table. */
+weir_status weir_records_from_tables(const weir_pipeline *pipeline, const char *pg_url, const char *const *files, const char *const *column_map,
+                                     const char *const *set, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
 
 /** Writes events, each with its label's columns beside it, to a Parquet, CSV or JSON lines file (by extension), in order of event time; weir_records_from_files reads it back as the same
  *  records. The file appears when it is whole. *ret_events counts them. Errors: WEIR_EINVAL (extension), WEIR_EIO. */

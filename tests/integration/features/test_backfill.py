@@ -3,7 +3,9 @@ bit; a backfill behind live records is refused."""
 import csv, os, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from weirtest import BINARY, ROOT, Payments, Pipeline, check_features, newest_features, query, read_all, wait_for  # noqa: E402
+from weirtest import BINARY, ROOT, Payments, Pipeline, check_features, newest_features, query, read_all, wait_for, PG  # noqa: E402
+import psycopg2  # noqa: E402
+import psycopg2.extras  # noqa: E402
 
 COUNT, CUT = 4000, 2500
 payments = Payments(COUNT)
@@ -72,5 +74,24 @@ def live():
         return features(p)
 
 
-assert backfilled() == live()
+def tabled():
+    """The first half from a table with names of its own, the second from a file."""
+    with Pipeline() as p:
+        table = p.name + ".past_payments"
+        connection = psycopg2.connect(PG)
+        with connection, connection.cursor() as c:
+            c.execute('CREATE SCHEMA "%s"; CREATE TABLE %s (tenant text, transaction_id varchar(40), at timestamptz, customer_id bigint, terminal_id bigint, amount double precision)' % (p.name, table))
+            psycopg2.extras.execute_values(c, "INSERT INTO %s VALUES %%s" % table, [
+                [r["tenant"], r["transaction_id"], r["tx_time"], int(r["customer_id"]), int(r["terminal_id"]), r["amount"]] for r in payments.rows[:CUT]])
+        connection.close()
+        missing = weir("features", "backfill", p.path, "--from", p.name + ".nothing")
+        assert missing.returncode != 0 and "there is no table" in missing.stderr, missing.stderr
+        done = weir("features", "backfill", p.path, "--from", table, "--from", write(p, "rest.csv", payments.rows[CUT:]), "--map", "at=tx_time")
+        assert done.returncode == 0 and "%d events" % COUNT in done.stderr, done.stderr
+        return features(p)
+
+
+expected = live()
+assert backfilled() == expected
+assert tabled() == expected
 print("ok")

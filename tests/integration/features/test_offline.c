@@ -11,6 +11,7 @@
 
 #include "core/clock.h"
 #include "features/offline.h"
+#include "features/rows.h"
 
 #define NOON (INT64_C(1522584000) * WEIR_SECOND_US) /* 2018-04-01 12:00 */
 #define FIELDS_HEAD "{\"type\":\"record\",\"name\":\"R\",\"fields\":["
@@ -306,13 +307,17 @@ static void bad_values_are_rejected_and_leave_the_batch_as_it_was(void **state) 
     query(f, "count(*) FILTER (WHERE in_x = 'NaN')", "1");
 }
 
-static weir_status reopen(fixture *f, const char *json, weir_err *err) {
-    weir_offline_table *table;
+static weir_status open_as(fixture *f, const char *json, weir_offline_table **table, weir_err *err) {
     weir_schema *schema = NULL;
     if (weir_schema_parse(json, strlen(json), &schema, err)) fail_msg("%s", err->message);
-    weir_status status = weir_offline_table_open(f->store, "t", schema, NULL, &table, err);
+    weir_status status = weir_offline_table_open(f->store, "t", schema, NULL, table, err);
     weir_schema_free(schema);
     return status;
+}
+
+static weir_status reopen(fixture *f, const char *json, weir_err *err) {
+    weir_offline_table *table;
+    return open_as(f, json, &table, err);
 }
 
 static void new_columns_are_added_and_other_changes_refused(void **state) {
@@ -337,6 +342,122 @@ static void new_columns_are_added_and_other_changes_refused(void **state) {
     assert_non_null(strstr(err.message, "event_time"));
     weir_offline_table *table;
     assert_int_equal(weir_offline_table_open(f->store, "t\"; DROP", f->schema, NULL, &table, &err), WEIR_EINVAL);
+}
+
+/* A row of two columns, id and n. */
+static void add_pair(weir_offline_table *table, int64_t offset, weir_datum id, weir_datum n) {
+    const weir_offline_meta meta = {
+        .tenant = "acme", .tenant_len = 4, .entity = "e", .entity_len = 1, .event_time_us = NOON, .available_time_us = NOON, .source_offset = offset};
+    weir_err err = {0};
+    if (weir_offline_add(table, (weir_datum[]){id, n}, &meta, &err)) fail_msg("%s", err.message);
+}
+
+/* "first|second;…" of all rows by their offsets, as readers have the columns of a schema. */
+typedef struct listing {
+    char rows[8][64];
+} listing;
+
+static weir_status list_row(void *context, const weir_stored_row *row, weir_err *err) {
+    listing *l = context;
+    (void)err;
+    char *at = l->rows[row->source.offset];
+    for (int i = 0; i < 2; i++) {
+        const weir_datum *d = &row->values[i];
+        size_t n = strlen(at);
+        if (d->type == WEIR_T_STR || d->type == WEIR_T_BYTES)
+            snprintf(at + n, 64 - n, "%s%.*s|", d->type == WEIR_T_BYTES ? "b:" : "", (int)d->len, d->p);
+        else if (d->type == WEIR_T_NULL)
+            snprintf(at + n, 64 - n, "null|");
+        else
+            snprintf(at + n, 64 - n, "%s%g|", d->type == WEIR_T_F64 ? "f:" : "", weir_datum_number(d));
+    }
+    return WEIR_OK;
+}
+
+static void assert_reads(const fixture *f, const char *json, const char *const *expected, int count) {
+    listing l = {0};
+    weir_err err = {0};
+    weir_schema *schema = NULL;
+    weir_wanted wanted[2];
+    if (weir_schema_parse(json, strlen(json), &schema, &err)) fail_msg("%s", err.message);
+    for (int i = 0; i < 2; i++)
+        if (weir_wanted_field(weir_schema_field_at(schema, i), "", &wanted[i], &err)) fail_msg("%s", err.message);
+    const weir_rows_query q = {.pipeline = f->pipeline,
+                               .table = "t",
+                               .from_us = WEIR_TIME_MIN_US,
+                               .to_us = WEIR_TIME_MAX_US,
+                               .as_of_us = WEIR_TIME_MAX_US,
+                               .wanted = wanted,
+                               .wanted_count = 2};
+    if (weir_rows_scan_table(f->pg, &q, list_row, &l, &err)) fail_msg("%s", err.message);
+    for (int i = 0; i < count; i++) assert_string_equal(l.rows[i], expected[i]);
+    weir_schema_free(schema);
+}
+
+#define PAIR(id_type, n_type) FIELDS_HEAD "{\"name\":\"id\",\"type\":\"" id_type "\"},{\"name\":\"n\",\"type\":[\"null\",\"" n_type "\"]}]}"
+
+static void a_promoted_column_stays_beside_the_new_one(void **state) {
+    fixture *f = *state;
+    if (!f) skip();
+    weir_err err = {0};
+    weir_offline_table *table;
+    add_or_fail(f->table, NOON, 0);
+    flush_or_fail(f->store, 1, 0);
+    if (open_as(f, PAIR("string", "long"), &table, &err)) fail_msg("%s", err.message);
+    add_pair(table, 1, weir_text("\\x41"), weir_i64(7));
+    flush_or_fail(f->store, 1, 0);
+
+    if (open_as(f, PAIR("bytes", "double"), &table, &err)) fail_msg("%s", err.message);
+    add_pair(table, 2, weir_bytes("new", 3), weir_f64(0.5));
+    add_pair(table, 3, weir_bytes("n", 1), weir_null());
+    flush_or_fail(f->store, 2, 0);
+    assert_reads(f, PAIR("bytes", "double"), (const char *const[]){"b:Zoë|f:-9.22337e+18|", "b:\\x41|f:7|", "b:new|f:0.5|", "b:n|null|"}, 4);
+    query(f, "count(n_was_bigint) || ' ' || count(n)", "2 1");
+
+    /* The old shape would be stored as other numbers. */
+    add_or_fail(f->table, NOON, 9);
+    assert_int_equal(weir_offline_flush(f->store, NULL, NULL, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "types of its columns"));
+
+    for (int round = 0; round < 2; round++) { /* there and back, as often as anybody likes */
+        if (open_as(f, PAIR("string", "double"), &table, &err)) fail_msg("%s", err.message);
+        add_pair(table, 4 + 2 * round, weir_text("text"), weir_f64(1));
+        flush_or_fail(f->store, 1, 0);
+        assert_reads(f, PAIR("string", "double"), (const char *const[]){"Zoë|f:-9.22337e+18|", "\\x41|f:7|", "new|f:0.5|"}, 3);
+        if (open_as(f, PAIR("bytes", "double"), &table, &err)) fail_msg("%s", err.message);
+        add_pair(table, 5 + 2 * round, weir_bytes("bytes", 5), weir_f64(2));
+        flush_or_fail(f->store, 1, 0);
+        assert_reads(f, PAIR("bytes", "double"),
+                     (const char *const[]){"b:Zoë|f:-9.22337e+18|", "b:\\x41|f:7|", "b:new|f:0.5|", "b:n|null|", "b:text|f:1|", "b:bytes|f:2|"}, 6);
+    }
+    assert_int_equal(open_as(f, PAIR("bytes", "long"), &table, &err), WEIR_ECONFLICT);
+    assert_non_null(strstr(err.message, "column n is double precision"));
+    query(f, "count(*)", "8");
+}
+
+static void rows_from_before_a_column_have_its_default(void **state) {
+    fixture *f = *state;
+    if (!f) skip();
+    static const char with_defaults[] = FIELDS_HEAD
+        "{\"name\":\"kind\",\"type\":[\"string\",\"null\"],\"default\":\"it's \\\\ old\"},{\"name\":\"weight\",\"type\":\"double\",\"default\":2.5}]}";
+    weir_err err = {0};
+    weir_offline_table *table;
+    add_or_fail(f->table, NOON, 0);
+    flush_or_fail(f->store, 1, 0);
+    if (open_as(f, with_defaults, &table, &err)) fail_msg("%s", err.message);
+    add_pair(table, 1, weir_null(), weir_f64(1));
+    flush_or_fail(f->store, 1, 0);
+    add_or_fail(f->table, NOON, 2); /* by a worker that does not know the columns */
+    flush_or_fail(f->store, 1, 0);
+    if (open_as(f, with_defaults, &table, &err)) fail_msg("%s", err.message);
+    assert_reads(f, with_defaults, (const char *const[]){"it's \\ old|f:2.5|", "null|f:1|", "it's \\ old|f:2.5|"}, 3);
+    query(f, "count(*) FILTER (WHERE kind IS NULL)", "1");
+    /* Put aside, it gives nothing to rows that come after. */
+    static const char as_bytes[] = FIELDS_HEAD "{\"name\":\"kind\",\"type\":[\"null\",\"bytes\"]},{\"name\":\"weight\",\"type\":\"double\",\"default\":2.5}]}";
+    if (open_as(f, as_bytes, &table, &err)) fail_msg("%s", err.message);
+    add_pair(table, 3, weir_null(), weir_f64(3));
+    flush_or_fail(f->store, 1, 0);
+    assert_reads(f, as_bytes, (const char *const[]){"b:it's \\ old|f:2.5|", "null|f:1|", "b:it's \\ old|f:2.5|", "null|f:3|"}, 4);
 }
 
 static void too_many_pending_rows_ask_for_a_flush(void **state) {
@@ -390,6 +511,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(writers_at_the_same_time_do_not_disturb_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_values_are_rejected_and_leave_the_batch_as_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(new_columns_are_added_and_other_changes_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_promoted_column_stays_beside_the_new_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_from_before_a_column_have_its_default, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_pending_rows_ask_for_a_flush, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_connection_is_for_retry_and_the_next_flush_works, setup, teardown),
     };

@@ -266,6 +266,20 @@ class Retrieval(unittest.TestCase):
             e["weighted"] = None if e["sum_6h"] is None else 2 * e["sum_6h"]
         self.check(got.rename(columns={}), labels, expected)
 
+    def test_bytes_that_are_text_by_now(self):
+        with connect() as pg, pg.cursor() as c:
+            c.execute('ALTER TABLE "%s".features_device ADD COLUMN record_note bytea' % NAME)
+            c.execute('UPDATE "%s".features_device SET record_note = %%s WHERE record_x IS NOT NULL' % NAME, ("Zoë".encode(),))
+            c.execute('UPDATE "%s".features_device SET record_note = %%s WHERE record_x IS NULL' % NAME, ("x".encode(),))
+        self.world.write_schema([{"name": "note", "type": "string"}])
+        self.world.write_pipeline(device=READ + [{"name": "noted", "op": "count", "where": "note == 'Zoë'", "window": "1h"}, {"name": "valued", "op": "count", "where": "x == x", "window": "1h"}])
+        labels = self.world.labels(300)
+        for _ in range(2):
+            got = self.world.history(labels, "--features", "noted,valued")
+            self.assertGreater(got["noted"].max(), 0)
+            pd.testing.assert_series_equal(got["noted"], got["valued"], check_names=False)
+            self.world.run("compact")
+
     def test_little_memory_gives_the_same(self):
         labels = pd.concat([self.world.labels(400)] * 3, ignore_index=True)
         pd.testing.assert_frame_equal(self.world.history(labels), self.world.history(labels, "--memory", "128"))

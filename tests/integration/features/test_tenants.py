@@ -1,5 +1,6 @@
 """Two tenants in one pipeline; every way from one to the other is tried and must fail: SQL on tables, partitions, other schemas and functions, the history of features, the
 HTTP API with a token of the other, with none, with an expired and a revoked one."""
+import csv
 import os
 import sys
 import urllib.error
@@ -86,6 +87,21 @@ def check_sql(p, count):
         assert as_login(login, "SELECT count(*) FROM %s WHERE 1 / (CASE WHEN tenant = '%s' THEN 1 ELSE 0 END) = 1" % (table, me.replace("'", "''"))) == [(count,)]
 
 
+def check_history(p, count):
+    """A tenant's login makes its own training set, of rows in PostgreSQL and in files, and of no others, whatever it asks for."""
+    env = {"WEIR_OBJECTS_DIR": os.path.join(p.dir, "objects")}
+    out = os.path.join(p.dir, "history.csv")
+    for me, other, login in ((TENANTS[0], TENANTS[1], LOGINS[0]), (TENANTS[1], TENANTS[0], LOGINS[1])):
+        mine = dict(env, WEIR_PG_URL=login_url(login))
+        weir("features", "history", p.path, "--out", out, env=mine)
+        with open(out, newline="") as f:
+            rows = list(csv.DictReader(f))
+        assert {r["tenant"] for r in rows} == {me} and len(rows) == count, "%s: %d rows of %s" % (login, len(rows), {r["tenant"] for r in rows})
+        assert any(float(r["customer_tx_count_30d"]) > 1 for r in rows), "no features in %r" % rows[:1]
+        weir("features", "history", p.path, "--out", out, "--tenant", other, env=mine, code=1)
+        assert as_login(login, "SELECT DISTINCT tenant FROM weir.offline_files") in ([], [(me,)])
+
+
 def check_http(p, tokens):
     body = {"features": ["customer:customer_tx_count_30d"], "entities": {"customer_id": ["1"]}}
     answers = []
@@ -146,6 +162,15 @@ def main():
             publish(p, payments)
             wait_for("rows in the offline store", lambda: query('SELECT count(*) FROM "%s".features_customer' % p.name)[0][0] == 600, 60)
             check_sql(p, 300)
+            check_history(p, 300)
+            objects = {"WEIR_OBJECTS_DIR": os.path.join(p.dir, "objects")}
+            weir("features", "compact", p.path, env=objects)
+            assert query("SELECT count(*) FROM weir.offline_files WHERE pipeline = '%s'" % p.name)[0][0] > 0
+            # As on a database whose role came after the tables.
+            execute("REVOKE SELECT ON weir.offline_files FROM weir_reader")
+            weir("features", "history", p.path, "--out", os.path.join(p.dir, "none.csv"), env=dict(objects, WEIR_PG_URL=login_url(LOGINS[0])), code=1)
+            weir("tenants", "add", TENANTS[0])
+            check_history(p, 300)
             answers = wait_for("the replica", lambda: check_http(p, tokens), 30)
             half = [[r for i, r in enumerate(payments.rows) if i % 2 == k and r["customer_id"] == "1"] for k in (0, 1)]
             for k, count in enumerate(answers):
