@@ -251,6 +251,8 @@ static weir_status write_file(history_reader *r, const char *path, weir_err *err
         status = weir_sql_end(&sql, err);
     }
     if (!status) status = weir_duck_add_function(r->duck, &function, err);
+    /* The joins are done: but for the values, DuckDB may have it all, of which it makes row groups side by side. */
+    if (!status) status = weir_duck_set_memory(r->duck, 2 * r->budget.max_bytes - r->budget.used_bytes, err);
     if (!status && !r->values.whole) status = weir_duck_exec(r->duck, "SET threads=1", err); /* blocks are read in the order of rows */
     if (!status) status = weir_duck_exec(r->duck, sql.text.data, err);
     if (!status && rename(part.data, path)) status = WEIR_FAIL(err, WEIR_EIO, "cannot name %s: %s", path, strerror(errno));

@@ -88,7 +88,7 @@ static void write_data(int from, int to) {
     weir_offline *store;
     weir_err err = {0};
     weir_schema *schemas[2];
-    weir_datum row[40], *record = row + 10;
+    weir_datum row[40], *record = row + 11;
     char id[16], customer[16], terminal[16];
     if (weir_offline_new(url(), t.pipeline, &store, &err)) fail_msg("%s", err.message);
     weir_offline_table *customers = open_table(store, 0, &schemas[0]), *terminals = open_table(store, 1, &schemas[1]), *labels;
@@ -108,8 +108,9 @@ static void write_data(int from, int to) {
         row[4] = weir_i64(l ? l->source.partition : e->source.partition);
         row[5] = weir_i64(l ? l->source.offset : e->source.offset);
         row[6] = row[7] = weir_i64(i + 1); /* seq, version */
-        row[8] = weir_i64(0);
-        row[9] = weir_bool(true);
+        row[8] = weir_i64(0); /* epoch */
+        row[9] = weir_null(); /* marks */
+        row[10] = weir_bool(true);
         record[1] = weir_text(id);
         record[3] = weir_text(customer);
         record[4] = weir_text(terminal);
