@@ -180,6 +180,28 @@ void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us,
     weir_page_put(page, "</svg>");
 }
 
+void weir_chart_histogram(weir_page *page, const char *title, double low, double high, const int64_t *counts, int count) {
+    int64_t highest = 1;
+    for (int i = 0; i < count; i++) highest = counts[i] > highest ? counts[i] : highest;
+    frame f = {.left = 4, .top = 6, .width = HALF_WIDTH - 8, .height = 110, .x0 = low, .x1 = high, .y1 = (double)highest};
+    double width = f.width / count;
+    open_svg(page, title, HALF_WIDTH, 142);
+    for (int i = 0; i < count; i++) {
+        char words[WEIR_WORDS_MAX];
+        double from = low + (high - low) * i / count, to = low + (high - low) * (i + 1) / count;
+        weir_page_printf(page, "<rect class=\"f0\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%.5g to %.5g: %s</title></rect>",
+                         f.left + width * i, at_y(&f, (double)counts[i]), fmax(width - 1, 1), at_y(&f, 0) - at_y(&f, (double)counts[i]), from, to,
+                         weir_words_count(counts[i], words));
+    }
+    line_at(page, f.left, at_y(&f, 0), f.left + f.width, at_y(&f, 0), "axis");
+    for (int i = 0; i < 3; i++) {
+        char number[32];
+        snprintf(number, sizeof number, "%.4g", low + (high - low) * i / 2);
+        text_at(page, f.left + f.width * i / 2, f.top + f.height + 20, "tick", i == 0 ? "start" : i == 1 ? "middle" : "end", number);
+    }
+    weir_page_put(page, "</svg>");
+}
+
 /* One row of differences: whisker, point, numbers at the right. */
 static void interval_row(weir_page *page, const frame *f, const weir_chart_interval *row, double y) {
     char value[WEIR_WORDS_MAX], low[WEIR_WORDS_MAX], high[WEIR_WORDS_MAX];

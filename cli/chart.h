@@ -29,6 +29,9 @@ void weir_chart_days(weir_page *page, const char *title, const int64_t *day_us, 
 void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us, int day_count, const char *const *names, const int64_t *counts,
                       int series_count);
 
+/** Bars of equal width from low to high: counts [count]. Small, for many on a page; no digits on the y axis. */
+void weir_chart_histogram(weir_page *page, const char *title, double low, double high, const int64_t *counts, int count);
+
 /* A difference with its interval. */
 typedef struct weir_chart_interval {
     const char *name;

@@ -45,19 +45,6 @@ static const weir_conf_item history_table[] = {
     {.name = NULL},
 };
 
-/* "a,b" and --features a --features b alike: the names, one after the other; their commas become NULs. */
-static weir_status split_names(char **given, const char **names, weir_err *err) {
-    size_t count = 0;
-    for (; given && *given; given++) {
-        for (char *name = strtok(*given, ", "); name; name = strtok(NULL, ", ")) {
-            if (count == FEATURES_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "more than %d features are asked for", FEATURES_MAX);
-            names[count++] = name;
-        }
-    }
-    names[count] = NULL;
-    return WEIR_OK;
-}
-
 static void show(void *context, const char *step, int64_t rows, int64_t total) {
     weir_progress *progress = context;
     progress->total = total;
@@ -71,7 +58,7 @@ static weir_status run_history(const weir_settings *settings, const void *option
     int64_t rows = 0;
     (void)ret_exit;
     const char *names[FEATURES_MAX + 1];
-    weir_status st = split_names(o->features, names, err);
+    weir_status st = weir_names_split(o->features, names, FEATURES_MAX, err);
     if (!st) st = weir_pipeline_load(o->pipeline, &pipeline, err);
     if (st) return st;
     weir_progress_init(&progress, stderr, "rows", -1);

@@ -16,6 +16,19 @@ const weir_command *const *weir_commands(void) {
     return commands;
 }
 
+weir_status weir_names_split(char **given, const char **names, size_t max, weir_err *err) {
+    size_t count = 0;
+    for (; given && *given; given++) {
+        char *rest = NULL;
+        for (char *name = strtok_r(*given, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
+            if (count == max) return WEIR_FAIL(err, WEIR_EINVAL, "more than %zu names are given", max);
+            names[count++] = name + strspn(name, " ");
+        }
+    }
+    names[count] = NULL;
+    return WEIR_OK;
+}
+
 weir_status weir_action_find(const char *word, const char *const *choices, int *ret_index, weir_err *err) {
     char names[256] = "";
     for (int i = 0; choices[i]; i++) {

@@ -23,6 +23,9 @@ typedef struct weir_command {
 /** Index of word among choices (NULL-terminated), for a positional like "list|show". Else WEIR_EINVAL that lists them and suggests the nearest. */
 weir_status weir_action_find(const char *word, const char *const *choices, int *ret_index, weir_err *err) WEIR_MUST_CHECK;
 
+/** The names of a LIST option, one after the other: "a,b" and `--x a --x b` alike; their commas become NULs. names [max + 1], NULL-terminated. WEIR_EINVAL: more than max. */
+weir_status weir_names_split(char **given, const char **names, size_t max, weir_err *err) WEIR_MUST_CHECK;
+
 /* Every command; cli/cmd_NAME.c defines weir_command_NAME. A new one is one more line here. */
 // clang-format off
 #define WEIR_COMMANDS(X) \
@@ -43,6 +46,8 @@ weir_status weir_action_find(const char *word, const char *const *choices, int *
     X(features_history) \
     X(features_compact) \
     X(features_backfill) \
+    X(features_profile) \
+    X(features_get) \
     X(tenants) \
     X(schema_registry) \
     X(demo) \

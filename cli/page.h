@@ -17,6 +17,9 @@ void weir_page_printf(weir_page *page, const char *format, ...) WEIR_PRINTF(2, 3
 /** Escaped for HTML text and attribute values in quotes. NULL appends nothing. */
 void weir_page_text(weir_page *page, const char *text);
 
+/* CSS of a page that needs nothing else, for what page.h, chart.h and the reports write. */
+extern const char weir_page_style[];
+
 /* All of these write into text and return it. What is not a number becomes "–". Digits are grouped by a narrow no-break space, in UTF-8. */
 #define WEIR_WORDS_MAX 64
 char *weir_words_count(int64_t count, char text[WEIR_WORDS_MAX]); /* 719 307 */

@@ -251,7 +251,7 @@ static weir_status make_dirs(const char *dir, weir_err *err) {
     }
 }
 
-static weir_status write_file(const char *dir, const char *name, const weir_buf *text, weir_err *err) {
+weir_status weir_report_write_file(const char *dir, const char *name, const weir_buf *text, weir_err *err) {
     char path[4200], draft[4220];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     snprintf(draft, sizeof draft, "%s.draft", path);
@@ -273,8 +273,8 @@ weir_status weir_report_write(const weir_report *report, const char *dir, weir_e
     weir_status status = make_dirs(dir, err);
     if (!status) status = weir_report_json(report, &json, err);
     if (!status) status = weir_report_html(report, &html, err);
-    if (!status) status = write_file(dir, "report.json", &json, err);
-    if (!status) status = write_file(dir, "report.html", &html, err);
+    if (!status) status = weir_report_write_file(dir, "report.json", &json, err);
+    if (!status) status = weir_report_write_file(dir, "report.html", &html, err);
     weir_buf_done(&json);
     weir_buf_done(&html);
     return status;

@@ -112,6 +112,8 @@ void weir_report_judge(weir_report *report);
 /** Appends the report. Errors: WEIR_ENOMEM. */
 weir_status weir_report_json(const weir_report *report, weir_buf *out, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_report_html(const weir_report *report, weir_buf *out, weir_err *err) WEIR_MUST_CHECK;
+/** A file of a report, whole or not at all: written beside, synced, renamed. */
+weir_status weir_report_write_file(const char *dir, const char *name, const weir_buf *text, weir_err *err) WEIR_MUST_CHECK;
 /** Writes report.json and report.html into dir (made when absent), each by renaming a complete file over the old one. */
 weir_status weir_report_write(const weir_report *report, const char *dir, weir_err *err) WEIR_MUST_CHECK;
 

@@ -6,58 +6,6 @@
 #include "cli/report.h"
 #include "core/clock.h"
 
-static const char style[] =
-    ":root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;"
-    "--p0:#a9b7c2;--p1:#46596b;--p2:#2c7a52;--p3:#a5c9b4;--before:#e4e6e2;--train:#46596b;--delay:#b9c4cd;--test:#2c7a52;--after:#d5dad3;--on:#fff}"
-    "@media(prefers-color-scheme:dark){:root{--paper:#15181b;--ink:#e7e9ea;--soft:#9aa4ac;--rule:#2d3338;--panel:#1d2125;--c0:#6ba6e6;--c1:#f09750;--cn:#"
-    "8b959d;"
-    "--p0:#4c5a66;--p1:#93a7ba;--p2:#5fb98a;--p3:#35604a;--before:#2a2f33;--train:#93a7ba;--delay:#4a545c;--test:#5fb98a;--after:#30373a;--on:#10131a}}"
-    "@media print{:root{color-scheme:light;--paper:#fff;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;"
-    "--p0:#a9b7c2;--p1:#46596b;--p2:#2c7a52;--p3:#a5c9b4;--before:#e4e6e2;--train:#46596b;--delay:#b9c4cd;--test:#2c7a52;--after:#d5dad3;--on:#fff}"
-    "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}section,figure,table{break-inside:avoid}}"
-    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 -apple-system,\"Segoe UI\",Roboto,\"Noto "
-    "Sans\",\"Liberation Sans\","
-    "Helvetica,Arial,sans-serif;-webkit-font-smoothing:antialiased}"
-    "main{max-width:1000px;margin:0 auto;padding:40px 24px 64px}header .over{color:var(--soft);font-size:14px;margin:0 0 10px}"
-    "h1{font-size:36px;line-height:1.18;letter-spacing:-.015em;font-weight:650;margin:0 0 14px;text-wrap:balance;max-width:22em}"
-    "h2{font-size:21px;line-height:1.3;letter-spacing:-.005em;font-weight:650;margin:0 0 6px}h3{font-size:15px;font-weight:650;margin:0 0 6px}"
-    "p{margin:0 0 14px;max-width:44em}.lead{font-size:18px;max-width:42em}.note{color:var(--soft);font-size:14px;max-width:52em}"
-    "section{border-top:1px solid var(--rule);padding-top:26px;margin-top:38px}"
-    ".flow{display:flex;flex-wrap:wrap;gap:1px;background:var(--rule);border:1px solid var(--rule);border-radius:10px;overflow:hidden;margin:26px 0 0}"
-    ".flow div{background:var(--paper);padding:16px 18px;flex:1 1 170px}.flow "
-    "b{display:block;font-size:26px;line-height:1.2;font-weight:620;letter-spacing:-.01em;font-variant-numeric:tabular-nums;white-space:nowrap}"
-    ".flow span{display:block;color:var(--soft);font-size:13.5px;line-height:1.4}.flow .what{color:var(--ink);font-weight:550;font-size:14.5px}"
-    ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:15px;font-variant-numeric:tabular-nums;margin:14px 0 10px}"
-    "th{font-weight:550;color:var(--soft);font-size:13.5px;text-align:right;vertical-align:bottom;padding:6px 10px;border-bottom:1px solid "
-    "var(--ink);line-height:1.3}"
-    "td{text-align:right;padding:9px 10px;border-bottom:1px solid var(--rule);white-space:nowrap}th:first-child,td:first-child{text-align:left;padding-left:0}"
-    "th:last-child,td:last-child{padding-right:0}td.text,th.text{text-align:left}td "
-    "small{color:var(--soft);font-size:13px;display:block}td.best{font-weight:700}"
-    "td.wrap{white-space:normal;overflow-wrap:anywhere;font-size:13px}code{font:13px/1.4 ui-monospace,\"SF Mono\",Menlo,Consolas,\"DejaVu Sans "
-    "Mono\",monospace}"
-    ".tag{display:inline-block;border-radius:99px;padding:0 "
-    "9px;font-size:12.5px;line-height:20px;font-weight:600;color:var(--on);margin-left:8px;vertical-align:1px}"
-    ".tag.t0{background:var(--c0)}.tag.t1{background:var(--c1)}"
-    ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:28px 32px;margin-top:22px}figure{margin:0}figure>p{margin:0 0 "
-    "8px}"
-    ".legend{display:flex;flex-wrap:wrap;gap:2px 18px;font-size:13.5px;color:var(--soft);margin:0 0 8px}.legend "
-    "i{display:inline-block;width:14px;height:4px;border-radius:2px;margin-right:7px;vertical-align:4px}"
-    ".legend i.f0{background:var(--c0)}.legend i.f1{background:var(--c1)}"
-    "svg{display:block;width:100%;height:auto;overflow:visible;font-family:inherit}svg.wide{min-width:700px}svg text{fill:var(--ink);font-size:13px}svg "
-    ".tick{fill:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}"
-    "svg .label{fill:var(--soft)}svg .strong{font-weight:600;fill:var(--ink)}svg .grid{stroke:var(--rule);stroke-width:1}svg .axis,svg "
-    ".zero{stroke:var(--cn);stroke-width:1.2}"
-    "svg .chance{stroke:var(--cn);stroke-width:1;stroke-dasharray:3 4}svg .mark{stroke:var(--ink);stroke-width:1}svg "
-    ".line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}"
-    "svg .whisker{stroke-width:2.4}svg .dot{opacity:.32}.s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.sn{stroke:var(--cn)}svg .f0{fill:var(--c0)}svg "
-    ".f1{fill:var(--c1)}svg .fn{fill:var(--cn)}"
-    "svg .before{fill:var(--before)}svg .train{fill:var(--train)}svg .delay{fill:var(--delay)}svg .test{fill:var(--test)}svg .after{fill:var(--after)}"
-    "svg .band-name{font-weight:600}svg .train+.band-name,svg .test+.band-name{fill:var(--on)}svg .p0{fill:var(--p0)}svg .p1{fill:var(--p1)}svg "
-    ".p2{fill:var(--p2)}svg .p3{fill:var(--p3)}"
-    ".bar{display:inline-block;height:9px;border-radius:2px;background:var(--cn);vertical-align:1px;min-width:1px}footer{color:var(--soft);font-size:13.5px;"
-    "margin-top:44px}"
-    "@media(max-width:560px){main{padding:24px 16px 40px}h1{font-size:28px}.lead{font-size:17px}}";
-
 static const char *const arm_names[WEIR_REPORT_ARMS] = {"champion", "challenger"};
 
 /* The version that the arm served last. */
@@ -449,7 +397,7 @@ weir_status weir_report_html(const weir_report *report, weir_buf *out, weir_err 
                      "content=\"width=device-width,initial-scale=1\"><title>Weir: ");
     weir_page_text(p, report->pipeline);
     weir_page_put(p, " report</title><style>");
-    weir_page_put(p, style);
+    weir_page_put(p, weir_page_style);
     weir_page_put(p, "</style></head><body><main>");
     top(p, report);
     experiment(p, report);

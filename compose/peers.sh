@@ -31,16 +31,40 @@ make_kafka_streams_peer() {
         mvn -q -B -f "$PEERS_DIR/streams.new/pom.xml" package && mv "$PEERS_DIR/streams.new/target" "$PEERS_DIR/streams" && rm -rf "$PEERS_DIR/streams.new"
 }
 
-cmd_peers() {
-    peers_what=${1:-}
-    case $peers_what in stream) ;; *) usage_error "peers knows stream, not '$peers_what'" ;; esac
-    shift
-    need build stack test
+# What peers of the stream and of online reads need, beside Weir.
+peers_stream() {
     build "$ROOT/build-release" "weir weir_bench" -DCMAKE_BUILD_TYPE=Release
     c_peer passthrough
     c_peer paced
     kafka_streams_peer
     python_peer stream quix
+    PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=stream.py
+}
+peers_feast() {
+    command -v redis-server >/dev/null || die "peers feast needs redis-server (package redis-server)"
+    build "$ROOT/build-release" "weir weir_bench_online" -DCMAKE_BUILD_TYPE=Release
+    python_peer feast feast
+    PEERS_PYTHON=$PEERS_DIR/feast/bin/python PEERS_SCRIPT=feast_online.py
+    WEIR_BENCH_ONLINE=$ROOT/build-release/weir_bench_online
+    export WEIR_BENCH_ONLINE
+}
+peers_feast_remote() {
+    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
+    python_peer feast feast
+    PEERS_PYTHON=$PEERS_DIR/feast/bin/python PEERS_SCRIPT=feast_remote.py
+}
+peers_visible() {
+    build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
+    c_peer paced
+    PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=visible.py
+}
+
+cmd_peers() {
+    peers_what=${1:-}
+    case $peers_what in stream | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, feast, feast-remote and visible, not '$peers_what'" ;; esac
+    shift
+    need build stack test
+    "peers_$(printf %s "$peers_what" | tr - _)"
     lock_stack
     separate_stack peers 4000
     WHEN_DONE=stack
@@ -48,5 +72,5 @@ cmd_peers() {
     unlock_stack
     WEIR_BINARY=$ROOT/build-release/weir WEIR_PEERS_DIR=$PEERS_DIR WEIR_JAVA=${JAVA_HOME:+$JAVA_HOME/bin/}java
     export WEIR_BINARY WEIR_PEERS_DIR WEIR_JAVA
-    foreground "$PYTHON_DIR/bin/python" -u "$ROOT/tests/peers/$peers_what.py" "$@"
+    foreground "$PEERS_PYTHON" -u "$ROOT/tests/peers/$PEERS_SCRIPT" "$@"
 }

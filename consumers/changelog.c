@@ -23,6 +23,9 @@ struct weir_changelog {
     int32_t *epochs; /* [partitions] */
     int partitions;
     double *slots; /* [slot_count] scratch */
+    uint32_t features_id;
+    double *features; /* [feature_count] scratch; NULL: not kept in the store */
+    weir_state state; /* scratch: a snapshot's */
     weir_buf bytes; /* scratch: an encoded state */
     snapshot *snapshots;
     size_t snapshot_count, snapshot_capacity;
@@ -50,6 +53,8 @@ void weir_changelog_free(weir_changelog *log) {
     if (!log) return;
     free(log->epochs);
     free(log->slots);
+    free(log->features);
+    weir_state_done(&log->state);
     free(log->snapshots);
     weir_buf_done(&log->bytes);
     free(log);
@@ -116,14 +121,30 @@ weir_status weir_changelog_load(weir_changelog *log, uint32_t hash, const void *
     return WEIR_OK;
 }
 
-weir_status weir_changelog_put(weir_changelog *log, const weir_entity *entity, weir_err *err) {
+weir_status weir_changelog_keep_features(weir_changelog *log, uint32_t id, weir_err *err) {
+    if (!log->features) log->features = calloc((size_t)weir_view_def_of(log->view)->feature_count + 1, sizeof *log->features);
+    log->features_id = id;
+    return log->features ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the features of a view");
+}
+
+static void add_features(weir_changelog *log, weir_state *state, weir_online_value *value) {
+    weir_source source;
+    if (!log->features || !weir_state_newest(state, &source, &value->newest_us)) return;
+    weir_view_eval(log->view, state, value->newest_us, NULL, log->features);
+    value->features_id = log->features_id;
+    value->feature_count = weir_view_def_of(log->view)->feature_count;
+    value->features = log->features;
+}
+
+weir_status weir_changelog_put(weir_changelog *log, weir_entity *entity, weir_err *err) {
     weir_buf_clear(&log->bytes);
     if (!weir_state_encode(log->view, &entity->state, &log->bytes)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the state of %s", entity->key);
-    const weir_online_value value = {.event_time_us = entity->event_time_us,
-                                     .source = entity->source,
-                                     .version = entity->state.version,
-                                     .state = log->bytes.data,
-                                     .state_len = log->bytes.len};
+    weir_online_value value = {.event_time_us = entity->event_time_us,
+                               .source = entity->source,
+                               .version = entity->state.version,
+                               .state = log->bytes.data,
+                               .state_len = log->bytes.len};
+    add_features(log, &entity->state, &value);
     return weir_online_put(log->online, log->index, entity->key, entity->key_len, &value, err);
 }
 
@@ -173,6 +194,18 @@ static int by_key(const void *a, const void *b) {
     return x->order < y->order ? -1 : 1;
 }
 
+/* With the features, where they are kept. A state that cannot be read is stored as it is: whoever reads it is told. */
+static weir_status write_snapshot(weir_changelog *log, const snapshot *s, weir_err *err) {
+    weir_online_value value = s->value;
+    weir_err why;
+    if (log->features) {
+        weir_status status = weir_state_decode(log->view, value.state, value.state_len, &log->state, &why);
+        if (status == WEIR_ENOMEM) return WEIR_RETRY(err, WEIR_ENOMEM, "%s", why.message);
+        if (!status) add_features(log, &log->state, &value);
+    }
+    return weir_online_put(log->online, log->index, s->key, s->key_len, &value, err);
+}
+
 static weir_status write_snapshots(weir_changelog *log, weir_err *err) {
     weir_status status = WEIR_OK;
     qsort(log->snapshots, log->snapshot_count, sizeof *log->snapshots, by_key);
@@ -181,8 +214,7 @@ static weir_status write_snapshots(weir_changelog *log, weir_err *err) {
         weir_online_value stored;
         if (i + 1 < log->snapshot_count && s[1].key_len == s->key_len && !memcmp(s[1].key, s->key, s->key_len)) continue; /* a newer one follows */
         status = weir_online_get_own(log->online, log->index, s->key, s->key_len, &stored, err);
-        if (status == WEIR_ENOTFOUND || (!status && stored.version < s->value.version))
-            status = weir_online_put(log->online, log->index, s->key, s->key_len, &s->value, err);
+        if (status == WEIR_ENOTFOUND || (!status && stored.version < s->value.version)) status = write_snapshot(log, s, err);
     }
     log->snapshot_count = 0;
     return status;

@@ -27,8 +27,10 @@ weir_status weir_changelog_apply(weir_changelog *log, const weir_bus_record *rec
 /** The entity with its state, from memory or from the online store (its own open batch, or a reader); new ones are empty. */
 weir_status weir_changelog_load(weir_changelog *log, uint32_t hash, const void *key, size_t len, int32_t partition, weir_online_reader *reader,
                                 weir_entity **ret_entity, weir_err *err) WEIR_MUST_CHECK;
+/** From now on what is written to the online store has the features as of the entity's newest record with it. id: of their definitions (weir_online_value.features_id). */
+weir_status weir_changelog_keep_features(weir_changelog *log, uint32_t id, weir_err *err) WEIR_MUST_CHECK;
 /** Writes an entity's state into the open batch of the online store. */
-weir_status weir_changelog_put(weir_changelog *log, const weir_entity *entity, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_changelog_put(weir_changelog *log, weir_entity *entity, weir_err *err) WEIR_MUST_CHECK;
 
 /** Highest epoch met so far in the partition; 0 before the first. set raises it. */
 int32_t weir_changelog_epoch(const weir_changelog *log, int32_t partition);

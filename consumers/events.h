@@ -67,6 +67,7 @@ enum {
     FEAT_SEQ,
     FEAT_VERSION,
     FEAT_EPOCH,
+    FEAT_MARKS, /* of a value: names of the checks that marked its record; null: none */
     FEAT_HAS_RECORD, /* boolean */
     FEAT_RECORD
 };

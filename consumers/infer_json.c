@@ -320,6 +320,8 @@ static weir_status parse_times(weir_features_request *request, weir_err *err) {
     weir_json_table *table = &request->entities;
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(table->json, "event_timestamp");
     if (!item || cJSON_IsNull(item)) return WEIR_OK;
+    request->at_now = cJSON_IsString(item) && !strcmp(item->valuestring, "now");
+    if (request->at_now) return WEIR_OK;
     if (cJSON_IsArray(item) && cJSON_GetArraySize(item) != table->row_count) {
         return WEIR_REJECT(err, WEIR_EDATA, "\"event_timestamp\" has %d values: expected one, or one for each of the %d rows", cJSON_GetArraySize(item),
                            table->row_count);
@@ -363,6 +365,7 @@ weir_status weir_push_parse(const char *body, size_t len, weir_push_request *ret
     const char *to;
     weir_status status = parse_object(body, len, &request->df, err);
     if (status || (status = text_member(request->df.json, "push_source_name", &request->source, err))) return status;
+    if (!request->source && (status = text_member(request->df.json, "feature_view_name", &request->source, err))) return status;
     if (!request->source) return WEIR_REJECT(err, WEIR_EDATA, "\"push_source_name\": expected \"events\" or \"labels\"");
     if ((status = text_member(request->df.json, "to", &to, err))) return status;
     if (to && strcmp(to, "online") && strcmp(to, "offline") && strcmp(to, "online_and_offline")) {
@@ -558,12 +561,48 @@ bool weir_json_put_text(weir_buf *out, const char *text) {
     return weir_json_put(out, &(weir_datum){.type = WEIR_T_STR, .len = (uint32_t)strlen(text), .p = text});
 }
 
+/* Decimal digits of v, ending before end; where they begin. printf is several times slower, more so once a library has registered conversions of its own with it. */
+static char *digits_before(char *end, uint64_t v) {
+    do {
+        *--end = (char)('0' + v % 10);
+    } while (v /= 10);
+    return end;
+}
+
+static bool put_whole(weir_buf *out, int64_t v) {
+    char text[24], *end = text + sizeof text, *p = digits_before(end, v < 0 ? -(uint64_t)v : (uint64_t)v);
+    if (v < 0) *--p = '-';
+    return weir_buf_append(out, p, (size_t)(end - p));
+}
+
+/* Most numbers that people write are k / 10^6. Where the nearest double to that quotient is the value itself, so is the nearest to its decimal text. */
+static bool put_decimal(weir_buf *out, double v) {
+    enum { SCALE = 1000000 };
+    if (!(fabs(v) < 1e9) || (v == 0 && signbit(v))) return false;
+    int64_t scaled = (int64_t)(v * SCALE + (v < 0 ? -0.5 : 0.5));
+    if ((double)scaled / SCALE != v) return false;
+    uint64_t all = (uint64_t)(scaled < 0 ? -scaled : scaled), fraction = all % SCALE;
+    char text[32], *end = text + sizeof text, *p = digits_before(end, fraction + SCALE); /* the 1 before the fraction keeps its zeros */
+    *p = '.';
+    while (end > p + 2 && end[-1] == '0') end--;
+    p = digits_before(p, all / SCALE);
+    if (scaled < 0) *--p = '-';
+    return weir_buf_append(out, p, (size_t)(end - p));
+}
+
+static bool put_double(weir_buf *out, double v) {
+    char text[40];
+    if (put_decimal(out, v)) return true;
+    int len = strfromd(text, sizeof text, "%.17g", v);
+    return weir_buf_append(out, text, (size_t)len) && (strpbrk(text, ".e") || weir_buf_append(out, ".0", 2));
+}
+
 bool weir_json_put(weir_buf *out, const weir_datum *value) {
     switch (value->type) {
     case WEIR_T_BOOL: return value->i ? weir_buf_append(out, "true", 4) : weir_buf_append(out, "false", 5);
-    case WEIR_T_I64: return weir_buf_printf(out, "%" PRId64, value->i);
+    case WEIR_T_I64: return put_whole(out, value->i);
     case WEIR_T_F64:
-        if (isfinite(value->f)) return weir_buf_printf(out, "%.17g", value->f);
+        if (isfinite(value->f)) return put_double(out, value->f);
         break;
     case WEIR_T_STR:
     case WEIR_T_BYTES: return weir_buf_append(out, "\"", 1) && weir_buf_json_escape(out, value->p, value->len) && weir_buf_append(out, "\"", 1);
@@ -607,27 +646,46 @@ bool weir_infer_encode(const weir_infer_answer *answer, weir_buf *out) {
     return weir_buf_append(out, "]}", 2);
 }
 
-static bool put_result(weir_buf *out, const weir_features_result *result, int row_count) {
+static bool put_statuses(weir_buf *out, const char *const *statuses, int row_count) {
+    bool ok = weir_buf_append(out, ",\"statuses\":[\"", 14);
+    for (int row = 0; ok && row < row_count; row++)
+        ok = (!row || weir_buf_append(out, "\",\"", 3)) && weir_buf_append(out, statuses[row], strlen(statuses[row]));
+    return ok && weir_buf_append(out, "\"]", 2);
+}
+
+static bool put_times(weir_buf *out, const int64_t *times_us, int row_count) {
     char time[WEIR_TIME_TEXT_MAX];
-    if (!weir_buf_printf(out, "{\"values\":") || !put_values(out, result->values, row_count) || !weir_buf_printf(out, ",\"statuses\":[")) return false;
-    for (int row = 0; row < row_count; row++) {
-        if ((row && !weir_buf_append(out, ",", 1)) || !weir_json_put_text(out, result->statuses[row])) return false;
+    bool ok = weir_buf_append(out, ",\"event_timestamps\":[\"", 22);
+    for (int row = 0; ok && row < row_count; row++) {
+        weir_time_format(times_us[row], time);
+        ok = (!row || weir_buf_append(out, "\",\"", 3)) && weir_buf_append(out, time, strlen(time));
     }
-    if (!weir_buf_printf(out, "],\"event_timestamps\":[")) return false;
-    for (int row = 0; row < row_count; row++) {
-        if ((row && !weir_buf_append(out, ",", 1)) || !weir_json_put_text(out, weir_time_format(result->event_times_us[row], time))) return false;
-    }
-    return weir_buf_append(out, "]}", 2);
+    return ok && weir_buf_append(out, "\"]", 2);
+}
+
+/* A piece of the answer, once more. */
+static bool repeat(weir_buf *out, size_t start, size_t end) {
+    return weir_buf_reserve(out, end - start) && weir_buf_append(out, out->data + start, end - start);
 }
 
 bool weir_features_encode(const weir_features_result *results, int result_count, int row_count, weir_buf *out) {
-    if (!weir_buf_printf(out, "{\"metadata\":{\"feature_names\":[")) return false;
-    for (int r = 0; r < result_count; r++) {
-        if ((r && !weir_buf_append(out, ",", 1)) || !weir_json_put_text(out, results[r].name)) return false;
+    static const char names[] = "{\"metadata\":{\"feature_names\":[", all[] = "]},\"results\":[", next[] = ",{\"values\":";
+    enum { BYTES_A_RESULT = 96, BYTES_A_VALUE = 64 }; /* mostly */
+    size_t times_start = 0, times_end = 0;
+    bool ok =
+        weir_buf_reserve(out, (size_t)result_count * (BYTES_A_RESULT + (size_t)row_count * BYTES_A_VALUE)) && weir_buf_append(out, names, sizeof names - 1);
+    for (int r = 0; ok && r < result_count; r++) ok = (!r || weir_buf_append(out, ",", 1)) && weir_json_put_text(out, results[r].name);
+    ok = ok && weir_buf_append(out, all, sizeof all - 1);
+    for (int r = 0; ok && r < result_count; r++) {
+        const weir_features_result *result = &results[r];
+        bool same_times = r && result->event_times_us == result[-1].event_times_us;
+        ok = weir_buf_append(out, next + !r, sizeof next - 1 - !r) && put_values(out, result->values, row_count) &&
+             put_statuses(out, result->statuses, row_count);
+        size_t start = out->len;
+        ok = ok && (same_times ? repeat(out, times_start, times_end) : put_times(out, result->event_times_us, row_count));
+        times_start = start;
+        times_end = out->len;
+        ok = ok && weir_buf_append(out, "}", 1);
     }
-    if (!weir_buf_printf(out, "]},\"results\":[")) return false;
-    for (int r = 0; r < result_count; r++) {
-        if ((r && !weir_buf_append(out, ",", 1)) || !put_result(out, &results[r], row_count)) return false;
-    }
-    return weir_buf_append(out, "]}", 2);
+    return ok && weir_buf_append(out, "]}", 2);
 }

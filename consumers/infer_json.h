@@ -56,12 +56,13 @@ typedef struct weir_features_request {
     const char **features; /* "view:feature" or "feature", NULL-terminated; NULL: a service is asked for */
     const char *service; /* feature_service; NULL: features are listed */
     bool full_names;
-    int64_t *at_us; /* [row_count] event_timestamp; NULL: not given */
+    int64_t *at_us; /* [row_count] event_timestamp; NULL: not given, or */
+    bool at_now; /* given as "now" */
 } weir_features_request;
 weir_status weir_features_parse(const char *body, size_t len, weir_features_request *ret_request, weir_err *err) WEIR_MUST_CHECK;
 void weir_features_request_done(weir_features_request *request);
 
-/* POST /push */
+/* POST /push, and /write-to-online-store, which says feature_view_name where that says push_source_name */
 typedef struct weir_push_request {
     weir_json_table df;
     const char *source;
@@ -98,16 +99,16 @@ typedef struct weir_infer_answer {
 /** Appends the JSON. False when memory ran out. */
 bool weir_infer_encode(const weir_infer_answer *answer, weir_buf *out) WEIR_MUST_CHECK;
 
-/* One column of a /get-online-features answer. */
+/* One column of a /get-online-features answer. Neighbours that share their times (the same array) are printed faster. */
 typedef struct weir_features_result {
     const char *name;
     const weir_datum *values; /* [row_count] */
-    const char *const *statuses; /* [row_count] */
+    const char *const *statuses; /* [row_count] words that need no escape in JSON */
     const int64_t *event_times_us; /* [row_count] */
 } weir_features_result;
 bool weir_features_encode(const weir_features_result *results, int result_count, int row_count, weir_buf *out) WEIR_MUST_CHECK;
 
-/** Appends one value as JSON; a number that is not finite is null. */
+/** Appends one value as JSON; a number that is not finite is null. A double is told from a whole number by its point or exponent and reads back to the same bits. */
 bool weir_json_put(weir_buf *out, const weir_datum *value) WEIR_MUST_CHECK;
 /** Appends a quoted string. */
 bool weir_json_put_text(weir_buf *out, const char *text) WEIR_MUST_CHECK;

@@ -42,6 +42,8 @@ typedef struct ingest_record {
     weir_source source;
     const weir_datum *row; /* in the scratch arena; NULL: rejected already */
     int64_t event_time_us;
+    weir_check_hits hits; /* checks that it failed */
+    bool refused; /* by a check that looks at other records: no view takes it */
     bool rejected; /* for at least one view: it is in the dead letters */
 } ingest_record;
 
@@ -105,7 +107,8 @@ static weir_status accept(ingest *g, ingest_record *r, weir_err *err) {
         status = weir_serde_decode(g->serde[r->topic->feed], r->record->value, r->record->value_len, row, NULL, &why);
         if (status == WEIR_ENOTFOUND) error_class = "schema";
         if (!status) {
-            status = weir_pipeline_check(g->pipeline, r->topic->feed, row, g->now_us, &error_class, &why);
+            status = weir_pipeline_check_hits(g->pipeline, r->topic->feed, row, g->now_us, &r->hits, &error_class, &why);
+            if (r->topic->view < 0) ingest_checks_count(g, r->topic->feed, &r->hits, r->source); /* one that was re-keyed was counted before */
             if (!status) {
                 r->row = row;
                 r->event_time_us = row[feed->time_index].i;
@@ -127,7 +130,10 @@ static weir_status rekey(ingest *g, const ingest_item *item, weir_err *err) {
         {HEADER_SOURCE_OFFSET, offset, (size_t)snprintf(offset, sizeof offset, "%lld", (long long)r->source.offset)},
     };
     size_t count = 2;
-    if (r->record->key) headers[count++] = (weir_bus_header){HEADER_SOURCE_KEY, r->record->key, r->record->key_len};
+    if (r->topic->view >= 0) /* on its way again: the key is not its producer's */
+        count += weir_bus_header_get(r->record, HEADER_SOURCE_KEY, &headers[count]);
+    else if (r->record->key)
+        headers[count++] = (weir_bus_header){HEADER_SOURCE_KEY, r->record->key, r->record->key_len};
     if (weir_bus_header_get(r->record, INGEST_HEADER_TRACE, &headers[count])) count++;
     r->topic->counts[OUTCOME_REKEYED]++;
     return weir_producer_send(weir_worker_producer(g->worker), g->views[item->view].repartition, -1, item->key, item->key_len, r->record->value,
@@ -153,6 +159,11 @@ static weir_status reject_late(ingest *g, const ingest_item *item, const weir_en
     return reject(g, item->record, "late", &why, err);
 }
 
+static void add_hits(weir_check_hits *hits, const weir_check_hits *more) {
+    hits->any |= more->any;
+    for (size_t i = 0; more->any && i < sizeof hits->bits / sizeof *hits->bits; i++) hits->bits[i] |= more->bits[i];
+}
+
 /* Adds the record to its entity's state; the features go out, and what it corrects. */
 static weir_status apply(ingest *g, const ingest_item *item, weir_err *err) {
     ingest_record *r = item->record;
@@ -163,6 +174,16 @@ static weir_status apply(ingest *g, const ingest_item *item, weir_err *err) {
     weir_err why;
     weir_status status = load(g, item, &entity, err);
     if (status) return status;
+    if (weir_view_has_checks(v->view)) {
+        weir_check_hits hits = {0};
+        status = weir_view_check(v->view, &entity->state, r->event_time_us, r->source, r->row, &hits, &why);
+        ingest_checks_count(g, r->topic->feed, &hits, r->source);
+        if (status) {
+            r->refused = true;
+            return reject(g, r, "check", &why, err);
+        }
+        add_hits(&r->hits, &hits);
+    }
     weir_view_slots(v->view, r->row, v->slots);
     status = weir_view_apply(v->view, &entity->state, r->event_time_us, r->source, v->slots, 0, &applied, &position, &why);
     if (status && why.action == WEIR_ACTION_REJECT) return reject(g, r, "limit", &why, err);
@@ -183,6 +204,7 @@ static weir_status apply(ingest *g, const ingest_item *item, weir_err *err) {
         .event_time_us = r->event_time_us,
         .available_us = r->row[v->feed->available_index >= 0 ? v->feed->available_index : v->feed->time_index].i,
         .row = r->row,
+        .hits = &r->hits,
         .trace = traced ? &trace : NULL,
     };
     status = ingest_emit_value(g, v, entity, &origin, err);
@@ -207,12 +229,22 @@ static weir_status take(ingest *g, const weir_bus_record *record, ingest_record 
     return accept(g, r, err);
 }
 
-/* The record as an item for each view that takes it. A key that cannot be made is rejected. */
+/* Whether it is an item for a view. With checks that look at other records, the owner of the primary view's entity decides on a record for all views: one that came under
+ * another key than that view's goes to that owner alone, and from there to the others. */
+static bool is_for(const ingest *g, const ingest_record *r, int view, bool elsewhere) {
+    bool primary = view == g->pipeline->primary_view;
+    if (g->views[view].def->from != r->topic->feed) return false;
+    if (r->topic->view >= 0 && r->topic->view != view) return g->has_checks && r->topic->view == g->pipeline->primary_view;
+    return primary || !elsewhere;
+}
+
+/* The record as an item for each view that takes it, the primary first, for its checks decide. A key that cannot be made is rejected. */
 static weir_status list_items(ingest *g, ingest_record *r, ingest_item *items, size_t *count, weir_err *err) {
-    int first = r->topic->view < 0 ? 0 : r->topic->view, last = r->topic->view < 0 ? g->pipeline->view_count - 1 : r->topic->view;
-    for (int i = first; i <= last; i++) {
+    bool elsewhere = false;
+    for (int k = 0; k < g->pipeline->view_count; k++) {
+        int primary = g->pipeline->primary_view, i = !k ? primary : k <= primary ? k - 1 : k;
         const ingest_view *v = &g->views[i];
-        if (v->def->from != r->topic->feed) continue;
+        if (!is_for(g, r, i, elsewhere)) continue;
         char key[WEIR_KEY_MAX];
         size_t len;
         weir_err why;
@@ -226,6 +258,7 @@ static weir_status list_items(ingest *g, ingest_record *r, ingest_item *items, s
                 return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the keys of a batch");
             item->hash = weir_entities_hash(key, len);
             item->partition = weir_bus_partition_of(key, len, g->pipeline->partitions);
+            if (i == primary && g->has_checks) elsewhere = !g->held[item->partition];
             ++*count;
         }
         if (status) {
@@ -265,6 +298,7 @@ static weir_status handle_items(ingest *g, const ingest_item *items, const inges
             weir_entities_prefetch_state(g->views[ahead->view].entities, ahead->hash);
         }
         const ingest_item *item = &items[places[i].item];
+        if (item->record->refused) continue;
         status = g->held[item->partition] ? apply(g, item, err) : rekey(g, item, err);
     }
     return status;
@@ -291,6 +325,7 @@ static weir_status handle_all(ingest *g, const weir_bus_record *records, size_t 
         const ingest_record *r = &taken[i];
         if (!r->row || r->rejected) continue;
         r->topic->counts[OUTCOME_ACCEPTED]++;
+        if (r->topic->view < 0) ingest_checks_see(g, r->topic->feed, r->row);
         if (r->event_time_us > r->topic->newest_us) r->topic->newest_us = r->event_time_us;
     }
     return status;
@@ -311,6 +346,7 @@ static void tell_counts(ingest *g) {
         if (v->correction_count) weir_metric_add(v->corrections, (double)v->correction_count);
         v->feature_count = v->correction_count = 0;
     }
+    ingest_checks_tell(g);
 }
 
 static weir_status ingest_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
@@ -327,10 +363,20 @@ static weir_status ingest_batch(void *context, const weir_bus_record *records, s
     return status;
 }
 
+static void tell_freshness(const ingest *g) {
+    int64_t now_us = weir_clock_wall_us(g->env->clock);
+    for (int i = 0; i < g->topic_count; i++) {
+        const ingest_topic *t = &g->topics[i];
+        if (t->freshness && t->newest_us > INT64_MIN) weir_metric_set(t->freshness, (double)(now_us - t->newest_us) / 1e6);
+    }
+}
+
 static weir_status ingest_tick(void *context, int64_t mono_us, weir_err *err) {
     ingest *g = context;
     if (mono_us < g->stats_at_us) return WEIR_OK;
     g->stats_at_us = mono_us + STATS_EVERY_US;
+    ingest_checks_tick(g);
+    tell_freshness(g);
     int64_t bytes = 0;
     for (int i = 0; i < g->pipeline->view_count; i++) {
         int64_t entities = 0, of_view = 0;
@@ -362,6 +408,7 @@ static void ingest_done(void *context) {
         free(v->repartition);
     }
     for (int f = 0; f < 2; f++) weir_serde_free(g->serde[f]);
+    ingest_checks_done(g);
     weir_online_reader_free(g->reader);
     weir_online_close(g->online);
     weir_buf_done(&g->pending_bytes);
@@ -413,6 +460,7 @@ static void add_topic(ingest *g, const char *name, weir_feed feed, int view) {
     ingest_topic *topic = &g->topics[g->topic_count++];
     *topic = (ingest_topic){
         .feed = feed, .view = view, .event_time = WEIR_METRIC("weir_ingest_event_time_seconds", g->pipeline->name, name), .newest_us = INT64_MIN};
+    if (view < 0) topic->freshness = WEIR_METRIC("weir_ingest_freshness_seconds", g->pipeline->name, name);
     for (int k = 0; k < OUTCOME_COUNT; k++) topic->outcomes[k] = WEIR_METRIC("weir_ingest_events_total", g->pipeline->name, name, outcomes[k]);
 }
 
@@ -456,7 +504,8 @@ static weir_status ingest_init(weir_worker *worker, void **ret_context, weir_err
         if ((status = init_view(g, shared->registry, i, err))) break;
         add_topic(g, topics[g->topic_count] = g->views[i].repartition, pipeline->views[i].from, i);
     }
-    if (status) return status;
+    if (status || (status = ingest_checks_init(g, err))) return status;
+    g->has_checks = weir_view_has_checks(g->views[pipeline->primary_view].view);
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/%s/ingest-%s", env->state_dir, pipeline->name, env->instance);
     if ((status = weir_online_open(dir, ONLINE_MAX_BYTES, &g->online, err))) return status;

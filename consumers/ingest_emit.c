@@ -24,6 +24,7 @@ static void fill(ingest_view *v, const weir_entity *entity, const double *values
     out[FEAT_TENANT] = weir_str(entity->key, tenant_len);
     out[FEAT_ENTITY] = weir_str(slash + 1, entity->key_len - tenant_len - 1);
     out[FEAT_EPOCH] = weir_i64(weir_changelog_epoch(v->log, entity->partition));
+    out[FEAT_MARKS] = weir_null();
     out[v->codec.state_index] = weir_null();
     weir_datum *features = out + v->codec.feature_base;
     for (int i = 0; i < v->codec.feature_count; i++) {
@@ -47,6 +48,9 @@ weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, co
     out[FEAT_SOURCE_OFFSET] = weir_i64(origin->source.offset);
     out[FEAT_SEQ] = out[FEAT_VERSION] = weir_i64(entity->state.version);
     out[FEAT_HAS_RECORD] = weir_bool(true);
+    char marks[WEIR_MARKS_MAX];
+    size_t marks_len = origin->hits && origin->hits->any ? weir_check_marks(g->pipeline, origin->hits, marks) : 0;
+    if (marks_len) out[FEAT_MARKS] = weir_str(marks, marks_len);
     memcpy(out + FEAT_RECORD, origin->row, sizeof *out * (size_t)v->codec.record_count);
     const weir_buf *bytes = &v->codec.codec.buf;
     weir_status status = encode(v, err);

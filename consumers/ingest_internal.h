@@ -1,10 +1,11 @@
-/* What the parts of ingest share: ingest.c (records in), ingest_emit.c (features, corrections, snapshots out), ingest_restore.c (states back). */
+/* What the parts of ingest share: ingest.c (records in), ingest_emit.c (features, corrections, snapshots out), ingest_checks.c (checks counted), ingest_restore.c (states back). */
 #ifndef WEIR_CONSUMERS_INGEST_INTERNAL_H
 #define WEIR_CONSUMERS_INGEST_INTERNAL_H
 
 #include "consumers/changelog.h"
 #include "consumers/shared.h"
 #include "core/metrics.h"
+#include "features/checks.h"
 
 enum { INGEST_FLUSH_MS = 30000 };
 #define INGEST_HEADER_TRACE "traceparent"
@@ -32,7 +33,7 @@ typedef struct ingest_topic {
     weir_feed feed;
     int view; /* -1: every view of the feed */
     int64_t counts[OUTCOME_COUNT]; /* of the batch */
-    weir_metric *outcomes[OUTCOME_COUNT], *event_time;
+    weir_metric *outcomes[OUTCOME_COUNT], *event_time, *freshness; /* freshness: of a feed; NULL */
     int64_t newest_us;
 } ingest_topic;
 
@@ -67,6 +68,13 @@ typedef struct ingest {
     ingest_pending *pending;
     size_t pending_count, pending_capacity;
 
+    bool has_checks; /* that look at other records */
+    int64_t *check_counts; /* [check_count] failures since the counters were told */
+    bool checks_failed; /* one of them is not 0 */
+    int64_t *warned_at_us; /* [check_count] monotonic time of the last log line */
+    weir_metric **check_failures; /* [check_count] */
+    weir_stream_checks *stream; /* NULL: there are no checks of the stream */
+
     weir_metric *online_bytes, *checkpoint_seconds, *restore_left;
 } ingest;
 
@@ -77,6 +85,7 @@ typedef struct ingest_origin {
     weir_source source;
     int64_t event_time_us, available_us;
     const weir_datum *row; /* of the feed's schema */
+    const weir_check_hits *hits; /* checks that it failed; NULL: not known */
     const weir_bus_header *trace; /* NULL: none */
 } ingest_origin;
 
@@ -90,6 +99,19 @@ weir_status ingest_checkpoint(void *context, weir_err *err) WEIR_MUST_CHECK;
 bool ingest_checkpoint_worth(void *context);
 /** Under the writer's new epoch: the newest values of dirty entities, and the corrections that were kept while restoring, which are queued. */
 weir_status ingest_reissue(ingest *g, weir_err *err) WEIR_MUST_CHECK;
+
+/* ---- checks: ingest_checks.c ---- */
+
+weir_status ingest_checks_init(ingest *g, weir_err *err) WEIR_MUST_CHECK;
+void ingest_checks_done(ingest *g);
+/** Counts what a record failed, and logs what warns, at most once a minute a check. */
+void ingest_checks_count(ingest *g, weir_feed feed, const weir_check_hits *hits, weir_source source);
+/** An accepted record, for the checks of the stream. */
+void ingest_checks_see(ingest *g, weir_feed feed, const weir_datum *row);
+/** Every few seconds. */
+void ingest_checks_tick(ingest *g);
+/** The counts into the metrics. */
+void ingest_checks_tell(ingest *g);
 
 /* ---- back: ingest_restore.c ---- */
 

@@ -2,7 +2,7 @@
  *
  *   GET  /v2  /v2/health/live  /v2/health/ready  /v2/models/M[/versions/V][/ready]      Open Inference Protocol v2
  *   POST /v2/models/M[/versions/V]/infer                                               M: a served model, or the pipeline for the arm that each entity gets
- *   POST /get-online-features  /push                                                   Feast's feature server
+ *   POST /get-online-features  /push  /write-to-online-store                           Feast's feature server
  *
  * Requests run on the HTTP server's threads; each has its own reader of the replica. This worker's own thread only watches over the serving state. */
 #include <stdio.h>
@@ -354,9 +354,9 @@ static void find_metrics(serve *s) {
 
 static weir_status add_routes(serve *s, weir_err *err) {
     const weir_http_route routes[] = {
-        {"GET", "/v2", on_server, s},         {"GET", "/v2/health/live", on_health, s}, {"GET", "/v2/health/ready", on_health, s},
-        {"GET", "/v2/models/*", on_model, s}, {"POST", "/v2/models/*", on_infer, s},    {"POST", "/get-online-features", on_features, s},
-        {"POST", "/push", on_push, s},
+        {"GET", "/v2", on_server, s},         {"GET", "/v2/health/live", on_health, s},       {"GET", "/v2/health/ready", on_health, s},
+        {"GET", "/v2/models/*", on_model, s}, {"POST", "/v2/models/*", on_infer, s},          {"POST", "/get-online-features", on_features, s},
+        {"POST", "/push", on_push, s},        {"POST", "/write-to-online-store", on_push, s},
     };
     weir_status status = WEIR_OK;
     s->routed = true;

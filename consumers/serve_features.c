@@ -1,7 +1,7 @@
-/* POST /get-online-features and POST /push, in the form of Feast's feature server.
+/* POST /get-online-features, /push and /write-to-online-store, in the form of Feast's feature server.
  *
  * Features are values at a time. That time is event_timestamp where the request gives one, otherwise each entity's newest event time in that view, because the store
- * replays history as well as today. A view's ttl counts back from that time. */
+ * replays history as well as today: those features stand ready in the store. A view's ttl counts back from the time asked for to the newest record at or before it. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@ enum { FLUSH_MS = 10000 };
 /* A feature that was asked for. */
 typedef struct wanted_feature {
     int view, feature;
-    char *name; /* in the answer */
+    const char *name; /* in the answer */
 } wanted_feature;
 
 /* One request on its way; arrays are in the thread's arena. */
@@ -26,22 +26,34 @@ typedef struct lookup {
     weir_datum *rows; /* [row_count][column_count] */
     weir_datum *values; /* [wanted_count][row_count] */
     const char **statuses; /* [wanted_count][row_count] */
-    int64_t *event_times_us; /* [wanted_count][row_count] */
+    int64_t *event_times_us[WEIR_VIEWS_MAX]; /* [row_count] of each view that is wanted */
+    int64_t now_us;
     double *scratch; /* [WEIR_FEATURES_MAX] */
 } lookup;
 
 /* ---- what was asked for ---- */
 
-static bool find_feature(const weir_pipeline *pipeline, const char *view, size_t view_len, const char *name, int *ret_view, int *ret_feature) {
+/* The feature of that name in a view, looked for from `from` on and round: features are mostly asked for in their order. -1: none that is served. */
+static int feature_of(const weir_view_def *def, const char *name, int from) {
+    for (int i = 0; i < def->feature_count; i++) {
+        int f = from + i < def->feature_count ? from + i : from + i - def->feature_count;
+        if (!strcmp(def->features[f].name, name)) return def->features[f].hidden ? -1 : f;
+    }
+    return -1;
+}
+
+/* view NULL: in any. */
+static bool find_feature(const lookup *l, const char *view, size_t view_len, const char *name, int *ret_view, int *ret_feature) {
+    const weir_pipeline *pipeline = l->s->pipeline;
+    const wanted_feature *before = l->wanted_count ? &l->wanted[l->wanted_count - 1] : NULL;
     for (int v = 0; v < pipeline->view_count; v++) {
         const weir_view_def *def = &pipeline->views[v];
-        if (view && (strlen(def->name) != view_len || memcmp(def->name, view, view_len))) continue;
-        for (int f = 0; f < def->feature_count; f++) {
-            if (strcmp(def->features[f].name, name)) continue;
-            *ret_view = v;
-            *ret_feature = f;
-            return true;
-        }
+        if (view && (strncmp(def->name, view, view_len) || def->name[view_len])) continue;
+        int f = feature_of(def, name, before && before->view == v ? before->feature + 1 : 0);
+        if (f < 0) continue;
+        *ret_view = v;
+        *ret_feature = f;
+        return true;
     }
     return false;
 }
@@ -49,10 +61,14 @@ static bool find_feature(const weir_pipeline *pipeline, const char *view, size_t
 static weir_status add_wanted(lookup *l, int view, int feature, weir_err *err) {
     const weir_view_def *def = &l->s->pipeline->views[view];
     const char *name = def->features[feature].name;
-    size_t room = strlen(def->name) + strlen(name) + 3;
-    char *shown = weir_arena_alloc(&l->thread->arena, room);
-    if (!shown) return serve_no_memory(err);
-    snprintf(shown, room, "%s%s%s", l->request->full_names ? def->name : "", l->request->full_names ? "__" : "", name);
+    const char *shown = name;
+    if (l->request->full_names) {
+        size_t room = strlen(def->name) + strlen(name) + 3;
+        char *full = weir_arena_alloc(&l->thread->arena, room);
+        if (!full) return serve_no_memory(err);
+        snprintf(full, room, "%s__%s", def->name, name);
+        shown = full;
+    }
     l->wanted[l->wanted_count++] = (wanted_feature){view, feature, shown};
     return WEIR_OK;
 }
@@ -63,8 +79,7 @@ static weir_status want_listed(lookup *l, weir_err *err) {
     for (const char **reference = l->request->features; !status && *reference; reference++) {
         const char *colon = strchr(*reference, ':');
         int view, feature;
-        if (!find_feature(l->s->pipeline, colon ? *reference : NULL, colon ? (size_t)(colon - *reference) : 0, colon ? colon + 1 : *reference, &view,
-                          &feature)) {
+        if (!find_feature(l, colon ? *reference : NULL, colon ? (size_t)(colon - *reference) : 0, colon ? colon + 1 : *reference, &view, &feature)) {
             return WEIR_REJECT(err, WEIR_ENOTFOUND, "no feature \"%s\": expected \"view:feature\" as pipeline %s declares them", *reference,
                                l->s->pipeline->name);
         }
@@ -80,7 +95,7 @@ static weir_status want_service(lookup *l, weir_err *err) {
     weir_status status = serve_find(l->s, arms, l->request->service, 0, &served, err);
     for (int c = 0; !status && c < weir_model_column_count(served->model); c++) {
         int view, feature;
-        if (find_feature(l->s->pipeline, NULL, 0, weir_model_columns(served->model)[c], &view, &feature)) status = add_wanted(l, view, feature, err);
+        if (find_feature(l, NULL, 0, weir_model_columns(served->model)[c], &view, &feature)) status = add_wanted(l, view, feature, err);
     }
     weir_arms_drop(arms);
     return status;
@@ -102,9 +117,13 @@ static weir_status allocate(lookup *l, weir_err *err) {
     l->rows = weir_arena_alloc(arena, (size_t)l->row_count * (size_t)l->column_count * sizeof *l->rows);
     l->values = weir_arena_alloc(arena, cells * sizeof *l->values);
     l->statuses = weir_arena_alloc(arena, cells * sizeof *l->statuses);
-    l->event_times_us = weir_arena_alloc(arena, cells * sizeof *l->event_times_us);
     l->scratch = weir_arena_alloc(arena, WEIR_FEATURES_MAX * sizeof *l->scratch);
-    return l->rows && l->values && l->statuses && l->event_times_us && l->scratch ? WEIR_OK : serve_no_memory(err);
+    bool ok = l->rows && l->values && l->statuses && l->scratch;
+    for (int w = 0; ok && w < l->wanted_count; w++) {
+        int64_t **times = &l->event_times_us[l->wanted[w].view];
+        if (!*times) ok = (*times = weir_arena_alloc(arena, (size_t)l->row_count * sizeof **times)) != NULL;
+    }
+    return ok ? WEIR_OK : serve_no_memory(err);
 }
 
 /* ---- values ---- */
@@ -112,7 +131,9 @@ static weir_status allocate(lookup *l, weir_err *err) {
 /* The time at which a row's features are asked for; false: its newest. */
 static bool asked_time(const lookup *l, int row, const weir_datum *entity, int64_t *ret_us) {
     const weir_datum *time = &entity[l->s->pipeline->events.time_index];
-    if (l->request->at_us) {
+    if (l->request->at_now) {
+        *ret_us = l->now_us;
+    } else if (l->request->at_us) {
         *ret_us = l->request->at_us[row];
     } else if (time->type == WEIR_T_I64) {
         *ret_us = time->i;
@@ -122,48 +143,39 @@ static bool asked_time(const lookup *l, int row, const weir_datum *entity, int64
     return true;
 }
 
-/* Features of one view for one row into l->scratch. */
-static weir_status read_view(lookup *l, int view, int row, weir_datum *entity, weir_view_read *ret_read, int64_t *ret_t_us, weir_err *err) {
+/* What is wrong with all features of the row; NULL: nothing. asked: at t, not at the newest record. */
+static const char *row_status(const weir_view_def *def, const weir_view_read *read, bool asked, int64_t t_us) {
+    if (!read->found) return "NOT_FOUND";
+    if (read->too_old) return "INVALID";
+    if (read->newest_us == INT64_MIN) return "NOT_FOUND";
+    int64_t age_us;
+    bool aged = asked && def->ttl_us && (__builtin_sub_overflow(t_us, read->newest_us, &age_us) || age_us > def->ttl_us);
+    return aged ? "OUTSIDE_MAX_AGE" : NULL;
+}
+
+/* The wanted features of one view for one row. */
+static weir_status read_row(lookup *l, int view, int row, weir_err *err) {
     const weir_view_def *def = &l->s->pipeline->views[view];
+    const weir_datum *entity = l->rows + (size_t)row * (size_t)l->column_count;
     weir_serving_reader *reader = l->thread->reader;
+    weir_view_read read;
     char key[WEIR_KEY_MAX];
     size_t key_len;
+    int64_t t_us = 0;
+    bool asked = asked_time(l, row, entity, &t_us);
     weir_status status = weir_key_make(&l->s->pipeline->events, l->s->entity_columns[view], def->entity_count, entity, key, &key_len, err);
-    bool asked = asked_time(l, row, entity, ret_t_us);
-    if (!status) status = weir_serving_read_view(reader, view, key, key_len, asked ? *ret_t_us : 0, NULL, l->scratch, ret_read, err);
-    if (!status && !asked && ret_read->found) {
-        *ret_t_us = ret_read->event_time_us;
-        status = weir_serving_read_view(reader, view, key, key_len, *ret_t_us, NULL, l->scratch, ret_read, err);
-    }
+    if (!status)
+        status = asked ? weir_serving_read_view(reader, view, key, key_len, t_us, NULL, l->scratch, &read, err)
+                       : weir_serving_read_newest(reader, view, key, key_len, l->scratch, &read, err);
     if (status) return weir_err_prefix(err, "view %s, row %d", def->name, row);
-    return WEIR_OK;
-}
-
-static void put_value(lookup *l, int index, int row, const weir_view_read *read, int64_t t_us) {
-    const weir_view_def *def = &l->s->pipeline->views[l->wanted[index].view];
-    size_t cell = (size_t)index * (size_t)l->row_count + (size_t)row;
-    double value = l->scratch[l->wanted[index].feature];
-    const char *status = !isfinite(value) ? "NULL_VALUE" : "PRESENT";
-    if (!read->found) status = "NOT_FOUND";
-    if (read->found && def->ttl_us && t_us - read->event_time_us > def->ttl_us) status = "OUTSIDE_MAX_AGE";
-    l->statuses[cell] = status;
-    l->values[cell] = strcmp(status, "PRESENT") ? weir_null() : weir_f64(value);
-    l->event_times_us[cell] = read->found ? read->event_time_us : 0;
-}
-
-static weir_status read_row(lookup *l, int row, weir_err *err) {
-    weir_datum *entity = l->rows + (size_t)row * (size_t)l->column_count;
-    for (int v = 0; v < l->s->pipeline->view_count; v++) {
-        bool done = false;
-        weir_view_read read = {0};
-        int64_t t_us = 0;
-        for (int w = 0; w < l->wanted_count; w++) {
-            if (l->wanted[w].view != v) continue;
-            weir_status status = done ? WEIR_OK : read_view(l, v, row, entity, &read, &t_us, err);
-            if (status) return status;
-            done = true;
-            put_value(l, w, row, &read, t_us);
-        }
+    const char *wrong = row_status(def, &read, asked, t_us);
+    l->event_times_us[view][row] = read.newest_us == INT64_MIN ? 0 : read.newest_us;
+    for (int w = 0; w < l->wanted_count; w++) {
+        if (l->wanted[w].view != view) continue;
+        size_t cell = (size_t)w * (size_t)l->row_count + (size_t)row;
+        double value = l->scratch[l->wanted[w].feature];
+        l->values[cell] = wrong || !isfinite(value) ? weir_null() : weir_f64(value);
+        l->statuses[cell] = wrong ? wrong : isfinite(value) ? "PRESENT" : "NULL_VALUE";
     }
     return WEIR_OK;
 }
@@ -173,7 +185,9 @@ static weir_status read_all(lookup *l, weir_err *err) {
     if (!status) status = serve_own_rows(&l->thread->grant, &l->request->entities, &l->s->pipeline->events, l->rows, err);
     if (!status) status = weir_serving_read_begin(l->thread->reader, err);
     if (status) return status;
-    for (int row = 0; !status && row < l->row_count; row++) status = read_row(l, row, err);
+    for (int view = 0; view < l->s->pipeline->view_count; view++) {
+        for (int row = 0; l->event_times_us[view] && !status && row < l->row_count; row++) status = read_row(l, view, row, err);
+    }
     weir_serving_read_end(l->thread->reader);
     return status;
 }
@@ -195,14 +209,18 @@ static weir_status encode(lookup *l, weir_buf *out, weir_err *err) {
         results[count++] = (weir_features_result){entities->columns[c].name, entities->columns[c].values, present, never};
     for (int w = 0; w < l->wanted_count; w++) {
         size_t first = (size_t)w * rows;
-        results[count++] = (weir_features_result){l->wanted[w].name, l->values + first, l->statuses + first, l->event_times_us + first};
+        results[count++] = (weir_features_result){l->wanted[w].name, l->values + first, l->statuses + first, l->event_times_us[l->wanted[w].view]};
     }
     return weir_features_encode(results, count, l->row_count, out) ? WEIR_OK : serve_no_memory(err);
 }
 
 weir_status serve_online_features(serve *s, serve_thread *thread, const weir_http_request *request, weir_http_response *response, weir_err *err) {
     weir_features_request parsed;
-    lookup l = {.s = s, .thread = thread, .request = &parsed, .column_count = weir_schema_field_count(s->pipeline->events.schema)};
+    lookup l = {.s = s,
+                .thread = thread,
+                .request = &parsed,
+                .column_count = weir_schema_field_count(s->pipeline->events.schema),
+                .now_us = weir_clock_wall_us(s->env->clock)};
     weir_status status = weir_features_parse(request->body, request->body_len, &parsed, err);
     l.row_count = parsed.entities.row_count;
     if (!status) status = resolve(&l, err);
@@ -217,6 +235,11 @@ weir_status serve_online_features(serve *s, serve_thread *thread, const weir_htt
 
 static weir_status push_feed(const serve *s, const char *source, weir_feed *ret_feed, weir_err *err) {
     const weir_pipeline *pipeline = s->pipeline;
+    for (int v = 0; v < pipeline->view_count; v++) {
+        if (strcmp(pipeline->views[v].name, source)) continue;
+        const char *feed = pipeline->views[v].from == WEIR_FROM_EVENTS ? "events" : "labels";
+        return WEIR_REJECT(err, WEIR_EDATA, "the features of view %s are computed from the %s: push those, to \"%s\"", source, feed, feed);
+    }
     if (!strcmp(source, "events") || !strcmp(source, pipeline->events.topic)) {
         *ret_feed = WEIR_FROM_EVENTS;
     } else if (pipeline->labels.topic && (!strcmp(source, "labels") || !strcmp(source, pipeline->labels.topic))) {

@@ -37,6 +37,7 @@ struct weir_serving {
     weir_entities *entities[WEIR_VIEWS_MAX];
     weir_changelog *logs[WEIR_VIEWS_MAX];
     char *topics[WEIR_VIEWS_MAX];
+    uint32_t features_id; /* of the pipeline file: features that were stored under another are not used */
     int first_input[WEIR_VIEWS_MAX], event_columns, input_count;
 
     pthread_t thread;
@@ -276,7 +277,7 @@ static weir_status write_dirty(weir_serving *s, int view, weir_err *err) {
     weir_entities *entities = s->entities[view];
     weir_status status = WEIR_OK;
     for (size_t i = 0; !status && i < weir_entities_dirty_count(entities); i++) {
-        const weir_entity *entity = weir_entities_dirty_at(entities, i);
+        weir_entity *entity = weir_entities_dirty_at(entities, i);
         if (!entity->gap) status = weir_changelog_put(s->logs[view], entity, err);
     }
     return status;
@@ -431,14 +432,25 @@ static weir_status init_views(weir_serving *s, weir_registry *registry, weir_err
     return weir_event_codec_init(&s->model_events, registry, "schemas/model_event.avsc", WEIR_TOPIC_MODELS, err);
 }
 
+/* Of all that features are computed by: another pipeline file or program may compute others. */
+static weir_status identify_features(weir_serving *s, weir_err *err) {
+    static const char version[] = WEIR_VERSION;
+    char *text = cJSON_PrintUnformatted(s->pipeline->json);
+    if (!text) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the text of pipeline %s", s->pipeline->name);
+    s->features_id = weir_entities_hash(text, strlen(text)) ^ weir_entities_hash(version, sizeof version - 1);
+    cJSON_free(text);
+    return WEIR_OK;
+}
+
 /* What needs the online store. */
 static weir_status init_logs(weir_serving *s, weir_err *err) {
     int64_t memory = (s->env->memory_bytes > 0 ? s->env->memory_bytes : MEMORY_BYTES) / (s->pipeline->view_count ? s->pipeline->view_count : 1);
-    weir_status status = WEIR_OK;
+    weir_status status = identify_features(s, err);
     for (int v = 0; !status && v < s->pipeline->view_count; v++) {
         status = weir_entities_new((size_t)memory, &s->entities[v], err);
         if (!status)
             status = weir_changelog_new(s->views[v], &s->codecs[v], s->online, v, s->entities[v], s->pipeline->partitions, NULL, NULL, &s->logs[v], err);
+        if (!status) status = weir_changelog_keep_features(s->logs[v], s->features_id, err);
     }
     return status;
 }
@@ -548,21 +560,46 @@ void weir_serving_read_end(weir_serving_reader *reader) {
     weir_online_read_end(reader->online);
 }
 
+/* The entity's value in the store; an entity that is not there has an empty state. */
+static weir_status find(weir_serving_reader *reader, int view, const char *key, size_t key_len, weir_online_value *ret_value, weir_view_read *ret_read,
+                        weir_err *err) {
+    weir_status status = weir_online_read(reader->online, view, key, key_len, ret_value, err);
+    if (status && status != WEIR_ENOTFOUND) return status;
+    *ret_read = (weir_view_read){.newest_us = INT64_MIN};
+    if (!status)
+        *ret_read = (weir_view_read){.found = true,
+                                     .source = ret_value->source,
+                                     .event_time_us = ret_value->event_time_us,
+                                     .version = ret_value->version,
+                                     .newest_us = ret_value->newest_us};
+    return WEIR_OK;
+}
+
+/* The features that stand beside the state; false when there are none, or of other definitions. */
+static bool take_stored(const weir_serving_reader *reader, int view, const weir_online_value *value, double *out) {
+    const weir_serving *s = reader->serving;
+    if (value->features_id != s->features_id || value->feature_count != s->pipeline->views[view].feature_count) return false;
+    memcpy(out, value->features, (size_t)value->feature_count * sizeof *out);
+    return true;
+}
+
+/* The state of a value that was found, else an empty one. */
+static weir_status take_state(weir_serving_reader *reader, int view, const weir_online_value *value, const weir_view_read *read, weir_err *err) {
+    if (read->found) return weir_state_decode(reader->serving->views[view], value->state, value->state_len, &reader->state, err);
+    weir_state_clear(&reader->state);
+    return WEIR_OK;
+}
+
 weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out,
                                    weir_view_read *ret_read, weir_err *err) {
     weir_view *v = reader->serving->views[view];
     weir_online_value value;
-    weir_status status = weir_online_read(reader->online, view, key, key_len, &value, err);
-    *ret_read = (weir_view_read){.found = !status};
-    if (status == WEIR_ENOTFOUND) {
-        weir_state_clear(&reader->state);
-    } else {
-        if (!status) status = weir_state_decode(v, value.state, value.state_len, &reader->state, err);
-        if (status) return status;
-        ret_read->source = value.source;
-        ret_read->event_time_us = value.event_time_us;
-        ret_read->version = value.version;
-    }
+    weir_status status = find(reader, view, key, key_len, &value, ret_read, err);
+    if (status) return status;
+    bool stored = ret_read->found && !row && weir_view_def_of(v)->at == WEIR_AT_EVENT && t_us >= value.newest_us;
+    if (stored && take_stored(reader, view, &value, out)) return WEIR_OK;
+    if ((status = take_state(reader, view, &value, ret_read, err))) return status;
+    ret_read->too_old = !weir_view_reaches(v, &reader->state, t_us, &ret_read->newest_us);
     if (row) {
         weir_applied applied;
         const weir_source last = {INT32_MAX, INT64_MAX};
@@ -570,5 +607,18 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
         if ((status = weir_view_apply(v, &reader->state, t_us, last, reader->slots, 0, &applied, NULL, err))) return status;
     }
     weir_view_eval(v, &reader->state, weir_view_read_time(v, &reader->state, t_us), NULL, out);
+    return WEIR_OK;
+}
+
+weir_status weir_serving_read_newest(weir_serving_reader *reader, int view, const char *key, size_t key_len, double *out, weir_view_read *ret_read,
+                                     weir_err *err) {
+    weir_view *v = reader->serving->views[view];
+    weir_online_value value;
+    weir_source source;
+    weir_status status = find(reader, view, key, key_len, &value, ret_read, err);
+    if (status || (ret_read->found && take_stored(reader, view, &value, out))) return status;
+    if ((status = take_state(reader, view, &value, ret_read, err))) return status;
+    if (!weir_state_newest(&reader->state, &source, &ret_read->newest_us)) ret_read->newest_us = INT64_MIN;
+    weir_view_eval(v, &reader->state, ret_read->newest_us, NULL, out);
     return WEIR_OK;
 }

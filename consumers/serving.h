@@ -56,8 +56,10 @@ int weir_serving_input_of_view(const weir_serving *serving, int view); /* index 
 typedef struct weir_view_read {
     bool found;
     weir_source source;
-    int64_t event_time_us;
+    int64_t event_time_us; /* of the record that was applied last */
     int64_t version; /* of the state: it is made from the records of the entity with seq up to this */
+    int64_t newest_us; /* event time of the newest record that counts at the time asked for; INT64_MIN: none does */
+    bool too_old; /* the time asked for lies further back than the state reaches: the features lack records that have left it */
 } weir_view_read;
 
 /* One reader per thread. */
@@ -70,5 +72,8 @@ void weir_serving_read_end(weir_serving_reader *reader);
  *  row (may be NULL): a record of the view's feed that is not in the state yet; it is applied to a copy first, so that "this payment" counts. */
 weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const char *key, size_t key_len, int64_t t_us, const weir_datum *row, double *out,
                                    weir_view_read *ret_read, weir_err *err) WEIR_MUST_CHECK;
+/** The same as of the entity's newest record. They are stored beside the state, so the state is neither read nor decoded. */
+weir_status weir_serving_read_newest(weir_serving_reader *reader, int view, const char *key, size_t key_len, double *out, weir_view_read *ret_read,
+                                     weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -155,8 +155,9 @@ weir_status weir_time_parse(const char *text, int64_t *ret_us, weir_err *err) {
 }
 
 /* Writes the separator and `width` digits; returns what follows them. */
+/* separator 0: none */
 static char *put_digits(char *at, char separator, int value, int width) {
-    *at++ = separator;
+    if (separator) *at++ = separator;
     for (int i = width - 1; i >= 0; i--, value /= 10) at[i] = (char)('0' + value % 10);
     return at + width;
 }
@@ -171,7 +172,7 @@ char *weir_time_format(int64_t time_us, char text[WEIR_TIME_TEXT_MAX]) {
     int month, day;
     civil_from_days(days, &year, &month, &day);
     int second = (int)(day_us / WEIR_SECOND_US);
-    char *at = text + snprintf(text, WEIR_TIME_TEXT_MAX, "%04d", (int)year);
+    char *at = year >= 0 && year <= 9999 ? put_digits(text, 0, (int)year, 4) : text + snprintf(text, WEIR_TIME_TEXT_MAX, "%04d", (int)year);
     at = put_digits(at, '-', month, 2);
     at = put_digits(at, '-', day, 2);
     at = put_digits(at, 'T', second / 3600, 2);

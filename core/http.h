@@ -51,5 +51,8 @@ void weir_http_server_stop(weir_http_server *server); /* NULL is fine; running r
  *  content_type and body may be NULL. Thread-safe; connections are reused per thread. */
 weir_status weir_http_call(const char *method, const char *url, const char *content_type, const void *body, size_t body_len, int timeout_ms, int *ret_status,
                            weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;
+/** The same with "Authorization: Bearer TOKEN"; token NULL: without. */
+weir_status weir_http_call_as(const char *token, const char *method, const char *url, const char *content_type, const void *body, size_t body_len,
+                              int timeout_ms, int *ret_status, weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

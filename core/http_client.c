@@ -93,19 +93,28 @@ static weir_status failure(CURLcode code, const sink *into, const char *method, 
     return WEIR_RETRY(err, WEIR_ENET, "%s %s: %s", method, where, *detail ? detail : curl_easy_strerror(code));
 }
 
+/* "name: value" behind the others; value NULL: nothing. Takes headers; NULL in, or no memory: NULL. */
+static struct curl_slist *add_header(struct curl_slist *headers, const char *name, const char *value) {
+    char line[512];
+    if (!headers || !value) return headers;
+    snprintf(line, sizeof line, "%s%s", name, value);
+    struct curl_slist *longer = curl_slist_append(headers, line);
+    if (!longer) curl_slist_free_all(headers);
+    return longer;
+}
+
 weir_status weir_http_call(const char *method, const char *url, const char *content_type, const void *body, size_t body_len, int timeout_ms, int *ret_status,
                            weir_buf *ret_body, weir_err *err) {
+    return weir_http_call_as(NULL, method, url, content_type, body, body_len, timeout_ms, ret_status, ret_body, err);
+}
+
+weir_status weir_http_call_as(const char *token, const char *method, const char *url, const char *content_type, const void *body, size_t body_len,
+                              int timeout_ms, int *ret_status, weir_buf *ret_body, weir_err *err) {
     CURL *handle = thread_handle();
     if (!handle) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an HTTP client");
     /* "Expect: 100-continue" would cost a round trip, and a second when the server does not know it. */
-    struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
-    char line[256];
-    if (headers && content_type) {
-        snprintf(line, sizeof line, "Content-Type: %s", content_type);
-        struct curl_slist *longer = curl_slist_append(headers, line);
-        if (!longer) curl_slist_free_all(headers);
-        headers = longer;
-    }
+    struct curl_slist *headers = add_header(curl_slist_append(NULL, "Expect:"), "Content-Type: ", content_type);
+    headers = add_header(headers, "Authorization: Bearer ", token);
     if (!headers) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an HTTP request");
 
     char detail[CURL_ERROR_SIZE] = "";

@@ -21,6 +21,13 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_ingest_restore_records", WEIR_GAUGE, "records of the changelog that are still to be read before the states are whole", {"pipeline"}},
     {"weir_ingest_memory_bytes", WEIR_GAUGE, "states in memory", {"pipeline", "view"}},
     {"weir_ingest_event_time_seconds", WEIR_GAUGE, "newest event time seen, seconds since 1970", {"pipeline", "topic"}},
+    {"weir_ingest_checks_total", WEIR_COUNTER, "records (of checks of the stream: windows) that failed a check", {"pipeline", "check", "severity"}},
+    {"weir_ingest_check_failing", WEIR_GAUGE, "1 while a check of the stream fails", {"pipeline", "check"}},
+    {"weir_ingest_check_value",
+     WEIR_GAUGE,
+     "what a check of the stream found last: seconds behind the clock (freshness), share (completeness), stability index (distribution)",
+     {"pipeline", "check"}},
+    {"weir_ingest_freshness_seconds", WEIR_GAUGE, "newest event time of a topic behind the clock", {"pipeline", "topic"}},
     /* stores */
     {"weir_online_entities", WEIR_GAUGE, "entities in the online store", {"pipeline", "view", "worker"}},
     {"weir_online_bytes", WEIR_GAUGE, "bytes used by the online store", {"pipeline", "worker"}},

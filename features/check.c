@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "core/clock.h"
-#include "features/pipeline.h"
+#include "features/checks.h"
 
 enum { KEY_LEN_MAX = WEIR_KEY_MAX - 2 }; /* the online store puts a byte in front, LMDB takes 511 */
 
@@ -42,18 +42,54 @@ static weir_status check_storable(const weir_schema *schema, const weir_datum *r
     return WEIR_OK;
 }
 
-static bool is_in(const weir_datum *value, const char *const *texts) {
-    for (; *texts; texts++) {
-        if (strlen(*texts) == value->len && !memcmp(*texts, value->p, value->len)) return true;
+static bool is_in(const weir_check_values *set, double value) {
+    int low = 0, n = set->count;
+    while (n > 1) {
+        int half = n / 2;
+        low += set->values[low + half - 1] < value ? half : 0;
+        n -= half;
     }
-    return false;
+    return set->values[low] == value;
 }
 
-static weir_status check_one(const weir_check_def *check, const weir_datum *value, weir_err *err) {
+/* A value as a message shows it. */
+static const char *shown(const weir_datum *value, char text[96]) {
+    if (value->type == WEIR_T_STR)
+        snprintf(text, 96, "\"%.*s\"", value->len > 64 ? 64 : (int)value->len, value->p);
+    else
+        snprintf(text, 96, "%.17g", weir_datum_number(value));
+    return text;
+}
+
+static weir_status check_sets(const weir_check_def *check, const weir_datum *value, weir_err *err) {
+    char found[96];
+    double v = weir_check_number(value);
+    const char *example = check->in.text ? check->in.text : "a number of them";
+    if (check->in.values && !is_in(&check->in, v))
+        return WEIR_REJECT(err, WEIR_EDATA, "%s: found %s, expected one of the allowed values (\"%s\", ...)", check->name, shown(value, found), example);
+    if (check->not_in.values && is_in(&check->not_in, v))
+        return WEIR_REJECT(err, WEIR_EDATA, "%s: found %s, expected none of the values that are not allowed", check->name, shown(value, found));
+    return WEIR_OK;
+}
+
+static weir_status check_text(const weir_check_def *check, const weir_datum *value, weir_err *err) {
+    char found[96];
+    int64_t length = 0;
+    for (uint32_t i = 0; i < value->len; i++) length += (value->p[i] & 0xc0) != 0x80; /* every byte but those that continue a code point */
+    if (length < check->min_length || (check->max_length && length > check->max_length))
+        return WEIR_REJECT(err, WEIR_EDATA, "%s: found %" PRId64 " characters, expected at %s %" PRId64, check->name, length,
+                           length < check->min_length ? "least" : "most", length < check->min_length ? check->min_length : check->max_length);
+    if (check->matches && !weir_pattern_matches(check->matches, value->p, value->len))
+        return WEIR_REJECT(err, WEIR_EDATA, "%s: found %s, expected a text that matches %s", check->name, shown(value, found),
+                           weir_pattern_text(check->matches));
+    return WEIR_OK;
+}
+
+static weir_status check_column(const weir_check_def *check, const weir_datum *value, weir_err *err) {
+    weir_status status;
     if (value->type == WEIR_T_NULL) return check->not_null ? WEIR_REJECT(err, WEIR_EDATA, "%s: found null, expected a value", check->name) : WEIR_OK;
-    if (check->in && !is_in(value, check->in))
-        return WEIR_REJECT(err, WEIR_EDATA, "%s: found \"%.*s\", expected one of the allowed texts (\"%s\", ...)", check->name,
-                           value->len > 64 ? 64 : (int)value->len, value->p, check->in[0]);
+    if ((check->in.values || check->not_in.values) && (status = check_sets(check, value, err))) return status;
+    if ((check->matches || check->min_length || check->max_length) && (status = check_text(check, value, err))) return status;
     if (!check->has_min && !check->has_max) return WEIR_OK;
     double v = weir_datum_number(value);
     if (isnan(v)) return WEIR_REJECT(err, WEIR_EDATA, "%s: found NaN, expected a number", check->name);
@@ -62,7 +98,33 @@ static weir_status check_one(const weir_check_def *check, const weir_datum *valu
     return WEIR_OK;
 }
 
-weir_status weir_pipeline_check(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, const char **ret_class, weir_err *err) {
+weir_status weir_check_rule_failed(const weir_check_def *check, const weir_schema *schema, const double *vars, weir_err *err) {
+    int count, columns = weir_schema_field_count(schema);
+    const int *read = weir_expr_variables(check->expr, &count);
+    char found[240] = "";
+    for (int i = 0; i < count; i++) {
+        bool previous = read[i] < 2 * columns ? read[i] >= columns : read[i] > 2 * columns;
+        const weir_schema_field *field = read[i] < 2 * columns ? weir_schema_field_at(schema, read[i] % columns) : NULL;
+        size_t len = strlen(found);
+        double v = vars[read[i]];
+        char number[32];
+        snprintf(number, sizeof(number), v == v ? "%.10g" : "null", v);
+        snprintf(found + len, sizeof(found) - len, "%s%s%.40s %s", i ? ", " : "", previous ? "previous." : "", field ? field->name : "event_time",
+                 field && field->type == WEIR_T_STR && v == v ? "a text" : number);
+    }
+    return WEIR_REJECT(err, WEIR_EDATA, "%s: found %s, expected that %.120s", check->name, found, check->rule);
+}
+
+static weir_status check_rule(const weir_check_def *check, const weir_feed_def *feed, const weir_datum *row, weir_err *err) {
+    double vars[WEIR_CHECK_VARIABLES_MAX];
+    int count, columns = weir_schema_field_count(feed->schema);
+    const int *read = weir_expr_variables(check->expr, &count);
+    for (int i = 0; i < count; i++) vars[read[i]] = weir_check_number(&row[read[i] < columns ? read[i] : feed->time_index]);
+    return weir_check_is_good(check, weir_expr_eval(check->expr, vars)) ? WEIR_OK : weir_check_rule_failed(check, feed->schema, vars, err);
+}
+
+weir_status weir_pipeline_check_hits(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, weir_check_hits *hits,
+                                     const char **ret_class, weir_err *err) {
     const weir_feed_def *def = feed == WEIR_FROM_LABELS ? &pipeline->labels : &pipeline->events;
     *ret_class = "check";
     weir_status status = check_storable(def->schema, row, err);
@@ -77,9 +139,33 @@ weir_status weir_pipeline_check(const weir_pipeline *pipeline, weir_feed feed, c
     }
     for (int i = 0; i < pipeline->check_count; i++) {
         const weir_check_def *check = &pipeline->checks[i];
-        if (check->on == feed && (status = check_one(check, &row[check->column_index], err))) return status;
+        if (check->on != feed || check->kind > WEIR_CHECK_RULE) continue;
+        weir_err why;
+        status = check->kind == WEIR_CHECK_COLUMN ? check_column(check, &row[check->column_index], &why) : check_rule(check, def, row, &why);
+        if (!status) continue;
+        if (hits) weir_check_hit(hits, i);
+        if (check->severity != WEIR_REJECTS) continue;
+        if (err) *err = why;
+        return status;
     }
     return WEIR_OK;
+}
+
+weir_status weir_pipeline_check(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, const char **ret_class, weir_err *err) {
+    return weir_pipeline_check_hits(pipeline, feed, row, now_us, NULL, ret_class, err);
+}
+
+size_t weir_check_marks(const weir_pipeline *pipeline, const weir_check_hits *hits, char text[WEIR_MARKS_MAX]) {
+    size_t len = 0;
+    for (int i = 0; i < pipeline->check_count; i++) {
+        const weir_check_def *check = &pipeline->checks[i];
+        if (check->severity != WEIR_MARKS || !weir_check_is_hit(hits, i)) continue;
+        size_t n = strlen(check->name); /* at most 64 */
+        if (len) text[len++] = ',';
+        memcpy(text + len, check->name, n);
+        len += n;
+    }
+    return len;
 }
 
 /* Appends a column's text; `apart` is the character that must not be in it (0: any may). */

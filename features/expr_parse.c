@@ -381,7 +381,7 @@ static weir_status parse_members(parser *p, expr_node *node) {
         weir_status status = negative ? advance(p) : WEIR_OK;
         if (status) return status;
         if (p->next.kind != TOKEN_NUMBER && (negative || p->next.kind != TOKEN_TEXT)) return expected(p, "a number or a text");
-        expr_node *item;
+        expr_node *item = NULL;
         if ((status = parse_literal(p, &item)) || (status = unite(p, &type, item, where)) || (status = add_operand(p, node, item))) return status;
         if (negative) item->value = -item->value;
         if (next_is(p, ")")) return advance(p);

@@ -1,7 +1,10 @@
 /* The online store on LMDB: a database a view, one for offsets.
  *
  *   key    "tenant/entity"                     | topic, NUL, partition (4 bytes big-endian)
- *   value  int64 event time | int64 offset | int32 partition | uint32 format (2) | int64 version | state  | int64 next offset
+ *   value  int64 event time | int64 offset | int32 partition | uint32 format (3) | int64 version | int64 time of the newest record |
+ *          uint32 id of the features' definitions | uint32 features | double each | state                  | int64 next offset
+ *
+ * The features stand before the state: a read that needs nothing else touches the value's first page only, however long the state is.
  *
  * Durability. MDB_NOSYNC without MDB_WRITEMAP: a commit writes pages into the page cache, data first, then the meta page that makes them reachable, so a process that is
  * killed at any point leaves the last commit. What is lost with the page cache (power, kernel) may leave pages out of order, and LMDB cannot tell: the file "boot" holds the
@@ -19,15 +22,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VALUE_FORMAT = 2, READERS_MAX = 512, TOPIC_LEN_MAX = 249, BOOT_LEN = 36, MIN_BYTES = 1 << 20 };
+enum { VALUE_FORMAT = 3, READERS_MAX = 512, TOPIC_LEN_MAX = 249, BOOT_LEN = 36, MIN_BYTES = 1 << 20 };
 
 typedef struct value_head {
     int64_t event_time_us, offset;
     int32_t partition;
     uint32_t format;
-    int64_t version;
+    int64_t version, newest_us;
+    uint32_t features_id, feature_count;
 } value_head;
-_Static_assert(sizeof(value_head) == 32, "the head is written as it is");
+_Static_assert(sizeof(value_head) == 48, "the head is written as it is");
 
 struct weir_online {
     MDB_env *env;
@@ -221,16 +225,22 @@ weir_status weir_online_put(weir_online *store, int view, const void *key, size_
     if ((status = need_batch(store, err)) || (status = need_view(store, view, err))) return status;
     size_t max = (size_t)mdb_env_get_maxkeysize(store->env);
     if (!key_len || key_len > max) return WEIR_REJECT(err, WEIR_EDATA, "a key has %zu bytes, expected 1 to %zu", key_len, max);
-    value_head head = {.event_time_us = value->event_time_us,
-                       .offset = value->source.offset,
-                       .partition = value->source.partition,
-                       .format = VALUE_FORMAT,
-                       .version = value->version};
-    MDB_val k = {.mv_data = (void *)key, .mv_size = key_len}, v = {.mv_size = sizeof(head) + value->state_len};
+    const value_head head = {.event_time_us = value->event_time_us,
+                             .offset = value->source.offset,
+                             .partition = value->source.partition,
+                             .format = VALUE_FORMAT,
+                             .version = value->version,
+                             .newest_us = value->newest_us,
+                             .features_id = value->features_id,
+                             .feature_count = (uint32_t)value->feature_count};
+    size_t features_len = (size_t)value->feature_count * sizeof(double);
+    MDB_val k = {.mv_data = (void *)key, .mv_size = key_len}, v = {.mv_size = sizeof(head) + features_len + value->state_len};
     int code = mdb_put(store->batch, store->views[view], &k, &v, MDB_RESERVE); /* written in place, without a copy of our own */
     if (code) return lmdb_failed(store, code, "write to", err);
-    memcpy(v.mv_data, &head, sizeof(head));
-    if (value->state_len) memcpy((char *)v.mv_data + sizeof(head), value->state, value->state_len);
+    char *at = v.mv_data;
+    memcpy(at, &head, sizeof(head));
+    if (features_len) memcpy(at + sizeof(head), value->features, features_len);
+    if (value->state_len) memcpy(at + sizeof(head) + features_len, value->state, value->state_len);
     return WEIR_OK;
 }
 
@@ -285,11 +295,20 @@ static weir_status get(const weir_online *store, MDB_txn *txn, int view, const v
         return WEIR_FAIL(err, WEIR_EDATA,
                          "the online store %s holds a value of format %u, expected %d: remove the folder, it is made anew from the features topics", store->dir,
                          head.format, VALUE_FORMAT);
+    if (head.feature_count > (v.mv_size - sizeof(head)) / sizeof(double))
+        return WEIR_FAIL(err, WEIR_EDATA, "the online store %s holds a value of %zu bytes with %u features, which is too short", store->dir, v.mv_size,
+                         head.feature_count);
+    size_t features_len = head.feature_count * sizeof(double);
+    const char *features = (const char *)v.mv_data + sizeof(head);
     *ret_value = (weir_online_value){.event_time_us = head.event_time_us,
                                      .source = {.partition = head.partition, .offset = head.offset},
                                      .version = head.version,
-                                     .state = (const char *)v.mv_data + sizeof(head),
-                                     .state_len = v.mv_size - sizeof(head)};
+                                     .newest_us = head.newest_us,
+                                     .features_id = head.features_id,
+                                     .feature_count = (int)head.feature_count,
+                                     .features = features,
+                                     .state = features + features_len,
+                                     .state_len = v.mv_size - sizeof(head) - features_len};
     return WEIR_OK;
 }
 

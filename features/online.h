@@ -17,6 +17,11 @@ typedef struct weir_online_value {
     int64_t event_time_us; /* of the record that was applied last */
     weir_source source; /* its source */
     int64_t version; /* of the state: how many records were applied */
+    /* The features as of the newest record, so that the usual read needs no state. */
+    int64_t newest_us; /* its event time */
+    uint32_t features_id; /* of the definitions that they were computed by; by others they are of no use */
+    int feature_count; /* 0: none are kept */
+    const void *features; /* [feature_count] doubles, of any alignment; borrowed until the read ends */
     const void *state; /* bytes for weir_state_decode; borrowed until the read ends */
     size_t state_len;
 } weir_online_value;

@@ -120,7 +120,7 @@ static weir_status read_served(parity *p, weir_pg_row_fn on_row, weir_err *err) 
     const weir_view_def *primary = &p->pipeline->views[p->pipeline->primary_view];
     weir_buf sql = {0}, entity = {0}, version = {0};
     bool ok = put_entity(&entity, p) && weir_buf_printf(&version, "p.\"views_%s_version\"", p->def->name);
-    ok = ok && weir_buf_printf(&sql, "COPY (SELECT p.id, p.tenant, %s, p.event_time, p.source_partition, p.source_offset, %s", entity.data, version.data);
+    ok = ok && weir_buf_printf(&sql, "COPY (SELECT p.prediction_id, p.tenant, %s, p.event_time, p.source_partition, p.source_offset, %s", entity.data, version.data);
     for (int i = 0; ok && i < p->feature_count; i++) ok = put_name(&sql, ", p.\"features_", p->def->features[p->features[i]].name);
     ok = ok && weir_buf_printf(&sql, " FROM \"%s\".predictions p", p->pipeline->name);
     if (!p->primary)

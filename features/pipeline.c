@@ -17,7 +17,7 @@
 enum { FILE_BYTES_MAX = 4 << 20, DEPTH_MAX = 64, SALT_LEN_MAX = 63, DEFAULT_PARTITIONS = 4, DEFAULT_MAX_BYTES = 65536 };
 
 /* Whole file into a NUL-terminated buffer; *ret_found is false when there is no such file. */
-static weir_status read_file(const char *name, weir_buf *out, bool *ret_found, weir_err *err) {
+weir_status pf_read_file(const char *name, weir_buf *out, bool *ret_found, weir_err *err) {
     FILE *file = fopen(name, "rb");
     *ret_found = file != NULL;
     if (!file) return WEIR_OK;
@@ -43,8 +43,8 @@ static weir_status load_schema(const char *name, const char *base_dir, const cha
     char beside[PATH_MAX];
     weir_status status = WEIR_OK;
     if (base_dir && name[0] != '/' && snprintf(beside, sizeof(beside), "%s/%s", base_dir, name) < (int)sizeof(beside))
-        status = read_file(beside, &text, &there, err);
-    if (!status && !there) status = read_file(name, &text, &there, err);
+        status = pf_read_file(beside, &text, &there, err);
+    if (!status && !there) status = pf_read_file(name, &text, &there, err);
     const weir_embedded_file *embedded = there ? NULL : weir_embedded_find(name);
     if (!status && there)
         status = weir_schema_parse(text.data ? text.data : "", text.len, ret_schema, err);
@@ -304,7 +304,7 @@ static weir_status parse_into(weir_pipeline *p, const char *text, const char *ba
     if (pf_get(p->json, "labels") && (status = parse_labels(p, pf_get(p->json, "labels"), base_dir, err))) return status;
     if ((status = check_file_columns(p, "aliases", true, err)) || (status = check_file_columns(p, "derive", false, err)) ||
         (status = pf_load_plugins(pf_get(p->json, "plugins"), base_dir, err)) || (status = pf_parse_lists(p, pf_get(p->json, "lists"), err)) ||
-        (status = pf_parse_checks(p, pf_get(p->json, "checks"), err)) || (status = pf_parse_views(p, pf_get(p->json, "views"), err)) ||
+        (status = pf_parse_views(p, pf_get(p->json, "views"), err)) || (status = pf_parse_checks(p, pf_get(p->json, "checks"), base_dir, err)) ||
         (status = check_training(p, pf_get(p->json, "training"), err)))
         return status;
     return hash_features(p, err);
@@ -333,7 +333,7 @@ weir_status weir_pipeline_load(const char *name_or_path, weir_pipeline **ret_pip
     if (n >= (int)sizeof(name)) return WEIR_FAIL(err, WEIR_EINVAL, "the path of the pipeline is longer than %d bytes", PATH_MAX - 1);
     weir_buf text = {0};
     bool there = false;
-    weir_status status = read_file(name, &text, &there, err);
+    weir_status status = pf_read_file(name, &text, &there, err);
     const weir_embedded_file *embedded = there ? NULL : weir_embedded_find(name);
     memcpy(dir, name, sizeof(dir));
     char *slash = strrchr(dir, '/');

@@ -49,16 +49,71 @@ typedef struct weir_view_def {
     bool rekeyed; /* entity differs from the feed's key: records pass through <pipeline>.repartition.<view> */
 } weir_view_def;
 
+typedef enum weir_check_kind {
+    WEIR_CHECK_COLUMN, /* conditions on one column */
+    WEIR_CHECK_RULE, /* an expression over columns */
+    WEIR_CHECK_PREVIOUS, /* an expression that also reads the entity's record before; "monotone" is one */
+    WEIR_CHECK_UNIQUE,
+    /* of the stream, not of a record; only warn: */
+    WEIR_CHECK_FRESHNESS,
+    WEIR_CHECK_COMPLETENESS,
+    WEIR_CHECK_DISTRIBUTION
+} weir_check_kind;
+typedef enum weir_severity { WEIR_REJECTS, WEIR_MARKS, WEIR_WARNS } weir_severity;
+extern const char *const weir_severity_names[]; /* "reject", "mark", "warn" */
+
+enum { WEIR_UNIQUE_COLUMNS_MAX = 8 };
+
+/* Values of "in" and "not_in": numbers, or texts as weir_text_number. */
+typedef struct weir_check_values {
+    const double *values; /* [count] ascending; NULL: no such condition */
+    int count;
+    double *owned; /* to be freed; NULL: the values are a list's */
+    const char *text; /* the first of them, or the list's name, for messages */
+} weir_check_values;
+
+/* One check. Members that its kind does not name are zero. */
 typedef struct weir_check_def {
+    weir_check_kind kind;
+    weir_severity severity;
     weir_feed on; /* "on": "events" (default) or "labels" */
+    const char *name; /* shown in messages, metrics and marks; default the column */
     const char *column; /* checked column */
     int column_index; /* its place in the feed's schema */
-    bool not_null;
+    bool not_null; /* RULE, PREVIOUS: null is not good */
+    /* COLUMN */
     bool has_min, has_max;
     double min, max;
-    const char **in; /* allowed texts, NULL-terminated; NULL: any */
-    const char *name; /* shown in messages; default the column */
+    weir_check_values in, not_in;
+    int64_t min_length, max_length; /* of texts, in Unicode code points; max_length 0: any */
+    struct weir_pattern *matches; /* NULL: any text */
+    /* RULE, PREVIOUS; variables are numbered by weir_check_variable */
+    const char *rule; /* as written */
+    struct weir_expr *expr;
+    /* UNIQUE */
+    int unique[WEIR_UNIQUE_COLUMNS_MAX], unique_count;
+    int64_t within_us; /* -1: as far as the view's windows reach */
+    /* FRESHNESS: newest event time behind the clock; COMPLETENESS: length of a window by the clock */
+    int64_t duration_us;
+    double min_share; /* COMPLETENESS: of records in which the column is not null */
+    /* DISTRIBUTION */
+    struct weir_bins *bins; /* of the profile */
+    double max_psi;
+    int64_t records; /* that are compared at a time */
 } weir_check_def;
+
+/* Which of a pipeline's checks a record failed. Zero-initialised: none. */
+typedef struct weir_check_hits {
+    uint64_t bits[WEIR_CHECKS_MAX / 64];
+    bool any;
+} weir_check_hits;
+static inline void weir_check_hit(weir_check_hits *hits, int check) {
+    hits->bits[check / 64] |= UINT64_C(1) << (check % 64);
+    hits->any = true;
+}
+static inline bool weir_check_is_hit(const weir_check_hits *hits, int check) {
+    return hits->bits[check / 64] >> (check % 64) & 1;
+}
 
 /* Where records come from: the events or the labels. */
 typedef struct weir_feed_def {
@@ -140,6 +195,13 @@ weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_
  *  weir_text_valid. *ret_class: "check" or "future". */
 weir_status weir_pipeline_check(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, const char **ret_class,
                                 weir_err *err) WEIR_MUST_CHECK;
+/** The same, and into *hits (added to what is there) the checks that the record failed: those that only mark or warn, and the one that rejected. Checks that look at other
+ *  records are weir_view_check's, those of the stream features/checks.h's. */
+weir_status weir_pipeline_check_hits(const weir_pipeline *pipeline, weir_feed feed, const weir_datum *row, int64_t now_us, weir_check_hits *hits,
+                                     const char **ret_class, weir_err *err) WEIR_MUST_CHECK;
+/** Names of the failed checks that mark, separated by commas, into text [WEIR_MARKS_MAX]; returns the length. */
+enum { WEIR_MARKS_MAX = 65 * WEIR_CHECKS_MAX };
+size_t weir_check_marks(const weir_pipeline *pipeline, const weir_check_hits *hits, char text[WEIR_MARKS_MAX]);
 /** Text that every store takes: UTF-8 without NUL. */
 bool weir_text_valid(const char *text, size_t len);
 /** Writes "tenant/entity" (and a NUL) from the given columns into key: the entity columns joined with '|', whole numbers in decimal. Returns its length in *ret_len.

@@ -30,6 +30,8 @@ weir_status pf_find_column(const weir_schema *schema, const char *name, const ch
 weir_status pf_time_column(const weir_schema *schema, const char *name, const char *at, int *ret_index, weir_err *err) WEIR_MUST_CHECK;
 weir_status pf_key_columns(const weir_schema *schema, const char *const *names, int count, const char *at, int *ret_index, weir_err *err) WEIR_MUST_CHECK;
 weir_status pf_parse_from(const weir_pipeline *p, const cJSON *json, const char *at, const char *key, weir_feed *ret, weir_err *err) WEIR_MUST_CHECK;
+/** A whole file, with a NUL behind it. *ret_found false: there is none. */
+weir_status pf_read_file(const char *name, weir_buf *out, bool *ret_found, weir_err *err) WEIR_MUST_CHECK;
 bool pf_is_numeric(const weir_schema_field *f);
 
 /* The sections of the file that have files of their own. */
@@ -43,7 +45,8 @@ void pf_free_views(weir_pipeline *p);
 weir_status pf_parse_feature(const weir_pipeline *p, const weir_view_def *view, const cJSON *json, const char *at, weir_feature_def *f,
                              weir_err *err) WEIR_MUST_CHECK;
 weir_status pf_check_expressions(const weir_pipeline *p, const weir_view_def *view, const char *at, weir_err *err) WEIR_MUST_CHECK;
-weir_status pf_parse_checks(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
+/** Paths of profiles are relative to base_dir (NULL: the working directory). */
+weir_status pf_parse_checks(weir_pipeline *p, const cJSON *json, const char *base_dir, weir_err *err) WEIR_MUST_CHECK;
 void pf_free_checks(weir_pipeline *p);
 
 #endif

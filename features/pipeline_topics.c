@@ -95,6 +95,7 @@ weir_status weir_features_schema_json(const weir_pipeline *pipeline, const weir_
         "highest "
         "holds\"},"
         "{\"name\":\"epoch\",\"type\":\"int\",\"default\":0,\"doc\":\"of the writer that owned the partition; what comes behind a higher one is void\"},"
+        "{\"name\":\"marks\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"names of the checks that marked the record, separated by commas\"},"
         "{\"name\":\"record\",\"doc\":\"the source record; null in a correction of an earlier value\",\"default\":null,\"type\":[\"null\",";
     const weir_schema *feed = view->from == WEIR_FROM_LABELS ? pipeline->labels.schema : pipeline->events.schema;
     weir_buf out = {0};

@@ -185,6 +185,10 @@ static bool is_at(const weir_state *state, int upper, int64_t t, const weir_sour
     return upper > 0 && state->time[i] == t && !compare_source(&state->source[i], source);
 }
 
+bool state_is_there(const weir_state *state, int64_t t, weir_source source) {
+    return is_at(state, state_upper_bound(state, t, &source), t, &source);
+}
+
 bool weir_state_at(const weir_state *state, int position, weir_tail_record *ret_record) {
     if (position < 0 || position >= state->count) return false;
     int i = state->first + position;

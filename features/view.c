@@ -309,3 +309,9 @@ int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int6
     int end = state_upper_bound(state, t_us, NULL);
     return end ? state->time[state->first + end - 1] : INT64_MIN;
 }
+
+bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us, int64_t *ret_newest_us) {
+    int end = state_upper_bound(state, t_us, NULL);
+    *ret_newest_us = end ? state->time[state->first + end - 1] : INT64_MIN;
+    return state->version == (uint32_t)state->count || t_us >= time_minus(state->max_time, view->feed->allowed_lateness_us);
+}

@@ -73,6 +73,14 @@ enum { WEIR_STATE_RECORDS_MAX = 1 << 16 };
 weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots, uint32_t seq,
                             weir_applied *ret_applied, int *ret_position, weir_err *err) WEIR_MUST_CHECK;
 
+/** Whether the pipeline has checks that look at other records of an entity: true for the primary view only. */
+bool weir_view_has_checks(const weir_view *view);
+/** Runs them for a record that weir_view_apply is about to be given. A record that is there already, or that comes too late, is left to that function: OK.
+ *  What failed goes into *hits (added to what is there). Errors: WEIR_EDATA REJECT from the first that failed and rejects. The state is not changed.
+ *  "previous" is the newest record in the state at or before the event time; a first record has none and passes. */
+weir_status weir_view_check(const weir_view *view, const weir_state *state, int64_t event_time_us, weir_source source, const weir_datum *row,
+                            weir_check_hits *hits, weir_err *err) WEIR_MUST_CHECK;
+
 /** Adds one record without regard to lateness or WEIR_STATE_RECORDS_MAX, folds and drops nothing, as retrieval from history does; slots [slot_count]. One that is there already
  *  changes nothing. Errors: WEIR_ENOMEM; WEIR_ELIMIT beyond 2^28 records. */
 weir_status weir_state_add(const weir_view *view, weir_state *state, int64_t event_time_us, weir_source source, const double *slots,
@@ -102,6 +110,10 @@ void weir_view_eval(const weir_view *view, weir_state *state, int64_t t_us, cons
 void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, int without, double *out);
 /** The time at which the view is read when t is asked for: t itself, or (WEIR_AT_EVENT) that of the newest record at or before t, INT64_MIN when there is none. */
 int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int64_t t_us);
+
+/** What a state can say of time t. *ret_newest_us: event time of the newest record at or before t, INT64_MIN when the state has none. False when t lies before the newest
+ *  record by more than the allowed lateness and records have left the tail since: some that a window at t has are gone. */
+bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us, int64_t *ret_newest_us);
 
 /** Appends the state's bytes: format in state.c. Equal sets in equal order of arrival give equal bytes. */
 bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf *out) WEIR_MUST_CHECK;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "features/checks.h"
 #include "features/view_internal.h"
 
 static weir_status no_memory(const weir_view_def *def, weir_err *err) {
@@ -42,7 +43,7 @@ static weir_status add_slot(weir_view *view, const char *text, int column, weir_
     return WEIR_OK;
 }
 
-static weir_status column_slot(weir_view *view, int column, int *ret_slot, weir_err *err) {
+weir_status view_column_slot(weir_view *view, int column, int *ret_slot, weir_err *err) {
     const char *name = weir_schema_field_at(view->feed->schema, column)->name;
     *ret_slot = slot_index(view, name);
     return *ret_slot >= 0 ? WEIR_OK : add_slot(view, name, column, NULL, ret_slot, err);
@@ -75,7 +76,7 @@ static int find_in_feed(void *context, const char *name, bool *ret_text, const c
 /* The slot of an "of" or "where". */
 static weir_status text_slot(weir_view *view, const char *text, int *ret_slot, weir_err *err) {
     int column = weir_schema_find(view->feed->schema, text);
-    if (column >= 0) return column_slot(view, column, ret_slot, err);
+    if (column >= 0) return view_column_slot(view, column, ret_slot, err);
     name_scope scope = {.view = view};
     const weir_expr_names names = {.context = &scope, .find = find_in_feed, .find_list = find_list};
     weir_expr *expr;
@@ -86,7 +87,7 @@ static weir_status text_slot(weir_view *view, const char *text, int *ret_slot, w
     *ret_slot = slot_index(view, canonical);
     if (*ret_slot < 0 && column < 0) return add_slot(view, canonical, -1, expr, ret_slot, err);
     weir_expr_free(expr);
-    return *ret_slot >= 0 ? WEIR_OK : column_slot(view, column, ret_slot, err);
+    return *ret_slot >= 0 ? WEIR_OK : view_column_slot(view, column, ret_slot, err);
 }
 
 static int compare_ints(const void *a, const void *b) {
@@ -224,14 +225,14 @@ static int64_t reach_of(const weir_feature_def *f) {
     }
 }
 
-static void keep_newest(weir_view *view, const weir_feature_def *f) {
+void view_keep_newest(weir_view *view, int64_t delay_us, int n) {
     for (int i = 0; i < view->keep_count; i++) {
         keep_last *keep = &view->keeps[i];
-        if (keep->delay_us != f->delay_us) continue;
-        if (f->last_n > keep->n) keep->n = f->last_n;
+        if (keep->delay_us != delay_us) continue;
+        if (n > keep->n) keep->n = n;
         return;
     }
-    view->keeps[view->keep_count++] = (keep_last){.delay_us = f->delay_us, .n = f->last_n};
+    view->keeps[view->keep_count++] = (keep_last){.delay_us = delay_us, .n = n};
 }
 
 static weir_status compile_window(weir_view *view, int feature, view_fold fold, weir_err *err) {
@@ -247,7 +248,7 @@ static weir_status compile_window(weir_view *view, int feature, view_fold fold, 
     } else {
         step.range = range_index(view, f);
         if (f->window == WEIR_WINDOW_LAST)
-            keep_newest(view, f);
+            view_keep_newest(view, f->delay_us, f->last_n);
         else if (reach_of(f) > view->keep_us)
             view->keep_us = reach_of(f);
     }
@@ -290,7 +291,7 @@ static int find_name(void *context, const char *name, bool *ret_text, const char
     weir_view *view = scope->view;
     int n = view->def->feature_count, slot, column = find_column(view, name, ret_text, ret_hint);
     if (column >= 0) {
-        if (!scope->status) scope->status = column_slot(view, column, &slot, scope->err);
+        if (!scope->status) scope->status = view_column_slot(view, column, &slot, scope->err);
         if (scope->status) return -1;
         add_once(view->expr_slots, &view->expr_slot_count, slot);
         return n + 1 + slot;
@@ -431,7 +432,8 @@ static weir_status allocate(weir_view *view, weir_err *err) {
               (view->aggs = array(n, sizeof(*view->aggs))) && (view->windows = array(n, sizeof(*view->windows))) &&
               (view->folds = array(n, sizeof(*view->folds))) && (view->fold_steps = array(n, sizeof(*view->fold_steps))) &&
               (view->exprs = array(n, sizeof(*view->exprs))) && (view->expr_slots = array(VIEW_SLOTS_MAX, sizeof(int))) &&
-              (view->keeps = array(n, sizeof(*view->keeps))) && (view->fallbacks = array(n, sizeof(double)));
+              (view->keeps = array(n, sizeof(*view->keeps))) && (view->check_slots = array(fields, sizeof(int))) &&
+              (view->fallbacks = array(n, sizeof(double)));
     return ok ? WEIR_OK : no_memory(view->def, err);
 }
 
@@ -446,6 +448,7 @@ static weir_status compile(weir_view *view, weir_err *err) {
         view->fallbacks[i] = def->features[i].fallback;
         status = def->features[i].op ? compile_operator(view, i, err) : compile_expr(view, i, err);
     }
+    if (!status) status = view_compile_checks(view, err);
     if (!status) status = list_columns(view, err);
     if (!status) status = order_exprs(view, err);
     if (!status) status = order_ranges(view, err);
@@ -485,6 +488,7 @@ void weir_view_free(weir_view *view) {
     free(view->exprs);
     free(view->expr_slots);
     free(view->keeps);
+    free(view->check_slots);
     free(view->fallbacks);
     free(view);
 }
@@ -515,17 +519,11 @@ const int *weir_view_columns(const weir_view *view, int *ret_count) {
     return view->columns;
 }
 
-/* What is not finite is null: it would stay in every sum for ever. */
-static double column_value(const weir_datum *d) {
-    double v = d->type == WEIR_T_STR || d->type == WEIR_T_BYTES ? weir_text_number(d->p, d->len) : weir_datum_number(d);
-    return isfinite(v) ? v : NAN;
-}
-
 void weir_view_slots(const weir_view *view, const weir_datum *row, double *slots) {
     double vars[VIEW_COLUMNS_MAX];
-    for (int i = 0; i < view->expr_column_count; i++) vars[view->expr_columns[i]] = column_value(&row[view->expr_columns[i]]);
+    for (int i = 0; i < view->expr_column_count; i++) vars[view->expr_columns[i]] = weir_check_number(&row[view->expr_columns[i]]);
     for (int i = 0; i < view->slot_count; i++) {
         const view_slot *slot = &view->slots[i];
-        slots[i] = slot->expr ? weir_expr_eval(slot->expr, vars) : column_value(&row[slot->column]);
+        slots[i] = slot->expr ? weir_expr_eval(slot->expr, vars) : weir_check_number(&row[slot->column]);
     }
 }

@@ -117,6 +117,8 @@ struct weir_view {
     keep_last *keeps;
     double *fallbacks; /* [feature_count] */
     size_t fold_bytes, block_max; /* of all blocks, of the largest */
+    int *check_slots; /* [columns of the feed] slots of those that checks read of other records; not the event time, which every record has */
+    bool has_checks; /* that look at other records */
     bool gathers; /* something needs a thread's scratch memory */
     bool agg_minmax; /* some agg is a minimum or maximum */
 };
@@ -148,7 +150,15 @@ static inline uint32_t view_hash(uint32_t hash, const void *bytes, size_t len) {
 }
 #define VIEW_HASH_START 2166136261u
 
+/* view_compile.c: what states keep. */
+weir_status view_column_slot(weir_view *view, int column, int *ret_slot, weir_err *err) WEIR_MUST_CHECK;
+void view_keep_newest(weir_view *view, int64_t delay_us, int n); /* of the records at or before t - delay */
+/* view_check.c */
+weir_status view_compile_checks(weir_view *view, weir_err *err) WEIR_MUST_CHECK;
+
 /* state.c: the tail. */
+/** Whether this very record is in the tail. */
+bool state_is_there(const weir_state *state, int64_t t, weir_source source);
 /** Position behind the last record at or before t; of those at exactly t, of the last that is not after source (NULL: of all). */
 int state_upper_bound(const weir_state *state, int64_t t, const weir_source *source);
 /** Position of the first record at or after t among the first `end`; end when there is none. */

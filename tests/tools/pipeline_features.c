@@ -4,7 +4,8 @@
  *
  * Records come as `weir replay` would publish them; what the pipeline's checks reject is left out and counted on stderr. For every event that is accepted one CSV line: number among
  * the accepted events, tenant/key, event time in µs, then the features of all views, hidden ones too, in the order of the pipeline file: of the views of the events as this record leaves them, of
- * the views of the labels as they are read at its time. Null is empty. */
+ * the views of the labels as they are read at its time. Null is empty.
+ * Checks that only mark or warn are counted on stderr, too: "# COUNT NAME". */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ typedef struct tally {
 } tally;
 
 static tally rejected[CLASSES_MAX];
+static int64_t failed[WEIR_CHECKS_MAX]; /* by check */
 
 static _Noreturn void fail(const char *what) {
     fprintf(stderr, "pipeline_features: %s\n", what);
@@ -51,6 +53,10 @@ static void count_rejected(const char *class, const char *message) {
     while (i < CLASSES_MAX - 1 && rejected[i].count && strcmp(rejected[i].text, text)) i++;
     snprintf(rejected[i].text, sizeof rejected[i].text, "%s", text);
     rejected[i].count++;
+}
+
+static void count_failed(const weir_pipeline *pipeline, const weir_check_hits *hits) {
+    for (int i = 0; i < pipeline->check_count; i++) failed[i] += weir_check_is_hit(hits, i);
 }
 
 static entity *find_entity(lane *l, const char *key) {
@@ -79,7 +85,7 @@ static void open_lanes(const weir_pipeline *pipeline, lane *lanes) {
 }
 
 /* The record into the views of its feed. */
-static bool apply(lane *l, const weir_record *record, weir_source source) {
+static bool apply(const weir_pipeline *pipeline, lane *l, const weir_record *record, weir_source source) {
     char key[WEIR_KEY_MAX];
     size_t len;
     weir_err err;
@@ -87,6 +93,13 @@ static bool apply(lane *l, const weir_record *record, weir_source source) {
     const weir_feed_def *feed = weir_view_feed(l->view);
     if (weir_key_make(feed, weir_view_entity_columns(l->view), l->def->entity_count, record->row, key, &len, &err)) {
         count_rejected("key", err.message);
+        return false;
+    }
+    weir_check_hits hits = {0};
+    weir_status refused = weir_view_check(l->view, &find_entity(l, key)->state, record->row[feed->time_index].i, source, record->row, &hits, &err);
+    count_failed(pipeline, &hits);
+    if (refused) {
+        count_rejected("check", err.message);
         return false;
     }
     weir_view_slots(l->view, record->row, l->slots);
@@ -131,14 +144,17 @@ static void run(const weir_pipeline *pipeline, weir_records *records) {
     putchar('\n');
     while (!weir_records_next(records, &record, &more, &err) && more) {
         const char *class = "check";
-        if (weir_pipeline_check(pipeline, record.feed, record.row, record.at_us, &class, &err)) {
+        weir_check_hits hits = {0};
+        weir_status refused = weir_pipeline_check_hits(pipeline, record.feed, record.row, record.at_us, &hits, &class, &err);
+        count_failed(pipeline, &hits);
+        if (refused) {
             count_rejected(class, err.message);
             continue;
         }
         weir_source source = {0, offsets[record.feed]++};
         bool taken = true;
         for (int i = 0; i < pipeline->view_count; i++)
-            if (pipeline->views[i].from == record.feed) taken &= apply(&lanes[i], &record, source);
+            if (pipeline->views[i].from == record.feed) taken &= apply(pipeline, &lanes[i], &record, source);
         if (taken && record.feed == WEIR_FROM_EVENTS) print_features(pipeline, lanes, &record, source);
     }
     if (more) fail(err.message);
@@ -154,6 +170,8 @@ int main(int argc, char **argv) {
     if (weir_records_from_files(pipeline, files, NULL, (const char *const *)argv + 3, &records, &err)) fail(err.message);
     run(pipeline, records);
     for (int i = 0; i < CLASSES_MAX && rejected[i].count; i++) fprintf(stderr, "%" PRId64 " %s\n", rejected[i].count, rejected[i].text);
+    for (int i = 0; i < pipeline->check_count; i++)
+        if (failed[i] && pipeline->checks[i].severity != WEIR_REJECTS) fprintf(stderr, "# %" PRId64 " %s\n", failed[i], pipeline->checks[i].name);
     weir_records_free(records);
     weir_pipeline_free(pipeline);
     return 0;

@@ -53,6 +53,48 @@ def check_prediction(p, payments, prediction, versions):
     assert own["age_seconds"] == 0 and own["source_offset"] == prediction["source_offset"] and own["version"] > 0
 
 
+def parity(p, code):
+    """What `weir check --parity` says."""
+    done = subprocess.run([BINARY, "check", p.path, "--parity", "--output", "json"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, "weir check --parity: exit %d, expected %d\n%s\n%s" % (done.returncode, code, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def change(sql):
+    import psycopg2
+    connection = psycopg2.connect(PG)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        assert cursor.rowcount == 1, sql
+    connection.close()
+
+
+def check_parity(p, predictions, parity_worker):
+    """Every vector that was served is computed again from history; a record that is not what it was, or is missing, is noticed."""
+    wait_for("predictions in the offline store", lambda: query('SELECT count(*) FROM "%s".predictions' % p.name)[0][0] == predictions, 60, 1)
+    for view in ("customer", "terminal"):
+        wait_for("features in the offline store", lambda: query('SELECT count(*) FROM "%s".features_%s WHERE seq = version' % (p.name, view))[0][0] == 12000, 60, 1)
+    result = parity(p, 0)
+    assert result["vectors"] == 2 * predictions and result["mismatches"] == result["incomplete"] == result["other_definitions"] == 0, result
+    where = "entity = (SELECT min(entity) FROM \"%s\".predictions) AND seq = 3" % p.name
+    newest = query('SELECT max(event_time)::text FROM "%s".features_customer WHERE entity = (SELECT min(entity) FROM "%s".predictions)' % (p.name, p.name))[0][0]
+    table = '"%s".features_customer' % p.name
+    late = "event_time = '%s' AND entity = (SELECT min(entity) FROM \"%s\".predictions)" % (newest, p.name)
+    amount = query("SELECT record_amount FROM %s WHERE %s" % (table, late))[0][0]
+    change("UPDATE %s SET record_amount = record_amount + 0.01 WHERE %s" % (table, late))
+    result = parity(p, 1)
+    assert result["mismatches"] > 0 and result["differences"][0]["view"] == "customer", result
+    change("UPDATE %s SET record_amount = %r WHERE %s" % (table, amount, late))
+    parity(p, 0)
+    change("DELETE FROM %s WHERE %s" % (table, where))
+    result = parity(p, 1)
+    assert result["incomplete"] > 0, result
+    totals = lambda name: sum(v for (n, _), v in p.metrics(parity_worker).items() if n == name)
+    wait_for("samples of the parity worker", lambda: totals("weir_parity_vectors_total") > 0, 90, 1)
+    print("parity: %d vectors equal, %d of them looked at by the worker" % (2 * predictions, totals("weir_parity_vectors_total")))
+
+
 def main(workers=("run",), while_training=None):
     """workers: the processes that the pipeline runs as. while_training: called in a thread of its own when training is asked for."""
     running = lambda kind: kind if kind in workers else "run"
@@ -109,6 +151,8 @@ def main(workers=("run",), while_training=None):
         newest = {x["arm"]: x for x in mine}
         assert sum(x["rows"] for x in newest.values()) == len(predictions)
         check_online(p, payments, running("serve"))
+        if "run" in workers:
+            check_parity(p, len(predictions), "run")
     print("ok: %d predictions, both arms measured" % len(predictions))
 
 

@@ -33,9 +33,19 @@ def features(pipeline, path, *sets):
     assert done.returncode == 0, done.stderr
     rejected = {}
     for line in done.stderr.splitlines():
+        if line.startswith("# "):
+            continue
         count, text = line.split(" ", 1)
         rejected[text] = int(count)
     return pd.read_csv(io.StringIO(done.stdout), float_precision="round_trip", dtype={"key": str}), rejected
+
+
+def marked(pipeline, path, *sets):
+    """How many records failed each check that only marks or warns."""
+    done = subprocess.run([TOOL, pipeline, path, *sets], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line[2:].split(" ", 1) for line in done.stderr.splitlines() if line.startswith("# ")]
+    return {name: int(count) for count, name in lines}
 
 
 def simulate(pipeline, path, *flags):

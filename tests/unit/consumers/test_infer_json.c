@@ -348,8 +348,45 @@ static void answers_are_json_that_reads_back(void **state) {
     weir_buf out = {0};
     assert_true(weir_infer_encode(&answer, &out));
     assert_string_equal(out.data, "{\"model_name\":\"m\",\"model_version\":\"3\",\"parameters\":{\"model\":\"a\\\"b\",\"version\":3},\"outputs\":["
-                                  "{\"name\":\"score\",\"datatype\":\"FP64\",\"shape\":[2],\"data\":[0.10000000000000001,null]},"
+                                  "{\"name\":\"score\",\"datatype\":\"FP64\",\"shape\":[2],\"data\":[0.1,null]},"
                                   "{\"name\":\"decision\",\"datatype\":\"BOOL\",\"shape\":[2],\"data\":[true,null]}]}");
+    weir_buf_done(&out);
+}
+
+static void a_double_is_told_from_a_whole_number_and_reads_back_to_the_same_bits(void **state) {
+    (void)state;
+    static const struct {
+        double value;
+        const char *text;
+    } known[] = {{0, "0.0"},
+                 {-0.0, "-0.0"},
+                 {35, "35.0"},
+                 {-2.5, "-2.5"},
+                 {40.81, "40.81"},
+                 {1e-6, "0.000001"},
+                 {-0.05, "-0.05"},
+                 {1e-7, NULL},
+                 {1.0 / 3, NULL},
+                 {1e9, "1000000000.0"},
+                 {1e22, "1e+22"},
+                 {123456.789012, NULL},
+                 {5e-324, NULL},
+                 {1.7976931348623157e308, NULL},
+                 {999999999.999999, NULL}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        weir_buf out = {0};
+        const weir_datum value = weir_f64(known[i].value);
+        assert_true(weir_json_put(&out, &value));
+        if (known[i].text) assert_string_equal(out.data, known[i].text);
+        double back = strtod(out.data, NULL);
+        assert_memory_equal(&back, &known[i].value, sizeof back);
+        assert_non_null(strpbrk(out.data, ".e"));
+        weir_buf_done(&out);
+    }
+    const weir_datum whole = weir_i64(INT64_MIN), endless = weir_f64(INFINITY);
+    weir_buf out = {0};
+    assert_true(weir_json_put(&out, &whole) && weir_json_put(&out, &endless));
+    assert_string_equal(out.data, "-9223372036854775808null");
     weir_buf_done(&out);
 }
 
@@ -358,9 +395,9 @@ static void online_features_are_answered_column_by_column(void **state) {
     const weir_datum ids[] = {weir_i64(1), weir_text("x")}, values[] = {weir_f64(2), weir_null()};
     const char *const present[] = {"PRESENT", "PRESENT"}, *const statuses[] = {"PRESENT", "NOT_FOUND"};
     const int64_t never[] = {0, 0}, times[] = {1000000, 0};
-    const weir_features_result results[] = {{"customer_id", ids, present, never}, {"count_1d", values, statuses, times}};
+    const weir_features_result results[] = {{"customer_id", ids, present, never}, {"count_1d", values, statuses, times}, {"count_7d", values, statuses, times}};
     weir_buf out = {0};
-    assert_true(weir_features_encode(results, 2, 2, &out));
+    assert_true(weir_features_encode(results, 3, 2, &out));
     cJSON *json = cJSON_Parse(out.data);
     const cJSON *second = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "results"), 1);
     assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "metadata"), "feature_names"), 1)->valuestring, "count_1d");
@@ -368,6 +405,8 @@ static void online_features_are_answered_column_by_column(void **state) {
     assert_true(cJSON_IsNull(cJSON_GetArrayItem(cJSON_GetObjectItem(second, "values"), 1)));
     assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(second, "statuses"), 1)->valuestring, "NOT_FOUND");
     assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(second, "event_timestamps"), 0)->valuestring, "1970-01-01T00:00:01.000000Z");
+    const cJSON *third = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "results"), 2); /* shares its times with the second */
+    assert_true(cJSON_Compare(second, third, true));
     cJSON_Delete(json);
     weir_buf_done(&out);
 }
@@ -425,6 +464,7 @@ int main(void) {
         cmocka_unit_test(wrong_online_feature_requests_are_refused),
         cmocka_unit_test(push_needs_a_source_and_a_known_destination),
         cmocka_unit_test(answers_are_json_that_reads_back),
+        cmocka_unit_test(a_double_is_told_from_a_whole_number_and_reads_back_to_the_same_bits),
         cmocka_unit_test(online_features_are_answered_column_by_column),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),
     };

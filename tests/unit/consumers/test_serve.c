@@ -112,7 +112,7 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
     weir_applied applied;
     weir_buf bytes = {0};
     weir_status status = WEIR_OK;
-    *ret_read = (weir_view_read){0};
+    *ret_read = (weir_view_read){.newest_us = INT64_MIN};
     weir_state_clear(&reader->scratch);
     for (int i = 0; !status && i < s->state_count; i++) {
         if (s->states[i].view != view || strlen(s->states[i].key) != key_len || memcmp(s->states[i].key, key, key_len)) continue;
@@ -121,11 +121,18 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
         if (!status) status = weir_state_decode(s->views[view], bytes.data, bytes.len, &reader->scratch, err);
     }
     weir_buf_done(&bytes);
+    if (!status) ret_read->too_old = !weir_view_reaches(s->views[view], &reader->scratch, t_us, &ret_read->newest_us);
     if (row) weir_view_slots(s->views[view], row, slots);
     if (!status && row) status = weir_view_apply(s->views[view], &reader->scratch, t_us, (weir_source){INT32_MAX, INT64_MAX}, slots, 0, &applied, NULL, err);
     if (!status) weir_view_eval(s->views[view], &reader->scratch, t_us, NULL, out);
     if (broken_customer(view, key, key_len)) out[input_of("customer_amount_mean_1d") - weir_serving_input_of_view(s, view)] = INFINITY;
     return status;
+}
+
+weir_status weir_serving_read_newest(weir_serving_reader *reader, int view, const char *key, size_t key_len, double *out, weir_view_read *ret_read,
+                                     weir_err *err) {
+    weir_status status = weir_serving_read_view(reader, view, key, key_len, INT64_MAX, NULL, out, ret_read, err);
+    return status ? status : weir_serving_read_view(reader, view, key, key_len, ret_read->newest_us, NULL, out, ret_read, err);
 }
 
 weir_status weir_shared_take_serving(weir_shared *shared, const weir_worker_env *e, weir_serving **ret_serving, weir_err *err) {

@@ -310,7 +310,7 @@ static void topics_and_the_schema_of_features_are_named_after_the_view(void **st
     assert_string_equal(dead, "fraud.deadletter");
     weir_schema *schema = NULL;
     weir_err err = {0};
-    enum { FIXED = 10 }; /* tenant to epoch, and whether the record is there */
+    enum { FIXED = 11 }; /* tenant to epoch, marks, and whether the record is there */
     for (int v = 0; v < p->view_count; v++) {
         assert_int_equal(weir_features_schema_json(p, &p->views[v], &json, &err), WEIR_OK);
         if (weir_schema_parse(json, strlen(json), &schema, &err)) fail_msg("%s", err.message);

@@ -394,8 +394,28 @@ static void a_failed_allocation_leaves_the_state_as_it_was(void **state) {
     assert_int_equal(f->state.count, n + 1);
 }
 
+static void a_state_says_how_far_back_it_reaches(void **state) {
+    fixture *f = *state;
+    int64_t newest;
+    assert_true(weir_view_reaches(f->customer, &f->state, T0, &newest)); /* nothing has left an empty one */
+    assert_true(newest == INT64_MIN);
+    apply(f, &f->state, T0, 0, 0, 1);
+    apply(f, &f->state, T0 + 5 * DAY, 0, 1, 2);
+    assert_true(weir_view_reaches(f->customer, &f->state, T0 - 1, &newest));
+    assert_true(newest == INT64_MIN);
+    assert_true(weir_view_reaches(f->customer, &f->state, T0 + 5 * DAY - 1, &newest));
+    assert_true(newest == T0);
+    apply(f, &f->state, T0 + 30 * DAY, 0, 2, 3); /* the first two leave: 7 days and a day of lateness */
+    assert_int_equal(f->state.count, 1);
+    assert_true(weir_view_reaches(f->customer, &f->state, T0 + 40 * DAY, &newest));
+    assert_true(newest == T0 + 30 * DAY);
+    assert_true(weir_view_reaches(f->customer, &f->state, T0 + 29 * DAY, &newest)); /* what may still come is answered for */
+    assert_false(weir_view_reaches(f->customer, &f->state, T0 + 29 * DAY - 1, &newest));
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_state_says_how_far_back_it_reaches, setup, teardown),
         cmocka_unit_test_setup_teardown(windows_are_open_on_the_left_and_closed_on_the_right, setup, teardown),
         cmocka_unit_test_setup_teardown(delayed_windows_end_before_now, setup, teardown),
         cmocka_unit_test_setup_teardown(records_after_upto_at_the_same_time_do_not_count, setup, teardown),
