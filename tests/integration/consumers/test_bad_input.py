@@ -106,8 +106,9 @@ def main():
             print("%-9s %s" % (found, headers["weir.error.message"].decode()))
         repeats = check_features(p, payments)
         assert repeats == 0, "%d features came twice although nothing failed" % repeats
-        counted = sum(v for (name, labels), v in p.metrics().items() if name == "weir_worker_deadletters_total" and ("worker", "ingest") in labels)
-        assert counted == len(bad), "metrics count %g dead letters, there are %d" % (counted, len(bad))
+        counted = lambda: sum(v for (name, labels), v in p.metrics().items() if name == "weir_worker_deadletters_total" and ("worker", "ingest") in labels)
+        wait_for("the count of dead letters, told at a checkpoint", lambda: counted() >= len(bad), 30)
+        assert counted() == len(bad), "metrics count %g dead letters, there are %d" % (counted(), len(bad))
         check_requests(p)
     print("ok: %d payments, %d rejected" % (len(payments.rows), len(bad)))
 
