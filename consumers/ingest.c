@@ -20,7 +20,7 @@
 #include "consumers/kinds.h"
 #include "core/log.h"
 
-enum { PREFETCH_AHEAD = 8, PREFETCH_ENTITY_AHEAD = 4 };
+enum { PREFETCH_AHEAD = 12, PREFETCH_ENTITY_AHEAD = 8, PREFETCH_STATE_AHEAD = 4 };
 #define STATS_EVERY_US (5 * WEIR_SECOND_US)
 #define ONLINE_MAX_BYTES (INT64_C(64) << 30)
 #define MEMORY_BYTES (INT64_C(1) << 30)
@@ -292,6 +292,10 @@ static weir_status handle_items(ingest *g, const ingest_item *items, const inges
         if (i + PREFETCH_ENTITY_AHEAD < count) {
             const ingest_item *ahead = &items[places[i + PREFETCH_ENTITY_AHEAD].item];
             weir_entities_prefetch_entity(g->views[ahead->view].entities, ahead->hash);
+        }
+        if (i + PREFETCH_STATE_AHEAD < count) {
+            const ingest_item *ahead = &items[places[i + PREFETCH_STATE_AHEAD].item];
+            weir_entities_prefetch_state(g->views[ahead->view].entities, ahead->hash);
         }
         const ingest_item *item = &items[places[i].item];
         if (item->record->refused) continue;

@@ -30,14 +30,15 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     (void)pthread_mutex_unlock(&producer->lock);
 }
 
-static weir_status make(const char *brokers, const char *client_id, const char *delivery_timeout_ms, weir_producer **ret_producer, weir_err *err) {
+static weir_status make(const char *brokers, const char *client_id, const char *delivery_timeout_ms, const char *batch_bytes, weir_producer **ret_producer,
+                        weir_err *err) {
     /* message.max.bytes leaves room for a dead letter: the largest record that a topic takes, and headers. */
     const weir_bus_setting settings[] = {
         {"client.id", client_id},
         {"enable.idempotence", "true"},
         {"acks", "all"},
         {"compression.codec", "lz4"},
-        {"batch.size", "131072"}, /* a consumer takes whole batches: see its max.partition.fetch.bytes */
+        {"batch.size", batch_bytes},
         {"linger.ms", "2"},
         {"partitioner", "murmur2_random"},
         {"message.max.bytes", "4194304"},
@@ -66,13 +67,15 @@ static weir_status make(const char *brokers, const char *client_id, const char *
 }
 
 /* The delivery timeout turns an outage of the broker into RETRY. Shorter than a consumer's session: what a process that was stopped for longer has in its queue, while another
- * owns its partitions, is given up when it goes on. */
+ * owns its partitions, is given up when it goes on. Large batches: while as many requests are under way as may be, librdkafka's thread does not sleep, so few of them cost
+ * less (measured: 1 MB takes a fifth less of ingest's CPU than 128 KiB). */
 weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    return make(brokers, client_id, "9000", ret_producer, err);
+    return make(brokers, client_id, "9000", "1000000", ret_producer, err);
 }
 
+/* Its batches are small, since a consumer takes whole ones: a backlog of events is read with its partitions side by side (see max.partition.fetch.bytes of the consumer). */
 weir_status weir_producer_new_patient(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    return make(brokers, client_id, "0", ret_producer, err); /* 0: no limit */
+    return make(brokers, client_id, "0", "131072", ret_producer, err); /* 0: no limit */
 }
 
 size_t weir_producer_pending(weir_producer *producer) {

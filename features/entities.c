@@ -92,6 +92,19 @@ void weir_entities_prefetch_entity(const weir_entities *table, uint32_t hash) {
     __builtin_prefetch(entity->key);
 }
 
+void weir_entities_prefetch_state(const weir_entities *table, uint32_t hash) {
+    const weir_entity *entity = table->slots[hash & table->mask].entity;
+    const weir_state *state = entity ? &entity->state : NULL;
+    if (!state || !state->count) return;
+    int last = state->first + state->count - 1;
+    __builtin_prefetch(&state->time[last], 1);
+    __builtin_prefetch(&state->time[state->first]);
+    __builtin_prefetch(&state->source[last], 1);
+    __builtin_prefetch(&state->seq[last], 1);
+    if (state->slot_count) __builtin_prefetch(&state->values[last], 1);
+    if (state->seen) __builtin_prefetch(state->seen, 1);
+}
+
 weir_entity *weir_entities_find(weir_entities *table, uint32_t hash, const void *key, size_t len) {
     for (uint32_t i = hash & table->mask; table->slots[i].entity; i = (i + 1) & table->mask) {
         weir_entity *entity = table->slots[i].entity;

@@ -6,8 +6,9 @@
  *   store    features, labels → PostgreSQL, one worker       ceiling: COPY BINARY of rows as wide into a table without indexes
  *   read     one entity's features from the online store     ceiling: the bare LMDB look-up
  *   score    one vector and 10 000 with a boosted model      ceiling: memory bandwidth says nothing here; rows/s and µs are printed as they are
+ *   entities one event of an entity in memory: look-up, state, features, without Kafka; from 10 000 to 10 million entities     ceiling: the same with 10 000
  *
- * Arguments name the sections to run; none: all but latency's. CPU is of the whole process, threads of librdkafka included, the broker not.
+ * Arguments name the sections to run; none: all but entities (which takes 10 GiB) and latency. CPU is of the whole process, threads of librdkafka included, the broker not.
  * Settings come from the environment, as for the program (WEIR_BROKERS, …); ./run bench sets them. */
 #include <math.h>
 #include <pthread.h>
@@ -23,6 +24,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/pg.h"
+#include "features/entities.h"
 #include "producers/simulate.h"
 
 enum { RUNS = 3, CUSTOMERS = 10000, DAYS = 60, READS = 200000, SCORE_ROWS = 10000 };
@@ -58,8 +60,8 @@ static double median(double *values, int n) {
 }
 
 static void show(const char *what, double value, const char *unit, const char *ceiling_name, double ceiling, double ratio) {
-    printf("%-34s %14.1f %-10s", what, value, unit);
-    if (ceiling_name) printf("  %-28s %14.1f  ratio %.2f", ceiling_name, ceiling, ratio);
+    printf("%-34s %14.2f %-10s", what, value, unit);
+    if (ceiling_name) printf("  %-28s %14.2f  ratio %.2f", ceiling_name, ceiling, ratio);
     putchar('\n');
     fflush(stdout);
 }
@@ -364,6 +366,80 @@ static void bench_ingest(const bench *b, const weir_pipeline *pipeline, bool cus
     show("  CPU of a million", ingest.cpu_per_million, "s", "pass-through, s", through.cpu_per_million, ingest.cpu_per_million / through.cpu_per_million);
 }
 
+/* ---- entities in memory ---- */
+
+enum { ENTITY_EVENTS = 1000000, ENTITY_RECORDS = 4, ENTITY_BATCH = 4096, ENTITY_BLOCK = 4 };
+
+typedef struct entity_run {
+    weir_view *view;
+    weir_entities *table;
+    int64_t step_us, now_us, offset; /* between two events, so that an entity has ENTITY_RECORDS in 30 days, however many there are */
+    uint64_t seed;
+    uint32_t count;
+    double slots[64], out[64];
+} entity_run;
+
+static void apply_one(entity_run *r, uint32_t hash, const char *key, size_t len) {
+    weir_err err;
+    weir_applied applied;
+    weir_entity *entity = weir_entities_find(r->table, hash, key, len);
+    if (!entity && !(entity = weir_entities_add(r->table, hash, key, len, 0))) exit(3);
+    const weir_source source = {0, r->offset++};
+    r->now_us += r->step_us;
+    die_on(weir_view_apply(r->view, &entity->state, r->now_us, source, r->slots, 0, &applied, NULL, &err), &err);
+    weir_entities_resized(r->table, entity);
+    weir_view_eval(r->view, &entity->state, r->now_us, &source, r->out);
+}
+
+/* Batches of entities drawn at random (in turn while filling), hinted ahead as ingest does. */
+static void apply_many(entity_run *r, int64_t events, bool in_turn) {
+    static char keys[ENTITY_BATCH][24];
+    static uint32_t hashes[ENTITY_BATCH];
+    static size_t lens[ENTITY_BATCH];
+    for (int64_t done = 0; done < events;) {
+        int n = events - done < ENTITY_BATCH ? (int)(events - done) : ENTITY_BATCH;
+        for (int i = 0; i < n; i++) {
+            r->seed = r->seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+            uint32_t number = in_turn ? (uint32_t)((done + i) % r->count) : (uint32_t)((r->seed >> 32) * r->count >> 32);
+            lens[i] = (size_t)snprintf(keys[i], sizeof keys[i], "default/%u", number);
+            hashes[i] = weir_entities_hash(keys[i], lens[i]);
+        }
+        for (int i = 0; i < n; i++) {
+            if (i + 3 * ENTITY_BLOCK < n) weir_entities_prefetch(r->table, hashes[i + 3 * ENTITY_BLOCK]);
+            if (i + 2 * ENTITY_BLOCK < n) weir_entities_prefetch_entity(r->table, hashes[i + 2 * ENTITY_BLOCK]);
+            if (i + ENTITY_BLOCK < n) weir_entities_prefetch_state(r->table, hashes[i + ENTITY_BLOCK]);
+            apply_one(r, hashes[i], keys[i], lens[i]);
+        }
+        done += n;
+    }
+}
+
+static void bench_entities(const weir_pipeline *pipeline) {
+    double first_us = 0;
+    for (uint32_t count = 10000; count <= 10000000; count *= 10) {
+        weir_err err;
+        double us[RUNS];
+        char what[64];
+        entity_run r = {.count = count, .seed = 1, .now_us = INT64_C(1522540800000000), .step_us = 30 * 24 * 3600 * WEIR_SECOND_US / ENTITY_RECORDS / count};
+        die_on(weir_view_new(pipeline, &pipeline->views[0], &r.view, &err), &err);
+        die_on(weir_entities_new(SIZE_MAX, &r.table, &err), &err);
+        for (int i = 0; i < weir_view_slot_count(r.view); i++) r.slots[i] = i;
+        apply_many(&r, (int64_t)count * ENTITY_RECORDS, true);
+        for (int run = 0; run < RUNS; run++) {
+            double cpu = cpu_s();
+            apply_many(&r, ENTITY_EVENTS, false);
+            us[run] = (cpu_s() - cpu) / ENTITY_EVENTS * 1e6;
+        }
+        double event_us = median(us, RUNS);
+        if (!first_us) first_us = event_us;
+        snprintf(what, sizeof what, "event of one of %u entities, CPU", count);
+        show(what, event_us, "us", "with 10 000 entities, us", first_us, event_us / first_us);
+        show("  memory of one entity", (double)weir_entities_bytes(r.table) / count, "bytes", NULL, 0, 0);
+        weir_entities_free(r.table);
+        weir_view_free(r.view);
+    }
+}
+
 /* ---- the store ---- */
 
 static void bench_store(const bench *b, weir_pipeline *pipeline, weir_worker_env *env, int64_t events, int64_t labels) {
@@ -421,6 +497,7 @@ int main(int argc, char **argv) {
         }
     }
     if (wanted(argc, argv, "score")) bench_scores();
+    if (argc > 1 && wanted(argc, argv, "entities")) bench_entities(pipeline);
     weir_shared_done(&shared);
     weir_pipeline_free(pipeline);
     weir_conf_done(weir_settings_table, &b.settings);
