@@ -299,8 +299,19 @@ static weir_status handle_items(ingest *g, const ingest_item *items, const inges
         }
         const ingest_item *item = &items[places[i].item];
         if (item->record->refused) continue;
-        status = g->held[item->partition] ? apply(g, item, err) : rekey(g, item, err);
+        if (g->held[item->partition])
+            status = apply(g, item, err);
+        else if (g->has_checks) /* the entity's state decides here, before the record goes on to other views */
+            status = rekey(g, item, err);
     }
+    return status;
+}
+
+/* In the order of their offsets, not of event time: who receives them takes what has a lower offset than he has seen, and is late, for a repeat. */
+static weir_status rekey_items(ingest *g, const ingest_item *items, size_t count, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && i < count; i++)
+        if (!g->held[items[i].partition]) status = rekey(g, &items[i], err);
     return status;
 }
 
@@ -316,6 +327,7 @@ static weir_status handle_all(ingest *g, const weir_bus_record *records, size_t 
         status = take(g, &records[i], &taken[i], err);
         if (!status && taken[i].row) status = list_items(g, &taken[i], items, &item_count, err);
     }
+    if (!status && !g->has_checks) status = rekey_items(g, items, item_count, err);
     for (size_t i = 0; i < item_count; i++) places[i] = (ingest_place){items[i].record->event_time_us, (uint32_t)i};
     if (!status) {
         sort_places(places, item_count);
@@ -404,6 +416,7 @@ static void ingest_done(void *context) {
         free(v->slots);
         free(v->values);
         free(v->values_without);
+        free(v->ends);
         free(v->topic);
         free(v->repartition);
     }
@@ -442,7 +455,8 @@ static weir_status init_view(ingest *g, weir_registry *registry, int index, weir
     v->repartition = weir_topic_repartition(g->pipeline, v->def);
     v->values = calloc((size_t)v->def->feature_count + 1, sizeof *v->values);
     v->values_without = calloc((size_t)v->def->feature_count + 1, sizeof *v->values);
-    if (!v->topic || !v->repartition || !v->values || !v->values_without) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
+    v->ends = calloc((size_t)g->pipeline->partitions, sizeof *v->ends);
+    if (!v->topic || !v->repartition || !v->values || !v->values_without || !v->ends) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
     v->features = WEIR_METRIC("weir_ingest_features_total", g->pipeline->name, v->def->name);
     v->corrections = WEIR_METRIC("weir_ingest_corrections_total", g->pipeline->name, v->def->name);
     v->stored = WEIR_METRIC("weir_online_entities", g->pipeline->name, v->def->name, "ingest");

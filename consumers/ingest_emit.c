@@ -13,6 +13,7 @@
 enum { ENDS_TIMEOUT_MS = 10000 };
 
 static weir_status send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace, weir_err *err) {
+    v->ends[entity->partition]++;
     return weir_producer_send(weir_worker_producer(g->worker), v->topic, entity->partition, entity->key, entity->key_len, bytes->data, bytes->len, trace,
                               trace ? 1 : 0, 0, err);
 }
@@ -181,12 +182,18 @@ static weir_status snapshot_view(ingest *g, ingest_view *v, weir_err *err) {
     return status ? weir_err_prefix(err, "checkpoint of view %s", v->def->name) : WEIR_OK;
 }
 
-/* Everything that is in the features topics by now is known here. */
+/* Everything that is in the features topics by now is known here, if they end where what was sent must end. They do not when somebody else wrote, an owner from before who
+ * does not know that it is one: its fence would make void what is sent from here on; or when a broker acknowledged what it does not have (it went away that moment). Either
+ * way the states are restored from the topics, under a new epoch, and what was not committed comes again. */
 static weir_status put_positions(ingest *g, weir_err *err) {
     size_t count = ingest_list_held(g);
     weir_status status = weir_consumer_ends(weir_worker_consumer(g->worker), g->ends, count, ENDS_TIMEOUT_MS, err);
     for (size_t i = 0; !status && i < count; i++) {
         const weir_partition *p = &g->ends[i];
+        int64_t expected = g->views[p->topic_index].ends[p->partition];
+        if (p->offset != expected)
+            return WEIR_RETRY(err, WEIR_ECONFLICT, "%s [%d] ends at %lld, expected %lld: somebody else wrote to it, or acknowledged records are not there",
+                              p->topic, (int)p->partition, (long long)p->offset, (long long)expected);
         status = weir_online_put_offset(g->online, p->topic, p->partition, p->offset, err);
         if (!status) status = weir_changelog_put_epoch(g->views[p->topic_index].log, p->topic, p->partition, err);
     }

@@ -22,6 +22,7 @@ typedef struct ingest_view {
     double *values, *values_without; /* [feature_count] scratch */
     weir_entities *entities;
     weir_changelog *log;
+    int64_t *ends; /* [partitions] where the features topic must end when all that was sent is there, and nothing else */
     int64_t feature_count, correction_count; /* since the counters were told */
     weir_metric *features, *corrections, *stored, *memory;
 } ingest_view;

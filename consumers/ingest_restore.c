@@ -210,6 +210,7 @@ static weir_status extend(restore *r, weir_err *err) {
         leg *l = &r->legs[i];
         bool alone = g->ends[i].offset == l->end + 1; /* nothing but the fence: no need to read it */
         l->end = g->ends[i].offset;
+        g->views[l->at.topic_index].ends[l->at.partition] = l->end;
         if (alone) l->at.offset = l->end;
     }
     return status;
