@@ -129,7 +129,7 @@ void *weir_sim_zeroed(size_t count, size_t size) {
 /* Told items leave when they are half of all, so that each is moved about once. */
 static void forget_told(weir_sim_timeline *t) {
     size_t told = t->label_next;
-    if (told < t->count - told) return;
+    if (!t->count || told < t->count - told) return;
     memmove(t->items, t->items + told * t->item_size, (t->count - told) * t->item_size);
     t->count -= told, t->event_next -= told, t->label_next = 0;
 }
