@@ -211,7 +211,7 @@ static weir_status write_snapshot(weir_changelog *log, const snapshot *s, weir_e
 
 static weir_status write_snapshots(weir_changelog *log, weir_err *err) {
     weir_status status = WEIR_OK;
-    qsort(log->snapshots, log->snapshot_count, sizeof *log->snapshots, by_key);
+    if (log->snapshot_count) qsort(log->snapshots, log->snapshot_count, sizeof *log->snapshots, by_key);
     for (size_t i = 0; !status && i < log->snapshot_count; i++) {
         const snapshot *s = &log->snapshots[i];
         weir_online_value stored;
