@@ -84,6 +84,21 @@ static void open_lanes(const weir_pipeline *pipeline, lane *lanes) {
     }
 }
 
+static void close_lanes(const weir_pipeline *pipeline, lane *lanes) {
+    for (int i = 0; i < pipeline->view_count; i++) {
+        for (int b = 0; b < BUCKETS; b++)
+            for (entity *e = lanes[i].buckets[b], *next; e; e = next) {
+                next = e->next;
+                weir_state_done(&e->state);
+                free(e->key);
+                free(e);
+            }
+        free(lanes[i].buckets);
+        free(lanes[i].slots);
+        weir_view_free(lanes[i].view);
+    }
+}
+
 /* The record into the views of its feed. */
 static bool apply(const weir_pipeline *pipeline, lane *l, const weir_record *record, weir_source source) {
     char key[WEIR_KEY_MAX];
@@ -158,6 +173,7 @@ static void run(const weir_pipeline *pipeline, weir_records *records) {
         if (taken && record.feed == WEIR_FROM_EVENTS) print_features(pipeline, lanes, &record, source);
     }
     if (more) fail(err.message);
+    close_lanes(pipeline, lanes);
 }
 
 int main(int argc, char **argv) {
