@@ -433,11 +433,11 @@ static weir_status run_evaluated(demo *d, bool *ret_done, char why[WEIR_WAITING_
     return status;
 }
 
-/* Rows of the offline store, each record once, whatever was killed in between. */
+/* Values in the offline store, each record once, whatever was killed in between; corrections of them have rows of their own. */
 static weir_status count_rows(demo *d, const char *view, weir_err *err) {
     char sql[300];
     PGresult *result = NULL;
-    snprintf(sql, sizeof sql, "SELECT count(*) FROM \"%s\".\"features_%s\"", d->pipeline->name, view);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM \"%s\".\"features_%s\" WHERE seq = version", d->pipeline->name, view);
     weir_status status = weir_pg_exec(d->pg, sql, 0, NULL, &result, err);
     if (status) return status;
     weir_report_count(&d->report.features_out, view, strtoll(PQgetvalue(result, 0, 0), NULL, 10));
