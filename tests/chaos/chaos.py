@@ -77,7 +77,8 @@ class Traffic:
 
     def run(self):
         # Delivered only once, however long the broker is away.
-        out = Producer({"bootstrap.servers": BROKERS, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 0})
+        out = Producer({"bootstrap.servers": BROKERS, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 0,
+                        "topic.metadata.refresh.interval.ms": 2000, "reconnect.backoff.max.ms": 1000})
         began, i, p = time.monotonic(), 0, self.pipeline
         while not self.stop.is_set():
             due = int((time.monotonic() - began) * self.rate)

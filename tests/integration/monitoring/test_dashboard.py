@@ -35,6 +35,10 @@ def numbers(url, query, minutes):
     return sum(value != "NaN" for series in answer["data"]["result"] for _, value in series["values"])
 
 
+# What a pipeline has only if its file says so; the fraud pipeline's does not.
+OPTIONAL = ("weir_ingest_check_value", "weir_ingest_check_failing")
+
+
 def main():
     url = (sys.argv[1] if len(sys.argv) > 1 else os.environ.get("WEIR_PROMETHEUS_URL", "")).rstrip("/")
     minutes = int(os.environ.get("WEIR_DASHBOARD_MINUTES", "60"))
@@ -49,13 +53,13 @@ def main():
             total += 1
             try:
                 found = numbers(url, query, minutes)
-                problem = None if found else "no data"
+                problem = None if found or any(name in query for name in OPTIONAL) else "no data"
             except urllib.error.HTTPError as error:
                 problem = json.load(error).get("error", str(error))
             if problem:
                 failed += 1
                 print(f"{path.name}: {title}: {problem}\n    {query}")
-    print(f"{total - failed} of {total} queries returned data")
+    print(f"{total - failed} of {total} queries returned data, or may have none")
     return 1 if failed or not total else 0
 
 
