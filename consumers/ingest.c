@@ -365,6 +365,7 @@ static weir_status ingest_batch(void *context, const weir_bus_record *records, s
     ingest *g = context;
     g->now_us = weir_clock_wall_us(g->env->clock);
     weir_status status = handle_all(g, records, count, err);
+    if (!status) status = ingest_send(g, err);
     if (g->reading) weir_online_read_end(g->reader);
     g->reading = false;
     tell_counts(g);
@@ -413,6 +414,7 @@ static void ingest_done(void *context) {
         weir_entities_free(v->entities);
         weir_view_free(v->view);
         weir_features_codec_done(&v->codec);
+        weir_buf_done(&v->outbox);
         free(v->slots);
         free(v->values);
         free(v->values_without);

@@ -12,11 +12,50 @@
 
 enum { ENDS_TIMEOUT_MS = 10000 };
 
-static weir_status send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace, weir_err *err) {
-    v->ends[entity->partition]++;
-    return weir_producer_send(weir_worker_producer(g->worker), v->topic, entity->partition, entity->key, entity->key_len, bytes->data, bytes->len, trace,
-                              trace ? 1 : 0, 0, err);
+/* ---- the outbox ---- */
+
+static weir_status send_view(ingest *g, ingest_view *v, weir_err *err) {
+    weir_bus_out records[INGEST_OUTBOX];
+    for (size_t i = 0; i < v->out_count; i++) {
+        const ingest_out *o = &v->outs[i];
+        records[i] = (weir_bus_out){
+            .key = o->entity->key, .key_len = o->entity->key_len, .value = v->outbox.data + o->at, .value_len = o->len, .partition = o->entity->partition};
+    }
+    size_t count = v->out_count;
+    v->out_count = 0;
+    return weir_producer_send_all(weir_worker_producer(g->worker), v->topic, records, count, err);
 }
+
+weir_status ingest_send(ingest *g, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < g->pipeline->view_count; i++) {
+        if (g->views[i].out_count) status = send_view(g, &g->views[i], err);
+        weir_buf_clear(&g->views[i].outbox);
+    }
+    return status;
+}
+
+/* What was written to the end of the outbox, from `at` on, is a record. One with a header goes alone, behind what came before it. */
+static weir_status post(ingest *g, ingest_view *v, const weir_entity *entity, size_t at, const weir_bus_header *trace, weir_err *err) {
+    size_t len = v->outbox.len - at;
+    v->ends[entity->partition]++;
+    if (!trace) v->outs[v->out_count++] = (ingest_out){entity, at, len};
+    if (!trace && v->out_count < INGEST_OUTBOX) return WEIR_OK;
+    weir_status status = send_view(g, v, err);
+    if (!status && trace)
+        status = weir_producer_send(weir_worker_producer(g->worker), v->topic, entity->partition, entity->key, entity->key_len, v->outbox.data + at, len, trace,
+                                    1, 0, err);
+    weir_buf_clear(&v->outbox);
+    return status;
+}
+
+static weir_status send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace, weir_err *err) {
+    size_t at = v->outbox.len;
+    if (!weir_buf_append(&v->outbox, bytes->data, bytes->len)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a record of %s", entity->key);
+    return post(g, v, entity, at, trace, err);
+}
+
+/* ---- values ---- */
 
 /* What is the same in values and corrections. */
 static void fill(ingest_view *v, const weir_entity *entity, const double *values) {
@@ -54,16 +93,17 @@ weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, co
     size_t marks_len = origin->hits && origin->hits->any ? weir_check_marks(g->pipeline, origin->hits, marks) : 0;
     if (marks_len) out[FEAT_MARKS] = weir_str(marks, marks_len);
     memcpy(out + FEAT_RECORD, origin->row, sizeof *out * (size_t)v->codec.record_count);
-    const weir_buf *bytes = &v->codec.codec.buf;
-    weir_status status = encode(v, err);
+    size_t at = v->outbox.len;
+    weir_status status = weir_serde_encode(v->codec.codec.serde, out, &v->outbox, err);
     if (status) return status;
+    size_t len = v->outbox.len - at;
     entity->event_time_us = origin->event_time_us;
     entity->source = origin->source;
     v->feature_count++;
-    g->value_bytes += bytes->len;
-    if (!weir_entities_touch(v->entities, entity, 0, bytes->data, bytes->len))
+    g->value_bytes += len;
+    if (!weir_entities_touch(v->entities, entity, 0, v->outbox.data + at, len))
         return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
-    return send(g, v, entity, bytes, origin->trace, err);
+    return post(g, v, entity, at, origin->trace, err);
 }
 
 /* ---- corrections ---- */
@@ -141,7 +181,7 @@ weir_status ingest_reissue(ingest *g, weir_err *err) {
     }
     g->pending_count = 0;
     weir_buf_clear(&g->pending_bytes);
-    return status;
+    return status ? status : ingest_send(g, err);
 }
 
 /* ---- checkpoints ---- */
@@ -179,6 +219,7 @@ static weir_status snapshot_view(ingest *g, ingest_view *v, weir_err *err) {
     if (count) qsort(order, count, sizeof(weir_entity *), by_key);
     weir_status status = WEIR_OK;
     for (size_t i = 0; !status && i < count; i++) status = snapshot(g, v, order[i], err);
+    if (!status) status = ingest_send(g, err);
     return status ? weir_err_prefix(err, "checkpoint of view %s", v->def->name) : WEIR_OK;
 }
 

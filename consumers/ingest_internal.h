@@ -10,6 +10,14 @@
 enum { INGEST_FLUSH_MS = 30000 };
 #define INGEST_HEADER_TRACE "traceparent"
 
+/* A record for the features topic that is not sent yet; its bytes are in the view's outbox. */
+typedef struct ingest_out {
+    const weir_entity *entity;
+    size_t at, len;
+} ingest_out;
+
+enum { INGEST_OUTBOX = 256 };
+
 /* One view and everything its records pass through. */
 typedef struct ingest_view {
     const weir_view_def *def;
@@ -22,6 +30,9 @@ typedef struct ingest_view {
     double *values, *values_without; /* [feature_count] scratch */
     weir_entities *entities;
     weir_changelog *log;
+    weir_buf outbox; /* records are sent many at a time: at the end of each batch at the latest */
+    ingest_out outs[INGEST_OUTBOX];
+    size_t out_count;
     int64_t *ends; /* [partitions] where the features topic must end when all that was sent is there, and nothing else */
     int64_t feature_count, correction_count; /* since the counters were told */
     weir_metric *features, *corrections, *stored, *memory;
@@ -94,6 +105,8 @@ typedef struct ingest_origin {
 weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, const ingest_origin *origin, weir_err *err) WEIR_MUST_CHECK;
 /** Queues (or, while restoring, keeps) what the record at a position of the tail, the entity's newest to arrive, changed at later records. */
 weir_status ingest_emit_corrections(ingest *g, ingest_view *v, weir_entity *entity, int position, const ingest_origin *late, weir_err *err) WEIR_MUST_CHECK;
+/** Sends what is in the outboxes. */
+weir_status ingest_send(ingest *g, weir_err *err) WEIR_MUST_CHECK;
 /** Everything so far becomes durable: snapshots of the dirty entities, flush, states and positions into the online store. */
 weir_status ingest_checkpoint(void *context, weir_err *err) WEIR_MUST_CHECK;
 /** Whether its snapshots would be less than half of the values since the last one. */

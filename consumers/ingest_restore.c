@@ -40,7 +40,12 @@ size_t ingest_list_held(ingest *g) {
 
 static void hold_nothing(ingest *g) {
     memset(g->held, 0, sizeof *g->held * (size_t)g->pipeline->partitions);
-    for (int v = 0; v < g->pipeline->view_count; v++) weir_entities_clear(g->views[v].entities);
+    for (int i = 0; i < g->pipeline->view_count; i++) {
+        ingest_view *v = &g->views[i];
+        weir_entities_clear(v->entities);
+        v->out_count = 0;
+        weir_buf_clear(&v->outbox);
+    }
     g->pending_count = 0;
     weir_buf_clear(&g->pending_bytes);
 }

@@ -63,9 +63,20 @@ void weir_producer_free(weir_producer *producer);
 /** Queues one record (bytes are copied). partition -1: by key. timestamp_ms 0: now. A full queue waits for room (bounded), then RETRY. */
 weir_status weir_producer_send(weir_producer *producer, const char *topic, int32_t partition, const void *key, size_t key_len, const void *value,
                                size_t value_len, const weir_bus_header *headers, size_t header_count, int64_t timestamp_ms, weir_err *err) WEIR_MUST_CHECK;
+/** A record for weir_producer_send_all: no headers, timestamp now; partition as there. */
+typedef struct weir_bus_out {
+    const void *key, *value;
+    size_t key_len, value_len;
+    int32_t partition;
+} weir_bus_out;
+/** Many records to one topic, in their order, for less than as many calls of weir_producer_send. When it fails, some of them
+ *  are queued and some are not. */
+weir_status weir_producer_send_all(weir_producer *producer, const char *topic, const weir_bus_out *records, size_t count, weir_err *err) WEIR_MUST_CHECK;
 /** Waits until everything sent so far by anybody is acknowledged. An undelivered record since the last flush: RETRY (or FATAL when librdkafka says so), naming topic and reason.
  *  After a RETRY the queue is purged: the caller sends its batch again. */
 weir_status weir_producer_flush(weir_producer *producer, int timeout_ms, weir_err *err) WEIR_MUST_CHECK;
+/** Sends what waits for its batch to fill; for a sender that has nothing to add for now. Takes at most a millisecond, less when everything is acknowledged sooner. */
+void weir_producer_push(weir_producer *producer);
 
 /* ---- consumer ---- */
 typedef struct weir_consumer weir_consumer;

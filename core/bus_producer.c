@@ -1,4 +1,9 @@
-/* The producer: idempotent, acks=all. Only failures are reported back, so a delivered record costs the sender nothing more than its copy. */
+/* The producer: idempotent, acks=all. Only failures are reported back, so a delivered record costs the sender nothing more than its copy.
+ *
+ * Two things of librdkafka 2.0.2 shape this file:
+ * - A partition has at most five requests under way. While it does and a batch is due, the sending thread polls without a pause; with a short linger.ms that is most of the
+ *   time at full speed (measured: half of its CPU). So batches linger for long, and whoever has nothing more to send for now says so: weir_producer_push.
+ * - rd_kafka_flush looks every 10 ms whether everything is acknowledged when reports come by callback, and waits for just that when they come as events. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,10 +14,20 @@
 #include "core/bus_internal.h"
 #include "core/mem.h"
 
-enum { TOPICS_MAX = 64, HEADERS_MAX = 256, ROOM_STEP_MS = 5, ROOM_TIMEOUT_MS = 10000, PURGE_TIMEOUT_MS = 5000 };
+enum {
+    TOPICS_MAX = 64,
+    HEADERS_MAX = 256,
+    ROOM_STEP_MS = 5,
+    ROOM_TIMEOUT_MS = 10000,
+    PURGE_TIMEOUT_MS = 5000,
+    FLUSH_STEP_MS = 50,
+    PUSH_MS = 1,
+    SEND_BATCH = 256
+};
 
 struct weir_producer {
     rd_kafka_t *client;
+    rd_kafka_queue_t *events;
     /* Handles of topics in use; append-only, read without the lock up to topic_count. */
     rd_kafka_topic_t *topics[TOPICS_MAX];
     _Atomic int topic_count;
@@ -21,17 +36,26 @@ struct weir_producer {
     char reason[256]; /* of the first of them */
 };
 
-static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque) {
-    (void)client;
-    weir_producer *producer = opaque;
+static void note_failure(weir_producer *producer, const rd_kafka_message_t *message) {
     if (!message->err || atomic_fetch_add(&producer->failed, 1) != 0) return;
     (void)pthread_mutex_lock(&producer->lock);
     (void)snprintf(producer->reason, sizeof producer->reason, "topic %s: %s", rd_kafka_topic_name(message->rkt), rd_kafka_err2str(message->err));
     (void)pthread_mutex_unlock(&producer->lock);
 }
 
-static weir_status make(const char *brokers, const char *client_id, const char *delivery_timeout_ms, const char *batch_bytes, weir_producer **ret_producer,
-                        weir_err *err) {
+/* Takes what is reported, waiting for the first of it. */
+static void serve_events(weir_producer *producer, int timeout_ms) {
+    rd_kafka_event_t *event;
+    while ((event = rd_kafka_queue_poll(producer->events, timeout_ms))) {
+        const rd_kafka_message_t *message;
+        while ((message = rd_kafka_event_message_next(event))) note_failure(producer, message);
+        rd_kafka_event_destroy(event);
+        timeout_ms = 0;
+    }
+}
+
+static weir_status make(const char *brokers, const char *client_id, const char *delivery_timeout_ms, const char *batch_bytes, const char *linger_ms,
+                        weir_producer **ret_producer, weir_err *err) {
     /* message.max.bytes leaves room for a dead letter: the largest record that a topic takes, and headers. */
     const weir_bus_setting settings[] = {
         {"client.id", client_id},
@@ -39,7 +63,7 @@ static weir_status make(const char *brokers, const char *client_id, const char *
         {"acks", "all"},
         {"compression.codec", "lz4"},
         {"batch.size", batch_bytes},
-        {"linger.ms", "2"},
+        {"linger.ms", linger_ms},
         {"partitioner", "murmur2_random"},
         {"message.max.bytes", "4194304"},
         {"queue.buffering.max.messages", "500000"},
@@ -55,13 +79,13 @@ static weir_status make(const char *brokers, const char *client_id, const char *
     memset(producer, 0, sizeof *producer);
     (void)pthread_mutex_init(&producer->lock, NULL);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_opaque(conf, producer);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
     weir_status status = weir_bus_client_new(RD_KAFKA_PRODUCER, brokers, conf, settings, &producer->client, err);
     if (status) {
         weir_producer_free(producer);
         return status;
     }
+    producer->events = rd_kafka_queue_get_main(producer->client);
     *ret_producer = producer;
     return WEIR_OK;
 }
@@ -69,22 +93,23 @@ static weir_status make(const char *brokers, const char *client_id, const char *
 /* The delivery timeout turns an outage of the broker into RETRY. Shorter than a consumer's session: what a process that was stopped for longer has in its queue, while another
  * owns its partitions, is given up when it goes on. Large batches: fewer requests for the same records. */
 weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    return make(brokers, client_id, "9000", "1000000", ret_producer, err);
+    return make(brokers, client_id, "9000", "1000000", "20", ret_producer, err);
 }
 
 /* Its batches are small, since a consumer takes whole ones: a backlog of events is read with its partitions side by side (see max.partition.fetch.bytes of the consumer). */
 weir_status weir_producer_new_patient(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    return make(brokers, client_id, "0", "131072", ret_producer, err); /* 0: no limit */
+    return make(brokers, client_id, "0", "131072", "2", ret_producer, err); /* 0: no limit */
 }
 
 size_t weir_producer_pending(weir_producer *producer) {
-    (void)rd_kafka_poll(producer->client, 0); /* what has failed counts until its report is taken */
+    serve_events(producer, 0); /* what has failed counts until its report is taken */
     return (size_t)rd_kafka_outq_len(producer->client);
 }
 
 void weir_producer_free(weir_producer *producer) {
     if (!producer) return;
     for (int i = 0; i < atomic_load(&producer->topic_count); i++) rd_kafka_topic_destroy(producer->topics[i]);
+    if (producer->events) rd_kafka_queue_destroy(producer->events);
     if (producer->client) {
         (void)rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_destroy(producer->client);
@@ -168,23 +193,71 @@ weir_status weir_producer_send(weir_producer *producer, const char *topic, int32
             if (list) rd_kafka_headers_destroy(list);
             return refused(producer, code, topic, key_len + value_len, err);
         }
-        (void)rd_kafka_poll(producer->client, ROOM_STEP_MS);
+        serve_events(producer, ROOM_STEP_MS);
     }
+}
+
+/* Returns how many of the records are queued; *ret_error is of the one behind them. librdkafka takes no more once its queue is full. */
+static size_t queue_batch(rd_kafka_topic_t *handle, const weir_bus_out *records, size_t count, rd_kafka_resp_err_t *ret_error) {
+    rd_kafka_message_t batch[SEND_BATCH];
+    size_t n = 0;
+    for (; n < count && n < SEND_BATCH; n++)
+        batch[n] = (rd_kafka_message_t){.partition = records[n].partition < 0 ? RD_KAFKA_PARTITION_UA : records[n].partition,
+                                        .payload = (void *)records[n].value,
+                                        .len = records[n].value_len,
+                                        .key = (void *)records[n].key,
+                                        .key_len = records[n].key_len};
+    *ret_error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    size_t queued = (size_t)rd_kafka_produce_batch(handle, 0, RD_KAFKA_MSG_F_COPY | RD_KAFKA_MSG_F_PARTITION, batch, (int)n);
+    for (size_t i = 0; queued < n && i < n; i++) {
+        if (!batch[i].err) continue;
+        *ret_error = batch[i].err;
+        return i;
+    }
+    return n;
+}
+
+weir_status weir_producer_send_all(weir_producer *producer, const char *topic, const weir_bus_out *records, size_t count, weir_err *err) {
+    rd_kafka_topic_t *handle;
+    weir_status status = topic_for(producer, topic, &handle, err);
+    if (status) return status;
+    for (int waited_ms = 0; count;) {
+        rd_kafka_resp_err_t error;
+        size_t queued = queue_batch(handle, records, count, &error);
+        records += queued;
+        count -= queued;
+        if (queued) waited_ms = 0;
+        if (!error) continue;
+        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || waited_ms >= ROOM_TIMEOUT_MS)
+            return refused(producer, error, topic, records->key_len + records->value_len, err);
+        serve_events(producer, ROOM_STEP_MS);
+        waited_ms += ROOM_STEP_MS;
+    }
+    return WEIR_OK;
 }
 
 /* Forgets what is queued or under way, so that the caller's next attempt starts from nothing. */
 static void forget_queue(weir_producer *producer) {
     (void)rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    for (int waited_ms = 0; rd_kafka_outq_len(producer->client) > 0 && waited_ms < PURGE_TIMEOUT_MS; waited_ms += 10) (void)rd_kafka_poll(producer->client, 10);
+    for (int waited_ms = 0; rd_kafka_outq_len(producer->client) > 0 && waited_ms < PURGE_TIMEOUT_MS; waited_ms += 10) serve_events(producer, 10);
     atomic_store(&producer->failed, 0);
+}
+
+/* Until everything is acknowledged or has failed. Returns how many records are neither after the time. */
+static int await_all(weir_producer *producer, int timeout_ms) {
+    for (int left_ms = timeout_ms;; left_ms -= FLUSH_STEP_MS) {
+        (void)rd_kafka_flush(producer->client, left_ms < FLUSH_STEP_MS ? left_ms : FLUSH_STEP_MS);
+        serve_events(producer, 0); /* what has failed counts until its report is taken */
+        int left = rd_kafka_outq_len(producer->client);
+        if (!left || left_ms <= FLUSH_STEP_MS) return left;
+    }
 }
 
 weir_status weir_producer_flush(weir_producer *producer, int timeout_ms, weir_err *err) {
     char text[256] = "";
-    rd_kafka_resp_err_t late = rd_kafka_flush(producer->client, timeout_ms);
-    int left = rd_kafka_outq_len(producer->client);
+    int left = await_all(producer, timeout_ms);
     uint64_t failed = atomic_load(&producer->failed);
-    if (!late && !failed) return WEIR_OK;
+    if (!left && !failed) return WEIR_OK;
     (void)pthread_mutex_lock(&producer->lock);
     if (failed) (void)snprintf(text, sizeof text, "%s", producer->reason);
     (void)pthread_mutex_unlock(&producer->lock);
@@ -193,4 +266,9 @@ weir_status weir_producer_flush(weir_producer *producer, int timeout_ms, weir_er
     if (rd_kafka_fatal_error(producer->client, fatal, sizeof fatal)) return WEIR_FAIL(err, WEIR_ENET, "the producer cannot go on: %s", fatal);
     if (!failed) return WEIR_RETRY(err, WEIR_ETIMEOUT, "%d records were not acknowledged within %d ms", left, timeout_ms);
     return WEIR_RETRY(err, WEIR_ENET, "%" PRIu64 " records were not delivered; %s", failed, text);
+}
+
+/* Batches count as full while somebody flushes: the sending threads, which it wakes, see that within its time. */
+void weir_producer_push(weir_producer *producer) {
+    if (rd_kafka_outq_len(producer->client) > 0) (void)rd_kafka_flush(producer->client, PUSH_MS);
 }

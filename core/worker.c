@@ -330,6 +330,7 @@ static weir_status batch_step(weir_worker *worker, int timeout_ms, weir_err *err
     weir_status status = weir_consumer_poll(worker->consumer, worker->batch, worker->batch_max, timeout_ms, &count, err);
     if (!status && count) {
         status = handle(worker, worker->batch, count, err);
+        if (!status && count < worker->batch_max) weir_producer_push(worker->producer); /* there are no more for now */
         if (status && err->action == WEIR_ACTION_REJECT && !worker->ops->checkpoint) status = handle_one_by_one(worker, worker->batch, count, &done, err);
         if (!status) worker->backoff_us = 0;
     }

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 1024 };
+enum { FIRST_SLOTS = 1024, CACHE_LINE = 64, SHORT_TAIL = 64 };
 
 typedef struct slot {
     weir_entity *entity; /* NULL: free */
@@ -88,20 +88,29 @@ void weir_entities_prefetch(const weir_entities *table, uint32_t hash) {
 void weir_entities_prefetch_entity(const weir_entities *table, uint32_t hash) {
     const weir_entity *entity = table->slots[hash & table->mask].entity;
     if (!entity) return;
-    __builtin_prefetch(entity);
-    __builtin_prefetch(entity->key);
+    for (size_t at = 0; at < sizeof *entity + CACHE_LINE; at += CACHE_LINE) __builtin_prefetch((const char *)entity + at);
 }
 
+static void prefetch_range(const void *from, size_t bytes) {
+    for (size_t at = 0; at < bytes + CACHE_LINE; at += CACHE_LINE) __builtin_prefetch((const char *)from + at);
+}
+
+/* A short tail whole, since windows end anywhere in it; of a long one both ends. */
 void weir_entities_prefetch_state(const weir_entities *table, uint32_t hash) {
     const weir_entity *entity = table->slots[hash & table->mask].entity;
     const weir_state *state = entity ? &entity->state : NULL;
     if (!state || !state->count) return;
     int last = state->first + state->count - 1;
-    __builtin_prefetch(&state->time[last], 1);
-    __builtin_prefetch(&state->time[state->first]);
+    if (state->count <= SHORT_TAIL) {
+        prefetch_range(&state->time[state->first], (size_t)state->count * sizeof *state->time);
+        if (state->slot_count) prefetch_range(&state->values[state->first], (size_t)state->count * sizeof *state->values);
+    } else {
+        __builtin_prefetch(&state->time[state->first]);
+        __builtin_prefetch(&state->time[last], 1);
+        if (state->slot_count) __builtin_prefetch(&state->values[last], 1);
+    }
     __builtin_prefetch(&state->source[last], 1);
     __builtin_prefetch(&state->seq[last], 1);
-    if (state->slot_count) __builtin_prefetch(&state->values[last], 1);
     if (state->seen) __builtin_prefetch(state->seen, 1);
 }
 
