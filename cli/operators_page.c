@@ -138,7 +138,7 @@ static void print_functions(FILE *out) {
 void weir_operators_page(FILE *out) {
     fprintf(out, "# Operators and functions of features\n\nMade by `./run docs` from the tables that the program itself uses; not edited by hand. "
                  "[pipeline-file.md](pipeline-file.md) says how "
-                 "they are written.\n\n"
+                 "they are written; [features.md](features.md#operators-of-your-own) how to bring operators of your own.\n\n"
                  "## Operators\n\nWhat `\"op\"` of a feature may be. Where a formula has x, it is the value of `of` in the records of the window, oldest "
                  "first, nulls and records for which "
                  "`where` is not true left out; t is the time of the value less `delay`. With `window` `{\"sliding\": …, \"tile\": …}` where it says tiles.\n");

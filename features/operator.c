@@ -83,7 +83,7 @@ static weir_status add_plugin(const char *path, const weir_operator *ops, weir_e
 weir_status weir_operator_load_plugin(const char *path, weir_err *err) {
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s cannot be loaded: %s", path, dlerror());
-    weir_plugin_operators_fn operators;
+    const weir_operator *(*operators)(void);
     *(void **)&operators = dlsym(object, WEIR_PLUGIN_OPERATORS); /* as POSIX has it */
     const weir_operator *ops = operators ? operators() : NULL;
     weir_status status;
