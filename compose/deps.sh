@@ -13,6 +13,7 @@ libcurl4-openssl-dev libjemalloc-dev libpq-dev liblapacke-dev libopenblas-dev li
 PACKAGES_STACK="prometheus:prometheus kcat:kcat curl:curl flock:util-linux setpriv:util-linux find:findutils ca-certificates"
 PACKAGES_TEST="python3:python3 python3-venv promtool:prometheus libcmocka-dev"
 PACKAGES_FUZZ="clang:clang libclang-rt-14-dev"
+PACKAGES_FEAST="redis-server:redis-server" # one of its online stores
 PACKAGES_FORMAT="clang-format:clang-format git:git"
 
 package_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

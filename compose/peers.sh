@@ -41,7 +41,8 @@ peers_stream() {
     PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=stream.py
 }
 peers_feast() {
-    command -v redis-server >/dev/null || die "peers feast needs redis-server (package redis-server)"
+    # shellcheck disable=SC2086 # a list of names
+    ensure_packages $PACKAGES_FEAST
     build "$ROOT/build-release" "weir weir_bench_online" -DCMAKE_BUILD_TYPE=Release
     python_peer feast feast
     PEERS_PYTHON=$PEERS_DIR/feast/bin/python PEERS_SCRIPT=feast_online.py
