@@ -2,13 +2,14 @@
 
     ./run chaos --minutes N --seed S [--rate R]
 
-One real second is one hour of event time. Part of the records comes out of order (within allowed_lateness), far too late, under a wrong key or none, or is no payment at all.
+One real second is one hour of event time; some days of it come before, at once, and a champion and a challenger are trained on them, which score everything from then on. Part of the records comes out of order (within allowed_lateness), far too late, under a wrong key or none, or is no payment at all.
 What is checked at the end, over all records that were sent:
   - each is either accepted (one value in the features topic and one row in the offline store, for each view) or in the dead letters, never both, never neither;
   - one that is not far too late and not damaged is accepted;
   - of each source the newest version equals, bit for bit, what a single thread computes from the accepted records, in the topic and in the offline store;
   - arrival numbers of an entity run 1, 2, 3, ... in the order of the topic;
-  - the online store gives the newest values of every entity."""
+  - the online store gives the newest values of every entity;
+  - each accepted payment has exactly one prediction, and every vector that was served equals, bit for bit, what `weir check --parity` computes from history."""
 import argparse
 import bisect
 import collections
@@ -31,6 +32,9 @@ START_US = 1_700_000_000 * 1_000_000
 DISORDER_US = 12 * HOUR_US
 ALLOWED_LATENESS = "10d"  # four real minutes: a record under a wrong key may wait that long at a frozen worker while those of its customer go on
 INGEST_MAX = 3
+TRAIN_FROM = "2023-11-15"  # the first whole day
+TRAIN_DAYS, LABEL_DAYS, TEST_DAYS = 2, 2, 1
+HEAD_START_S = 24 * (TRAIN_DAYS + LABEL_DAYS + TEST_DAYS) + 5  # real seconds' worth of payments that come at once
 
 
 # ---- what is sent ----
@@ -79,14 +83,14 @@ class Traffic:
         # Delivered only once, however long the broker is away.
         out = Producer({"bootstrap.servers": BROKERS, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 0,
                         "topic.metadata.refresh.interval.ms": 2000, "reconnect.backoff.max.ms": 1000})
-        began, i, p = time.monotonic(), 0, self.pipeline
+        began, i, p = time.monotonic() - HEAD_START_S, 0, self.pipeline
         while not self.stop.is_set():
             due = int((time.monotonic() - began) * self.rate)
             for _ in range(min(due - i, 2000)):
                 row = self.payment(i, START_US + int((i / self.rate) * HOUR_US))
                 i += 1
                 label = {k: row[k] for k in ("tenant", "transaction_id", "tx_time", "customer_id", "terminal_id", "fraud")}
-                label.update(labelled_at=at(row["us"] + 2 * DAY_US), scenario=None)
+                label.update(labelled_at=at(row["us"] + LABEL_DAYS * DAY_US), scenario=None)
                 self.sent.append(row)
                 key = self.key(row)
                 self.send(out, "events", p.encode(p.topic("events"), {k: row[k] for k in ("tenant", "transaction_id", "tx_time", "customer_id", "terminal_id", "amount")}), key)
@@ -331,6 +335,18 @@ def settled(p, traffic):
     return rows + labels + late >= 2 * len(traffic.sent)
 
 
+def check_served(p, accepted):
+    """Every accepted payment was scored once, and from the values that history has."""
+    stored = lambda: query('SELECT source_partition, source_offset FROM "%s".predictions' % p.name)
+    wait_for("predictions in the offline store", lambda: len(stored()) >= len(accepted), 60, 2)
+    scored = collections.Counter(stored())
+    assert scored.keys() == accepted.keys(), "%d payments have no prediction, %d predictions no payment" % (len(accepted.keys() - scored.keys()), len(scored.keys() - accepted.keys()))
+    assert max(scored.values()) == 1, "source %s has %d predictions offline" % scored.most_common(1)[0]
+    result = parity(p, 0)
+    assert result["vectors"] == len(p.spec["views"]) * len(scored) and result["mismatches"] == result["incomplete"] == result["other_definitions"] == 0, result
+    return result
+
+
 def verify(p, traffic):
     rows = {r["transaction_id"]: r for r in traffic.sent}
     accepted, expected = {}, {}
@@ -348,6 +364,25 @@ def verify(p, traffic):
     assert len(accepted["customer"]) + late == len(rows), "%d accepted + %d late of %d payments" % (len(accepted["customer"]), late, len(rows))
     online = check_online_values(p, accepted["customer"], expected["customer"])
     print("dead letters by class: %s; online: %d customers" % (dict(classes), online))
+    served = check_served(p, accepted["customer"])
+    print("parity: %d served vectors, %d values computed again from history: %d mismatches" % (served["vectors"], served["values"], served["mismatches"]))
+
+
+def change(spec):
+    spec["source"].update(allowed_lateness=ALLOWED_LATENESS)
+    spec["training"]["candidates"] = spec["training"]["candidates"][:2]
+    short_training(spec, "%dd" % TRAIN_DAYS, "%dd" % TEST_DAYS)
+
+
+def learn(p, traffic, payments):
+    """Models from the head start, as soon as it is stored; from here on everything is scored."""
+    p.start("train")
+    table = '"%s".features_customer' % p.name
+    wait_for("the head start to be stored", lambda: traffic.failure or query("SELECT count(*) FROM %s WHERE seq = version" % table)[0][0] >= payments, 180, 1)
+    versions = train(p, TRAIN_FROM)["detail"]["versions"]
+    p.kill("train", sig=signal.SIGTERM)
+    p.start("score")
+    print("trained " + ", ".join("%s v%d" % (v["name"], v["version"]) for v in versions), flush=True)
 
 
 def main():
@@ -356,12 +391,13 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=300, help="payments a second")
     arguments = parser.parse_args()
-    with Pipeline(lambda spec: spec["source"].update(allowed_lateness=ALLOWED_LATENESS)) as p:
+    with Pipeline(change) as p:
         for worker in ("ingest", "store", "serve"):
             p.start(worker)
         traffic, monkey = Traffic(p, arguments.seed, arguments.rate), Monkey(p, arguments.seed)
         traffic.thread.start()
         try:
+            learn(p, traffic, int(HEAD_START_S * arguments.rate))
             monkey.run(time.monotonic() + arguments.minutes * 60)
         finally:
             traffic.stop.set()

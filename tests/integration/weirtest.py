@@ -328,6 +328,32 @@ def query(sql):
         connection.close()
 
 
+def short_training(spec, training="4d", test="2d"):
+    """Short periods and models named after the pipeline, so that few days of payments, whose labels come after two, are enough."""
+    spec["labels"]["max_delay"] = "2d"
+    spec["training"]["split"] = {"train": training, "delay": "2d", "test": test, "exclude_known": False}  # few customers, nearly all of them known by then
+    spec["training"]["card_k"] = 5
+    for candidate in spec["training"]["candidates"]:
+        candidate["name"] = candidate["name"].replace("fraud", spec["pipeline"])
+    spec["training"]["champion"] = spec["training"]["candidates"][0]["name"]
+    spec["training"]["challenger"] = spec["training"]["candidates"][1]["name"]
+
+
+def train(p, train_from):
+    """What a training run gave that begins with this day; a train worker is to run."""
+    env = dict(os.environ, WEIR_STATE_DIR=os.path.join(p.dir, "state"))
+    done = subprocess.run([BINARY, "train", p.path, "--train-from", train_from, "--output", "json"], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, "weir train: %d\n%s\n%s" % (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def parity(p, code):
+    """What `weir check --parity` says."""
+    done = subprocess.run([BINARY, "check", p.path, "--parity", "--output", "json"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, "weir check --parity: exit %d, expected %d\n%s\n%s" % (done.returncode, code, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
 def offline_features(p, view, columns):
     """Rows (transaction_id, columns…) of a view's table: of each source the highest version; the record stands in its value."""
     newest = ", ".join("(array_agg(%s ORDER BY version DESC))[1]" % c for c in columns)

@@ -10,17 +10,6 @@ from weirtest import *  # noqa: E402,F403
 LABEL_DELAY_US = 2 * DAY_US
 
 
-def shorten(spec):
-    """Short periods, so that three weeks of payments are enough."""
-    spec["labels"]["max_delay"] = "2d"
-    spec["training"]["split"] = {"train": "4d", "delay": "2d", "test": "2d", "exclude_known": False}  # few customers, nearly all of them known by then
-    spec["training"]["card_k"] = 5
-    for candidate in spec["training"]["candidates"]:
-        candidate["name"] = candidate["name"].replace("fraud", spec["pipeline"])
-    spec["training"]["champion"] = spec["training"]["candidates"][0]["name"]
-    spec["training"]["challenger"] = spec["training"]["candidates"][1]["name"]
-
-
 def publish(p, payments, rows):
     out = producer()
     for row in rows:
@@ -28,13 +17,6 @@ def publish(p, payments, rows):
         out.produce(p.topic("events"), p.encode(p.topic("events"), payments.event(row)), key)
         out.produce(p.topic("labels"), p.encode(p.topic("labels"), payments.label(row, LABEL_DELAY_US)), key)
     assert out.flush(60) == 0
-
-
-def train(p, train_from):
-    env = dict(os.environ, WEIR_STATE_DIR=os.path.join(p.dir, "state"))
-    done = subprocess.run([BINARY, "train", p.path, "--train-from", train_from, "--output", "json"], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, "weir train: %d\n%s\n%s" % (done.returncode, done.stdout, done.stderr)
-    return json.loads(done.stdout)
 
 
 def check_prediction(p, payments, prediction, versions):
@@ -51,13 +33,6 @@ def check_prediction(p, payments, prediction, versions):
     assert prediction["features"]["amount"] == row["amount"]
     own = prediction["views"]["customer"]
     assert own["age_seconds"] == 0 and own["source_offset"] == prediction["source_offset"] and own["version"] > 0
-
-
-def parity(p, code):
-    """What `weir check --parity` says."""
-    done = subprocess.run([BINARY, "check", p.path, "--parity", "--output", "json"], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == code, "weir check --parity: exit %d, expected %d\n%s\n%s" % (done.returncode, code, done.stdout, done.stderr)
-    return json.loads(done.stdout)
 
 
 def change(sql):
@@ -103,7 +78,7 @@ def main(workers=("run",), while_training=None):
     payments.all_expected = payments.expected()
     first = payments.rows[0]["us"] // DAY_US * DAY_US
     cut = next(i for i, r in enumerate(payments.rows) if r["us"] >= first + 14 * DAY_US)
-    with Pipeline(shorten) as p:
+    with Pipeline(short_training) as p:
         for worker in workers:
             p.start(worker)
         publish(p, payments, payments.rows[:cut])
