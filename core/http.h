@@ -22,7 +22,7 @@ typedef struct weir_http_response {
 
 const char *weir_http_query(const weir_http_request *request, const char *name); /* NULL when absent */
 const char *weir_http_header(const weir_http_request *request, const char *name); /* NULL when absent */
-/** Sets status and a JSON body {"error": message}. */
+/** Sets status and a JSON body {"error": message}. An answer with status 401 asks for a bearer token (WWW-Authenticate). */
 void weir_http_error(weir_http_response *response, int status, const char *format, ...) WEIR_PRINTF(3, 4);
 
 typedef void (*weir_http_handler)(const weir_http_request *request, weir_http_response *response, void *context);

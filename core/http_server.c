@@ -175,6 +175,12 @@ static void free_body(void *data) {
     weir_mem.realloc(data, 0);
 }
 
+/* What a 401 has to say (RFC 9110 15.5.2): bearer tokens are taken (RFC 6750 3), and whether one came. */
+static const char *challenge(struct MHD_Connection *connection) {
+    bool given = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION) != NULL;
+    return given ? "Bearer realm=\"weir\", error=\"invalid_token\"" : "Bearer realm=\"weir\"";
+}
+
 /* Takes the response's body. */
 static enum MHD_Result send_response(struct MHD_Connection *connection, weir_http_response *response, const char *allow) {
     /* For a handler that said no more than a status, or had no memory to say it. */
@@ -190,6 +196,8 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, weir_htt
     if (!answer) return MHD_NO;
     enum MHD_Result queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_CONTENT_TYPE, response->content_type);
     if (queued == MHD_YES && *allow) queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_ALLOW, allow);
+    if (queued == MHD_YES && response->status == MHD_HTTP_UNAUTHORIZED)
+        queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_WWW_AUTHENTICATE, challenge(connection));
     if (queued == MHD_YES) queued = MHD_queue_response(connection, (unsigned)response->status, answer);
     MHD_destroy_response(answer);
     return queued;

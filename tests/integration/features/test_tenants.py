@@ -102,6 +102,18 @@ def check_history(p, count):
         assert as_login(login, "SELECT DISTINCT tenant FROM weir.offline_files") in ([], [(me,)])
 
 
+def check_challenge(p, challenges):
+    """A 401 says what is asked for, and whether what came was no valid token."""
+    for authorization, expected in challenges.items():
+        request = urllib.request.Request("http://127.0.0.1:%d/v2" % p.processes["run", "0"].port, headers={"Authorization": authorization} if authorization else {})
+        try:
+            urllib.request.urlopen(request, timeout=10)
+        except urllib.error.HTTPError as error:
+            assert (error.code, error.headers["WWW-Authenticate"]) == (401, expected), (authorization, error.code, error.headers["WWW-Authenticate"])
+        else:
+            raise AssertionError("/v2 was answered to %r" % authorization)
+
+
 def check_http(p, tokens):
     body = {"features": ["customer:customer_tx_count_30d"], "entities": {"customer_id": ["1"]}}
     answers = []
@@ -121,6 +133,7 @@ def check_http(p, tokens):
         for path, sent in (("/get-online-features", body), ("/push", {}), ("/v2/models/%s/infer" % p.name, {})):
             status, answer = post(p, path, sent, bad)
             assert status == 401 and "token" in json.dumps(answer), "%s with %r: %d %r" % (path, bad, status, answer)
+    check_challenge(p, {"": 'Bearer realm="weir"', "Bearer nonsense": 'Bearer realm="weir", error="invalid_token"'})
     for path in ("/v2", "/v2/models/" + p.name):
         assert get("http://127.0.0.1:%d%s" % (p.processes["run", "0"].port, path))[0] == 401, path
     for path in ("/healthz", "/v2/health/live", "/metrics"):

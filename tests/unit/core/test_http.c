@@ -45,6 +45,11 @@ static void fail_with_quotes(const weir_http_request *request, weir_http_respons
     weir_http_error(response, 503, "not \"%s\"", "ready");
 }
 
+static void deny(const weir_http_request *request, weir_http_response *response, void *context) {
+    (void)request, (void)context;
+    weir_http_error(response, 401, "who are you?");
+}
+
 static void forget_the_status(const weir_http_request *request, weir_http_response *response, void *context) {
     (void)request, (void)context;
     response->status = 0;
@@ -178,6 +183,24 @@ static void unknown_paths_and_methods_are_told(void **state) {
     close(fd);
     assert_non_null(strcasestr(got, "\r\nAllow: PUT, GET, HEAD\r\n"));
     assert_non_null(strcasestr(got, "\r\nContent-Type: application/json\r\n"));
+}
+
+static void who_is_refused_is_told_what_is_asked_for(void **state) {
+    (void)state;
+    static const struct {
+        const char *header, *challenge;
+    } cases[] = {{"", "\r\nWWW-Authenticate: Bearer realm=\"weir\"\r\n"},
+                 {"Authorization: Bearer x\r\n", "\r\nWWW-Authenticate: Bearer realm=\"weir\", error=\"invalid_token\"\r\n"}};
+    add_route("GET", "/mine", deny, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char request[200], got[2000];
+        snprintf(request, sizeof request, "GET /mine HTTP/1.1\r\nHost: x\r\n%sConnection: close\r\n\r\n", cases[i].header);
+        int fd = connect_raw();
+        talk_raw(fd, request, "who are you?", got, sizeof got);
+        close(fd);
+        assert_non_null(strstr(got, " 401 "));
+        assert_non_null(strcasestr(got, cases[i].challenge));
+    }
 }
 
 static void same_route_twice_is_refused(void **state) {
@@ -408,6 +431,7 @@ int main(void) {
         TEST(path_is_decoded_once),
         TEST(most_specific_route_wins),
         TEST(unknown_paths_and_methods_are_told),
+        TEST(who_is_refused_is_told_what_is_asked_for),
         TEST(same_route_twice_is_refused),
         TEST(head_is_get_without_the_body),
         TEST(bodies_above_the_limit_get_413_and_the_connection_lives),
