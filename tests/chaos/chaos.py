@@ -310,20 +310,16 @@ def check_online_values(p, accepted, expected):
     names = ["customer_tx_count_7d", "customer_tx_count_30d", "customer_amount_mean_1d", "customer_amount_mean_30d"]
     body = {"features": ["customer:" + n for n in names], "entities": {"customer_id": ids}}
 
-    def differing():
+    def difference():
         request = urllib.request.Request("http://127.0.0.1:%d/get-online-features" % p.processes["serve", "0"].port, json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as response:
             answer = json.load(response)
         columns = {n: answer["results"][i]["values"] for i, n in enumerate(answer["metadata"]["feature_names"])}
-        return [(c, n, columns[n][i], expected[newest[c][1]][n]) for i, c in enumerate(ids) for n in names if columns[n][i] != expected[newest[c][1]][n]]
+        different = [(c, n, columns[n][i], expected[newest[c][1]][n]) for i, c in enumerate(ids) for n in names if columns[n][i] != expected[newest[c][1]][n]]
+        return ("%d values, the first (customer, feature, found, expected)" % len(different), different[0]) if different else None
 
-    deadline = time.monotonic() + 30
-    while True:
-        different = differing()
-        if not different:
-            return len(ids)
-        assert time.monotonic() < deadline, "%d values online differ, first (customer, feature, found, expected): %r" % (len(different), different[0])
-        time.sleep(1)
+    wait_for_none("the values online", difference, 30, 1)
+    return len(ids)
 
 
 def settled(p, traffic):

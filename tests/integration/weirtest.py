@@ -51,6 +51,18 @@ def wait_for(what, condition, timeout_s=60, every_s=0.1):
         time.sleep(every_s)
 
 
+def wait_for_none(what, difference, timeout_s=60, every_s=0.1):
+    """Polls until difference() is None; fails naming what was awaited and how it last differed."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = difference()
+        if found is None:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError("waited %g s for %s, last differed: %r" % (timeout_s, what, found))
+        time.sleep(every_s)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
