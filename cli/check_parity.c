@@ -65,6 +65,7 @@ weir_status weir_check_parity(const weir_settings *settings, const weir_pipeline
         .predicted_to_us = WEIR_TIME_MAX_US,
         .one_in = one_in,
         .inputs = recipe->columns,
+        .objects_dir = settings->objects_dir,
     };
     examples e = {.rows = cJSON_CreateArray()};
     weir_parity_result result;

@@ -20,7 +20,7 @@ typedef struct parity_worker {
     weir_worker *worker;
     const weir_pipeline *pipeline;
     weir_clock *clock;
-    const char *pg_url;
+    const char *pg_url, *objects_dir;
     weir_recipe recipe;
     int64_t looked_to_us; /* predictions made before were looked at */
     int64_t next_us; /* monotonic: not before */
@@ -45,6 +45,7 @@ static weir_status look(parity_worker *p, int64_t until_us, weir_err *err) {
         .predicted_from_us = p->looked_to_us,
         .predicted_to_us = until_us,
         .inputs = p->recipe.columns,
+        .objects_dir = p->objects_dir,
     };
     int64_t predictions = 0;
     weir_parity_result result;
@@ -89,6 +90,7 @@ static weir_status parity_init(weir_worker *worker, void **ret_context, weir_err
     p->pipeline = shared->pipeline;
     p->clock = env->clock;
     p->pg_url = env->pg_url;
+    p->objects_dir = env->objects_dir;
     p->looked_to_us = weir_clock_wall_us(env->clock);
     const char *name = p->pipeline->name;
     p->vectors = WEIR_METRIC("weir_parity_vectors_total", name);

@@ -1,4 +1,4 @@
-/* Predictions and records of one view come in by COPY, are sorted by entity, and one walk adds records to a state in the order of their arrival, while predictions are
+/* Predictions and records of one view come in by COPY, records of compacted days from their files, are sorted by entity, and one walk adds records to a state in the order of their arrival, while predictions are
  * evaluated at the version that they read. Views, and passes over the entities when memory asks for them, come one after the other, in one snapshot of the database. */
 #include "features/parity.h"
 
@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/pg.h"
 #include "features/intern.h"
+#include "features/rows.h"
 
 enum { PASSES_MAX = 4096 };
 #define DEFAULT_MEMORY_BYTES (INT64_C(1) << 30)
@@ -42,6 +43,7 @@ typedef struct parity {
     void *context;
     weir_parity_result *result;
     weir_pg *pg;
+    weir_duck *duck; /* once there are files */
     int pass, passes;
 
     /* The view that is being checked. */
@@ -50,6 +52,8 @@ typedef struct parity {
     weir_view *view;
     int features[WEIR_FEATURES_MAX], feature_count; /* those that are inputs */
     weir_datum *row; /* [fields of the feed's schema] */
+    weir_sql files; /* SELECT of the records in files; empty: there are none */
+    int64_t file_rows;
     weir_intern entities, ids;
     list served, served_values, records, slots;
 } parity;
@@ -155,14 +159,18 @@ static weir_status read_records(parity *p, weir_pg_row_fn on_row, weir_err *err)
 /* --- rows that come in --- */
 
 /* The number of tenant/entity. */
-static uint32_t number_entity(parity *p, const weir_pg_field *tenant, const weir_pg_field *entity, bool add) {
+static uint32_t number_entity(parity *p, const char *tenant, size_t tenant_len, const char *entity, size_t entity_len, bool add) {
     char key[WEIR_KEY_MAX];
-    size_t len = (size_t)tenant->len + 1 + (size_t)entity->len;
+    size_t len = tenant_len + 1 + entity_len;
     if (len > sizeof key) return WEIR_INTERN_NONE;
-    memcpy(key, tenant->data, (size_t)tenant->len);
-    key[tenant->len] = '/';
-    memcpy(key + tenant->len + 1, entity->data, (size_t)entity->len);
+    memcpy(key, tenant, tenant_len);
+    key[tenant_len] = '/';
+    memcpy(key + tenant_len + 1, entity, entity_len);
     return add ? weir_intern_add(&p->entities, key, len) : weir_intern_find(&p->entities, key, len);
+}
+
+static uint32_t number_of(parity *p, const weir_pg_field *tenant, const weir_pg_field *entity, bool add) {
+    return number_entity(p, tenant->data, (size_t)tenant->len, entity->data, (size_t)entity->len, add);
 }
 
 static weir_status on_served(void *context, const weir_pg_field *fields, int field_count, weir_err *err) {
@@ -174,7 +182,7 @@ static weir_status on_served(void *context, const weir_pg_field *fields, int fie
     double *values = push(&p->served_values, (size_t)p->feature_count, sizeof *values);
     if (!row || !values) return no_memory(err);
     *row = (served){
-        .entity = number_entity(p, &fields[TENANT], &fields[ENTITY], true),
+        .entity = number_of(p, &fields[TENANT], &fields[ENTITY], true),
         .id = weir_intern_add(&p->ids, fields[ID].data, (size_t)fields[ID].len),
         .time_us = weir_pg_get_timestamptz(&fields[TIME]),
         .version = fields[VERSION].len < 0 ? 0 : weir_pg_get_int8(&fields[VERSION]),
@@ -197,28 +205,56 @@ static weir_datum cell(const weir_pg_field *field, const weir_schema_field *colu
     }
 }
 
-static weir_status on_record(void *context, const weir_pg_field *fields, int field_count, weir_err *err) {
-    enum { TENANT, ENTITY, TIME, PARTITION, OFFSET, SEQ, COLUMNS };
-    parity *p = context;
-    (void)field_count;
-    uint32_t entity = number_entity(p, &fields[TENANT], &fields[ENTITY], false);
-    if (entity == WEIR_INTERN_NONE) return WEIR_OK; /* nothing was served from it */
+/* The record whose columns are in p->row. */
+static weir_status keep_record(parity *p, const record *found, weir_err *err) {
     size_t slot_count = (size_t)weir_view_slot_count(p->view);
     record *r = push(&p->records, 1, sizeof *r);
     double *slots = push(&p->slots, slot_count, sizeof *slots);
     if (!r || (slot_count && !slots)) return no_memory(err);
-    int column_count;
-    const int *columns = weir_view_columns(p->view, &column_count);
-    for (int i = 0; i < column_count; i++) p->row[columns[i]] = cell(&fields[COLUMNS + i], weir_schema_field_at(weir_view_feed(p->view)->schema, columns[i]));
     weir_view_slots(p->view, p->row, slots);
-    *r = (record){
-        .entity = entity,
+    *r = *found;
+    r->slots = p->slots.count - slot_count;
+    return WEIR_OK;
+}
+
+static weir_status on_record(void *context, const weir_pg_field *fields, int field_count, weir_err *err) {
+    enum { TENANT, ENTITY, TIME, PARTITION, OFFSET, SEQ, COLUMNS };
+    parity *p = context;
+    (void)field_count;
+    const record found = {
+        .entity = number_of(p, &fields[TENANT], &fields[ENTITY], false),
         .seq = (uint32_t)weir_pg_get_int8(&fields[SEQ]),
         .time_us = weir_pg_get_timestamptz(&fields[TIME]),
         .source = {weir_pg_get_int4(&fields[PARTITION]), weir_pg_get_int8(&fields[OFFSET])},
-        .slots = p->slots.count - slot_count,
     };
-    return WEIR_OK;
+    if (found.entity == WEIR_INTERN_NONE) return WEIR_OK; /* nothing was served from it */
+    int column_count;
+    const int *columns = weir_view_columns(p->view, &column_count);
+    for (int i = 0; i < column_count; i++) p->row[columns[i]] = cell(&fields[COLUMNS + i], weir_schema_field_at(weir_view_feed(p->view)->schema, columns[i]));
+    return keep_record(p, &found, err);
+}
+
+static weir_status on_file_record(void *context, const weir_stored_row *row, weir_err *err) {
+    parity *p = context;
+    const record found = {
+        .entity = number_entity(p, row->tenant, row->tenant_len, row->entity, row->entity_len, false),
+        .seq = (uint32_t)row->version, /* of a value both are one */
+        .time_us = row->event_us,
+        .source = row->source,
+    };
+    if (found.entity == WEIR_INTERN_NONE) return WEIR_OK;
+    int column_count;
+    const int *columns = weir_view_columns(p->view, &column_count);
+    for (int i = 0; i < column_count; i++) p->row[columns[i]] = row->values[i];
+    return keep_record(p, &found, err);
+}
+
+static weir_status read_files(parity *p, weir_err *err) {
+    int column_count;
+    (void)weir_view_columns(p->view, &column_count);
+    if (!p->files.text.len) return WEIR_OK;
+    weir_status status = p->duck ? WEIR_OK : weir_duck_new(&p->duck, err);
+    return status ? status : weir_rows_scan_files(p->duck, p->files.text.data, column_count, on_file_record, p, err);
 }
 
 /* --- the walk --- */
@@ -284,8 +320,11 @@ static weir_status walk(parity *p, weir_err *err) {
             added = 0;
             while (r < p->records.count && records[r].entity < rows[i].entity) r++;
         }
-        for (; !status && r < p->records.count && records[r].entity == rows[i].entity && records[r].seq <= rows[i].version; r++, added++)
+        for (; !status && r < p->records.count && records[r].entity == rows[i].entity && records[r].seq <= rows[i].version; r++) {
+            if (r && records[r - 1].entity == records[r].entity && records[r - 1].seq == records[r].seq) continue; /* in a file, and come again after it */
             status = weir_state_add(p->view, &state, records[r].time_us, records[r].source, (const double *)p->slots.data + records[r].slots, err);
+            added++;
+        }
         if (status) break;
         if (added == rows[i].version)
             compare(p, &state, &rows[i]);
@@ -310,6 +349,7 @@ static weir_status check_pass(parity *p, weir_err *err) {
     clear_view(p);
     weir_status status = read_served(p, on_served, err);
     if (!status && p->served.count) status = read_records(p, on_record, err);
+    if (!status && p->served.count) status = read_files(p, err);
     if (status || !p->served.count) return status;
     qsort(p->served.data, p->served.count, sizeof(served), compare_served);
     if (p->records.count) qsort(p->records.data, p->records.count, sizeof(record), compare_records);
@@ -334,10 +374,56 @@ static weir_status count_passes(parity *p, weir_err *err) {
     weir_buf_done(&sql);
     if (status) return status;
     double of_served = (double)(sizeof(served) + 64) + 8.0 * p->feature_count, of_record = (double)sizeof(record) + 8.0 * weir_view_slot_count(p->view);
-    double bytes = (atof(PQgetvalue(result, 0, 0)) * of_served + atof(PQgetvalue(result, 0, 1)) * of_record) / (p->query->one_in > 1 ? p->query->one_in : 1);
+    double records = atof(PQgetvalue(result, 0, 1)) + (double)p->file_rows;
+    double bytes = (atof(PQgetvalue(result, 0, 0)) * of_served + records * of_record) / (p->query->one_in > 1 ? p->query->one_in : 1);
     PQclear(result);
     double passes = ceil(2 * bytes / (double)(p->query->memory_bytes ? p->query->memory_bytes : DEFAULT_MEMORY_BYTES)); /* arrays double as they grow */
     p->passes = passes < 1 ? 1 : passes > PASSES_MAX ? PASSES_MAX : (int)passes;
+    return WEIR_OK;
+}
+
+/* Where the view's records are that are in files. */
+static weir_status find_files(parity *p, weir_err *err) {
+    char table[WEIR_COLUMN_NAME_MAX + 1];
+    int column_count;
+    const int *columns = weir_view_columns(p->view, &column_count);
+    weir_wanted *wanted = weir_mem.realloc(NULL, ((size_t)column_count + 1) * sizeof *wanted);
+    weir_status status = wanted ? WEIR_OK : no_memory(err);
+    for (int i = 0; !status && i < column_count; i++)
+        status = weir_wanted_field(weir_schema_field_at(weir_view_feed(p->view)->schema, columns[i]), "record_", &wanted[i], err);
+    snprintf(table, sizeof table, "features_%s", p->def->name);
+    const weir_rows_query query = {.pipeline = p->pipeline,
+                                   .table = table,
+                                   .objects_dir = p->query->objects_dir,
+                                   .from_us = WEIR_TIME_MIN_US,
+                                   .to_us = WEIR_TIME_MAX_US,
+                                   .as_of_us = WEIR_TIME_MAX_US,
+                                   .tenant = p->query->tenant,
+                                   .records_only = true,
+                                   .wanted = wanted,
+                                   .wanted_count = column_count};
+    if (!status) status = weir_rows_files(p->pg, &query, &p->files, &p->file_rows, err);
+    free(wanted);
+    return status;
+}
+
+/* Predictions whose entity of the view nobody can tell, because PostgreSQL does not have the record that was scored. */
+static weir_status count_unknown(parity *p, weir_err *err) {
+    weir_buf sql = {0};
+    PGresult *result = NULL;
+    p->passes = 1;
+    bool ok =
+        weir_buf_printf(&sql, "SELECT count(*) FROM \"%s\".predictions p", p->pipeline->name) && put_predictions_where(&sql, p, true) &&
+        put_share(&sql, p, "p.entity") &&
+        weir_buf_printf(&sql,
+                        " AND NOT EXISTS (SELECT FROM \"%s\".\"features_%s\" r WHERE r.event_time = p.event_time AND r.source_partition = p.source_partition"
+                        " AND r.source_offset = p.source_offset AND r.seq = r.version)",
+                        p->pipeline->name, p->pipeline->views[p->pipeline->primary_view].name);
+    weir_status status = ok ? weir_pg_exec(p->pg, sql.data, 0, NULL, &result, err) : no_memory(err);
+    weir_buf_done(&sql);
+    if (status) return status;
+    p->result->incomplete += atoll(PQgetvalue(result, 0, 0));
+    PQclear(result);
     return WEIR_OK;
 }
 
@@ -354,13 +440,17 @@ static weir_status check_view(parity *p, int index, weir_err *err) {
         status = no_memory(err);
     } else {
         for (size_t i = 0; i < fields; i++) p->row[i] = weir_null();
-        status = count_passes(p, err);
+        status = find_files(p, err);
+        if (!status && !p->primary) status = count_unknown(p, err);
+        if (!status) status = count_passes(p, err);
     }
     for (p->pass = 0; !status && p->pass < p->passes; p->pass++) status = check_pass(p, err);
     free(p->row);
     weir_view_free(p->view);
+    weir_sql_done(&p->files);
     p->row = NULL;
     p->view = NULL;
+    p->files = (weir_sql){0};
     return status ? weir_err_prefix(err, "view %s", p->def->name) : WEIR_OK;
 }
 
@@ -391,6 +481,17 @@ static weir_status check_all(parity *p, weir_err *err) {
     return status;
 }
 
+/* Predictions, records in PostgreSQL and files as of one moment. */
+static weir_status take_snapshot(parity *p, weir_err *err) {
+    char names[WEIR_VIEWS_MAX][WEIR_COLUMN_NAME_MAX + 1];
+    const char *tables[WEIR_VIEWS_MAX + 2] = {"predictions"};
+    for (int v = 0; v < p->pipeline->view_count; v++) {
+        snprintf(names[v], sizeof names[v], "features_%s", p->pipeline->views[v].name);
+        tables[v + 1] = names[v];
+    }
+    return weir_rows_snapshot(p->pg, p->pipeline, tables, err);
+}
+
 weir_status weir_parity_count(const char *pg_url, const weir_pipeline *pipeline, const weir_parity_query *query, int64_t *ret_predictions, weir_err *err) {
     parity p = {.pipeline = pipeline, .query = query};
     weir_status status = weir_pg_new(pg_url, &p.pg, err);
@@ -406,8 +507,7 @@ weir_status weir_parity_run(const char *pg_url, const weir_pipeline *pipeline, c
     parity p = {.pipeline = pipeline, .query = query, .on_difference = on_difference, .context = context, .result = ret_result};
     *ret_result = (weir_parity_result){0};
     weir_status status = weir_pg_new(pg_url, &p.pg, err);
-    if (!status) status = weir_pg_begin(p.pg, err);
-    if (!status) status = weir_pg_exec(p.pg, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL, NULL, err);
+    if (!status) status = take_snapshot(&p, err);
     if (!status) status = check_all(&p, err);
     if (p.pg) weir_pg_rollback(p.pg);
     clear_view(&p);
@@ -415,6 +515,7 @@ weir_status weir_parity_run(const char *pg_url, const weir_pipeline *pipeline, c
     free(p.served_values.data);
     free(p.records.data);
     free(p.slots.data);
+    weir_duck_free(p.duck);
     weir_pg_free(p.pg);
     return status;
 }

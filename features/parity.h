@@ -12,6 +12,7 @@ typedef struct weir_parity_query {
     const char *tenant; /* NULL: all */
     uint32_t one_in, which; /* only entities whose hash is `which` modulo one_in; 1, 0: all */
     const char *const *inputs; /* columns of the predictions; those that are features are checked; NULL-terminated */
+    const char *objects_dir; /* where files of compacted days are; may be NULL as long as there are none */
     int64_t memory_bytes; /* about what may be held at a time: more is read in passes by entity; 0: 1 GiB */
 } weir_parity_query;
 
@@ -26,7 +27,9 @@ typedef struct weir_parity_result {
     int64_t vectors; /* a prediction's features of one view, compared */
     int64_t values; /* in them */
     int64_t mismatches; /* values whose bits differ */
-    int64_t incomplete; /* vectors not compared: the offline store does not have all records up to the version (it lags, or days have left it) */
+    int64_t
+        incomplete; /* vectors not compared: the offline store does not have all records up to the version (it lags), or, of a view of another entity than the prediction's,
+                         * the record that says which entity is not in PostgreSQL (its day was compacted) */
     int64_t other_definitions; /* predictions not compared: made under other feature definitions */
 } weir_parity_result;
 

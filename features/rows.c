@@ -287,16 +287,14 @@ static weir_status read_manifest(weir_pg *pg, const weir_rows_query *q, PGresult
 static void put_files(weir_sql *sql, const weir_rows_query *q, PGresult *files, int first, int last) {
     const char *columns = PQgetvalue(files, first, 0);
     weir_sql_add(
-        sql,
-        "SELECT tenant, entity, epoch_us(event_time) AS event_us, epoch_us(available_time) AS known_us, source_partition, source_offset, %s AS version, "
-        "(CAST(file_index AS BIGINT) + %d) * %" PRId64 " + file_row_number AS place",
-        has_column(columns, "version") ? "COALESCE(version, 0)" : "CAST(0 AS bigint)", first, FILE_PLACES);
+        sql, "SELECT tenant, entity, epoch_us(event_time) AS event_us, epoch_us(available_time) AS known_us, source_partition, source_offset, %s AS version",
+        has_column(columns, "version") ? "COALESCE(version, 0)" : "CAST(0 AS bigint)");
     for (int i = 0; i < q->wanted_count; i++) {
         weir_sql_add(sql, q->wanted[i].is_timestamp ? ", epoch_us(" : ", ");
         put_wanted(sql, &q->wanted[i], DUCKDB, columns);
         weir_sql_add(sql, "%s AS c%d", q->wanted[i].is_timestamp ? ")" : "", i);
     }
-    weir_sql_add(sql, " FROM read_parquet([");
+    weir_sql_add(sql, ", (CAST(file_index AS BIGINT) + %d) * %" PRId64 " + file_row_number AS place FROM read_parquet([", first, FILE_PLACES);
     for (int f = first; f <= last; f++) {
         weir_buf path = {0};
         sql->failed |= !weir_buf_printf(&path, "%s/%s", q->objects_dir, PQgetvalue(files, f, 1));

@@ -60,12 +60,12 @@ typedef weir_status (*weir_stored_row_fn)(void *context, const weir_stored_row *
  *  PostgreSQL to a file meanwhile. Ends with weir_pg_rollback. */
 weir_status weir_rows_snapshot(weir_pg *pg, const weir_pipeline *pipeline, const char *const *tables, weir_err *err) WEIR_MUST_CHECK;
 
-/** SELECT that reads the files' part with DuckDB; columns tenant, entity, event_us, known_us, source_partition, source_offset, version, place, then c0, c1, …; always in the same order.
+/** SELECT that reads the files' part with DuckDB; columns tenant, entity, event_us, known_us, source_partition, source_offset, version, c0, c1, …, place; always in the same order.
  *  place: of a row among all rows of these files, the same for every query of them in one snapshot, below WEIR_PLACES_END; in one file it ascends. An empty text: there are no
  *  such files. */
 #define WEIR_PLACES_END (INT64_C(1) << 62)
 weir_status weir_rows_files(weir_pg *pg, const weir_rows_query *query, weir_sql *sql, int64_t *ret_rows, weir_err *err) WEIR_MUST_CHECK;
-/** Runs such a SELECT. */
+/** Runs such a SELECT, or one with its columns before place. */
 weir_status weir_rows_scan_files(weir_duck *duck, const char *select, int wanted_count, weir_stored_row_fn on_row, void *context,
                                  weir_err *err) WEIR_MUST_CHECK;
 /** The part in PostgreSQL. A table that does not exist has no rows. */

@@ -361,7 +361,8 @@ def train(p, train_from):
 
 def parity(p, code):
     """What `weir check --parity` says."""
-    done = subprocess.run([BINARY, "check", p.path, "--parity", "--output", "json"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    env = dict(os.environ, WEIR_OBJECTS_DIR=os.path.join(p.dir, "objects"))
+    done = subprocess.run([BINARY, "check", p.path, "--parity", "--output", "json"], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, "weir check --parity: exit %d, expected %d\n%s\n%s" % (done.returncode, code, done.stdout, done.stderr)
     return json.loads(done.stdout)
 
