@@ -8,6 +8,7 @@
 #include "consumers/corrections.h"
 #include "consumers/shared.h"
 #include "core/clock.h"
+#include "features/compact.h"
 #include "features/offline.h"
 #include "features/rows.h"
 
@@ -344,8 +345,9 @@ static weir_status load_records(const rebuild *r, weir_duck *duck, weir_pg *pg, 
     if (l.appender && (ended = weir_duck_append_end(l.appender, status ? &late : err)) && !status) status = ended;
     if (!status) status = weir_rows_files(pg, query, &files, &rows, err);
     if (!status && files.text.len) {
-        weir_sql_add(&insert, "INSERT INTO records ");
+        weir_sql_add(&insert, "INSERT INTO records SELECT * EXCLUDE (place) FROM (");
         insert.failed |= !weir_buf_append(&insert.text, files.text.data, files.text.len);
+        weir_sql_add(&insert, ")");
         status = weir_sql_end(&insert, err);
         if (!status) status = weir_duck_exec(duck, insert.text.data, err);
     }
@@ -441,22 +443,13 @@ static weir_status rebuild_view(rebuild *r, weir_registry *registry, weir_err *e
     return status ? status : check_alone(r, err);
 }
 
-static weir_status take_turn(const rebuild *r, weir_err *err) {
-    const char *params[] = {r->pipeline->name};
-    PGresult *turn = NULL;
-    weir_status status = weir_pg_exec(r->pg, "SELECT pg_try_advisory_lock(hashtextextended('weir.rebuild.' || $1, 0))", 1, params, &turn, err);
-    if (!status && PQgetvalue(turn, 0, 0)[0] != 't') status = WEIR_FAIL(err, WEIR_ECONFLICT, "another rebuild of pipeline %s is under way", r->pipeline->name);
-    PQclear(turn);
-    return status;
-}
-
 weir_status weir_rebuild_run(const weir_pipeline *pipeline, const weir_rebuild_conf *conf, weir_rebuilt *ret_done, weir_err *err) {
     rebuild shared = {.pipeline = pipeline, .conf = conf, .done = ret_done};
     weir_registry *registry = NULL;
     *ret_done = (weir_rebuilt){0};
     weir_status status = weir_pg_new(conf->pg_url, &shared.pg, err);
     if (!status) status = weir_pg_migrate(shared.pg, err);
-    if (!status) status = take_turn(&shared, err);
+    if (!status) status = weir_compact_turn(shared.pg, pipeline, err);
     if (!status) status = refuse_ingest(&shared, err);
     if (!status) status = weir_registry_new(conf->registry_url, &registry, err);
     if (!status) status = weir_producer_new(conf->brokers, "weir-rebuild", &shared.producer, err);

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumers/compaction.h"
 #include "consumers/events.h"
 #include "consumers/kinds.h"
 #include "consumers/shared.h"
+#include "core/log.h"
 #include "core/metrics.h"
 #include "features/offline.h"
 #include "models/recipe.h"
@@ -45,6 +47,7 @@ typedef struct store {
     store_sink sinks[WEIR_VIEWS_MAX + 2];
     int sink_count;
     weir_metric *repeats;
+    weir_compaction *compaction; /* NULL: none */
 } store;
 
 static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, const weir_view_def *view, weir_err *err) {
@@ -95,6 +98,11 @@ static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, 
 static void store_done(void *context) {
     store *s = context;
     if (!s) return;
+    if (!weir_compaction_free(s->compaction)) { /* what it uses stays until the process ends */
+        WEIR_WARN("a compaction did not stop in time; the day under way will be done again");
+        weir_worker_abandon(s->worker);
+        return;
+    }
     for (int i = 0; i < s->sink_count; i++) {
         store_sink *sink = &s->sinks[i];
         if (sink->kind == STORE_LABELS) free(sink->row);
@@ -124,6 +132,7 @@ static weir_status store_init(weir_worker *worker, void **ret_context, weir_err 
     bool trains = weir_pipeline_trains(s->pipeline);
     weir_status status = trains ? weir_recipe_load(s->pipeline, &s->recipe, err) : WEIR_OK;
     if (!status) status = weir_offline_new(env->pg_url, s->pipeline, &s->offline, err);
+    if (!status) status = weir_compaction_new(s->pipeline, env, &s->compaction, err);
     for (int v = 0; !status && v < s->pipeline->view_count; v++) status = add_sink(s, shared->registry, STORE_FEATURES, &s->pipeline->views[v], err);
     if (!status && s->pipeline->labels.topic) status = add_sink(s, shared->registry, STORE_LABELS, NULL, err);
     if (!status && trains) status = add_sink(s, shared->registry, STORE_PREDICTIONS, NULL, err);
@@ -271,6 +280,12 @@ static weir_status store_batch(void *context, const weir_bus_record *records, si
     return status;
 }
 
+static weir_status store_tick(void *context, int64_t mono_us, weir_err *err) {
+    (void)err;
+    weir_compaction_tick(((store *)context)->compaction, mono_us);
+    return WEIR_OK;
+}
+
 const weir_worker_ops weir_store_ops = {
     .abi = WEIR_WORKER_ABI,
     .name = "store",
@@ -278,5 +293,6 @@ const weir_worker_ops weir_store_ops = {
     .init = store_init,
     .assigned = store_assigned,
     .batch = store_batch,
+    .tick = store_tick,
     .done = store_done,
 };

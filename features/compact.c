@@ -345,12 +345,12 @@ static weir_status name_files(const compactor *c, weir_err *err) {
 /* Dropping a partition locks its table; who reads for long is not waited for, because others would wait behind us. */
 static weir_status switch_day(const compactor *c, weir_err *err) {
     char sql[512];
-    snprintf(sql, sizeof sql, "SET LOCAL lock_timeout = '%dms'; LOCK TABLE \"%s\".\"%s\" IN ACCESS EXCLUSIVE MODE", LOCK_TIMEOUT_MS, c->pipeline->name,
-             c->table);
+    int timeout_ms = c->conf->lock_timeout_ms ? c->conf->lock_timeout_ms : LOCK_TIMEOUT_MS;
+    snprintf(sql, sizeof sql, "SET LOCAL lock_timeout = '%dms'; LOCK TABLE \"%s\".\"%s\" IN ACCESS EXCLUSIVE MODE", timeout_ms, c->pipeline->name, c->table);
     weir_status status = weir_pg_begin(c->pg, err);
     if (!status && (status = weir_pg_script(c->pg, sql, err)) == WEIR_EINTERNAL) {
-        status = WEIR_RETRY(err, WEIR_ETIMEOUT, "table %s was being read for longer than %d ms, so %s stays in PostgreSQL for now", c->table, LOCK_TIMEOUT_MS,
-                            c->day);
+        status =
+            WEIR_RETRY(err, WEIR_ETIMEOUT, "table %s was being read for longer than %d ms, so %s stays in PostgreSQL for now", c->table, timeout_ms, c->day);
     }
     snprintf(sql, sizeof sql, "DROP TABLE \"%s\".\"%s\"", c->pipeline->name, c->partition);
     if (!status) status = check_unchanged(c, err);
@@ -403,13 +403,12 @@ static weir_status compact_table(compactor *c, weir_err *err) {
     return status;
 }
 
-static weir_status take_turn(compactor *c, weir_err *err) {
-    const char *params[] = {c->pipeline->name};
+weir_status weir_compact_turn(weir_pg *pg, const weir_pipeline *pipeline, weir_err *err) {
+    const char *params[] = {pipeline->name};
     PGresult *result = NULL;
-    weir_status status = weir_pg_migrate(c->pg, err);
-    if (!status) status = weir_pg_exec(c->pg, "SELECT pg_try_advisory_lock(hashtextextended('weir.compact.' || $1, 0))", 1, params, &result, err);
+    weir_status status = weir_pg_exec(pg, "SELECT pg_try_advisory_lock(hashtextextended('weir.compact.' || $1, 0))", 1, params, &result, err);
     if (!status && PQgetvalue(result, 0, 0)[0] != 't')
-        status = WEIR_RETRY(err, WEIR_ECONFLICT, "another compaction of pipeline %s is under way", c->pipeline->name);
+        status = WEIR_RETRY(err, WEIR_ECONFLICT, "another compaction or a rebuild of pipeline %s is under way", pipeline->name);
     PQclear(result);
     return status;
 }
@@ -426,7 +425,8 @@ weir_status weir_compact(const weir_pipeline *pipeline, const weir_compact_conf 
     c->conf = conf;
     c->done = ret_done;
     weir_status status = weir_pg_new(conf->pg_url, &c->pg, err);
-    if (!status) status = take_turn(c, err); /* until the connection ends */
+    if (!status) status = weir_pg_migrate(c->pg, err);
+    if (!status) status = weir_compact_turn(c->pg, pipeline, err);
     for (int v = 0; !status && v < pipeline->view_count; v++) {
         snprintf(c->table, sizeof c->table, "features_%s", pipeline->views[v].name);
         status = compact_table(c, err);

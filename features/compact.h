@@ -8,12 +8,16 @@
 #ifndef WEIR_FEATURES_COMPACT_H
 #define WEIR_FEATURES_COMPACT_H
 
+#include <stdatomic.h>
+
+#include "core/pg.h"
 #include "features/pipeline.h"
 
 typedef struct weir_compact_conf {
     const char *pg_url, *objects_dir;
     int64_t before_us; /* days that end at or before this time */
-    const volatile int *stop; /* may be NULL; ends it between two days */
+    int lock_timeout_ms; /* longest wait for the lock of a table, behind which its writers wait, too; 0: 5000 */
+    const _Atomic bool *stop; /* may be NULL; ends it between two days */
     void (*progress)(void *context, const char *table, int64_t rows); /* after each day; may be NULL */
     void *progress_context;
 } weir_compact_conf;
@@ -23,7 +27,10 @@ typedef struct weir_compacted {
     int64_t repeats; /* rows that a file had already */
 } weir_compacted;
 
-/** Crash at any point: nothing is lost and nothing doubled; the next run does the day again. Errors: WEIR_ECONFLICT when another compaction of the pipeline is under way; RETRY
+/** Who rewrites rows of the pipeline, one at a time: a compaction, or a rebuild. Until the connection ends. Errors: WEIR_ECONFLICT RETRY when somebody else does. */
+weir_status weir_compact_turn(weir_pg *pg, const weir_pipeline *pipeline, weir_err *err) WEIR_MUST_CHECK;
+
+/** Crash at any point: nothing is lost and nothing doubled; the next run does the day again. Errors: those of weir_compact_turn; RETRY
  *  when readers held a table for long, or rows of a day kept coming. *ret_done says what was done, also on failure. */
 weir_status weir_compact(const weir_pipeline *pipeline, const weir_compact_conf *conf, weir_compacted *ret_done, weir_err *err) WEIR_MUST_CHECK;
 

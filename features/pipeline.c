@@ -234,26 +234,36 @@ static weir_status check_rollout_and_serving(const cJSON *json, weir_err *err) {
     return status;
 }
 
+/* A duration in µs; -1 when the word is written that means without end, or nothing is. */
+static weir_status get_limit(const cJSON *json, const char *key, const char *without_end, int64_t *ret_us, weir_err *err) {
+    const char *text = without_end;
+    *ret_us = -1;
+    weir_status status = pf_get_text(json, "$", key, false, &text, err);
+    if (status || !strcmp(text, without_end)) return status;
+    status = pf_get_duration(json, "$", key, ret_us, err);
+    return status ? weir_err_prefix(err, "\"%s\" or a duration", without_end) : WEIR_OK;
+}
+
 static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err) {
-    static const char *const keys[] = {"$schema", "pipeline", "doc",      "partitions", "retention", "source",  "labels",       "checks", "plugins",
-                                       "lists",   "views",    "training", "triggers",   "rollout",   "serving", "partition_by", NULL};
+    static const char *const keys[] = {"$schema", "pipeline", "doc",      "partitions", "retention", "source",  "labels",       "checks",        "plugins",
+                                       "lists",   "views",    "training", "triggers",   "rollout",   "serving", "partition_by", "compact_after", NULL};
     static const char *const objects[] = {"training", "triggers", NULL};
     static const char *const periods[] = {[WEIR_PERIOD_DAY] = "day", [WEIR_PERIOD_MONTH] = "month", [WEIR_PERIOD_YEAR] = "year", NULL};
-    const char *name = NULL, *retention = "forever", *period = "day";
-    int64_t partitions = DEFAULT_PARTITIONS, retention_us = 0;
+    const char *name = NULL, *period = "day";
+    int64_t partitions = DEFAULT_PARTITIONS;
     weir_status status;
     if ((status = pf_need_object(json, "$", keys, err)) || (status = pf_get_text(json, "$", "pipeline", true, &name, err)) ||
         (status = pf_check_name(name, "$.pipeline", true, PF_NAME_MAX, err)) || (status = pf_get_int(json, "$", "partitions", 1, 1024, &partitions, err)) ||
-        (status = pf_get_text(json, "$", "retention", false, &retention, err)) || (status = pf_get_text(json, "$", "partition_by", false, &period, err)))
+        (status = get_limit(json, "retention", "forever", &p->retention_ms, err)) ||
+        (status = get_limit(json, "compact_after", "never", &p->compact_after_us, err)) ||
+        (status = pf_get_text(json, "$", "partition_by", false, &period, err)))
         return status;
     while (periods[p->partition_by] && strcmp(periods[p->partition_by], period)) p->partition_by++;
     if (!periods[p->partition_by]) return pf_unknown("$.partition_by", "period", period, periods, err);
     p->partitions = (int)partitions;
-    p->retention_ms = -1;
-    if (strcmp(retention, "forever")) {
-        if ((status = pf_get_duration(json, "$", "retention", &retention_us, err))) return weir_err_prefix(err, "\"forever\" or a duration");
-        p->retention_ms = retention_us / 1000;
-    }
+    if (p->retention_ms > 0) p->retention_ms /= 1000;
+    if (p->compact_after_us >= 0 && p->partition_by != WEIR_PERIOD_DAY)
+        return pf_wrong(pf_get(json, "compact_after"), "$.compact_after", "\"never\", since partition_by is not \"day\"", err);
     for (int i = 0; objects[i]; i++) {
         const cJSON *value = pf_get(json, objects[i]);
         if (value && !cJSON_IsObject(value)) return pf_wrong(value, pf_below("$", objects[i]).text, "an object", err);

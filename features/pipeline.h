@@ -149,6 +149,7 @@ typedef struct weir_pipeline {
     int partitions; /* of every topic of the pipeline */
     int64_t retention_ms; /* of events, labels, predictions, dead letters; -1: for ever */
     weir_period partition_by; /* "partition_by": "day" (default), "month", "year" */
+    int64_t compact_after_us; /* days of features that ended so long ago become files; -1: not by themselves */
     weir_feed_def events, labels; /* labels.topic is NULL when the pipeline has none */
     int label_column; /* of labels.schema: what happened; -1 */
     int label_join[2]; /* columns that join label to event: [0] in events.schema, [1] in labels.schema ("id") */

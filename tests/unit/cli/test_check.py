@@ -27,7 +27,7 @@ EWM = {"name": "x", "op": "ewm_mean", "of": "amount", "half_life": "1d"}
 # (path, value or ABSENT): what a schema can see, so both must refuse.
 WRONG = [
     ("pipelin", 1), ("pipeline", ABSENT), ("pipeline", "Fraud"), ("pipeline", "1st"), ("pipeline", "x" * 49), ("pipeline", ""), ("pipeline", 7),
-    ("partitions", 0), ("partitions", 1025), ("partitions", 1.5), ("partitions", "4"), ("retention", "7"), ("retention", "7 d"), ("retention", 7),
+    ("partitions", 0), ("partitions", 1025), ("partitions", 1.5), ("partitions", "4"), ("retention", "7"), ("retention", "7 d"), ("retention", 7), ("compact_after", 2), ("compact_after", "soon"),
     ("retention", "always"), ("source", ABSENT), ("source", []), ("source.laxness", 1), ("source.schema", ABSENT), ("source.schema", ""), ("source.time", ABSENT),
     ("source.time", None), ("source.key", ABSENT), ("source.key", []), ("source.key", "customer_id"), ("source.key", ["customer_id", "customer_id"]),
     ("source.key", ["customer_id", 1]), ("source.key", ["a", "b", "c", "d", "e"]), ("source.tenant", 1), ("source.topic", "a b"), ("source.topic", ".."),
@@ -85,7 +85,7 @@ DANGLING = [
 
 # Right, in ways that fraud.json does not show.
 RIGHT = [
-    ("doc", ABSENT), ("partitions", ABSENT), ("partitions", 1.0), ("retention", "26w"), ("retention", ABSENT), ("source.topic", ABSENT), ("source.tenant", ABSENT),
+    ("doc", ABSENT), ("partitions", ABSENT), ("partitions", 1.0), ("retention", "26w"), ("retention", ABSENT), ("compact_after", "never"), ("compact_after", "36h"), ("source.topic", ABSENT), ("source.tenant", ABSENT),
     ("source.topic", "${WEIR_TEST_TOPIC}.events"), ("pipeline", "${WEIR_TEST_TOPIC}"), ("source.aliases", ABSENT), ("source.derive", {"amount": "1", "fraud": "amount > 1"}), ("checks", ABSENT), ("checks", []),
     ("checks.0", {"column": "customer_id", "in": ["a"], "doc": "only one"}), ("checks.0", {"column": "amount", "not_in": [0], "severity": "mark"}),
     ("checks.0", {"rule": "amount < 2 * previous.amount", "name": "r", "not_null": True}), ("checks.0", {"monotone": "amount", "strict": True, "severity": "warn"}),

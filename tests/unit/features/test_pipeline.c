@@ -27,6 +27,7 @@ static void the_fraud_pipeline_is_read_as_written(void **state) {
     assert_string_equal(p->events.topic, "fraud.events");
     assert_int_equal(p->partitions, 4);
     assert_int_equal(p->retention_ms, -1);
+    assert_int_equal(p->compact_after_us, -1);
     assert_int_equal(p->events.time_index, weir_schema_find(p->events.schema, "tx_time"));
     assert_int_equal(p->events.available_index, -1);
     assert_int_equal(p->labels.available_index, weir_schema_find(p->labels.schema, "labelled_at"));
@@ -71,6 +72,24 @@ static char *with(const char *where, const char *json) {
     return text;
 }
 
+static void only_days_are_compacted_by_themselves(void **state) {
+    (void)state;
+    weir_pipeline *p = NULL;
+    weir_err err = {0};
+    char *text = with("compact_after", "\"36h\"");
+    assert_int_equal(weir_pipeline_parse(text, NULL, &p, &err), WEIR_OK);
+    assert_int_equal(p->compact_after_us, WEIR_DAY_US * 3 / 2);
+    weir_pipeline_free(p);
+    cJSON *json = cJSON_Parse(text);
+    cJSON_AddStringToObject(json, "partition_by", "month");
+    char *by_month = cJSON_PrintUnformatted(json);
+    assert_int_equal(weir_pipeline_parse(by_month, NULL, &p, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "$.compact_after: found \"36h\", expected \"never\", since partition_by is not \"day\""));
+    cJSON_Delete(json);
+    free(by_month);
+    free(text);
+}
+
 static void wrong_files_are_told_where_and_how(void **state) {
     static const struct {
         const char *where, *json, *message; /* parts that must be in the message, separated by '~' */
@@ -81,6 +100,8 @@ static void wrong_files_are_told_where_and_how(void **state) {
         {"partitions", "0", "$.partitions~found 0~1 to 1024"},
         {"partitions", "1.5", "$.partitions~1.5"},
         {"retention", "\"7\"", "$.retention~duration"},
+        {"compact_after", "\"soon\"", "$.compact_after~duration~never"},
+        {"compact_after", "2", "$.compact_after~found 2"},
         {"training", "[]", "$.training~an array~an object"},
         {"source", NULL, "$.source~nothing~an object"},
         {"source/schema", "\"schemas/none.avsc\"", "$.source.schema~schemas/none.avsc"},
@@ -504,6 +525,7 @@ static void every_failed_allocation_is_an_error(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_fraud_pipeline_is_read_as_written),
+        cmocka_unit_test(only_days_are_compacted_by_themselves),
         cmocka_unit_test(wrong_files_are_told_where_and_how),
         cmocka_unit_test(text_that_is_no_json_is_told_by_line),
         cmocka_unit_test(the_environment_is_put_in),
