@@ -1,5 +1,6 @@
 /* The profile of a table: what its columns hold, what is missing, odd or repeated. Rows are read twice from start to end; memory is bounded however many there are:
- * the first reading takes moments and sketches, the second counts exactly what depends on them (histogram, outliers, most frequent values, bins). */
+ * the first reading takes moments and sketches, the second counts exactly what depends on them (histogram, outliers, most frequent values, bins). One reading would have to
+ * keep all values until quartiles, moments and candidates are known, in memory or in a copy on disk, or give up exact counts for sketched ones; a second reading needs neither. */
 #ifndef WEIR_FEATURES_PROFILE_H
 #define WEIR_FEATURES_PROFILE_H
 
