@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "consumers/infer_json.h"
+#include "tests/unit/starve.h"
 
 static const char *const columns[] = {"amount", "count_1d"};
 static const char schema_json[] = "{\"type\":\"record\",\"name\":\"Payment\",\"fields\":["
@@ -412,14 +413,6 @@ static void online_features_are_answered_column_by_column(void **state) {
 }
 
 /* ---- memory ---- */
-
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size && allocations_left-- <= 0) return NULL;
-    if (size) return realloc(old, size);
-    free(old);
-    return NULL;
-}
 
 static void every_failed_allocation_is_an_error_and_leaks_nothing(void **state) {
     const weir_feed_def *feed = *state;

@@ -14,6 +14,7 @@
 #include "core/mem.h"
 #include "features/expr.h"
 #include "features/operator.h"
+#include "tests/unit/starve.h"
 
 /* Variables: numbers a = 1, b = 2, c = 3, zero = 0, half = 0.5, none = null; a time t; texts word = "energy" and no_word = null; `and` = 7. */
 enum { A, B, C, ZERO, HALF, NONE, T, WORD, NO_WORD, AND, BIG, VARIABLES };
@@ -633,14 +634,6 @@ static void every_function_is_documented(void **state) {
     }
     assert_in_range(n, 60, 120); /* the parser looks for near names among at most 127 */
     assert_null(weir_expr_function_at(-1));
-}
-
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size && allocations_left-- <= 0) return NULL;
-    if (size) return realloc(old, size);
-    free(old);
-    return NULL;
 }
 
 static void every_failed_allocation_is_an_error(void **state) {

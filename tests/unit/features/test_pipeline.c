@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/pg.h"
 #include "features/pipeline.h"
+#include "tests/unit/starve.h"
 
 static weir_pipeline *fraud(void) {
     weir_pipeline *p = NULL;
@@ -492,14 +493,6 @@ static void expressions_may_use_what_stands_behind_them(void **state) {
     p = parsed("views/0/at", "\"event\"");
     assert_int_equal(p->views[0].at, WEIR_AT_EVENT);
     weir_pipeline_free(p);
-}
-
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size && allocations_left-- <= 0) return NULL;
-    if (size) return realloc(old, size);
-    free(old);
-    return NULL;
 }
 
 static void every_failed_allocation_is_an_error(void **state) {

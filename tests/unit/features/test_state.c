@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "features/view.h"
+#include "tests/unit/starve.h"
 
 enum { TIME, A, B, FLAG, KIND, COLUMNS, FEATURES_MAX = 40, RECORDS_MAX = 400 };
 #define S WEIR_SECOND_US
@@ -698,13 +699,6 @@ static void damage_is_refused(void **state) {
     assert_int_equal(weir_state_decode(f->view, bytes.data, bytes.len, &back, &err), WEIR_OK);
     weir_state_done(&back);
     weir_buf_done(&bytes);
-}
-
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size) return allocations_left-- > 0 ? realloc(old, size) : NULL;
-    free(old);
-    return NULL;
 }
 
 static void memory_that_runs_out_leaves_the_state_as_it_was(void **state) {

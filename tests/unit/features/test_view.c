@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "features/view.h"
+#include "tests/unit/starve.h"
 
 #define DAY WEIR_DAY_US
 #define T0 (INT64_C(1522540800) * WEIR_SECOND_US) /* 2018-04-01, a Sunday */
@@ -359,13 +360,6 @@ static void history_may_hold_more_than_a_live_state(void **state) {
     weir_view_eval(f->customer, &f->state, T0 + DAY - 1, NULL, out);
     assert_same(out[N1], WEIR_STATE_RECORDS_MAX + 1);
     assert_same(out[MEAN1], 2);
-}
-
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size) return allocations_left-- > 0 ? realloc(old, size) : NULL;
-    free(old);
-    return NULL;
 }
 
 static void a_failed_allocation_leaves_the_state_as_it_was(void **state) {

@@ -10,6 +10,7 @@
 
 #include "core/mem.h"
 #include "models/compare.h"
+#include "tests/unit/starve.h"
 
 enum { ROWS = 400 };
 
@@ -118,14 +119,6 @@ static void bad_input_is_refused_and_leaves_the_result_alone(void **state) {
     assert_int_equal(weir_compare_independent(&good, &good, 100, 1, 1, &c, &err), WEIR_EINVAL);
     assert_int_equal(weir_compare_independent(&good, &good, 100, 1, NAN, &c, &err), WEIR_EINVAL);
     assert_int_equal(c.counted, -1);
-}
-
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size && allocations_left-- <= 0) return NULL;
-    if (size) return realloc(old, size);
-    free(old);
-    return NULL;
 }
 
 static void every_failed_allocation_is_reported(void **state) {

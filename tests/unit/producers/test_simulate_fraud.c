@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "models/model.h"
 #include "producers/simulate.h"
+#include "tests/unit/producers/simulated.h"
 
 /* Columns of schemas/transaction.avsc and transaction_label.avsc. */
 enum { E_TENANT, E_ID, E_TIME, E_CUSTOMER, E_TERMINAL, E_AMOUNT };
@@ -68,6 +69,7 @@ static void take_event(run *r, const weir_datum *row) {
 static void take_label(run *r, const weir_record *record) {
     const weir_datum *row = record->row;
     payment *p = &r->payments[number(&row[L_ID])];
+    assert_true(r->payments[r->count - 1].at_us < record->at_us); /* at equal times labels come first */
     assert_int_equal(number(&row[L_ID]), r->labels++);
     assert_false(p->labelled);
     p->labelled = true;
@@ -81,31 +83,17 @@ static void take_label(run *r, const weir_record *record) {
     assert_int_equal(number(&row[L_TERMINAL]), p->terminal);
 }
 
+static void take_record(void *context, const weir_record *record) {
+    if (record->feed == WEIR_FROM_EVENTS)
+        take_event(context, record->row);
+    else
+        take_label(context, record);
+}
+
 static run simulate(const weir_simulate_conf *conf) {
-    weir_err err;
-    weir_records *records = NULL;
-    assert_int_equal(weir_simulator_fraud.open(pipeline, conf, &records, &err), WEIR_OK);
     run r = {0};
-    weir_record record;
-    bool more;
-    int64_t last_us = INT64_MIN;
-    for (;;) {
-        assert_int_equal(weir_records_next(records, &record, &more, &err), WEIR_OK);
-        if (!more) break;
-        assert_true(record.at_us >= last_us);
-        if (record.at_us == last_us && record.feed == WEIR_FROM_LABELS && r.count) assert_true(r.payments[r.count - 1].at_us < last_us); /* labels first */
-        last_us = record.at_us;
-        const weir_feed_def *feed = record.feed == WEIR_FROM_EVENTS ? &pipeline->events : &pipeline->labels;
-        assert_int_equal(weir_avro_encode(feed->schema, record.row, &r.bytes, &err), WEIR_OK);
-        if (record.feed == WEIR_FROM_EVENTS)
-            take_event(&r, record.row);
-        else
-            take_label(&r, &record);
-    }
+    run_simulator(&weir_simulator_fraud, pipeline, conf, take_record, &r, &r.bytes);
     assert_int_equal(r.labels, r.count);
-    assert_int_equal(weir_records_next(records, &record, &more, &err), WEIR_OK); /* the end stays the end */
-    assert_false(more);
-    weir_records_free(records);
     return r;
 }
 
@@ -255,34 +243,9 @@ static void impossible_numbers_are_refused(void **state) {
     assert_null(records);
 }
 
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size && allocations_left-- <= 0) return NULL;
-    if (size) return realloc(old, size);
-    free(old);
-    return NULL;
-}
-
 static void memory_that_runs_out_is_an_error_and_leaks_nothing(void **state) {
     (void)state;
-    weir_allocator before = weir_mem;
-    weir_simulate_conf conf = {.seed = 1, .entities = 50, .days = 2, .start_us = small.start_us};
-    bool succeeded = false;
-    for (int n = 0; !succeeded && n < 200; n++) {
-        weir_err err = {0};
-        weir_records *records = NULL;
-        weir_mem.realloc = failing_realloc;
-        allocations_left = n;
-        weir_status st = weir_simulator_fraud.open(pipeline, &conf, &records, &err);
-        bool more = true;
-        weir_record record;
-        while (!st && more) st = weir_records_next(records, &record, &more, &err);
-        weir_records_free(records);
-        weir_mem = before;
-        succeeded = !st;
-        if (st) assert_int_equal(st, WEIR_ENOMEM);
-    }
-    assert_true(succeeded);
+    starve_simulator(&weir_simulator_fraud, pipeline, &(weir_simulate_conf){.seed = 1, .entities = 50, .days = 2, .start_us = small.start_us}, NULL, 200);
 }
 
 int main(void) {

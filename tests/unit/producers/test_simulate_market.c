@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "models/model.h"
 #include "producers/simulate.h"
+#include "tests/unit/producers/simulated.h"
 
 /* Columns of schemas/bar.avsc and bar_label.avsc. */
 enum {
@@ -57,6 +58,7 @@ typedef struct bar {
 } bar;
 
 typedef struct run {
+    int64_t symbols;
     bar *bars;
     int64_t count, labels;
     weir_buf bytes; /* everything that came out, encoded */
@@ -98,9 +100,9 @@ static void take_event(run *r, const weir_record *record) {
 }
 
 /* Labels come for all symbols when the next bar is known, before that bar. */
-static void take_label(run *r, const weir_record *record, int symbols) {
+static void take_label(run *r, const weir_record *record) {
     const weir_datum *row = record->row;
-    bar *b = &r->bars[r->count - symbols + symbol_of(&row[L_SYMBOL])];
+    bar *b = &r->bars[r->count - r->symbols + symbol_of(&row[L_SYMBOL])];
     assert_int_equal(row[L_TIME].i, b->at_us);
     assert_int_equal(row[L_KNOWN_AT].i, record->at_us);
     assert_false(b->labelled);
@@ -110,29 +112,16 @@ static void take_label(run *r, const weir_record *record, int symbols) {
     r->labels++;
 }
 
+static void take_record(void *context, const weir_record *record) {
+    if (record->feed == WEIR_FROM_EVENTS)
+        take_event(context, record);
+    else
+        take_label(context, record);
+}
+
 static run simulate(const weir_simulate_conf *conf) {
-    weir_err err;
-    weir_records *records = NULL;
-    assert_int_equal(weir_simulator_market.open(pipeline, conf, &records, &err), WEIR_OK);
-    run r = {0};
-    weir_record record;
-    bool more;
-    int64_t last_us = INT64_MIN;
-    for (;;) {
-        assert_int_equal(weir_records_next(records, &record, &more, &err), WEIR_OK);
-        if (!more) break;
-        assert_true(record.at_us >= last_us);
-        last_us = record.at_us;
-        const weir_feed_def *feed = record.feed == WEIR_FROM_EVENTS ? &pipeline->events : &pipeline->labels;
-        assert_int_equal(weir_avro_encode(feed->schema, record.row, &r.bytes, &err), WEIR_OK);
-        if (record.feed == WEIR_FROM_EVENTS)
-            take_event(&r, &record);
-        else
-            take_label(&r, &record, (int)conf->entities);
-    }
-    assert_int_equal(weir_records_next(records, &record, &more, &err), WEIR_OK); /* the end stays the end */
-    assert_false(more);
-    weir_records_free(records);
+    run r = {.symbols = conf->entities};
+    run_simulator(&weir_simulator_market, pipeline, conf, take_record, &r, &r.bytes);
     return r;
 }
 
@@ -265,34 +254,9 @@ static void odd_numbers_of_symbols_and_days(void **state) {
     run_done(&r);
 }
 
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size && allocations_left-- <= 0) return NULL;
-    if (size) return realloc(old, size);
-    free(old);
-    return NULL;
-}
-
 static void memory_that_runs_out_is_an_error_and_leaks_nothing(void **state) {
     (void)state;
-    weir_allocator before = weir_mem;
-    weir_simulate_conf conf = {.seed = 1, .entities = 50, .days = 2, .start_us = small.start_us};
-    bool succeeded = false;
-    for (int n = 0; !succeeded && n < 200; n++) {
-        weir_err err = {0};
-        weir_records *records = NULL;
-        weir_mem.realloc = failing_realloc;
-        allocations_left = n;
-        weir_status st = weir_simulator_market.open(pipeline, &conf, &records, &err);
-        bool more = true;
-        weir_record record;
-        while (!st && more) st = weir_records_next(records, &record, &more, &err);
-        weir_records_free(records);
-        weir_mem = before;
-        succeeded = !st;
-        if (st) assert_int_equal(st, WEIR_ENOMEM);
-    }
-    assert_true(succeeded);
+    starve_simulator(&weir_simulator_market, pipeline, &(weir_simulate_conf){.seed = 1, .entities = 50, .days = 2, .start_us = small.start_us}, NULL, 200);
 }
 
 int main(void) {
