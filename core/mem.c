@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Under AddressSanitizer what is not handed out is poisoned, so that use after a reset is caught like use after free. */
 #if defined(__has_feature)
@@ -31,6 +32,12 @@ static void *system_realloc(void *old, size_t size) {
 }
 
 weir_allocator weir_mem = {.realloc = system_realloc};
+
+void weir_mem_prefer_large_pages(void *array, size_t bytes) {
+    enum { LARGE = 2 << 20 };
+    uintptr_t first = ((uintptr_t)array + LARGE - 1) & ~(uintptr_t)(LARGE - 1), end = ((uintptr_t)array + bytes) & ~(uintptr_t)(LARGE - 1);
+    if (first < end) (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
+}
 
 /* first → … → current → blocks kept from before the last reset, all unused → NULL */
 struct weir_arena_block {

@@ -325,6 +325,13 @@ weir_duck_text weir_duck_text_at(const void *data, int64_t row) {
     return (weir_duck_text){len <= sizeof text->value.inlined.inlined ? text->value.inlined.inlined : text->value.pointer.ptr, len};
 }
 
+bool weir_duck_text_equal(const void *data, int64_t row, int64_t other) {
+    const duckdb_string_t *texts = data;
+    if (!memcmp(&texts[row], &texts[other], sizeof *texts)) return true; /* short ones lie in place; and long ones are often shared */
+    weir_duck_text a = weir_duck_text_at(data, row), b = weir_duck_text_at(data, other);
+    return a.len == b.len && !memcmp(a.p, b.p, a.len);
+}
+
 static void mark_nulls(duckdb_vector vector, const double *values, int64_t rows) {
     uint64_t *validity = NULL;
     for (int64_t r = 0; r < rows; r++) {

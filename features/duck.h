@@ -49,6 +49,8 @@ typedef struct weir_duck_text {
     size_t len;
 } weir_duck_text;
 weir_duck_text weir_duck_text_at(const void *data, int64_t row); /* borrowed until the call returns */
+/** Whether two rows hold the same text. */
+bool weir_duck_text_equal(const void *data, int64_t row, int64_t other);
 
 typedef struct weir_duck_function {
     const char *name;

@@ -83,6 +83,19 @@ static weir_status add_column(history_reader *r, const char *name, weir_err *err
     return WEIR_OK;
 }
 
+/* Whether two views have one key at every row: of labels it is the entity's columns, each read as its feed has it; of events the primary view has theirs. */
+static bool same_key(const history_reader *r, const history_view *a, const history_view *b) {
+    if (a->def->from != b->def->from || a->def->entity_count != b->def->entity_count || (!r->query->labels && (a->primary || b->primary))) return false;
+    for (int i = 0; i < a->def->entity_count; i++)
+        if (strcmp(a->def->entity[i], b->def->entity[i]) != 0) return false;
+    return true;
+}
+
+static void set_key(history_reader *r, int view) {
+    int *key = &r->views[view].key;
+    for (*key = 0; *key < view && !same_key(r, &r->views[*key], &r->views[view]);) ++*key;
+}
+
 static weir_status resolve(history_reader *r, weir_err *err) {
     int primary;
     const weir_pipeline *p = r->pipeline;
@@ -91,6 +104,7 @@ static weir_status resolve(history_reader *r, weir_err *err) {
     for (int v = 0; !status && !r->query->columns && v < p->view_count; v++)
         for (int f = 0; !status && f < p->views[v].feature_count; f++)
             if (!p->views[v].features[f].hidden) status = add_feature(r, v, f, err);
+    for (int v = 0; !status && v < r->view_count; v++) set_key(r, v);
     if (!status && !r->column_count) return WEIR_FAIL(err, WEIR_EINVAL, "no columns are asked for");
     return status;
 }
@@ -104,6 +118,7 @@ static int64_t clamp(int64_t us) {
 static void done(history_reader *r) {
     if (!r) return;
     for (int v = 0; v < r->view_count; v++) weir_view_free(r->views[v].view);
+    history_labels_done(r);
     history_values_done(&r->values);
     weir_sql_done(&r->carried);
     weir_duck_free(r->duck);
@@ -155,6 +170,7 @@ static weir_status read_all(history_reader *r, const char *pg_url, bool whole, w
         tell(r, r->views[v].def->name, r->row_count * v / r->view_count);
         if (r->views[v].count) status = history_join(r, v, err);
     }
+    history_labels_done(r);
     return status;
 }
 
@@ -309,7 +325,7 @@ static weir_status put_spine(const history_reader *r, weir_history *h, weir_err 
     weir_duck_cursor *cursor = NULL;
     weir_intern entities = {0};
     bool labelled = r->pipeline->labels.topic != NULL, more = true;
-    weir_sql_add(&sql, "SELECT \"" SPINE_TIME "\", \"" SPINE_PARTITION "\", \"" SPINE_OFFSET "\", \"" SPINE_KEY "\", %s", primary_use(r),
+    weir_sql_add(&sql, "SELECT \"" SPINE_TIME "\", \"" SPINE_PARTITION "\", \"" SPINE_OFFSET "\", \"" SPINE_KEY "\", %s", r->views[primary_use(r)].key,
                  labelled ? "CAST(\"weir spine label\" AS DOUBLE)" : "CAST(NULL AS DOUBLE)");
     for (int c = 0; c < r->column_count; c++)
         if (r->cell[c] >= 0) weir_sql_add(&sql, ", CAST(\"weir spine cell %d\" AS DOUBLE)", c);

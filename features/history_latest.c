@@ -12,17 +12,14 @@
 #include <string.h>
 
 #include "features/history_internal.h"
-#include "features/intern.h"
-#include "features/latest.h"
 
-enum { KEPT_AT_ONCE = 1 << 16, BATCH_ROWS = 1024 };
+enum { KEPT_AT_ONCE = 1 << 16, BATCH_ROWS = 512, MATCHES_AHEAD = 8 };
 
 typedef struct seeker {
     history_reader *r;
     const history_view *use;
     int index;
-    weir_intern keys; /* tenant/entity of the labels */
-    weir_latest *latest;
+    history_labels *labels; /* the reader's */
     weir_wanted wanted[WEIR_FEATURES_MAX];
     weir_spill *kept; /* features of PostgreSQL's rows; their places begin with WEIR_PLACES_END */
     int64_t kept_count;
@@ -39,7 +36,14 @@ static weir_status no_memory(const seeker *s, weir_err *err) {
 bool history_can_look_up(const history_reader *r, int view) {
     const history_view *use = &r->views[view];
     return !use->view && (r->query->labels || !use->primary) && r->row_count < UINT32_MAX &&
-           r->budget.used_bytes + weir_latest_bytes(r->row_count) <= r->budget.max_bytes;
+           r->budget.used_bytes - r->labels.bytes + weir_latest_bytes(r->row_count) <= r->budget.max_bytes;
+}
+
+void history_labels_done(history_reader *r) {
+    weir_intern_done(&r->labels.keys);
+    weir_latest_free(r->labels.latest);
+    r->budget.used_bytes -= r->labels.bytes;
+    r->labels = (history_labels){0};
 }
 
 /* --- labels --- */
@@ -48,77 +52,94 @@ static weir_status add_chunk(seeker *s, const weir_duck_cursor *cursor, int64_t 
     const uint64_t *valid, *unused;
     const void *keys = weir_duck_values(cursor, 0, &valid);
     const int64_t *times = weir_duck_values(cursor, 1, &unused), *labels = weir_duck_values(cursor, 2, &unused);
-    for (int64_t i = 0; i < rows; i++) {
-        if (!weir_duck_bit(valid, i)) continue;
-        weir_duck_text key = weir_duck_text_at(keys, i);
-        uint32_t entity = weir_intern_add(&s->keys, key.p, key.len);
-        if (entity == WEIR_INTERN_NONE) return no_memory(s, err);
-        weir_latest_add(s->latest, entity, times[i], labels[i]);
+    uint64_t hashes[BATCH_ROWS];
+    for (int64_t first = 0; first < rows; first += BATCH_ROWS) {
+        int64_t end = first + BATCH_ROWS < rows ? first + BATCH_ROWS : rows;
+        for (int64_t i = first; i < end; i++) {
+            weir_duck_text key = weir_duck_bit(valid, i) ? weir_duck_text_at(keys, i) : (weir_duck_text){0};
+            hashes[i - first] = weir_intern_hash(WEIR_INTERN_HASH_START, key.p, key.len);
+            weir_intern_prefetch(&s->labels->keys, hashes[i - first]);
+        }
+        for (int64_t i = first; i < end; i++) weir_intern_prefetch_text(&s->labels->keys, hashes[i - first]);
+        for (int64_t i = first; i < end; i++) {
+            if (!weir_duck_bit(valid, i)) continue;
+            weir_duck_text key = weir_duck_text_at(keys, i);
+            uint32_t entity = weir_intern_add_hashed(&s->labels->keys, hashes[i - first], key.p, key.len);
+            if (entity == WEIR_INTERN_NONE) return no_memory(s, err);
+            weir_latest_add(s->labels->latest, entity, times[i], labels[i]);
+        }
     }
     return WEIR_OK;
 }
 
+/* Unless the view before had the same. */
 static weir_status add_labels(seeker *s, weir_err *err) {
     char sql[160];
     weir_duck_cursor *cursor = NULL;
-    snprintf(sql, sizeof sql, "SELECT \"" SPINE_KEY "\", \"" SPINE_TIME "\", rowid FROM spine", s->index);
-    weir_status status = weir_latest_new(s->r->row_count, &s->latest, err);
+    if (s->labels->latest && s->labels->key == s->use->key) return WEIR_OK;
+    history_labels_done(s->r);
+    s->labels->key = s->use->key;
+    s->labels->bytes = weir_latest_bytes(s->r->row_count);
+    s->r->budget.used_bytes += s->labels->bytes;
+    snprintf(sql, sizeof sql, "SELECT \"" SPINE_KEY "\", \"" SPINE_TIME "\", rowid FROM spine", s->use->key);
+    weir_status status = weir_latest_new(s->r->row_count, &s->labels->latest, err);
     if (!status) status = weir_duck_query(s->r->duck, sql, &cursor, err);
     int64_t rows = 1;
     while (!status && !(status = weir_duck_next_chunk(cursor, &rows, err)) && rows) status = add_chunk(s, cursor, rows, err);
     weir_duck_cursor_free(cursor);
-    return status ? status : weir_latest_start(s->latest, s->keys.count, err);
+    return status ? status : weir_latest_start(s->labels->latest, s->labels->keys.count, err);
 }
 
 /* --- rows of files --- */
 
 enum { TENANT, ENTITY, EVENT, KNOWN, PARTITION, OFFSET, VERSION, PLACE, KEY_ARGUMENTS };
 
-static bool equal(weir_duck_text a, weir_duck_text b) {
-    return a.len == b.len && !memcmp(a.p, b.p, a.len);
-}
-
-/* Of tenant/entity; of rows of the same tenant its part is hashed once. */
-static void hash_keys(const seeker *s, const weir_duck_vectors *in, int64_t first, int64_t end, uint64_t *hashes) {
-    weir_duck_text tenant = {0};
-    uint64_t hash = 0;
-    for (int64_t i = first; i < end; i++) {
-        weir_duck_text t = weir_duck_text_at(in->data[TENANT], i), e = weir_duck_text_at(in->data[ENTITY], i);
-        if (i == first || !equal(t, tenant)) {
-            tenant = t;
-            hash = weir_intern_hash(weir_intern_hash(WEIR_INTERN_HASH_START, t.p, t.len), "/", 1);
-        }
-        hashes[i - first] = weir_intern_hash(hash, e.p, e.len);
-        weir_intern_prefetch(&s->keys, hashes[i - first]);
-    }
+static uint64_t hash_tenant(const char *tenant, size_t len) {
+    return weir_intern_hash(weir_intern_hash(WEIR_INTERN_HASH_START, tenant, len), "/", 1);
 }
 
 static uint32_t entity_of(const seeker *s, uint64_t hash, weir_duck_text tenant, weir_duck_text entity) {
     const weir_intern_part parts[] = {{tenant.p, tenant.len}, {"/", 1}, {entity.p, entity.len}};
-    return weir_intern_find_hashed(&s->keys, hash, parts, 3);
+    return weir_intern_find_hashed(&s->labels->keys, hash, parts, 3);
+}
+
+/* Rows of an entity mostly follow each other: the first row of each such run, and its hash of tenant/entity. How many there are. */
+static int hash_runs(const seeker *s, const weir_duck_vectors *in, int64_t first, int64_t end, uint64_t *hashes, int64_t *runs) {
+    const void *tenants = in->data[TENANT], *entities = in->data[ENTITY];
+    uint64_t tenant = 0;
+    int count = 0;
+    for (int64_t i = first; i < end; i++) {
+        bool same_tenant = i > first && weir_duck_text_equal(tenants, i, i - 1);
+        if (same_tenant && weir_duck_text_equal(entities, i, i - 1)) continue;
+        weir_duck_text t = weir_duck_text_at(tenants, i), e = weir_duck_text_at(entities, i);
+        if (!same_tenant) tenant = hash_tenant(t.p, t.len);
+        runs[count] = i;
+        hashes[count] = weir_intern_hash(tenant, e.p, e.len);
+        weir_intern_prefetch(&s->labels->keys, hashes[count++]);
+    }
+    for (int k = 0; k < count; k++) weir_intern_prefetch_text(&s->labels->keys, hashes[k]);
+    return count;
 }
 
 static void offer_batch(const seeker *s, const weir_duck_vectors *in, int64_t first, int64_t end) {
     const int64_t *const *longs = (const int64_t *const *)in->data;
     uint64_t hashes[BATCH_ROWS];
-    weir_duck_text tenant = {0}, entity = {0};
-    uint32_t number = WEIR_INTERN_NONE;
-    hash_keys(s, in, first, end, hashes);
-    for (int64_t i = first; i < end; i++) {
-        weir_duck_text t = weir_duck_text_at(in->data[TENANT], i), e = weir_duck_text_at(in->data[ENTITY], i);
-        /* Rows of an entity mostly follow each other. */
-        if (i == first || hashes[i - first] != hashes[i - first - 1] || !equal(e, entity) || !equal(t, tenant)) number = entity_of(s, hashes[i - first], t, e);
-        tenant = t;
-        entity = e;
-        if (number == WEIR_INTERN_NONE) continue;
-        weir_latest_offer(s->latest, number,
-                          &(weir_latest_row){.event_us = longs[EVENT][i],
-                                             .known_us = longs[KNOWN][i],
-                                             .partition = (int32_t)longs[PARTITION][i],
-                                             .offset = longs[OFFSET][i],
-                                             .version = longs[VERSION][i],
-                                             .place = longs[PLACE][i]});
+    int64_t runs[BATCH_ROWS + 1];
+    weir_latest_row rows[BATCH_ROWS];
+    int run_count = hash_runs(s, in, first, end, hashes, runs), count = 0;
+    runs[run_count] = end;
+    for (int k = 0; k < run_count; k++) {
+        uint32_t entity = entity_of(s, hashes[k], weir_duck_text_at(in->data[TENANT], runs[k]), weir_duck_text_at(in->data[ENTITY], runs[k]));
+        for (int64_t i = runs[k]; entity != WEIR_INTERN_NONE && i < runs[k + 1]; i++)
+            rows[count++] = (weir_latest_row){.entity = entity,
+                                              .event_us = longs[EVENT][i],
+                                              .known_us = longs[KNOWN][i],
+                                              .partition = (int32_t)longs[PARTITION][i],
+                                              .offset = longs[OFFSET][i],
+                                              .version = longs[VERSION][i],
+                                              .place = longs[PLACE][i]};
     }
+    weir_latest_offer(s->labels->latest, rows, count);
 }
 
 static weir_status offer_rows(void *context, const weir_duck_vectors *in, double *const *results, weir_err *err) {
@@ -154,10 +175,14 @@ static weir_status take_rows(void *context, const weir_duck_vectors *in, double 
     int64_t at = match_from(s, places[0]), taken = 0;
     weir_status status = WEIR_OK;
     (void)results;
+    for (int64_t k = at; k < at + MATCHES_AHEAD && k < s->match_count; k++) history_values_expect(s->r, s->index, s->matches[k].label);
     for (int64_t i = 0; !status && i < in->rows; i++) {
         if (at && s->matches[at - 1].place >= places[i]) at = match_from(s, places[i]); /* not in the order of the file */
         while (at < s->match_count && s->matches[at].place < places[i]) at++;
-        for (; !status && at < s->match_count && s->matches[at].place == places[i]; at++, taken++) status = take_row(s, in, i, s->matches[at].label, err);
+        for (; !status && at < s->match_count && s->matches[at].place == places[i]; at++, taken++) {
+            if (at + MATCHES_AHEAD < s->match_count) history_values_expect(s->r, s->index, s->matches[at + MATCHES_AHEAD].label);
+            status = take_row(s, in, i, s->matches[at].label, err);
+        }
     }
     s->taken += taken;
     return status;
@@ -219,20 +244,21 @@ static weir_status take_files(seeker *s, const weir_rows_query *query, weir_err 
 
 static weir_status keep_row(void *context, const weir_stored_row *row, weir_err *err) {
     seeker *s = context;
-    uint64_t hash = weir_intern_hash(weir_intern_hash(WEIR_INTERN_HASH_START, row->tenant, row->tenant_len), "/", 1);
-    uint32_t entity = entity_of(s, weir_intern_hash(hash, row->entity, row->entity_len), (weir_duck_text){row->tenant, row->tenant_len},
-                                (weir_duck_text){row->entity, row->entity_len});
+    uint64_t hash = weir_intern_hash(hash_tenant(row->tenant, row->tenant_len), row->entity, row->entity_len);
+    uint32_t entity = entity_of(s, hash, (weir_duck_text){row->tenant, row->tenant_len}, (weir_duck_text){row->entity, row->entity_len});
     if (entity == WEIR_INTERN_NONE) return WEIR_OK;
     double *values = weir_spill_add(s->kept, 0, err);
     if (!values) return err->code;
     for (int i = 0; i < s->use->count; i++) values[i] = weir_datum_number(&row->values[i]);
-    weir_latest_offer(s->latest, entity,
-                      &(weir_latest_row){.event_us = row->event_us,
+    weir_latest_offer(s->labels->latest,
+                      &(weir_latest_row){.entity = entity,
+                                         .event_us = row->event_us,
                                          .known_us = row->known_us,
                                          .partition = row->source.partition,
                                          .offset = row->source.offset,
                                          .version = row->version,
-                                         .place = WEIR_PLACES_END + s->kept_count++});
+                                         .place = WEIR_PLACES_END + s->kept_count++},
+                      1);
     return WEIR_OK;
 }
 
@@ -250,6 +276,18 @@ static weir_status take_kept(seeker *s, weir_err *err) {
 }
 
 /* --- the look-up --- */
+
+/* Rows of the spine that found nothing; last, when several threads have filled the others, and with them the pages of memory. */
+static weir_status clear_others(const seeker *s, weir_err *err) {
+    size_t words = (size_t)s->r->row_count / 64 + 1;
+    uint64_t *found = weir_mem.realloc(NULL, words * sizeof *found);
+    if (!found) return no_memory(s, err);
+    memset(found, 0, words * sizeof *found);
+    for (int64_t i = 0; i < s->match_count; i++) found[s->matches[i].label / 64] |= UINT64_C(1) << s->matches[i].label % 64;
+    history_values_clear(s->r, s->index, found);
+    free(found);
+    return WEIR_OK;
+}
 
 static weir_status run(seeker *s, weir_err *err) {
     history_reader *r = s->r;
@@ -269,26 +307,21 @@ static weir_status run(seeker *s, weir_err *err) {
     if (!status) status = add_labels(s, err);
     if (!status) status = offer_files(s, &query, err);
     if (!status) status = weir_rows_scan_table(r->pg, &query, keep_row, s, err);
-    if (!status) status = weir_latest_end(s->latest, s->use->def->ttl_us, &s->matches, &s->match_count, err);
-    weir_latest_free(s->latest);
-    s->latest = NULL;
+    if (!status) status = weir_latest_end(s->labels->latest, s->use->def->ttl_us, &s->matches, &s->match_count, err);
     if (!status) status = take_files(s, &query, err);
-    return status ? status : take_kept(s, err);
+    if (!status) status = take_kept(s, err);
+    return status ? status : clear_others(s, err);
 }
 
 weir_status history_look_up(history_reader *r, int view, weir_err *err) {
     seeker *s = calloc(1, sizeof *s);
     if (!s) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for joining view %s", r->views[view].def->name);
-    int64_t bytes = weir_latest_bytes(r->row_count);
     s->r = r;
+    s->labels = &r->labels;
     s->use = &r->views[view];
     s->index = view;
-    r->budget.used_bytes += bytes;
     weir_status status = run(s, err);
-    r->budget.used_bytes -= bytes;
-    weir_latest_free(s->latest);
     weir_spill_free(s->kept);
-    weir_intern_done(&s->keys);
     free(s->matches);
     free(s);
     return status;

@@ -161,6 +161,7 @@ static weir_status create_from_labels(labels *l, weir_err *err) {
     weir_sql_add(&sql, " AS \"" SPINE_TIME "\", \"" SPINE_TIME "\" AS \"" SPINE_CUTOFF "\", CAST(NULL AS BIGINT) AS \"" SPINE_PARTITION
                        "\", CAST(NULL AS BIGINT) AS \"" SPINE_OFFSET "\"");
     for (int v = 0; v < r->view_count; v++) {
+        if (r->views[v].key != v) continue;
         weir_sql_add(&sql, ", ");
         put_key(&sql, l, v);
         weir_sql_add(&sql, " AS \"" SPINE_KEY "\"", v);
@@ -322,6 +323,7 @@ static weir_status put_event_keys(events *e, weir_sql *sql, weir_err *err) {
     const weir_schema *schema = r->pipeline->events.schema;
     for (int v = 0; v < r->view_count; v++) {
         const weir_view_def *def = r->views[v].def;
+        if (r->views[v].key != v) continue;
         weir_sql_add(sql, ", e.tenant");
         if (r->views[v].primary) weir_sql_add(sql, " || '/' || e.entity");
         for (int i = 0; !r->views[v].primary && i < def->entity_count; i++) {

@@ -27,7 +27,7 @@ static weir_status init_blocks(history_values *v, history_reader *r, weir_err *e
 }
 
 weir_status history_values_init(history_values *v, history_reader *r, bool whole, weir_err *err) {
-    int64_t cells = r->row_count * r->column_count, bytes = cells * (int64_t)sizeof(double);
+    int64_t bytes = r->row_count * r->column_count * (int64_t)sizeof(double);
     v->row_count = r->row_count;
     v->column_count = r->column_count;
     v->block_number = -1;
@@ -36,8 +36,8 @@ weir_status history_values_init(history_values *v, history_reader *r, bool whole
     if (!v->whole) return no_memory(r->row_count, err);
     v->row_step = whole ? 1 : v->column_count;
     v->column_step = whole ? v->row_count : 1;
+    weir_mem_prefer_large_pages(v->whole, (size_t)bytes);
     r->budget.used_bytes += bytes; /* the joins have what is left */
-    fill_nulls(v->whole, cells);
     return WEIR_OK;
 }
 
@@ -46,6 +46,24 @@ void history_values_done(history_values *v) {
     free(v->whole);
     free(v->block);
     pthread_mutex_destroy(&v->lock);
+}
+
+void history_values_clear(history_reader *r, int view, const uint64_t *found) {
+    const history_values *v = &r->values;
+    const history_view *use = &r->views[view];
+    for (int64_t row = 0; v->whole && row < v->row_count; row++) {
+        if (found && found[row / 64] >> (row % 64) & 1) continue;
+        for (int i = 0; i < use->count; i++) v->whole[use->column[i] * v->column_step + row * v->row_step] = NAN;
+    }
+}
+
+void history_values_expect(const history_reader *r, int view, int64_t row) {
+    const history_values *v = &r->values;
+    const history_view *use = &r->views[view];
+    if (!v->whole || v->column_step != 1 || !use->count) return;
+    const double *first = v->whole + row * v->row_step + use->column[0];
+    __builtin_prefetch(first, 1);
+    __builtin_prefetch(first + use->count - 1, 1);
 }
 
 weir_status history_values_put(history_reader *r, int view, int64_t row, const double *values, weir_err *err) {

@@ -57,7 +57,7 @@ static weir_status add_labels(joiner *j, weir_err *err) {
     weir_sql sql = {0};
     weir_duck_cursor *cursor = NULL;
     weir_sql_add(&sql, "SELECT \"" SPINE_KEY "\", \"" SPINE_TIME "\", \"" SPINE_CUTOFF "\", \"" SPINE_PARTITION "\", \"" SPINE_OFFSET "\" FROM spine",
-                 j->index);
+                 j->use->key);
     weir_status status = weir_sql_end(&sql, err);
     if (!status) status = weir_duck_query(j->r->duck, sql.text.data, &cursor, err);
     int64_t rows = 1, first = 0;
@@ -386,6 +386,8 @@ static weir_status run(joiner *j, weir_err *err) {
 
 weir_status history_join(history_reader *r, int view, weir_err *err) {
     if (history_can_look_up(r, view)) return history_look_up(r, view, err);
+    history_labels_done(r);
+    history_values_clear(r, view, NULL);
     joiner *j = calloc(1, sizeof *j);
     if (!j) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for joining view %s", r->views[view].def->name);
     j->r = r;

@@ -13,10 +13,6 @@ static uint32_t fold(uint64_t hash) {
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-static uint32_t hash_of(const char *text, size_t len) {
-    return fold(weir_intern_hash(WEIR_INTERN_HASH_START, text, len));
-}
-
 void weir_intern_done(weir_intern *intern) {
     weir_buf_done(&intern->text);
     free(intern->entries);
@@ -77,9 +73,9 @@ static bool grow(weir_intern *intern) {
     return true;
 }
 
-uint32_t weir_intern_add(weir_intern *intern, const char *text, size_t len) {
+uint32_t weir_intern_add_hashed(weir_intern *intern, uint64_t long_hash, const char *text, size_t len) {
     if (len > UINT32_MAX || !grow(intern)) return WEIR_INTERN_NONE;
-    uint32_t hash = hash_of(text, len);
+    uint32_t hash = fold(long_hash);
     uint64_t *slot = slot_of(intern, hash, &(weir_intern_part){text, len}, 1);
     if (*slot) return (uint32_t)*slot - 1;
     size_t at = intern->text.len;
@@ -87,6 +83,16 @@ uint32_t weir_intern_add(weir_intern *intern, const char *text, size_t len) {
     intern->entries[intern->count] = (struct weir_intern_entry){.at = at, .len = (uint32_t)len, .hash = hash};
     *slot = (uint64_t)hash << 32 | (intern->count + 1);
     return intern->count++;
+}
+
+uint32_t weir_intern_add(weir_intern *intern, const char *text, size_t len) {
+    return weir_intern_add_hashed(intern, weir_intern_hash(WEIR_INTERN_HASH_START, text, len), text, len);
+}
+
+void weir_intern_prefetch_text(const weir_intern *intern, uint64_t hash) {
+    if (!intern->slots) return;
+    uint32_t n = (uint32_t)intern->slots[fold(hash) & (intern->slot_count - 1)];
+    if (n) __builtin_prefetch(intern->text.data + intern->entries[n - 1].at);
 }
 
 const char *weir_intern_text(const weir_intern *intern, uint32_t number, size_t *ret_len) {

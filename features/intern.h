@@ -35,8 +35,12 @@ static inline uint64_t weir_intern_hash(uint64_t hash, const char *text, size_t 
 static inline void weir_intern_prefetch(const weir_intern *intern, uint64_t hash) {
     if (intern->slots) __builtin_prefetch(&intern->slots[(uint32_t)(hash ^ hash >> 32) & (intern->slot_count - 1)]);
 }
+/** When the slots are there: brings the texts on the way. */
+void weir_intern_prefetch_text(const weir_intern *intern, uint64_t hash);
 /** As weir_intern_find, of a key of `count` parts with that hash. From any thread while nothing is added. */
 uint32_t weir_intern_find_hashed(const weir_intern *intern, uint64_t hash, const weir_intern_part *parts, int count);
+/** As weir_intern_add, of a text with that hash. */
+uint32_t weir_intern_add_hashed(weir_intern *intern, uint64_t hash, const char *text, size_t len);
 /** Text of a number (below count), not terminated. */
 const char *weir_intern_text(const weir_intern *intern, uint32_t number, size_t *ret_len);
 

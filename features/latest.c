@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+#include "core/mem.h"
+
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, FEW = 24 };
 
 typedef struct added {
     int64_t time_us, label;
@@ -20,18 +22,23 @@ typedef struct best {
     int32_t partition;
 } best;
 
+/* The labels of entity e are entities[e].start … entities[e + 1].start - 1, by time. */
+typedef struct group {
+    uint32_t start;
+    atomic_flag busy; /* some thread changes its labels */
+} group;
+
 struct weir_latest {
     int64_t capacity;
     uint32_t count, entity_count;
     added *added; /* [count] as they came; NULL once started */
-    uint32_t *start; /* [entity_count + 1]: labels of entity e are start[e] … start[e + 1] - 1, by time */
+    group *entities; /* [entity_count + 1] */
     int64_t *times; /* [count] */
     best *best; /* [count] */
-    atomic_flag *busy; /* [entity_count] some thread changes the entity's labels */
 };
 
 int64_t weir_latest_bytes(int64_t label_count) {
-    return label_count * (int64_t)(sizeof(added) + sizeof(int64_t) + sizeof(best) + sizeof(uint32_t) + 2 * sizeof(weir_latest_match));
+    return label_count * (int64_t)(sizeof(added) + sizeof(int64_t) + sizeof(best) + sizeof(group) + 2 * sizeof(weir_latest_match));
 }
 
 static weir_status no_memory(int64_t labels, weir_err *err) {
@@ -39,7 +46,9 @@ static weir_status no_memory(int64_t labels, weir_err *err) {
 }
 
 static void *alloc(size_t count, size_t size) {
-    return weir_mem.realloc(NULL, count * size + 1);
+    void *array = weir_mem.realloc(NULL, count * size + 1);
+    if (array) weir_mem_prefer_large_pages(array, count * size);
+    return array;
 }
 
 weir_status weir_latest_new(int64_t label_count, weir_latest **ret_latest, weir_err *err) {
@@ -58,10 +67,9 @@ weir_status weir_latest_new(int64_t label_count, weir_latest **ret_latest, weir_
 void weir_latest_free(weir_latest *latest) {
     if (!latest) return;
     free(latest->added);
-    free(latest->start);
+    free(latest->entities);
     free(latest->times);
     free(latest->best);
-    free(latest->busy);
     free(latest);
 }
 
@@ -77,30 +85,43 @@ static int by_time(const void *a, const void *b) {
     return (x->label > y->label) - (x->label < y->label);
 }
 
-/* start[e + 1] runs from the beginning of entity e to its end while `to` is filled. */
+/* The start of e + 1 runs from the beginning of entity e to its end while `to` is filled. */
 static void deal(weir_latest *latest, added *to) {
-    uint32_t *start = latest->start;
-    memset(start, 0, ((size_t)latest->entity_count + 2) * sizeof *start);
-    for (uint32_t i = 0; i < latest->count; i++) start[latest->added[i].entity + 2]++;
-    for (uint32_t e = 1; e < latest->entity_count; e++) start[e + 1] += start[e];
-    for (uint32_t i = 0; i < latest->count; i++) to[start[latest->added[i].entity + 1]++] = latest->added[i];
+    group *entities = latest->entities;
+    memset(entities, 0, ((size_t)latest->entity_count + 2) * sizeof *entities);
+    for (uint32_t i = 0; i < latest->count; i++) entities[latest->added[i].entity + 2].start++;
+    for (uint32_t e = 1; e < latest->entity_count; e++) entities[e + 1].start += entities[e].start;
+    for (uint32_t i = 0; i < latest->count; i++) to[entities[latest->added[i].entity + 1].start++] = latest->added[i];
+}
+
+/* An entity has few labels as a rule, and those are put in order in place. */
+static void sort_by_time(added *labels, size_t count) {
+    if (count > FEW) {
+        qsort(labels, count, sizeof *labels, by_time);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        added label = labels[i];
+        size_t at = i;
+        for (; at && by_time(&labels[at - 1], &label) > 0; at--) labels[at] = labels[at - 1];
+        labels[at] = label;
+    }
 }
 
 weir_status weir_latest_start(weir_latest *latest, uint32_t entity_count, weir_err *err) {
     latest->entity_count = entity_count;
-    latest->start = alloc((size_t)entity_count + 2, sizeof *latest->start);
+    latest->entities = alloc((size_t)entity_count + 2, sizeof *latest->entities);
     latest->times = alloc(latest->count, sizeof *latest->times);
     latest->best = alloc(latest->count, sizeof *latest->best);
-    latest->busy = alloc(entity_count, sizeof *latest->busy);
     added *dealt = alloc(latest->count, sizeof *dealt);
-    if (!latest->start || !latest->times || !latest->best || !latest->busy || !dealt) {
+    if (!latest->entities || !latest->times || !latest->best || !dealt) {
         free(dealt);
         return no_memory(latest->count, err);
     }
     deal(latest, dealt);
     for (uint32_t e = 0; e < entity_count; e++) {
-        atomic_flag_clear(&latest->busy[e]);
-        qsort(dealt + latest->start[e], latest->start[e + 1] - latest->start[e], sizeof *dealt, by_time);
+        atomic_flag_clear(&latest->entities[e].busy);
+        sort_by_time(dealt + latest->entities[e].start, latest->entities[e + 1].start - latest->entities[e].start);
     }
     for (uint32_t i = 0; i < latest->count; i++) {
         latest->times[i] = dealt[i].time_us;
@@ -124,9 +145,10 @@ static bool better(const best *b, int64_t event_us, int32_t partition, int64_t o
     return place > b->place;
 }
 
-void weir_latest_offer(weir_latest *latest, uint32_t entity, const weir_latest_row *row) {
+static void offer(weir_latest *latest, const weir_latest_row *row) {
+    group *of = &latest->entities[row->entity];
     int64_t from_us = row->event_us > row->known_us ? row->event_us : row->known_us;
-    uint32_t low = latest->start[entity], end = latest->start[entity + 1], high = end;
+    uint32_t low = of[0].start, end = of[1].start, high = end;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
         if (latest->times[mid] < from_us)
@@ -136,7 +158,7 @@ void weir_latest_offer(weir_latest *latest, uint32_t entity, const weir_latest_r
     }
     if (low == end) return;
     best *b = &latest->best[low];
-    while (atomic_flag_test_and_set_explicit(&latest->busy[entity], memory_order_acquire)) sched_yield();
+    while (atomic_flag_test_and_set_explicit(&of->busy, memory_order_acquire)) sched_yield();
     if (better(b, row->event_us, row->partition, row->offset, row->version, row->place)) {
         b->event_us = row->event_us;
         b->offset = row->offset;
@@ -144,7 +166,18 @@ void weir_latest_offer(weir_latest *latest, uint32_t entity, const weir_latest_r
         b->place = row->place;
         b->partition = row->partition;
     }
-    atomic_flag_clear_explicit(&latest->busy[entity], memory_order_release);
+    atomic_flag_clear_explicit(&of->busy, memory_order_release);
+}
+
+/* What a row needs is brought on the way in three steps, each for all rows before the next. */
+void weir_latest_offer(weir_latest *latest, const weir_latest_row *rows, int count) {
+    for (int i = 0; i < count; i++) __builtin_prefetch(&latest->entities[rows[i].entity], 1);
+    for (int i = 0; i < count; i++) {
+        uint32_t start = latest->entities[rows[i].entity].start;
+        __builtin_prefetch(&latest->times[start]);
+        __builtin_prefetch(&latest->best[start], 1);
+    }
+    for (int i = 0; i < count; i++) offer(latest, &rows[i]);
 }
 
 /* --- what was found --- */
@@ -160,20 +193,16 @@ static void carry_over(best *b, uint32_t count) {
     }
 }
 
-/* Stable counting sorts by the digits of the key, least first; `spare` is as large. Digits that all keys share are passed over. */
-static void sort_by_key(weir_latest_match **matches, weir_latest_match **spare, int64_t count, bool by_label) {
+/* Stable counting sorts by the digits of the place, least first; `spare` is as large. Digits that all places share are passed over. */
+static void sort_by_place(weir_latest_match **matches, weir_latest_match **spare, int64_t count) {
     uint64_t differ = 0;
-    for (int64_t i = 0; i < count; i++) {
-        const weir_latest_match *m = &(*matches)[i], *first = &(*matches)[0];
-        differ |= by_label ? (uint64_t)(m->label ^ first->label) : (uint64_t)(m->place ^ first->place);
-    }
+    for (int64_t i = 0; i < count; i++) differ |= (uint64_t)((*matches)[i].place ^ (*matches)[0].place);
     for (int shift = 0; shift < 64; shift += DIGIT_BITS) {
         if (!(differ >> shift & (DIGITS - 1))) continue;
         int64_t at[DIGITS + 1] = {0};
-        for (int64_t i = 0; i < count; i++) at[((uint64_t)(by_label ? (*matches)[i].label : (*matches)[i].place) >> shift & (DIGITS - 1)) + 1]++;
+        for (int64_t i = 0; i < count; i++) at[((uint64_t)(*matches)[i].place >> shift & (DIGITS - 1)) + 1]++;
         for (int d = 1; d < DIGITS; d++) at[d] += at[d - 1];
-        for (int64_t i = 0; i < count; i++)
-            (*spare)[at[(uint64_t)(by_label ? (*matches)[i].label : (*matches)[i].place) >> shift & (DIGITS - 1)]++] = (*matches)[i];
+        for (int64_t i = 0; i < count; i++) (*spare)[at[(uint64_t)(*matches)[i].place >> shift & (DIGITS - 1)]++] = (*matches)[i];
         weir_latest_match *sorted = *spare;
         *spare = *matches;
         *matches = sorted;
@@ -188,14 +217,16 @@ weir_status weir_latest_end(weir_latest *latest, int64_t ttl_us, weir_latest_mat
         return no_memory(latest->count, err);
     }
     int64_t count = 0;
-    for (uint32_t e = 0; e < latest->entity_count; e++) carry_over(latest->best + latest->start[e], latest->start[e + 1] - latest->start[e]);
-    for (uint32_t i = 0; i < latest->count; i++) {
-        const best *b = &latest->best[i];
-        if (b->place < 0 || (ttl_us && latest->times[i] - b->event_us > ttl_us)) continue;
-        matches[count++] = (weir_latest_match){b->place, b->label};
+    for (uint32_t e = 0; e < latest->entity_count; e++) {
+        const group *of = &latest->entities[e];
+        carry_over(latest->best + of[0].start, of[1].start - of[0].start);
     }
-    sort_by_key(&matches, &spare, count, true);
-    sort_by_key(&matches, &spare, count, false);
+    for (uint32_t i = 0; i < latest->count; i++) {
+        best *b = &latest->best[i];
+        if (b->place >= 0 && (!ttl_us || latest->times[i] - b->event_us <= ttl_us)) matches[count++] = (weir_latest_match){b->place, b->label};
+        b->place = -1;
+    }
+    sort_by_place(&matches, &spare, count);
     free(spare);
     *ret_matches = matches;
     *ret_count = count;

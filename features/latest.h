@@ -8,6 +8,8 @@
  *     kept:        9:50           11:30          -
  *     found:       9:50           11:30          11:30
  *
+ * Labels that are in place serve for one set of rows after the other (views of one entity).
+ *
  * Time: rows × log(labels of an entity). For labels with cutoffs of their own, and for more labels than fit into memory, see asof.h. */
 #ifndef WEIR_FEATURES_LATEST_H
 #define WEIR_FEATURES_LATEST_H
@@ -21,6 +23,7 @@ typedef struct weir_latest_row {
     int64_t event_us, known_us, offset, version;
     int64_t place; /* the caller's: where the row is; not negative */
     int32_t partition;
+    uint32_t entity;
 } weir_latest_row;
 
 /* A row that was found, for a label. */
@@ -38,9 +41,10 @@ void weir_latest_free(weir_latest *latest);
 void weir_latest_add(weir_latest *latest, uint32_t entity, int64_t time_us, int64_t label);
 /** After the last label, before the first row. */
 weir_status weir_latest_start(weir_latest *latest, uint32_t entity_count, weir_err *err) WEIR_MUST_CHECK;
-/** From several threads at once. */
-void weir_latest_offer(weir_latest *latest, uint32_t entity, const weir_latest_row *row);
-/** After the last row: what was found, by place, then by label; heap, the caller's. ttl_us: rows older than this before the label's time are none; 0: any age. */
+/** From several threads at once; many rows in one call wait less for memory. */
+void weir_latest_offer(weir_latest *latest, const weir_latest_row *rows, int count);
+/** After the last row: what was found, by place, then by the label's time; heap, the caller's. The labels then have nothing again. ttl_us: rows older than this before the label's
+ *  time are none; 0: any age. */
 weir_status weir_latest_end(weir_latest *latest, int64_t ttl_us, weir_latest_match **ret_matches, int64_t *ret_count, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -153,6 +153,21 @@ static void check_escape(const char *text, size_t len, const char *expected) {
     weir_buf_done(&buf);
 }
 
+/* A hint moves no byte, of whatever size and alignment the array is. */
+static void large_pages_leave_an_array_as_it_is(void **state) {
+    (void)state;
+    const size_t sizes[] = {1, 4096, (size_t)5 << 20};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        unsigned char *array = malloc(sizes[k] + 1);
+        assert_non_null(array);
+        for (size_t i = 0; i <= sizes[k]; i++) array[i] = (unsigned char)(i * 31 >> 4);
+        weir_mem_prefer_large_pages(array + 1, sizes[k]);
+        for (size_t i = 0; i <= sizes[k]; i++)
+            if (array[i] != (unsigned char)(i * 31 >> 4)) fail_msg("byte %zu of %zu changed", i, sizes[k]);
+        free(array);
+    }
+}
+
 static void json_escape_escapes_what_json_forbids(void **state) {
     (void)state;
     check_escape("", 0, "");
@@ -185,6 +200,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(arena_survives_failed_allocation, install, restore),
         cmocka_unit_test_setup_teardown(buf_always_ends_with_nul, install, restore),
         cmocka_unit_test_setup_teardown(buf_is_unchanged_when_memory_runs_out, install, restore),
+        cmocka_unit_test(large_pages_leave_an_array_as_it_is),
         cmocka_unit_test_setup_teardown(json_escape_escapes_what_json_forbids, install, restore),
         cmocka_unit_test_setup_teardown(json_escape_replaces_what_is_not_utf8, install, restore),
     };
