@@ -56,8 +56,8 @@ ctest_in() {
 }
 
 # The unit tests of what more than one thread uses, with ThreadSanitizer.
-THREADED="core/test_bus core/test_http core/test_log core/test_metrics core/test_worker features/test_latest features/test_online models/test_model models/test_xgb producers/test_publish \
-consumers/test_experiment consumers/test_serve"
+THREADED="core/test_bus core/test_http core/test_log core/test_metrics core/test_worker features/test_asof features/test_latest features/test_online models/test_model models/test_xgb \
+producers/test_publish consumers/test_experiment consumers/test_serve"
 build_threaded() {
     threaded_targets=
     for threaded_test in $THREADED; do threaded_targets="$threaded_targets unit_$(printf %s "$threaded_test" | tr / _)"; done

@@ -57,6 +57,7 @@ peers_feast_remote() {
 peers_asof() {
     build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release
     python_peer asof asof
+    case " $* " in *" --feast "*) python_peer feast feast ;; esac
     PEERS_PYTHON=$PEERS_DIR/asof/bin/python PEERS_SCRIPT=asof.py
 }
 peers_visible() {
@@ -70,7 +71,7 @@ cmd_peers() {
     case $peers_what in stream | asof | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, asof, feast, feast-remote and visible, not '$peers_what'" ;; esac
     shift
     need build stack test
-    "peers_$(printf %s "$peers_what" | tr - _)"
+    "peers_$(printf %s "$peers_what" | tr - _)" "$@"
     lock_stack
     separate_stack peers 4000
     WHEN_DONE=stack

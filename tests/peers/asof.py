@@ -3,24 +3,29 @@
 better, and the better of both counts. Weir's figures are those of the whole process, its start and its check of availability, corrections and tenants included; the others', which
 are Python, begin after their imports. CPU seconds are what to compare on a machine that does other work too.
 
-    ./run peers asof [--labels N] [--rows N] [--entities N] [--runs N] [--only weir|duckdb|polars]… [--inputs FOLDER]
+    ./run peers asof [--feast] [--labels N] [--rows N] [--entities N] [--runs N] [--only weir|duckdb|polars]… [--inputs FOLDER]
 
-Prints medians and ratios; exit 1 when the results differ."""
+--feast: beside Feast's get_historical_features instead, with both of its stores that read files, without a TTL and with one of a day. Those join all rows of an entity before they
+drop them, so their inputs are smaller. Prints medians and ratios; exit 1 when the results differ."""
 import argparse, json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
 
 import duckdb
 import psycopg2
 
 p = argparse.ArgumentParser()
-p.add_argument("--labels", type=int, default=200_000)
-p.add_argument("--rows", type=int, default=2_000_000, help="of both views together")
-p.add_argument("--entities", type=int, default=100_000)
+p.add_argument("--feast", action="store_true", help="Feast's historical retrieval instead of the joins")
+p.add_argument("--labels", type=int, help="200000; with --feast 20000")
+p.add_argument("--rows", type=int, help="of both views together; 2000000; with --feast 500000")
+p.add_argument("--entities", type=int, help="100000; with --feast 1000")
 p.add_argument("--runs", type=int, default=5)
 p.add_argument("--memory", type=int, default=1024, help="MiB for weir features history")
-p.add_argument("--only", action="append", help="weir, duckdb or polars")
+p.add_argument("--only", action="append", help="weir, duckdb, polars or feast")
 p.add_argument("--inputs", help="folder of the inputs: made and kept when it is not there, else used again")
 p.add_argument("--child", nargs=2, metavar=("WHAT", "OUT"), help=argparse.SUPPRESS)
 args = p.parse_args()
+args.labels = args.labels or (20_000 if args.feast else 200_000)
+args.rows = args.rows or (500_000 if args.feast else 2_000_000)
+args.entities = args.entities or (1_000 if args.feast else 100_000)
 
 weir = os.environ.get("WEIR_BINARY") or "build/weir"
 NAME, DAYS, VIEWS = "asofbench", 30, ("a", "b")
@@ -55,12 +60,13 @@ def generate():
     con.close()
 
 
-def pipeline():
+def pipeline(name, ttl=None):
     fields = [{"name": "entity", "type": "string"}, {"name": "event_time", "type": {"type": "long", "logicalType": "timestamp-micros"}}, {"name": "x", "type": "double"}]
     with open(os.path.join(work, "event.avsc"), "w") as f:
         json.dump({"type": "record", "name": "event", "fields": fields}, f)
-    views = [{"name": v, "entity": ["entity"], "at": "event", "features": [{"name": f, "op": "mean", "of": "x", "window": "1d"} for f in FEATURES[v]]} for v in VIEWS]
-    with open(os.path.join(work, "pipeline.json"), "w") as f:
+    views = [{"name": v, "entity": ["entity"], "at": "event", "features": [{"name": f, "op": "mean", "of": "x", "window": "1d"} for f in FEATURES[v]], **({"ttl": ttl} if ttl else {})}
+             for v in VIEWS]
+    with open(os.path.join(work, name), "w") as f:
         json.dump({"pipeline": NAME, "source": {"topic": NAME + ".events", "schema": "event.avsc", "key": ["entity"], "time": "event_time"}, "views": views}, f)
 
 
@@ -127,15 +133,25 @@ def child(what, out):
         print(*(duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchone()[0] for path in (labels, flat["a"], flat["b"])))
     elif what == "digest":
         print(digest(out))
+    elif what == "differ":
+        print(differ(*out.split("|")))
     else:
         run_peer(what, out)
 
 
-def measure(name, out):
+def run_feast(kind, ttl_days, out):
+    python = os.path.join(os.environ["WEIR_PEERS_DIR"], "feast", "bin", "python")
+    command = [python, "-W", "ignore", os.path.join(os.path.dirname(__file__), "feast_history.py"), kind, work, out, str(ttl_days)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def measure(name, out, ttl_days=0):
+    if name.startswith("feast"):
+        return tuple(float(x) for x in run_feast(name.split()[-1], ttl_days, out).split())
     if name != "weir":
         return tuple(float(x) for x in in_child(name, out).split())
     began = time.monotonic()
-    child = subprocess.Popen([weir, "features", "history", os.path.join(work, "pipeline.json"), "--labels", labels, "--objects-dir", objects, "--memory", str(args.memory), "--out", out],
+    child = subprocess.Popen([weir, "features", "history", os.path.join(work, "ttl.json" if ttl_days else "pipeline.json"), "--labels", labels, "--objects-dir", objects, "--memory", str(args.memory), "--out", out],
                              stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -149,6 +165,14 @@ def digest(path):
     return duckdb.sql(f"SELECT count(*), {cols} FROM '{path}'").fetchone()
 
 
+def differ(path, reference):
+    """Rows of a result that the reference does not have, and those of the reference that are missing though they found something in every view."""
+    cols = ", ".join(["label_id"] + [f for v in VIEWS for f in FEATURES[v]])
+    found = " AND ".join(f"{FEATURES[v][0]} IS NOT NULL" for v in VIEWS)
+    wrong = duckdb.sql(f"SELECT count(*) FROM (SELECT {cols} FROM '{path}' EXCEPT ALL SELECT {cols} FROM '{reference}')").fetchone()[0]
+    return wrong + duckdb.sql(f"SELECT count(*) FROM (SELECT label_id FROM '{reference}' WHERE {found} EXCEPT ALL SELECT label_id FROM '{path}')").fetchone()[0]
+
+
 def report(figures):
     medians = {name: [statistics.median(column) for column in zip(*runs)] for name, runs in figures.items()}
     ours = medians.get("weir")
@@ -160,11 +184,31 @@ def report(figures):
         print(f"  weir / the best of the others: {ours[0] / min(m[0] for m in peers):.2f} of its time, {ours[1] / min(m[1] for m in peers):.2f} of its CPU")
 
 
+def beside_feast(ttl_days):
+    contenders = [name for name in ("weir", "feast, duckdb", "feast, dask") if not args.only or name.split(",")[0] in args.only]
+    figures, wrong = {name: [] for name in contenders}, []
+    out = {name: os.path.join(work, f"out-{n}.parquet") for n, name in enumerate(contenders)}
+    for run in range(args.runs):
+        for name in contenders:
+            figures[name].append(measure(name, out[name], ttl_days))
+            if not run and name != "weir" and "weir" in contenders and int(in_child("differ", f"{out[name]}|{out['weir']}")):
+                wrong.append(name)
+    print(f"ttl {ttl_days} days:" if ttl_days else "no ttl:")
+    report(figures)
+    print("results are equal, but for labels that a store of Feast's drops because a view has no row of theirs" if not wrong else f"results differ from weir's: {', '.join(wrong)}")
+    return wrong
+
+
 def main():
     if not os.path.exists(labels):
         os.makedirs(work, exist_ok=True)
         in_child("generate")
-        pipeline()
+        pipeline("pipeline.json")
+    if args.feast:
+        pipeline("ttl.json", "1d")
+        in_child("manifest")
+        print(f"{args.labels} labels, {args.rows} rows, {args.entities} entities, 30 features, {os.cpu_count()} CPUs, medians of {args.runs}")
+        return 1 if [wrong for ttl_days in (0, 1) for wrong in beside_feast(ttl_days)] else 0
     contenders = [name for name in ["weir", *PEERS] if not args.only or name.split(",")[0] in args.only]
     if "weir" in contenders:
         in_child("manifest")
