@@ -19,7 +19,7 @@ p.add_argument("--rows", type=int, help="of both views together; 2000000; with -
 p.add_argument("--entities", type=int, help="100000; with --feast 1000")
 p.add_argument("--runs", type=int, default=5)
 p.add_argument("--memory", type=int, default=1024, help="MiB for weir features history")
-p.add_argument("--only", action="append", help="weir, duckdb, polars or feast")
+p.add_argument("--only", action="append", help="what begins so: weir, duckdb, polars, feast, \"feast, duckdb\"")
 p.add_argument("--inputs", help="folder of the inputs: made and kept when it is not there, else used again")
 p.add_argument("--child", nargs=2, metavar=("WHAT", "OUT"), help=argparse.SUPPRESS)
 args = p.parse_args()
@@ -185,7 +185,7 @@ def report(figures):
 
 
 def beside_feast(ttl_days):
-    contenders = [name for name in ("weir", "feast, duckdb", "feast, dask") if not args.only or name.split(",")[0] in args.only]
+    contenders = [name for name in ("weir", "feast, duckdb", "feast, dask") if not args.only or any(name.startswith(only) for only in args.only)]
     figures, wrong = {name: [] for name in contenders}, []
     out = {name: os.path.join(work, f"out-{n}.parquet") for n, name in enumerate(contenders)}
     for run in range(args.runs):
@@ -209,7 +209,7 @@ def main():
         in_child("manifest")
         print(f"{args.labels} labels, {args.rows} rows, {args.entities} entities, 30 features, {os.cpu_count()} CPUs, medians of {args.runs}")
         return 1 if [wrong for ttl_days in (0, 1) for wrong in beside_feast(ttl_days)] else 0
-    contenders = [name for name in ["weir", *PEERS] if not args.only or name.split(",")[0] in args.only]
+    contenders = [name for name in ["weir", *PEERS] if not args.only or any(name.startswith(only) for only in args.only)]
     if "weir" in contenders:
         in_child("manifest")
     figures, digests, out = {name: [] for name in contenders}, {}, os.path.join(work, "out.parquet")
