@@ -5,8 +5,8 @@
  *                        └──> <pipeline>.deadletter
  *
  * Partition p of every topic of the pipeline belongs to one worker (range assignor, equal counts), which therefore owns the entities whose key hashes to p, whichever
- * partition or topic their records come through. The records of a batch are applied in order of event time, whatever partitions they came from, so that a backlog of
- * several partitions does not make late what was in time. A record that comes after newer ones of its entity, within the allowed lateness, has its own value and corrects
+ * partition or topic their records come through. The partitions of a feed are read side by side in event time (ingest_align.c) and the records of a batch are applied in that
+ * order, whatever partitions they came from, so that a backlog of several partitions does not make late what was in time. A record that comes after newer ones of its entity, within the allowed lateness, has its own value and corrects
  * theirs. The state of an entity is made from the set of its records (features/view.h), so a record that comes twice changes nothing and gives nothing.
  *
  * States are in memory (features/entities.h) and features are produced at once; a checkpoint every second makes durable what was done since the last (ingest_emit.c). Killed
@@ -422,7 +422,10 @@ static void ingest_done(void *context) {
         free(v->topic);
         free(v->repartition);
     }
-    for (int f = 0; f < 2; f++) weir_serde_free(g->serde[f]);
+    for (int f = 0; f < 2; f++) {
+        weir_serde_free(g->serde[f]);
+        ingest_align_free(g->align[f]);
+    }
     ingest_checks_done(g);
     weir_online_reader_free(g->reader);
     weir_online_close(g->online);
@@ -488,7 +491,8 @@ static weir_status init_feed(ingest *g, weir_registry *registry, weir_feed feed,
     weir_status status = weir_serde_new(registry, subject, def->schema, &g->serde[feed], err);
     /* Registered here, so that an outside producer finds the schema before the first record. */
     uint32_t id;
-    return status ? status : weir_registry_register(registry, subject, weir_schema_json(def->schema), &id, err);
+    if (!status) status = weir_registry_register(registry, subject, weir_schema_json(def->schema), &id, err);
+    return status ? status : ingest_align_new(g, def, registry, &g->align[feed], err);
 }
 
 static weir_status ingest_init(weir_worker *worker, void **ret_context, weir_err *err) {

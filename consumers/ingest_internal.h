@@ -1,4 +1,5 @@
-/* What the parts of ingest share: ingest.c (records in), ingest_emit.c (features, corrections, snapshots out), ingest_checks.c (checks counted), ingest_restore.c (states back). */
+/* What the parts of ingest share: ingest.c (records in), ingest_align.c (partitions side by side), ingest_emit.c (features, corrections, snapshots out), ingest_checks.c (checks
+ * counted), ingest_restore.c (states back). */
 #ifndef WEIR_CONSUMERS_INGEST_INTERNAL_H
 #define WEIR_CONSUMERS_INGEST_INTERNAL_H
 
@@ -56,6 +57,8 @@ typedef struct ingest_pending {
     size_t at, len;
 } ingest_pending;
 
+typedef struct ingest_align ingest_align;
+
 typedef struct ingest {
     weir_worker *worker;
     const weir_worker_env *env;
@@ -65,6 +68,7 @@ typedef struct ingest {
     bool reading; /* the reader has a snapshot */
     weir_serde *serde[2]; /* by weir_feed */
     int columns[2]; /* of a row, by weir_feed */
+    ingest_align *align[2]; /* by weir_feed; NULL: no such feed */
     ingest_view views[WEIR_VIEWS_MAX];
     ingest_topic topics[WEIR_VIEWS_MAX + 2];
     int topic_count;
@@ -89,6 +93,13 @@ typedef struct ingest {
 
     weir_metric *online_bytes, *checkpoint_seconds, *restore_left;
 } ingest;
+
+/* ---- side by side: ingest_align.c ---- */
+
+weir_status ingest_align_new(const ingest *g, const weir_feed_def *def, weir_registry *registry, ingest_align **ret_align, weir_err *err) WEIR_MUST_CHECK;
+void ingest_align_free(ingest_align *a);
+/** The feed's partitions that are assigned from now on are read side by side in event time. */
+void ingest_align_start(const ingest_align *a);
 
 /* ---- out: ingest_emit.c ---- */
 

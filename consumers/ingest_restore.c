@@ -278,6 +278,8 @@ weir_status ingest_assigned(void *context, weir_partition *partitions, size_t co
     ingest *g = context;
     hold_nothing(g);
     memset(g->assigned, 0, sizeof *g->assigned * (size_t)g->pipeline->partitions);
+    for (int f = 0; f < 2; f++)
+        if (g->align[f]) ingest_align_start(g->align[f]);
     for (size_t i = 0; i < count; i++) {
         if (partitions[i].partition >= g->pipeline->partitions)
             return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partitions[i].topic,

@@ -114,6 +114,17 @@ void weir_consumer_release(weir_consumer *consumer, weir_bus_record *records, si
 weir_status weir_consumer_store(weir_consumer *consumer, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) WEIR_MUST_CHECK;
 /** Commits what is stored, now. */
 weir_status weir_consumer_commit(weir_consumer *consumer, weir_err *err) WEIR_MUST_CHECK;
+/* Partitions of one topic are handed out side by side in time, however far one is ahead in the order of fetching (core/bus_align.c says how, and whom they wait for). */
+typedef struct weir_alignment {
+    /** The time of a record; false: it has none, or one that must not count. Called on the polling thread, once a record. */
+    bool (*time_of)(void *context, const weir_bus_record *record, int64_t *ret_time_us);
+    void *context;
+    int64_t slack_us; /* how far one partition may be ahead of another */
+    int64_t live_us; /* a record whose time is not longer ago than this waits for no partition that is at its end */
+} weir_alignment;
+/** Of a topic's partitions that are assigned from now on (the callback `assigned` may still call this). Their positions are those of what was handed out. Changes nothing for
+ *  a partition that is held alone, or for a topic that is not read. */
+void weir_consumer_align(weir_consumer *consumer, const char *topic, const weir_alignment *alignment);
 /** Goes back (or on) to offset; fetched records before it are dropped. */
 weir_status weir_consumer_seek(weir_consumer *consumer, const char *topic, int32_t partition, int64_t offset, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_consumer_pause_all(weir_consumer *consumer, weir_err *err) WEIR_MUST_CHECK;

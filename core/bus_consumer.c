@@ -1,20 +1,40 @@
-/* The consumer: batches off librdkafka's consumer queue, with a table of the held partitions beside it.
+/* The consumer: batches off the queues of the held partitions.
  *
- * Three things of librdkafka 2.0.2 shape this file:
- * - rd_kafka_consume_batch_queue lingers until the batch is full, and a rebalance served in the middle of it leaves records of lost partitions in the batch. Records
- *   are therefore taken one by one (measured: no slower) and those taken before a rebalance are dropped.
- * - Pausing forgets fetched records and goes on after the last record handed out; with none handed out yet it goes on after the last *fetched* one. So every start
+ *   librdkafka ──events──> the consumer's queue ──> rebalances, errors ┐
+ *      │                                                               ├─ each wakes the waiting poll through one eventfd
+ *      └──records──> a queue a partition ──[read ahead, if aligned]──> ┘ shares of a batch
+ *
+ * Things of librdkafka 2.0.2 that shape this file:
+ * - A partition's queue that the application has told not to be forwarded stays so, over assignments too. Such queues hold records and errors only: a rebalance is served in the
+ *   consumer's queue alone, which a poll empties before it takes a record. So a batch never holds records from before a rebalance, and a queue is emptied in batches.
+ * - A queue tells once that it has something, and again only after it was served. So a poll waits only after it has found all queues empty.
+ * - Fetching stops by the length of each partition's queue: a partition that is not read costs nothing but that.
+ * - Pausing forgets fetched records and goes on after the last record taken from the queue; with none taken yet it goes on after the last *fetched* one. So every start
  *   offset is made explicit, and pausing is always followed by a seek to the position.
- * - Resuming a partition that is not paused drops records. So each partition's state is kept, and partitions that arrive during a pause are started after it. */
-#include <pthread.h>
+ * - Resuming a partition that is not paused drops records. So each partition's state is kept, and partitions that arrive during a pause are started after it.
+ * - Where transactions end there are offsets without a record: only librdkafka's own position knows that they were passed. */
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include "core/bus_align.h"
 #include "core/bus_internal.h"
+#include "core/clock.h"
 #include "core/mem.h"
 
-enum { ASK_TIMEOUT_MS = 5000, SEEK_TIMEOUT_MS = 5000, TOPICS_MAX = 256 };
+enum { ASK_TIMEOUT_MS = 5000, SEEK_TIMEOUT_MS = 5000, TOPICS_MAX = 256, CHUNK = 256, AHEAD_MAX = 1024, HELD_BACK_MS = 10 };
+#define PACE_US INT64_C(500000) /* what a pace is measured over, and after which silence a topic was asleep */
+
+/* Records of an aligned partition that were taken from its queue and are not handed out yet. */
+typedef struct ahead {
+    rd_kafka_message_t *messages[AHEAD_MAX];
+    int64_t times[AHEAD_MAX], keys[AHEAD_MAX];
+    int first, count; /* [first, first + count) */
+} ahead;
 
 typedef struct held {
     const char *topic; /* the consumer's own copy */
@@ -22,19 +42,34 @@ typedef struct held {
     int32_t partition;
     int64_t position; /* next to be handed out; RD_KAFKA_OFFSET_BEGINNING before the first record of a partition without a start offset */
     bool paused; /* by weir_consumer_pause_all */
-    const rd_kafka_topic_t *handle; /* of its records, once one was seen: makes finding it a comparison */
+    rd_kafka_queue_t *queue;
+    ahead *ahead; /* NULL: not aligned with others */
+    int64_t passed_us, given_at_us; /* see weir_align_leg */
+    bool slow;
+    int64_t pace_from_us, pace_at_us; /* its time, and when that was */
 } held;
+
+typedef struct read_topic {
+    char *name;
+    bool aligned;
+    weir_alignment alignment;
+    int64_t given_at_us, woke_at_us; /* see weir_align_rules */
+} read_topic;
 
 struct weir_consumer {
     rd_kafka_t *client;
-    rd_kafka_queue_t *queue;
+    rd_kafka_queue_t *queue; /* events; no records */
+    int wakeups; /* eventfd */
     weir_consumer_events events;
-    char **topics;
+    read_topic *topics;
     int topic_count;
     bool in_group;
     held *held;
     int held_count;
-    int last; /* index of the partition that the last record was of */
+    weir_align_leg *legs; /* [held_count] scratch */
+    held **leg_held; /* [held_count] scratch */
+    size_t turn; /* whose share comes first */
+    bool held_back; /* a record was not handed out, that time alone may release */
     /* Partitions that the group gave but that are not read yet: `assigned` failed, or everything is paused. */
     rd_kafka_topic_partition_list_t *waiting;
     bool paused;
@@ -43,11 +78,15 @@ struct weir_consumer {
     weir_err callback_err;
 };
 
+static int64_t mono_us(void) {
+    return weir_clock_mono_us(weir_clock_system());
+}
+
 /* ---- the table ---- */
 
 static int topic_index_of(const weir_consumer *consumer, const char *topic) {
     for (int i = 0; i < consumer->topic_count; i++)
-        if (!strcmp(consumer->topics[i], topic)) return i;
+        if (!strcmp(consumer->topics[i].name, topic)) return i;
     return -1;
 }
 
@@ -57,35 +96,97 @@ static held *find_held(weir_consumer *consumer, const char *topic, int32_t parti
     return NULL;
 }
 
-static held *held_of(weir_consumer *consumer, const rd_kafka_message_t *message) {
-    held *h = consumer->last < consumer->held_count ? &consumer->held[consumer->last] : NULL;
-    if (h && h->handle == message->rkt && h->partition == message->partition) return h;
-    h = find_held(consumer, rd_kafka_topic_name(message->rkt), message->partition);
-    if (!h) return NULL;
-    h->handle = message->rkt;
-    consumer->last = (int)(h - consumer->held);
-    return h;
+static void forget_ahead(held *h) {
+    for (int i = 0; h->ahead && i < h->ahead->count; i++) rd_kafka_message_destroy(h->ahead->messages[h->ahead->first + i]);
+    if (h->ahead) h->ahead->first = h->ahead->count = 0;
 }
 
+/* From here on it is as one that was just assigned. */
+static void begin_alignment(held *h) {
+    forget_ahead(h);
+    h->passed_us = h->pace_from_us = WEIR_ALIGN_NO_TIME;
+    h->given_at_us = mono_us();
+    h->slow = false;
+}
+
+/* What a partition's queue holds that is outdated (after a revocation all of it is) is freed when it is met, so this empties it. */
+static void empty_queue(rd_kafka_queue_t *queue) {
+    rd_kafka_message_t *messages[CHUNK];
+    ssize_t count;
+    while ((count = rd_kafka_consume_batch_queue(queue, 0, messages, CHUNK)) > 0)
+        for (ssize_t i = 0; i < count; i++) rd_kafka_message_destroy(messages[i]);
+}
+
+static void done_held(held *table, int count) {
+    for (int i = 0; i < count; i++) {
+        forget_ahead(&table[i]);
+        (void)weir_mem.realloc(table[i].ahead, 0);
+        if (!table[i].queue) continue;
+        rd_kafka_queue_io_event_enable(table[i].queue, -1, NULL, 0);
+        empty_queue(table[i].queue);
+        rd_kafka_queue_destroy(table[i].queue);
+    }
+    (void)weir_mem.realloc(table, 0);
+}
+
+/* After the assignment has ended: what was fetched under it is dropped. */
 static void drop_held(weir_consumer *consumer) {
-    (void)weir_mem.realloc(consumer->held, 0);
+    done_held(consumer->held, consumer->held_count);
+    (void)weir_mem.realloc(consumer->legs, 0);
+    (void)weir_mem.realloc(consumer->leg_held, 0);
     consumer->held = NULL;
+    consumer->legs = NULL;
+    consumer->leg_held = NULL;
     consumer->held_count = 0;
-    consumer->last = 0;
 }
 
-/* Replaces the table by the list; its offsets are where reading starts. */
+static void enable_wakeups(const weir_consumer *consumer, rd_kafka_queue_t *queue) {
+    const uint64_t one = 1;
+    rd_kafka_queue_io_event_enable(queue, consumer->wakeups, &one, sizeof one);
+}
+
+/* A partition alone has nothing to be aligned with. */
+static bool is_aligned(const weir_consumer *consumer, const held *table, int count, int topic_index) {
+    int of_topic = 0;
+    for (int i = 0; i < count; i++) of_topic += table[i].topic_index == topic_index;
+    return consumer->topics[topic_index].aligned && of_topic > 1;
+}
+
+static weir_status open_held(weir_consumer *consumer, held *table, int count, weir_err *err) {
+    for (int i = 0; i < count; i++) {
+        held *h = &table[i];
+        if (!(h->queue = rd_kafka_queue_get_partition(consumer->client, h->topic, h->partition)))
+            return WEIR_FAIL(err, WEIR_ENET, "no queue for partition %d of topic %s", h->partition, h->topic);
+        rd_kafka_queue_forward(h->queue, NULL);
+        enable_wakeups(consumer, h->queue);
+        if (!is_aligned(consumer, table, count, h->topic_index)) continue;
+        if (!(h->ahead = weir_mem.realloc(NULL, sizeof *h->ahead))) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for partitions");
+        h->ahead->first = h->ahead->count = 0;
+        begin_alignment(h);
+    }
+    return WEIR_OK;
+}
+
+/* Replaces the table by the list; its offsets are where reading starts. Before the assignment: its records find their queues. */
 static weir_status take_held(weir_consumer *consumer, const rd_kafka_topic_partition_list_t *list, weir_err *err) {
+    drop_held(consumer);
     held *table = weir_mem.realloc(NULL, (size_t)list->cnt * sizeof *table + 1);
-    if (!table) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for partitions");
+    consumer->legs = weir_mem.realloc(NULL, (size_t)list->cnt * sizeof *consumer->legs + 1);
+    consumer->leg_held = weir_mem.realloc(NULL, (size_t)list->cnt * sizeof(held *) + 1);
     int n = 0;
-    for (int i = 0; i < list->cnt; i++) {
+    for (int i = 0; table && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *p = &list->elems[i];
         int index = topic_index_of(consumer, p->topic);
         if (index < 0) continue;
-        table[n++] = (held){.topic = consumer->topics[index], .topic_index = index, .partition = p->partition, .position = p->offset};
+        table[n++] = (held){.topic = consumer->topics[index].name, .topic_index = index, .partition = p->partition, .position = p->offset};
     }
-    drop_held(consumer);
+    weir_status status =
+        table && consumer->legs && consumer->leg_held ? open_held(consumer, table, n, err) : WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for partitions");
+    if (status) {
+        if (table) done_held(table, n);
+        drop_held(consumer);
+        return status;
+    }
     consumer->held = table;
     consumer->held_count = n;
     return WEIR_OK;
@@ -108,7 +209,7 @@ static weir_partition *to_partitions(const weir_consumer *consumer, const rd_kaf
     for (int i = 0; partitions && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *p = &list->elems[i];
         int index = topic_index_of(consumer, p->topic);
-        partitions[i] = (weir_partition){index < 0 ? p->topic : consumer->topics[index], index, p->partition, p->offset < 0 ? -1 : p->offset};
+        partitions[i] = (weir_partition){index < 0 ? p->topic : consumer->topics[index].name, index, p->partition, p->offset < 0 ? -1 : p->offset};
     }
     return partitions;
 }
@@ -210,7 +311,7 @@ static weir_status copy_topics(weir_consumer *consumer, const char *const *topic
         size_t len = strlen(topics[i]) + 1;
         char *copy = weir_mem.realloc(NULL, len);
         if (!copy) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for topics");
-        consumer->topics[consumer->topic_count++] = memcpy(copy, topics[i], len);
+        consumer->topics[consumer->topic_count++] = (read_topic){.name = memcpy(copy, topics[i], len)};
     }
     return WEIR_OK;
 }
@@ -230,17 +331,16 @@ static weir_status open_consumer(const char *brokers, const char *group, const c
         {"heartbeat.interval.ms", "1000"},
         {"fetch.wait.max.ms", "20"},
         {"fetch.error.backoff.ms", "10"},
-        /* Small pieces of each partition in turn: a backlog is then read with its partitions side by side, not one far ahead of the others in event time. */
-        {"max.partition.fetch.bytes", "131072"},
-        {"queued.min.messages", "200000"},
-        {"queued.max.messages.kbytes", "65536"},
+        /* Of each partition. */
+        {"queued.min.messages", "20000"},
+        {"queued.max.messages.kbytes", "16384"},
         {NULL, NULL},
     };
     weir_consumer *consumer = weir_mem.realloc(NULL, sizeof *consumer);
     if (!consumer) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for a consumer");
-    *consumer = (weir_consumer){.in_group = group != NULL};
+    *consumer = (weir_consumer){.in_group = group != NULL, .wakeups = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     if (events) consumer->events = *events;
-    weir_status status = copy_topics(consumer, topics, topic_count, err);
+    weir_status status = consumer->wakeups < 0 ? WEIR_FAIL(err, WEIR_EIO, "no eventfd: %s", strerror(errno)) : copy_topics(consumer, topics, topic_count, err);
     if (!status) {
         rd_kafka_conf_t *conf = rd_kafka_conf_new();
         rd_kafka_conf_set_opaque(conf, consumer);
@@ -253,6 +353,7 @@ static weir_status open_consumer(const char *brokers, const char *group, const c
     }
     (void)rd_kafka_poll_set_consumer(consumer->client);
     consumer->queue = rd_kafka_queue_get_consumer(consumer->client);
+    enable_wakeups(consumer, consumer->queue);
     *ret_consumer = consumer;
     return WEIR_OK;
 }
@@ -337,21 +438,23 @@ weir_status weir_consumer_new_assigned(const char *brokers, const weir_partition
 
 void weir_consumer_free(weir_consumer *consumer) {
     if (!consumer) return;
-    if (consumer->queue) rd_kafka_queue_destroy(consumer->queue);
-    if (consumer->client) {
-        (void)rd_kafka_consumer_close(consumer->client);
-        rd_kafka_destroy(consumer->client);
+    if (consumer->queue) {
+        rd_kafka_queue_io_event_enable(consumer->queue, -1, NULL, 0);
+        rd_kafka_queue_destroy(consumer->queue);
     }
+    if (consumer->client) (void)rd_kafka_consumer_close(consumer->client);
     forget_waiting(consumer);
     drop_held(consumer);
-    for (int i = 0; i < consumer->topic_count; i++) (void)weir_mem.realloc(consumer->topics[i], 0);
+    if (consumer->client) rd_kafka_destroy(consumer->client);
+    if (consumer->wakeups >= 0) (void)close(consumer->wakeups);
+    for (int i = 0; i < consumer->topic_count; i++) (void)weir_mem.realloc(consumer->topics[i].name, 0);
     (void)weir_mem.realloc(consumer->topics, 0);
     (void)weir_mem.realloc(consumer, 0);
 }
 
 /* ---- records ---- */
 
-static void fill_record(held *h, rd_kafka_message_t *message, weir_bus_record *record) {
+static void fill_record(const held *h, rd_kafka_message_t *message, weir_bus_record *record) {
     *record = (weir_bus_record){
         .topic = h->topic,
         .topic_index = h->topic_index,
@@ -364,58 +467,193 @@ static void fill_record(held *h, rd_kafka_message_t *message, weir_bus_record *r
         .value_len = message->len,
         .raw = message,
     };
+}
+
+static void hand_out(held *h, rd_kafka_message_t *message, weir_bus_record *record) {
+    fill_record(h, message, record);
     h->position = message->offset + 1;
 }
 
-/* The next record of a held partition. False when there is none within the time; callbacks run in here. */
-static bool next_record(weir_consumer *consumer, int timeout_ms, weir_bus_record *record) {
-    rd_kafka_message_t *message;
-    while (rd_kafka_consume_batch_queue(consumer->queue, timeout_ms, &message, 1) == 1) {
-        held *h = message->err ? NULL : held_of(consumer, message);
-        if (h) {
-            fill_record(h, message, record);
-            return true;
-        }
-        /* A broker or topic that is away, told as a message: librdkafka goes on trying by itself. */
-        rd_kafka_message_destroy(message);
-        timeout_ms = 0;
-    }
-    return false;
+/* What the queue of a partition gives. A broker or topic that is away is told as a message: librdkafka goes on trying by itself. */
+static int take_messages(rd_kafka_queue_t *queue, rd_kafka_message_t **messages, int max) {
+    ssize_t count = rd_kafka_consume_batch_queue(queue, 0, messages, (size_t)max);
+    int kept = 0;
+    for (ssize_t i = 0; i < count; i++)
+        if (messages[i]->err)
+            rd_kafka_message_destroy(messages[i]);
+        else
+            messages[kept++] = messages[i];
+    return kept;
 }
 
-/* What a callback said. Records that came after it are handed out first: dropping them would lose them. */
-static weir_status callback_result(weir_consumer *consumer, size_t count, weir_err *err) {
+static size_t take_plain(held *h, weir_bus_record *records, size_t max) {
+    rd_kafka_message_t *messages[CHUNK];
+    size_t count = 0;
+    while (count < max && rd_kafka_queue_length(h->queue)) {
+        int n = take_messages(h->queue, messages, max - count < CHUNK ? (int)(max - count) : CHUNK);
+        for (int i = 0; i < n; i++) hand_out(h, messages[i], &records[count++]);
+    }
+    return count;
+}
+
+/* ---- aligned partitions ---- */
+
+static int64_t time_of(const weir_alignment *alignment, const held *h, rd_kafka_message_t *message) {
+    weir_bus_record record;
+    int64_t time_us;
+    fill_record(h, message, &record);
+    return alignment->time_of(alignment->context, &record, &time_us) ? time_us : WEIR_ALIGN_NO_TIME;
+}
+
+/* Keeps enough in sight that one record with a wrong time, far ahead of the others, does not stop those behind it. */
+static void read_ahead(weir_consumer *consumer, held *h, int64_t now_us) {
+    ahead *a = h->ahead;
+    read_topic *t = &consumer->topics[h->topic_index];
+    if (a->count > AHEAD_MAX / 2 || !rd_kafka_queue_length(h->queue)) return;
+    memmove(a->messages, a->messages + a->first, (size_t)a->count * sizeof(rd_kafka_message_t *));
+    memmove(a->times, a->times + a->first, (size_t)a->count * sizeof *a->times);
+    a->first = 0;
+    int got = take_messages(h->queue, a->messages + a->count, AHEAD_MAX - a->count);
+    for (int i = a->count; i < a->count + got; i++) a->times[i] = time_of(&t->alignment, h, a->messages[i]);
+    a->count += got;
+    weir_align_keys(a->times, a->keys, a->count);
+    if (!got) return;
+    if (!t->given_at_us || now_us - t->given_at_us > PACE_US) t->woke_at_us = now_us;
+    t->given_at_us = h->given_at_us = now_us;
+}
+
+/* Whether it has records that are not here yet. An end that is not known is asked for already: the answer to the first fetch has it. */
+static bool is_behind(weir_consumer *consumer, const held *h) {
+    int64_t first, end;
+    if (rd_kafka_get_watermark_offsets(consumer->client, h->topic, h->partition, &first, &end) || end < 0) return true;
+    if (h->position >= end || first >= end) return false;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    (void)rd_kafka_topic_partition_list_add(list, h->topic, h->partition);
+    rd_kafka_resp_err_t error = rd_kafka_position(consumer->client, list);
+    bool behind = error || list->elems[0].offset < end;
+    rd_kafka_topic_partition_list_destroy(list);
+    return behind;
+}
+
+static weir_align_leg leg_of(weir_consumer *consumer, const held *h) {
+    const ahead *a = h->ahead;
+    bool there = a->count > 0;
+    return (weir_align_leg){
+        .there = there,
+        .time_us = there ? a->keys[a->first] : h->passed_us,
+        .behind = !there && is_behind(consumer, h),
+        .given_at_us = h->given_at_us,
+        .slow = h->slow,
+    };
+}
+
+static void note_passed(held *h, int64_t key_us, int64_t now_us) {
+    if (key_us == WEIR_ALIGN_NO_TIME) return;
+    h->passed_us = key_us;
+    bool first = h->pace_from_us == WEIR_ALIGN_NO_TIME;
+    if (!first && now_us - h->pace_at_us < PACE_US) return;
+    if (!first) h->slow = weir_align_is_slow(h->pace_from_us, key_us, now_us - h->pace_at_us);
+    h->pace_from_us = key_us;
+    h->pace_at_us = now_us;
+}
+
+/* Records of all partitions of a topic, merged. */
+static size_t take_aligned(weir_consumer *consumer, int topic_index, weir_bus_record *records, size_t max) {
+    const weir_alignment *alignment = &consumer->topics[topic_index].alignment;
+    int64_t now_us = mono_us(), limit_us;
+    int count = 0, next = -1;
+    size_t taken = 0;
+    for (int i = 0; i < consumer->held_count; i++) {
+        held *h = &consumer->held[i];
+        if (h->topic_index != topic_index || h->paused) continue;
+        read_ahead(consumer, h, now_us);
+        consumer->leg_held[count] = h;
+        consumer->legs[count++] = leg_of(consumer, h);
+    }
+    const weir_align_rules rules = {
+        .slack_us = alignment->slack_us,
+        .live_after_us = weir_clock_wall_us(weir_clock_system()) - alignment->live_us,
+        .now_us = now_us,
+        .woke_at_us = consumer->topics[topic_index].woke_at_us,
+    };
+    while (taken < max && (next = weir_align_next(consumer->legs, count, &rules, &limit_us)) >= 0) {
+        held *h = consumer->leg_held[next];
+        ahead *a = h->ahead;
+        int64_t key_us = WEIR_ALIGN_NO_TIME;
+        for (; taken < max && a->count && a->keys[a->first] <= limit_us; a->first++, a->count--) {
+            key_us = a->keys[a->first];
+            hand_out(h, a->messages[a->first], &records[taken++]);
+        }
+        note_passed(h, key_us, now_us);
+        read_ahead(consumer, h, now_us);
+        consumer->legs[next] = leg_of(consumer, h);
+    }
+    for (int i = 0; next < 0 && i < count; i++) consumer->held_back |= consumer->legs[i].there;
+    return taken;
+}
+
+/* ---- polling ---- */
+
+static bool has_records(const held *h) {
+    return !h->paused && ((h->ahead && h->ahead->count) || rd_kafka_queue_length(h->queue));
+}
+
+/* Each partition that has records gives its share, in turn; what some lack others give. */
+static size_t take_shares(weir_consumer *consumer, weir_bus_record *records, size_t max) {
+    size_t count = 0, held_count = (size_t)consumer->held_count;
+    for (bool more = true; more && count < max;) {
+        size_t before = count, givers = 0, first = consumer->turn++;
+        for (size_t i = 0; i < held_count; i++) givers += has_records(&consumer->held[i]);
+        if (!givers) break;
+        size_t share = (max - count + givers - 1) / givers;
+        for (size_t i = 0; i < held_count && count < max; i++) {
+            held *h = &consumer->held[(first + i) % held_count];
+            size_t most = share < max - count ? share : max - count;
+            if (has_records(h)) count += h->ahead ? take_aligned(consumer, h->topic_index, records + count, most) : take_plain(h, records + count, most);
+        }
+        more = count > before;
+    }
+    return count;
+}
+
+/* Callbacks run in here, and errors are forgotten: librdkafka goes on trying by itself. It also tells librdkafka that this member lives. */
+static weir_status serve_events(weir_consumer *consumer, weir_err *err) {
+    consumer->rebalanced = false;
+    empty_queue(consumer->queue);
     weir_status status = consumer->callback_status;
-    if (!status || count) return WEIR_OK;
-    if (err) *err = consumer->callback_err;
-    consumer->callback_status = WEIR_OK;
-    return status;
+    if (status) {
+        if (err) *err = consumer->callback_err;
+        consumer->callback_status = WEIR_OK;
+        return status;
+    }
+    return consumer->waiting && !consumer->rebalanced ? start_waiting(consumer, err) : WEIR_OK;
+}
+
+static weir_status check_fatal(const weir_consumer *consumer, weir_err *err) {
+    char fatal[256];
+    return rd_kafka_fatal_error(consumer->client, fatal, sizeof fatal) ? WEIR_FAIL(err, WEIR_ENET, "the consumer cannot go on: %s", fatal) : WEIR_OK;
+}
+
+static void wait_for_events(const weir_consumer *consumer, int64_t most_us) {
+    struct pollfd fd = {.fd = consumer->wakeups, .events = POLLIN};
+    int64_t most_ms = (most_us + 999) / 1000;
+    (void)poll(&fd, 1, consumer->held_back && most_ms > HELD_BACK_MS ? HELD_BACK_MS : (int)most_ms);
 }
 
 weir_status weir_consumer_poll(weir_consumer *consumer, weir_bus_record *records, size_t max, int timeout_ms, size_t *ret_count, weir_err *err) {
-    size_t count = 0;
-    bool rebalanced = false;
+    int64_t until_us = mono_us() + timeout_ms * INT64_C(1000), left_us;
     *ret_count = 0;
-    while (count < max) {
-        consumer->rebalanced = false;
-        bool got = next_record(consumer, count || consumer->callback_status ? 0 : timeout_ms, &records[count]);
-        rebalanced |= consumer->rebalanced;
-        if (consumer->rebalanced && count) {
-            /* What was taken before belongs to the assignment that ended. */
-            weir_consumer_release(consumer, records, count);
-            if (got) records[0] = records[count];
-            count = 0;
-        }
-        if (!got) break;
-        count++;
+    for (;;) {
+        eventfd_t told;
+        (void)eventfd_read(consumer->wakeups, &told); /* before the queues are looked into, so that nothing is missed */
+        weir_status status = serve_events(consumer, err);
+        if (status) return status;
+        consumer->held_back = false;
+        if ((*ret_count = take_shares(consumer, records, max))) return WEIR_OK;
+        if ((status = check_fatal(consumer, err))) return status;
+        if (!max || (left_us = until_us - mono_us()) <= 0) return WEIR_OK;
+        wait_for_events(consumer, left_us);
     }
-    char fatal[256];
-    weir_status status = callback_result(consumer, count, err);
-    if (!status && !count && rd_kafka_fatal_error(consumer->client, fatal, sizeof fatal))
-        status = WEIR_FAIL(err, WEIR_ENET, "the consumer cannot go on: %s", fatal);
-    if (!status && consumer->waiting && !rebalanced) status = start_waiting(consumer, err);
-    if (!status) *ret_count = count;
-    return status;
 }
 
 void weir_consumer_release(weir_consumer *consumer, weir_bus_record *records, size_t count) {
@@ -459,7 +697,7 @@ weir_status weir_consumer_store(weir_consumer *consumer, const char *topic, int3
 weir_status weir_consumer_commit(weir_consumer *consumer, weir_err *err) {
     rd_kafka_resp_err_t error = rd_kafka_commit(consumer->client, NULL, 0);
     if (!error || error == RD_KAFKA_RESP_ERR__NO_OFFSET) return WEIR_OK;
-    return weir_bus_fail(err, __func__, error, "committing offsets of", consumer->topic_count ? consumer->topics[0] : "nothing");
+    return weir_bus_fail(err, __func__, error, "committing offsets of", consumer->topic_count ? consumer->topics[0].name : "nothing");
 }
 
 /* librdkafka answers once fetching goes on from there; from this call on, records fetched before are outdated. (rd_kafka_seek_partitions takes its time-out for
@@ -469,6 +707,7 @@ static weir_status seek_to(weir_consumer *consumer, held *h, int64_t offset, wei
     rd_kafka_resp_err_t error = handle ? rd_kafka_seek(handle, h->partition, offset, SEEK_TIMEOUT_MS) : rd_kafka_last_error();
     if (handle) rd_kafka_topic_destroy(handle);
     if (error) return weir_bus_fail(err, __func__, error, "seeking in", h->topic);
+    begin_alignment(h);
     h->position = offset;
     return WEIR_OK;
 }
@@ -509,6 +748,13 @@ weir_status weir_consumer_resume_all(weir_consumer *consumer, weir_err *err) {
         if (!first) first = status;
     }
     return first;
+}
+
+void weir_consumer_align(weir_consumer *consumer, const char *topic_name, const weir_alignment *alignment) {
+    int index = topic_index_of(consumer, topic_name);
+    if (index < 0) return;
+    consumer->topics[index].aligned = true;
+    consumer->topics[index].alignment = *alignment;
 }
 
 size_t weir_consumer_assignment(weir_consumer *consumer, weir_partition *partitions, size_t max) {

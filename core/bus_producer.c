@@ -54,15 +54,15 @@ static void serve_events(weir_producer *producer, int timeout_ms) {
     }
 }
 
-static weir_status make(const char *brokers, const char *client_id, const char *delivery_timeout_ms, const char *batch_bytes, const char *linger_ms,
-                        weir_producer **ret_producer, weir_err *err) {
+static weir_status make(const char *brokers, const char *client_id, const char *delivery_timeout_ms, const char *linger_ms, weir_producer **ret_producer,
+                        weir_err *err) {
     /* message.max.bytes leaves room for a dead letter: the largest record that a topic takes, and headers. */
     const weir_bus_setting settings[] = {
         {"client.id", client_id},
         {"enable.idempotence", "true"},
         {"acks", "all"},
         {"compression.codec", "lz4"},
-        {"batch.size", batch_bytes},
+        {"batch.size", "1000000"},
         {"linger.ms", linger_ms},
         {"partitioner", "murmur2_random"},
         {"message.max.bytes", "4194304"},
@@ -93,12 +93,11 @@ static weir_status make(const char *brokers, const char *client_id, const char *
 /* The delivery timeout turns an outage of the broker into RETRY. Shorter than a consumer's session: what a process that was stopped for longer has in its queue, while another
  * owns its partitions, is given up when it goes on. Large batches: fewer requests for the same records. */
 weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    return make(brokers, client_id, "9000", "1000000", "20", ret_producer, err);
+    return make(brokers, client_id, "9000", "20", ret_producer, err);
 }
 
-/* Its batches are small, since a consumer takes whole ones: a backlog of events is read with its partitions side by side (see max.partition.fetch.bytes of the consumer). */
 weir_status weir_producer_new_patient(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    return make(brokers, client_id, "0", "131072", "2", ret_producer, err); /* 0: no limit */
+    return make(brokers, client_id, "0", "2", ret_producer, err); /* 0: no limit */
 }
 
 size_t weir_producer_pending(weir_producer *producer) {
