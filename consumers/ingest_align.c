@@ -20,6 +20,7 @@ struct ingest_align {
     weir_serde *serde;
     weir_datum *row;
     int time_index;
+    int64_t latest_us; /* that is taken, when the clock was read last */
 };
 
 /* The feed's schema with the one top-level field that the time is in. Heap. */
@@ -72,20 +73,22 @@ void ingest_align_free(ingest_align *a) {
 
 /* What will be rejected as it is has no time: it must not stop the others. */
 static bool time_of(void *context, const weir_bus_record *record, int64_t *ret_time_us) {
-    const ingest_align *a = context;
+    ingest_align *a = context;
     weir_err why;
     if (!record->value || record->value_len > (size_t)a->def->max_bytes) return false;
     if (weir_serde_decode(a->serde, record->value, record->value_len, a->row, NULL, &why)) return false;
     const weir_datum *time = &a->row[a->time_index];
-    if (time->type != WEIR_T_I64 || time->i > weir_clock_wall_us(a->g->env->clock) + a->def->max_future_us) return false;
+    if (time->type != WEIR_T_I64) return false;
+    if (time->i > a->latest_us) a->latest_us = weir_clock_wall_us(a->g->env->clock) + a->def->max_future_us;
+    if (time->i > a->latest_us) return false;
     *ret_time_us = time->i;
     return true;
 }
 
-void ingest_align_start(const ingest_align *a) {
+void ingest_align_start(ingest_align *a) {
     const weir_alignment alignment = {
         .time_of = time_of,
-        .context = (void *)a,
+        .context = a,
         .slack_us = a->def->allowed_lateness_us / SLACK_SHARE,
         .live_us = a->def->allowed_lateness_us,
     };

@@ -51,5 +51,5 @@ void weir_align_keys(const int64_t *times, int64_t *keys, int count) {
 }
 
 bool weir_align_is_slow(int64_t from_us, int64_t to_us, int64_t took_us) {
-    return from_us == WEIR_ALIGN_NO_TIME || to_us < later(from_us, FASTER * took_us);
+    return to_us < later(from_us, FASTER * took_us);
 }

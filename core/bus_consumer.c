@@ -54,6 +54,7 @@ typedef struct read_topic {
     bool aligned;
     weir_alignment alignment;
     int64_t given_at_us, woke_at_us; /* see weir_align_rules */
+    size_t turn; /* the last in which its aligned partitions gave */
 } read_topic;
 
 struct weir_consumer {
@@ -598,19 +599,27 @@ static bool has_records(const held *h) {
     return !h->paused && ((h->ahead && h->ahead->count) || rd_kafka_queue_length(h->queue));
 }
 
+/* A partition gives its share; aligned ones give those of all of them together, as runs that are as long as the slack lets them be. */
+static size_t take_share(weir_consumer *consumer, held *h, weir_bus_record *records, size_t share, size_t max) {
+    read_topic *t = &consumer->topics[h->topic_index];
+    if (!h->ahead) return has_records(h) ? take_plain(h, records, share < max ? share : max) : 0;
+    if (t->turn == consumer->turn) return 0;
+    t->turn = consumer->turn;
+    size_t givers = 0;
+    for (int i = 0; i < consumer->held_count; i++) givers += consumer->held[i].topic_index == h->topic_index && has_records(&consumer->held[i]);
+    return givers ? take_aligned(consumer, h->topic_index, records, share * givers < max ? share * givers : max) : 0;
+}
+
 /* Each partition that has records gives its share, in turn; what some lack others give. */
 static size_t take_shares(weir_consumer *consumer, weir_bus_record *records, size_t max) {
     size_t count = 0, held_count = (size_t)consumer->held_count;
     for (bool more = true; more && count < max;) {
-        size_t before = count, givers = 0, first = consumer->turn++;
+        size_t before = count, givers = 0, first = ++consumer->turn;
         for (size_t i = 0; i < held_count; i++) givers += has_records(&consumer->held[i]);
         if (!givers) break;
         size_t share = (max - count + givers - 1) / givers;
-        for (size_t i = 0; i < held_count && count < max; i++) {
-            held *h = &consumer->held[(first + i) % held_count];
-            size_t most = share < max - count ? share : max - count;
-            if (has_records(h)) count += h->ahead ? take_aligned(consumer, h->topic_index, records + count, most) : take_plain(h, records + count, most);
-        }
+        for (size_t i = 0; i < held_count && count < max; i++)
+            count += take_share(consumer, &consumer->held[(first + i) % held_count], records + count, share, max - count);
         more = count > before;
     }
     return count;
