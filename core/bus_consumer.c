@@ -332,9 +332,9 @@ static weir_status open_consumer(const char *brokers, const char *group, const c
         {"heartbeat.interval.ms", "1000"},
         {"fetch.wait.max.ms", "20"},
         {"fetch.error.backoff.ms", "10"},
-        /* Of each partition. */
-        {"queued.min.messages", "20000"},
-        {"queued.max.messages.kbytes", "16384"},
+        /* Of each partition; too little and the consumer waits for the next fetch. */
+        {"queued.min.messages", "50000"},
+        {"queued.max.messages.kbytes", "32768"},
         {NULL, NULL},
     };
     weir_consumer *consumer = weir_mem.realloc(NULL, sizeof *consumer);

@@ -113,7 +113,8 @@ static void merge_keeps_the_slack(void **state) {
     int left[2] = {0, 0}, fetches = 0;
     while (at[0] < end || at[1] < end) {
         weir_align_leg legs[2];
-        for (int i = 0; i < 2; i++) legs[i] = at[i] >= end ? at_end(at[i], SECOND_US) : left[i] ? has(at[i]) : fetching(at[i] ? at[i] - step[i] : WEIR_ALIGN_NO_TIME, 0);
+        for (int i = 0; i < 2; i++)
+            legs[i] = at[i] >= end ? at_end(at[i], SECOND_US) : left[i] ? has(at[i]) : fetching(at[i] ? at[i] - step[i] : WEIR_ALIGN_NO_TIME, 0);
         int leg = weir_align_next(legs, 2, &catching_up, &limit);
         if (leg < 0) {
             fetches++;
