@@ -483,6 +483,13 @@ static void add_topic(ingest *g, const char *name, weir_feed feed, int view) {
     for (int k = 0; k < OUTCOME_COUNT; k++) topic->outcomes[k] = WEIR_METRIC("weir_ingest_events_total", g->pipeline->name, name, outcomes[k]);
 }
 
+/* Whether records of one entity come through several partitions. */
+static bool is_spread(const weir_pipeline *pipeline, weir_feed feed) {
+    for (int i = 0; i < pipeline->view_count; i++)
+        if (pipeline->views[i].from == feed && pipeline->views[i].rekeyed) return true;
+    return false;
+}
+
 static weir_status init_feed(ingest *g, weir_registry *registry, weir_feed feed, weir_err *err) {
     const weir_feed_def *def = feed_of(g, feed);
     char subject[300];
@@ -492,7 +499,7 @@ static weir_status init_feed(ingest *g, weir_registry *registry, weir_feed feed,
     /* Registered here, so that an outside producer finds the schema before the first record. */
     uint32_t id;
     if (!status) status = weir_registry_register(registry, subject, weir_schema_json(def->schema), &id, err);
-    return status ? status : ingest_align_new(g, def, registry, &g->align[feed], err);
+    return status || !is_spread(g->pipeline, feed) ? status : ingest_align_new(g, def, registry, &g->align[feed], err);
 }
 
 static weir_status ingest_init(weir_worker *worker, void **ret_context, weir_err *err) {

@@ -1,8 +1,9 @@
-/* ingest, partitions side by side: the feeds are read in order of event time across the partitions that this worker holds, as far as they have a backlog (core/bus_align.c).
+/* ingest, partitions side by side: a feed with a view whose entity is not the topic's key is read in order of event time across the partitions that this worker holds, as far
+ * as they have a backlog (core/bus_align.c).
  *
- * An entity whose records come through several partitions (a view whose entity is not the topic's key; events that came under another key, or none) has one newest event time,
- * and what comes more than allowed_lateness behind it is late. Read at full speed, one partition may be days ahead of another, and what was in time would be late. The slack
- * between partitions is a quarter of allowed_lateness: what is left is for records that are out of order within their partition, and for what passes through repartition topics.
+ * An entity of such a view, whose records come through several partitions, has one newest event time, and what comes more than allowed_lateness behind it is late. Read at
+ * full speed, one partition may be days ahead of another, and what was in time would be late. The slack between partitions is a quarter of allowed_lateness: what is left is for
+ * records that are out of order within their partition, and for what passes through repartition topics.
  *
  * Only the time is decoded here: Avro's schema resolution skips what the reader does not ask for. */
 #include <cjson/cJSON.h>
