@@ -7,10 +7,14 @@
 
 #include "core/log.h"
 
-/* A snapshot of the batch under way that is newer than what the store has. They are written at its end in the order of their keys, which the store is faster with. */
+enum { WAITING_BITS = 1 << 20 };
+
+/* A snapshot of the batch under way that is newer than what the store has. They are written at its end in the order of the
+ * store's keys, which it is faster with. */
 typedef struct snapshot {
     const char *key;
     size_t key_len, order;
+    uint32_t hash;
     bool rebuilt; /* replaces a state of the same version */
     weir_online_value value;
 } snapshot;
@@ -30,6 +34,7 @@ struct weir_changelog {
     weir_buf bytes; /* scratch: an encoded state */
     snapshot *snapshots;
     size_t snapshot_count, snapshot_capacity;
+    uint64_t waiting[WAITING_BITS / 64]; /* by hash: a snapshot of such an entity may be among them */
     weir_changelog_late_fn late;
     void *context;
 };
@@ -137,7 +142,7 @@ static void add_features(weir_changelog *log, weir_state *state, weir_online_val
     value->features = log->features;
 }
 
-weir_status weir_changelog_put(weir_changelog *log, weir_entity *entity, weir_err *err) {
+weir_status weir_changelog_put(weir_changelog *log, weir_entity *entity, const weir_buf **ret_state, weir_err *err) {
     weir_buf_clear(&log->bytes);
     if (!weir_state_encode(log->view, &entity->state, &log->bytes)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the state of %s", entity->key);
     weir_online_value value = {.event_time_us = entity->event_time_us,
@@ -146,12 +151,26 @@ weir_status weir_changelog_put(weir_changelog *log, weir_entity *entity, weir_er
                                .state = log->bytes.data,
                                .state_len = log->bytes.len};
     add_features(log, &entity->state, &value);
+    if (ret_state) *ret_state = &log->bytes;
     return weir_online_put(log->online, log->index, entity->key, entity->key_len, &value, err);
 }
 
 /* ---- records ---- */
 
-static weir_status add_snapshot(weir_changelog *log, const weir_bus_record *record, const weir_online_value *value, bool rebuilt, weir_err *err) {
+static uint64_t *waiting_word(weir_changelog *log, uint32_t hash) {
+    return &log->waiting[hash % WAITING_BITS / 64];
+}
+static uint64_t waiting_bit(uint32_t hash) {
+    return UINT64_C(1) << hash % 64;
+}
+
+static void forget_snapshots(weir_changelog *log) {
+    for (size_t i = 0; i < log->snapshot_count; i++) *waiting_word(log, log->snapshots[i].hash) = 0;
+    log->snapshot_count = 0;
+}
+
+static weir_status add_snapshot(weir_changelog *log, const weir_bus_record *record, uint32_t hash, const weir_online_value *value, bool rebuilt,
+                                weir_err *err) {
     if (log->snapshot_count == log->snapshot_capacity) {
         size_t capacity = log->snapshot_capacity ? 2 * log->snapshot_capacity : 1024;
         snapshot *snapshots = realloc(log->snapshots, capacity * sizeof *snapshots);
@@ -159,12 +178,14 @@ static weir_status add_snapshot(weir_changelog *log, const weir_bus_record *reco
         log->snapshots = snapshots;
         log->snapshot_capacity = capacity;
     }
-    log->snapshots[log->snapshot_count] = (snapshot){record->key, record->key_len, log->snapshot_count, rebuilt, *value};
+    log->snapshots[log->snapshot_count] = (snapshot){record->key, record->key_len, log->snapshot_count, hash, rebuilt, *value};
     log->snapshot_count++;
+    *waiting_word(log, hash) |= waiting_bit(hash);
     return WEIR_OK;
 }
 
-static weir_status take_snapshot(weir_changelog *log, const weir_bus_record *record, weir_entity *entity, weir_err *err) {
+static weir_status take_snapshot(weir_changelog *log, const weir_bus_record *record, uint32_t hash, weir_err *err) {
+    weir_entity *entity = weir_entities_find(log->entities, hash, record->key, record->key_len);
     const weir_datum *row = log->codec->row;
     const weir_online_value value = {
         .event_time_us = row[FEAT_EVENT_TIME].i,
@@ -176,7 +197,7 @@ static weir_status take_snapshot(weir_changelog *log, const weir_bus_record *rec
     weir_bus_header header;
     bool rebuilt = weir_bus_header_get(record, WEIR_HEADER_REBUILT, &header);
     if (!entity) { /* that it is newer than what the store has is seen when it is written */
-        return add_snapshot(log, record, &value, rebuilt, err);
+        return add_snapshot(log, record, hash, &value, rebuilt, err);
     }
     if (!entity->gap && value.version < entity->state.version) return WEIR_OK;
     if (entity->gap || rebuilt || value.version > entity->state.version) {
@@ -185,11 +206,12 @@ static weir_status take_snapshot(weir_changelog *log, const weir_bus_record *rec
         entity->gap = false;
     }
     weir_entities_clean(log->entities, entity);
-    return add_snapshot(log, record, &value, rebuilt, err);
+    return add_snapshot(log, record, hash, &value, rebuilt, err);
 }
 
 static int by_key(const void *a, const void *b) {
     const snapshot *x = a, *y = b;
+    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
     size_t common = x->key_len < y->key_len ? x->key_len : y->key_len;
     int order = memcmp(x->key, y->key, common);
     if (order) return order;
@@ -215,7 +237,7 @@ static weir_status write_snapshots(weir_changelog *log, weir_err *err) {
     for (size_t i = 0; !status && i < log->snapshot_count; i++) {
         const snapshot *s = &log->snapshots[i];
         weir_online_value stored;
-        if (i + 1 < log->snapshot_count && s[1].key_len == s->key_len && !memcmp(s[1].key, s->key, s->key_len)) { /* a newer one follows */
+        if (i + 1 < log->snapshot_count && s[1].hash == s->hash && s[1].key_len == s->key_len && !memcmp(s[1].key, s->key, s->key_len)) { /* a newer one follows */
             log->snapshots[i + 1].rebuilt |= s->rebuilt;
             continue;
         }
@@ -223,7 +245,7 @@ static weir_status write_snapshots(weir_changelog *log, weir_err *err) {
         bool newer = status == WEIR_ENOTFOUND || (!status && (stored.version < s->value.version || (s->rebuilt && stored.version == s->value.version)));
         if (newer) status = write_snapshot(log, s, err);
     }
-    log->snapshot_count = 0;
+    forget_snapshots(log);
     return status;
 }
 
@@ -252,7 +274,7 @@ static weir_status take_value(weir_changelog *log, const weir_bus_record *record
     weir_entity *entity = weir_entities_find(log->entities, hash, record->key, record->key_len);
     weir_status status = WEIR_OK;
     /* A snapshot that waits to be written may be what is looked up. */
-    if (!entity && log->snapshot_count) status = write_snapshots(log, err);
+    if (!entity && *waiting_word(log, hash) & waiting_bit(hash)) status = write_snapshots(log, err);
     if (!status && !entity) status = weir_changelog_load(log, hash, record->key, record->key_len, record->partition, NULL, &entity, err);
     if (status) return status;
     int64_t seq = log->codec->row[FEAT_SEQ].i, version = entity->state.version;
@@ -285,7 +307,7 @@ static weir_status take(weir_changelog *log, const weir_bus_record *record, weir
     weir_features_kind kind = weir_features_kind_of(log->codec, row);
     if (kind == WEIR_FEATURES_CORRECTION) return WEIR_OK;
     uint32_t hash = weir_entities_hash(record->key, record->key_len);
-    if (kind == WEIR_FEATURES_SNAPSHOT) return take_snapshot(log, record, weir_entities_find(log->entities, hash, record->key, record->key_len), err);
+    if (kind == WEIR_FEATURES_SNAPSHOT) return take_snapshot(log, record, hash, err);
     return take_value(log, record, hash, err);
 }
 
@@ -293,6 +315,6 @@ weir_status weir_changelog_apply(weir_changelog *log, const weir_bus_record *rec
     weir_status status = WEIR_OK;
     for (size_t i = 0; !status && i < count; i++) status = take(log, &records[i], err);
     if (!status) return write_snapshots(log, err);
-    log->snapshot_count = 0;
+    forget_snapshots(log);
     return status;
 }

@@ -29,13 +29,14 @@ weir_status weir_changelog_load(weir_changelog *log, uint32_t hash, const void *
                                 weir_entity **ret_entity, weir_err *err) WEIR_MUST_CHECK;
 /** From now on what is written to the online store has the features as of the entity's newest record with it. id: of their definitions (weir_online_value.features_id). */
 weir_status weir_changelog_keep_features(weir_changelog *log, uint32_t id, weir_err *err) WEIR_MUST_CHECK;
-/** Writes an entity's state into the open batch of the online store. */
-weir_status weir_changelog_put(weir_changelog *log, weir_entity *entity, weir_err *err) WEIR_MUST_CHECK;
+/** Writes an entity's state into the open batch of the online store. *ret_state (may be NULL): its bytes, until the next call. */
+weir_status weir_changelog_put(weir_changelog *log, weir_entity *entity, const weir_buf **ret_state, weir_err *err) WEIR_MUST_CHECK;
 
 /** Highest epoch met so far in the partition; 0 before the first. set raises it. */
 int32_t weir_changelog_epoch(const weir_changelog *log, int32_t partition);
 void weir_changelog_set_epoch(weir_changelog *log, int32_t partition, int32_t epoch);
-/** put keeps the partition's epoch in the open batch of the online store, get begins again with what was kept: together with the offset up to which records were read. */
+/** put keeps the partition's epoch in the open batch of the online store, get begins again with what was kept: together with an offset before which every record is
+ *  in the stored states. It may be lower than the epoch at that offset: the first record read from there, which was valid, raises it. */
 weir_status weir_changelog_put_epoch(const weir_changelog *log, const char *topic, int32_t partition, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_changelog_get_epoch(weir_changelog *log, const char *topic, int32_t partition, weir_err *err) WEIR_MUST_CHECK;
 

@@ -9,7 +9,7 @@
  * order, whatever partitions they came from, so that a backlog of several partitions does not make late what was in time. A record that comes after newer ones of its entity, within the allowed lateness, has its own value and corrects
  * theirs. The state of an entity is made from the set of its records (features/view.h), so a record that comes twice changes nothing and gives nothing.
  *
- * States are in memory (features/entities.h) and features are produced at once; a checkpoint every second makes durable what was done since the last (ingest_emit.c). Killed
+ * States are in memory (features/entities.h) and features are produced at once; a checkpoint every second makes durable what was done since the last (ingest_checkpoint.c). Killed
  * anywhere, a worker has its states from the last checkpoint and from the features topic, which is the changelog (ingest_restore.c), and goes on from the offsets of that
  * checkpoint: what comes again is in the states already. */
 #include <stdio.h>
@@ -369,10 +369,10 @@ static weir_status ingest_batch(void *context, const weir_bus_record *records, s
     if (g->reading) weir_online_read_end(g->reader);
     g->reading = false;
     tell_counts(g);
-    for (int i = 0; i < g->pipeline->view_count; i++) {
-        const weir_entities *entities = g->views[i].entities;
-        if (weir_entities_full(entities) || weir_entities_dirty_bytes(entities) > g->dirty_most) weir_worker_checkpoint_soon(g->worker);
-    }
+    for (int i = 0; i < g->pipeline->view_count; i++) weir_entities_evict(g->views[i].entities);
+    g->batch_at_us = weir_clock_mono_us(g->env->clock);
+    g->failed |= status != WEIR_OK;
+    if (!status && ingest_needs_checkpoint(g)) weir_worker_checkpoint_soon(g->worker);
     return status;
 }
 
@@ -386,6 +386,7 @@ static void tell_freshness(const ingest *g) {
 
 static weir_status ingest_tick(void *context, int64_t mono_us, weir_err *err) {
     ingest *g = context;
+    if (ingest_needs_checkpoint(g)) weir_worker_checkpoint_soon(g->worker);
     if (mono_us < g->stats_at_us) return WEIR_OK;
     g->stats_at_us = mono_us + STATS_EVERY_US;
     ingest_checks_tick(g);
@@ -419,6 +420,7 @@ static void ingest_done(void *context) {
         free(v->values);
         free(v->values_without);
         free(v->ends);
+        free(v->begun);
         free(v->topic);
         free(v->repartition);
     }
@@ -461,7 +463,8 @@ static weir_status init_view(ingest *g, weir_registry *registry, int index, weir
     v->values = calloc((size_t)v->def->feature_count + 1, sizeof *v->values);
     v->values_without = calloc((size_t)v->def->feature_count + 1, sizeof *v->values);
     v->ends = calloc((size_t)g->pipeline->partitions, sizeof *v->ends);
-    if (!v->topic || !v->repartition || !v->values || !v->values_without || !v->ends) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
+    v->begun = calloc((size_t)g->pipeline->partitions, sizeof *v->begun);
+    if (!v->topic || !v->repartition || !v->values || !v->values_without || !v->ends || !v->begun) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
     v->features = WEIR_METRIC("weir_ingest_features_total", g->pipeline->name, v->def->name);
     v->corrections = WEIR_METRIC("weir_ingest_corrections_total", g->pipeline->name, v->def->name);
     v->stored = WEIR_METRIC("weir_online_entities", g->pipeline->name, v->def->name, "ingest");
@@ -538,7 +541,7 @@ static weir_status ingest_init(weir_worker *worker, void **ret_context, weir_err
     if ((status = weir_online_open(dir, ONLINE_MAX_BYTES, &g->online, err))) return status;
     if ((status = weir_online_reader_new(g->online, &g->reader, err))) return status;
     size_t memory = (size_t)(env->memory_bytes > 0 ? env->memory_bytes : MEMORY_BYTES) / (size_t)(pipeline->view_count ? pipeline->view_count : 1);
-    g->dirty_most = memory / 2;
+    g->dirty_most = memory / 4 * 3;
     for (int i = 0; i < pipeline->view_count; i++)
         if ((status = init_state(g, &g->views[i], memory, err))) return status;
     if ((status = weir_shared_set_deadletter(shared, worker, err))) return status;
@@ -554,7 +557,6 @@ const weir_worker_ops weir_ingest_ops = {
     .revoked = ingest_revoked,
     .batch = ingest_batch,
     .checkpoint = ingest_checkpoint,
-    .checkpoint_worth = ingest_checkpoint_worth,
     .reset = ingest_reset,
     .tick = ingest_tick,
     .done = ingest_done,

@@ -1,16 +1,10 @@
-/* ingest, what goes out: values, corrections, and at each checkpoint the snapshots.
- *
- * A checkpoint: snapshots of the dirty entities are queued → their states are written into a transaction of the online store → the producer is flushed → the ends of the
- * features topics go into the transaction → commit → the loop stores the consumer's offsets. Killed before the flush, some values and snapshots are in the topic, and
- * restoring takes them in; before the commit, all are; before the offsets, records come again whose sources the states have. */
+/* ingest, what goes out as records come in: values and corrections. Snapshots: ingest_checkpoint.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "consumers/corrections.h"
 #include "consumers/ingest_internal.h"
-
-enum { ENDS_TIMEOUT_MS = 10000 };
 
 /* ---- the outbox ---- */
 
@@ -100,8 +94,8 @@ weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, co
     entity->event_time_us = origin->event_time_us;
     entity->source = origin->source;
     v->feature_count++;
-    g->value_bytes += len;
-    if (!weir_entities_touch(v->entities, entity, 0, v->outbox.data + at, len))
+    v->values_unswept++;
+    if (!weir_entities_touch(v->entities, entity, v->ends[entity->partition], v->outbox.data + at, len))
         return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
     return post(g, v, entity, at, origin->trace, err);
 }
@@ -146,7 +140,7 @@ weir_status ingest_emit_corrections(ingest *g, ingest_view *v, weir_entity *enti
         out[FEAT_HAS_RECORD] = weir_bool(false);
         if ((status = encode(v, err))) return status;
         v->correction_count++;
-        status = g->restoring ? keep(g, v, entity, err) : send(g, v, entity, &v->codec.codec.buf, late->trace, err);
+        status = g->restoring ? keep(g, v, entity, err) : ingest_send(g, v, entity, &v->codec.codec.buf, late->trace, err);
     }
     return status;
 }
@@ -161,112 +155,30 @@ static weir_status reissue(ingest_view *v, const weir_entity *entity, const void
     return encode(v, err);
 }
 
+static weir_status reissue_value(ingest_view *v, weir_entity *entity, weir_err *err) {
+    weir_status status = reissue(v, entity, weir_entities_value(v->entities, entity), entity->value_len, err);
+    const weir_buf *bytes = &v->codec.codec.buf;
+    if (status) return status;
+    if (!weir_entities_touch(v->entities, entity, 0, bytes->data, bytes->len))
+        return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
+    return WEIR_OK;
+}
+
 weir_status ingest_reissue(ingest *g, weir_err *err) {
     weir_status status = WEIR_OK;
     for (int i = 0; !status && i < g->pipeline->view_count; i++) {
         ingest_view *v = &g->views[i];
-        for (size_t k = 0; !status && k < weir_entities_dirty_count(v->entities); k++) {
-            weir_entity *entity = weir_entities_dirty_at(v->entities, k);
-            status = reissue(v, entity, weir_entities_value(v->entities, entity), entity->value_len, err);
-            const weir_buf *bytes = &v->codec.codec.buf;
-            if (!status && !weir_entities_touch(v->entities, entity, 0, bytes->data, bytes->len))
-                status = WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the newest value of %s", entity->key);
-        }
+        for (int segment = 0; segment < WEIR_ENTITY_SEGMENTS; segment++)
+            for (size_t k = 0; !status && k < weir_entities_dirty_in(v->entities, segment); k++)
+                status = reissue_value(v, weir_entities_dirty_at(v->entities, segment, k), err);
     }
     for (size_t i = 0; !status && i < g->pending_count; i++) {
         const ingest_pending *p = &g->pending[i];
         if (!p->entity->dirty) continue;
         status = reissue(p->view, p->entity, g->pending_bytes.data + p->at, p->len, err);
-        if (!status) status = send(g, p->view, p->entity, &p->view->codec.codec.buf, NULL, err);
+        if (!status) status = ingest_send(g, p->view, p->entity, &p->view->codec.codec.buf, NULL, err);
     }
     g->pending_count = 0;
     weir_buf_clear(&g->pending_bytes);
     return status ? status : ingest_send(g, err);
-}
-
-/* ---- checkpoints ---- */
-
-/* The newest value, whose last byte is the null of `state`, and the state in its place: branch 1 of the union, length, bytes. */
-static weir_status snapshot(ingest *g, ingest_view *v, weir_entity *entity, weir_err *err) {
-    weir_buf *out = &v->codec.codec.buf;
-    weir_online_value value;
-    weir_status status = weir_changelog_put(v->log, entity, err);
-    if (!status) status = weir_online_get_own(g->online, v->index, entity->key, entity->key_len, &value, err);
-    if (status) return status;
-    weir_buf_clear(out);
-    unsigned char head[12];
-    size_t n = 0;
-    head[n++] = 2;
-    uint64_t len = 2 * (uint64_t)value.state_len;
-    for (; len >= 0x80; len >>= 7) head[n++] = (unsigned char)(len | 0x80);
-    head[n++] = (unsigned char)len;
-    if (!weir_buf_append(out, weir_entities_value(v->entities, entity), entity->value_len - 1) || !weir_buf_append(out, head, n) ||
-        !weir_buf_append(out, value.state, value.state_len))
-        return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the snapshot of %s", entity->key);
-    return send(g, v, entity, out, NULL, err);
-}
-
-static int by_key(const void *a, const void *b) {
-    return strcmp((*(weir_entity *const *)a)->key, (*(weir_entity *const *)b)->key);
-}
-
-/* In the order of the keys, which the online store is faster with. */
-static weir_status snapshot_view(ingest *g, ingest_view *v, weir_err *err) {
-    size_t count = weir_entities_dirty_count(v->entities);
-    weir_entity **order = count ? weir_arena_alloc(weir_worker_scratch(g->worker), count * sizeof(weir_entity *)) : NULL;
-    if (count && !order) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a checkpoint of %zu entities", count);
-    for (size_t i = 0; i < count; i++) order[i] = weir_entities_dirty_at(v->entities, i);
-    if (count) qsort(order, count, sizeof(weir_entity *), by_key);
-    weir_status status = WEIR_OK;
-    for (size_t i = 0; !status && i < count; i++) status = snapshot(g, v, order[i], err);
-    if (!status) status = ingest_send(g, err);
-    return status ? weir_err_prefix(err, "checkpoint of view %s", v->def->name) : WEIR_OK;
-}
-
-/* Everything that is in the features topics by now is known here, if they end where what was sent must end. They do not when somebody else wrote, an owner from before who
- * does not know that it is one: its fence would make void what is sent from here on; or when a broker acknowledged what it does not have (it went away that moment). Either
- * way the states are restored from the topics, under a new epoch, and what was not committed comes again. */
-static weir_status put_positions(ingest *g, weir_err *err) {
-    size_t count = ingest_list_held(g);
-    weir_status status = weir_consumer_ends(weir_worker_consumer(g->worker), g->ends, count, ENDS_TIMEOUT_MS, err);
-    for (size_t i = 0; !status && i < count; i++) {
-        const weir_partition *p = &g->ends[i];
-        int64_t expected = g->views[p->topic_index].ends[p->partition];
-        if (p->offset != expected)
-            return WEIR_RETRY(err, WEIR_ECONFLICT, "%s [%d] ends at %lld, expected %lld: somebody else wrote to it, or acknowledged records are not there",
-                              p->topic, (int)p->partition, (long long)p->offset, (long long)expected);
-        status = weir_online_put_offset(g->online, p->topic, p->partition, p->offset, err);
-        if (!status) status = weir_changelog_put_epoch(g->views[p->topic_index].log, p->topic, p->partition, err);
-    }
-    return status;
-}
-
-bool ingest_checkpoint_worth(void *context) {
-    const ingest *g = context;
-    size_t dirty = 0;
-    for (int i = 0; i < g->pipeline->view_count; i++) dirty += weir_entities_dirty_bytes(g->views[i].entities);
-    return dirty <= g->value_bytes / 2;
-}
-
-weir_status ingest_checkpoint(void *context, weir_err *err) {
-    ingest *g = context;
-    int64_t start_us = weir_clock_mono_us(g->env->clock);
-    weir_arena_reset(weir_worker_scratch(g->worker));
-    weir_status status = weir_online_begin(g->online, err);
-    if (status) return status;
-    for (int i = 0; !status && i < g->pipeline->view_count; i++) status = snapshot_view(g, &g->views[i], err);
-    if (!status) status = weir_producer_flush(weir_worker_producer(g->worker), INGEST_FLUSH_MS, err);
-    if (!status) status = put_positions(g, err);
-    if (status) {
-        weir_online_abort(g->online);
-        return status;
-    }
-    if ((status = weir_online_commit(g->online, err))) return status;
-    g->value_bytes = 0;
-    for (int i = 0; i < g->pipeline->view_count; i++) {
-        weir_entities_clean_all(g->views[i].entities);
-        weir_entities_evict(g->views[i].entities);
-    }
-    weir_metric_observe(g->checkpoint_seconds, (double)(weir_clock_mono_us(g->env->clock) - start_us) / 1e6);
-    return WEIR_OK;
 }

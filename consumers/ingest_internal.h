@@ -1,5 +1,5 @@
-/* What the parts of ingest share: ingest.c (records in), ingest_align.c (partitions side by side), ingest_emit.c (features, corrections, snapshots out), ingest_checks.c (checks
- * counted), ingest_restore.c (states back). */
+/* What the parts of ingest share: ingest.c (records in), ingest_align.c (partitions side by side), ingest_emit.c (features and corrections out), ingest_checkpoint.c (what becomes
+ * durable), ingest_checks.c (checks counted), ingest_restore.c (states back). */
 #ifndef WEIR_CONSUMERS_INGEST_INTERNAL_H
 #define WEIR_CONSUMERS_INGEST_INTERNAL_H
 
@@ -35,6 +35,9 @@ typedef struct ingest_view {
     ingest_out outs[INGEST_OUTBOX];
     size_t out_count;
     int64_t *ends; /* [partitions] where the features topic must end when all that was sent is there, and nothing else */
+    int64_t *begun; /* [partitions] where it ended when this worker began to write */
+    int next_segment; /* to be written back in turn */
+    int64_t swept_at_us, values_unswept; /* when that was last, monotonic; values since */
     int64_t feature_count, correction_count; /* since the counters were told */
     weir_metric *features, *corrections, *stored, *memory;
 } ingest_view;
@@ -72,8 +75,9 @@ typedef struct ingest {
     ingest_view views[WEIR_VIEWS_MAX];
     ingest_topic topics[WEIR_VIEWS_MAX + 2];
     int topic_count;
-    size_t value_bytes; /* produced since the last checkpoint */
-    size_t dirty_most; /* bytes that may be dirty before a checkpoint is asked for */
+    size_t dirty_most; /* bytes of a view that may be dirty before a checkpoint is asked for */
+    bool failed; /* states may have what was not sent: they must not be written back */
+    int64_t batch_at_us; /* monotonic time of the last batch */
     int64_t now_us; /* wall time of the batch */
     int64_t stats_at_us; /* monotonic */
     bool *assigned, *held; /* [partitions] of the group's; and restored */
@@ -118,12 +122,20 @@ weir_status ingest_emit_value(ingest *g, ingest_view *v, weir_entity *entity, co
 weir_status ingest_emit_corrections(ingest *g, ingest_view *v, weir_entity *entity, int position, const ingest_origin *late, weir_err *err) WEIR_MUST_CHECK;
 /** Sends what is in the outboxes. */
 weir_status ingest_send(ingest *g, weir_err *err) WEIR_MUST_CHECK;
-/** Everything so far becomes durable: snapshots of the dirty entities, flush, states and positions into the online store. */
-weir_status ingest_checkpoint(void *context, weir_err *err) WEIR_MUST_CHECK;
-/** Whether its snapshots would be less than half of the values since the last one. */
-bool ingest_checkpoint_worth(void *context);
 /** Under the writer's new epoch: the newest values of dirty entities, and the corrections that were kept while restoring, which are queued. */
 weir_status ingest_reissue(ingest *g, weir_err *err) WEIR_MUST_CHECK;
+
+/** Queues a record for the entity's partition of the features topic. */
+weir_status ingest_send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace, weir_err *err) WEIR_MUST_CHECK;
+
+/* ---- durable: ingest_checkpoint.c ---- */
+
+/** Everything so far becomes durable: some dirty entities written back, flush, states and positions into the online store. */
+weir_status ingest_checkpoint(void *context, weir_err *err) WEIR_MUST_CHECK;
+/** The same with all that are dirty; nothing after a failure. */
+weir_status ingest_write_all_back(ingest *g, weir_err *err) WEIR_MUST_CHECK;
+/** Whether a checkpoint should be soon: too much is dirty, or there is time for it. */
+bool ingest_needs_checkpoint(const ingest *g);
 
 /* ---- checks: ingest_checks.c ---- */
 

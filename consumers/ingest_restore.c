@@ -48,6 +48,7 @@ static void hold_nothing(ingest *g) {
     }
     g->pending_count = 0;
     weir_buf_clear(&g->pending_bytes);
+    g->failed = false;
 }
 
 /* ---- reading ---- */
@@ -67,13 +68,8 @@ static int64_t left(const restore *r) {
 
 /* A value that no snapshot covers yet has to be read again after a crash. */
 static int64_t uncovered(const ingest *g, const leg *l) {
-    const weir_entities *entities = g->views[l->at.topic_index].entities;
-    int64_t first = l->at.offset;
-    for (size_t i = 0; i < weir_entities_dirty_count(entities); i++) {
-        const weir_entity *entity = weir_entities_dirty_at(entities, i);
-        if (entity->partition == l->at.partition && entity->since < first) first = entity->since;
-    }
-    return first;
+    int64_t since = weir_entities_since(g->views[l->at.topic_index].entities, l->at.partition);
+    return since < l->at.offset ? since : l->at.offset;
 }
 
 /* Corrections of values that are in a snapshot are in the topic before it. Has to happen before any entity is evicted. */
@@ -215,7 +211,7 @@ static weir_status extend(restore *r, weir_err *err) {
         leg *l = &r->legs[i];
         bool alone = g->ends[i].offset == l->end + 1; /* nothing but the fence: no need to read it */
         l->end = g->ends[i].offset;
-        g->views[l->at.topic_index].ends[l->at.partition] = l->end;
+        g->views[l->at.topic_index].ends[l->at.partition] = g->views[l->at.topic_index].begun[l->at.partition] = l->end;
         if (alone) l->at.offset = l->end;
     }
     return status;
@@ -224,15 +220,16 @@ static weir_status extend(restore *r, weir_err *err) {
 /* A value is only there if those before it are, or a snapshot behind it: else somebody took records out of the topic. */
 static weir_status check_gaps(const ingest *g, weir_err *err) {
     for (int v = 0; v < g->pipeline->view_count; v++)
-        for (size_t i = 0; i < weir_entities_dirty_count(g->views[v].entities); i++) {
-            const weir_entity *entity = weir_entities_dirty_at(g->views[v].entities, i);
-            if (entity->gap)
-                return WEIR_FAIL(
-                    err, WEIR_EDATA,
-                    "%s [%d] lacks the values of %s before its newest one, and has no snapshot after it: the state cannot be restored; `weir reset` and a "
-                    "replay of the events make it anew",
-                    g->views[v].topic, entity->partition, entity->key);
-        }
+        for (int segment = 0; segment < WEIR_ENTITY_SEGMENTS; segment++)
+            for (size_t i = 0; i < weir_entities_dirty_in(g->views[v].entities, segment); i++) {
+                const weir_entity *entity = weir_entities_dirty_at(g->views[v].entities, segment, i);
+                if (entity->gap)
+                    return WEIR_FAIL(
+                        err, WEIR_EDATA,
+                        "%s [%d] lacks the values of %s before its newest one, and has no snapshot after it: the state cannot be restored; `weir reset` and a "
+                        "replay of the events make it anew",
+                        g->views[v].topic, entity->partition, entity->key);
+            }
     return WEIR_OK;
 }
 
@@ -292,8 +289,11 @@ weir_status ingest_assigned(void *context, weir_partition *partitions, size_t co
 }
 
 weir_status ingest_revoked(void *context, const weir_partition *partitions, size_t count, bool lost, weir_err *err) {
-    (void)partitions, (void)count, (void)lost, (void)err;
+    (void)partitions, (void)count, (void)err;
     ingest *g = context;
+    weir_err why;
+    /* So that the next owner, and this worker when it gets them back, has little to read. Nothing depends on it. */
+    if (!lost && ingest_write_all_back(g, &why)) weir_log_err(WEIR_LOG_WARN, "dirty entities were not written back", &why);
     hold_nothing(g);
     memset(g->assigned, 0, sizeof *g->assigned * (size_t)g->pipeline->partitions);
     return WEIR_OK;

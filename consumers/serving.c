@@ -276,10 +276,11 @@ static weir_status poll_models(weir_serving *s, weir_err *err) {
 static weir_status write_dirty(weir_serving *s, int view, weir_err *err) {
     weir_entities *entities = s->entities[view];
     weir_status status = WEIR_OK;
-    for (size_t i = 0; !status && i < weir_entities_dirty_count(entities); i++) {
-        weir_entity *entity = weir_entities_dirty_at(entities, i);
-        if (!entity->gap) status = weir_changelog_put(s->logs[view], entity, err);
-    }
+    for (int segment = 0; segment < WEIR_ENTITY_SEGMENTS; segment++)
+        for (size_t i = 0; !status && i < weir_entities_dirty_in(entities, segment); i++) {
+            weir_entity *entity = weir_entities_dirty_at(entities, segment, i);
+            if (!entity->gap) status = weir_changelog_put(s->logs[view], entity, NULL, err);
+        }
     return status;
 }
 

@@ -40,8 +40,6 @@ typedef struct weir_worker_ops {
      *  reset forgets everything since the last checkpoint and makes the held partitions as that left them: called after batch, checkpoint or flush gave RETRY, before the
      *  same records come again. A RETRY of its own is tried again. */
     weir_status (*checkpoint)(void *context, weir_err *err);
-    /** May be NULL. False puts a checkpoint that is due off while records keep coming, up to ten times its interval: it would cost more than what was done since the last. */
-    bool (*checkpoint_worth)(void *context);
     weir_status (*reset)(void *context, weir_err *err);
 } weir_worker_ops;
 

@@ -1,7 +1,7 @@
 /* Checkpoints of a worker: what was handed out since the last one, and making it durable. */
 #include "core/worker_internal.h"
 
-enum { FLUSH_TIMEOUT_MS = 30000, DEFAULT_CHECKPOINT_MS = 1000, SHARE_OF_TIME = 10, POSTPONED_MOST = 10, IDLE_SHARE = 4 };
+enum { FLUSH_TIMEOUT_MS = 30000, DEFAULT_CHECKPOINT_MS = 1000, SHARE_OF_TIME = 4 };
 
 void weir_worker_checkpoint_soon(weir_worker *worker) {
     worker->checkpoint_soon = true;
@@ -27,8 +27,7 @@ static weir_progress *progress_of(weir_worker *worker, const weir_bus_record *r,
 
 weir_status weir_worker_progress_note(weir_worker *worker, const weir_bus_record *records, size_t count, weir_err *err) {
     weir_progress *p = NULL;
-    worker->handed_out_us = weir_clock_mono_us(worker->env->clock);
-    if (!worker->progress_count) worker->checkpoint_begun_us = worker->handed_out_us;
+    if (!worker->progress_count) worker->checkpoint_begun_us = weir_clock_mono_us(worker->env->clock);
     for (size_t i = 0; i < count; i++) {
         const weir_bus_record *r = &records[i];
         if (!p || p->topic_index != r->topic_index || p->partition != r->partition) p = progress_of(worker, r, err);
@@ -47,17 +46,12 @@ void weir_worker_progress_forget(weir_worker *worker) {
 }
 
 bool weir_worker_checkpoint_due(const weir_worker *worker) {
-    if (!worker->progress_count) return false;
     if (worker->checkpoint_soon) return true;
+    if (!worker->progress_count) return false;
     int64_t every_us = (worker->env->checkpoint_ms > 0 ? worker->env->checkpoint_ms : DEFAULT_CHECKPOINT_MS) * INT64_C(1000);
     int64_t due_us = worker->checkpoint_begun_us + every_us;
     if (due_us < worker->checkpoint_due_us) due_us = worker->checkpoint_due_us;
-    int64_t now_us = weir_clock_mono_us(worker->env->clock);
-    if (now_us < due_us) return false;
-    /* One that is not worth its cost yet waits for more records, as long as there are any. */
-    bool idle = now_us - worker->handed_out_us >= every_us / IDLE_SHARE;
-    return idle || now_us >= worker->checkpoint_begun_us + POSTPONED_MOST * every_us || !worker->ops->checkpoint_worth ||
-           worker->ops->checkpoint_worth(worker->context);
+    return weir_clock_mono_us(worker->env->clock) >= due_us;
 }
 
 weir_status weir_worker_checkpoint(weir_worker *worker, weir_err *err) {

@@ -62,7 +62,6 @@ struct weir_worker {
     /* Checkpoints. */
     bool checkpoint_soon, needs_reset;
     int64_t checkpoint_due_us, checkpoint_begun_us; /* begun: the first batch since the last one */
-    int64_t handed_out_us; /* when the newest batch was */
     weir_progress *progress;
     size_t progress_count, progress_capacity;
 

@@ -6,7 +6,7 @@
 #include "core/clock.h"
 #include "features/checks.h"
 
-enum { KEY_LEN_MAX = WEIR_KEY_MAX - 2 }; /* the online store puts a byte in front, LMDB takes 511 */
+enum { KEY_LEN_MAX = WEIR_KEY_MAX - 1 }; /* the online store puts four bytes in front, LMDB takes 511 */
 
 /* Length of the UTF-8 sequence at p, 0 when there is none; table 3-7 of the Unicode standard. */
 static size_t utf8_len(const unsigned char *p, size_t left) {

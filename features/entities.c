@@ -1,24 +1,34 @@
 /* The table: slots of (hash, pointer) probed linearly, removal by shifting back, so that there are no tombstones and a look-up touches one line of slots and one entity.
+ * A hash's highest bits are its slot and its segment.
  * Source of the removal: Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithm R. */
 #include "features/entities.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 1024, CACHE_LINE = 64, SHORT_TAIL = 64 };
+enum { FIRST_SLOT_BITS = 10, FIRST_SLOTS = 1 << FIRST_SLOT_BITS, HASH_BITS = 32, SEGMENT_SHIFT = 24, EVICTION_STEPS = 1 << 18, CACHE_LINE = 64, SHORT_TAIL = 64 };
+_Static_assert(1 << (HASH_BITS - SEGMENT_SHIFT) == WEIR_ENTITY_SEGMENTS, "a segment is the first bits of a hash");
 
 typedef struct slot {
     weir_entity *entity; /* NULL: free */
     uint32_t hash;
 } slot;
 
+typedef struct dirty_segment {
+    weir_entity **dirty;
+    size_t count, capacity, bytes; /* bytes: of the dirty ones without their values */
+    size_t value_bytes; /* of all values since it was clean */
+    weir_buf values; /* the newest of each dirty one */
+} dirty_segment;
+
 struct weir_entities {
     slot *slots;
     uint32_t mask, count, hand; /* slots - 1; entities; where eviction goes on */
-    size_t limit, bytes, dirty_bytes;
-    weir_entity **dirty;
-    size_t dirty_count, dirty_capacity;
-    weir_buf values; /* of the dirty ones */
+    int shift; /* of a hash, to its slot */
+    size_t limit, bytes, dirty_count, dirty_bytes, values_capacity;
+    dirty_segment segments[WEIR_ENTITY_SEGMENTS];
+    int64_t (*since)[WEIR_ENTITY_SEGMENTS]; /* [partitions] lowest offset by segment; INT64_MAX: none */
+    int32_t partitions;
 };
 
 weir_status weir_entities_new(size_t limit_bytes, weir_entities **ret_table, weir_err *err) {
@@ -30,9 +40,13 @@ weir_status weir_entities_new(size_t limit_bytes, weir_entities **ret_table, wei
         return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for entity states");
     }
     memset(slots, 0, FIRST_SLOTS * sizeof *slots);
-    *table = (weir_entities){.slots = slots, .mask = FIRST_SLOTS - 1, .limit = limit_bytes};
+    *table = (weir_entities){.slots = slots, .mask = FIRST_SLOTS - 1, .shift = HASH_BITS - FIRST_SLOT_BITS, .limit = limit_bytes};
     *ret_table = table;
     return WEIR_OK;
+}
+
+static uint32_t home(const weir_entities *table, uint32_t hash) {
+    return hash >> table->shift;
 }
 
 static void free_entity(weir_entity *entity) {
@@ -40,7 +54,19 @@ static void free_entity(weir_entity *entity) {
     (void)weir_mem.realloc(entity, 0);
 }
 
+/* The buffer shrinks to nothing: what one segment needs at its time is room for another. */
+static void empty_segment(weir_entities *table, int i) {
+    dirty_segment *s = &table->segments[i];
+    table->dirty_count -= s->count;
+    table->dirty_bytes -= s->bytes + s->values.len;
+    table->values_capacity -= s->values.capacity;
+    s->count = s->bytes = s->value_bytes = 0;
+    weir_buf_done(&s->values);
+    for (int32_t p = 0; p < table->partitions; p++) table->since[p][i] = INT64_MAX;
+}
+
 void weir_entities_clear(weir_entities *table) {
+    for (int i = 0; i < WEIR_ENTITY_SEGMENTS; i++) empty_segment(table, i);
     for (uint32_t i = 0; i <= table->mask; i++) {
         if (!table->slots[i].entity) continue;
         free_entity(table->slots[i].entity);
@@ -48,17 +74,15 @@ void weir_entities_clear(weir_entities *table) {
     }
     table->count = 0;
     table->hand = 0;
-    table->bytes = table->dirty_bytes = 0;
-    table->dirty_count = 0;
-    weir_buf_clear(&table->values);
+    table->bytes = 0;
 }
 
 void weir_entities_free(weir_entities *table) {
     if (!table) return;
     weir_entities_clear(table);
-    weir_buf_done(&table->values);
+    for (int i = 0; i < WEIR_ENTITY_SEGMENTS; i++) (void)weir_mem.realloc(table->segments[i].dirty, 0);
+    (void)weir_mem.realloc(table->since, 0);
     (void)weir_mem.realloc(table->slots, 0);
-    (void)weir_mem.realloc(table->dirty, 0);
     (void)weir_mem.realloc(table, 0);
 }
 
@@ -82,11 +106,11 @@ uint32_t weir_entities_hash(const void *key, size_t len) {
 }
 
 void weir_entities_prefetch(const weir_entities *table, uint32_t hash) {
-    __builtin_prefetch(&table->slots[hash & table->mask]);
+    __builtin_prefetch(&table->slots[home(table, hash)]);
 }
 
 void weir_entities_prefetch_entity(const weir_entities *table, uint32_t hash) {
-    const weir_entity *entity = table->slots[hash & table->mask].entity;
+    const weir_entity *entity = table->slots[home(table, hash)].entity;
     if (!entity) return;
     for (size_t at = 0; at < sizeof *entity + CACHE_LINE; at += CACHE_LINE) __builtin_prefetch((const char *)entity + at);
 }
@@ -97,7 +121,7 @@ static void prefetch_range(const void *from, size_t bytes) {
 
 /* A short tail whole, since windows end anywhere in it; of a long one both ends. */
 void weir_entities_prefetch_state(const weir_entities *table, uint32_t hash) {
-    const weir_entity *entity = table->slots[hash & table->mask].entity;
+    const weir_entity *entity = table->slots[home(table, hash)].entity;
     const weir_state *state = entity ? &entity->state : NULL;
     if (!state || !state->count) return;
     int last = state->first + state->count - 1;
@@ -115,7 +139,7 @@ void weir_entities_prefetch_state(const weir_entities *table, uint32_t hash) {
 }
 
 weir_entity *weir_entities_find(weir_entities *table, uint32_t hash, const void *key, size_t len) {
-    for (uint32_t i = hash & table->mask; table->slots[i].entity; i = (i + 1) & table->mask) {
+    for (uint32_t i = home(table, hash); table->slots[i].entity; i = (i + 1) & table->mask) {
         weir_entity *entity = table->slots[i].entity;
         if (table->slots[i].hash != hash || entity->key_len != len || memcmp(entity->key, key, len)) continue;
         entity->used = true;
@@ -124,24 +148,26 @@ weir_entity *weir_entities_find(weir_entities *table, uint32_t hash, const void 
     return NULL;
 }
 
-static void put(slot *slots, uint32_t mask, slot s) {
-    uint32_t i = s.hash & mask;
-    while (slots[i].entity) i = (i + 1) & mask;
-    slots[i] = s;
+static void put(weir_entities *table, slot s) {
+    uint32_t i = home(table, s.hash);
+    while (table->slots[i].entity) i = (i + 1) & table->mask;
+    table->slots[i] = s;
 }
 
 static bool grow(weir_entities *table) {
     if (table->mask > UINT32_MAX / 4) return false;
-    size_t count = 2 * ((size_t)table->mask + 1);
+    size_t old_count = (size_t)table->mask + 1, count = 2 * old_count;
+    slot *old = table->slots;
     slot *slots = weir_mem.realloc(NULL, count * sizeof *slots);
     if (!slots) return false;
     memset(slots, 0, count * sizeof *slots);
-    for (uint32_t i = 0; i <= table->mask; i++)
-        if (table->slots[i].entity) put(slots, (uint32_t)(count - 1), table->slots[i]);
-    (void)weir_mem.realloc(table->slots, 0);
     table->slots = slots;
     table->mask = (uint32_t)(count - 1);
+    table->shift--;
     table->hand = 0;
+    for (size_t i = 0; i < old_count; i++)
+        if (old[i].entity) put(table, old[i]);
+    (void)weir_mem.realloc(old, 0);
     return true;
 }
 
@@ -162,7 +188,7 @@ weir_entity *weir_entities_add(weir_entities *table, uint32_t hash, const void *
     memcpy(entity->key, key, len);
     entity->key[len] = 0;
     weir_state_clear(&entity->state);
-    put(table->slots, table->mask, (slot){entity, hash});
+    put(table, (slot){entity, hash});
     table->count++;
     entity->bytes = bytes_of(entity);
     table->bytes += entity->bytes;
@@ -176,8 +202,8 @@ static void remove_slot(weir_entities *table, uint32_t i) {
         for (;;) {
             j = (j + 1) & table->mask;
             if (!table->slots[j].entity) return;
-            uint32_t home = table->slots[j].hash & table->mask;
-            bool stays = i <= j ? i < home && home <= j : i < home || home <= j;
+            uint32_t at = home(table, table->slots[j].hash);
+            bool stays = i <= j ? i < at && at <= j : i < at || at <= j;
             if (!stays) break;
         }
         table->slots[i] = table->slots[j];
@@ -195,81 +221,133 @@ static void drop(weir_entities *table, uint32_t i) {
 
 void weir_entities_remove(weir_entities *table, weir_entity *entity) {
     assert(!entity->dirty);
-    uint32_t i = entity->hash & table->mask;
+    uint32_t i = home(table, entity->hash);
     while (table->slots[i].entity != entity) i = (i + 1) & table->mask;
     drop(table, i);
+}
+
+int weir_entities_segment_of(uint32_t hash) {
+    return (int)(hash >> SEGMENT_SHIFT);
+}
+
+static dirty_segment *segment_of(weir_entities *table, const weir_entity *entity) {
+    return &table->segments[weir_entities_segment_of(entity->hash)];
 }
 
 void weir_entities_resized(weir_entities *table, weir_entity *entity) {
     size_t now = bytes_of(entity);
     table->bytes += now - entity->bytes;
-    if (entity->dirty) table->dirty_bytes += now - entity->bytes;
+    if (entity->dirty) {
+        segment_of(table, entity)->bytes += now - entity->bytes;
+        table->dirty_bytes += now - entity->bytes;
+    }
     entity->bytes = now;
 }
 
+static bool reserve_partition(weir_entities *table, int32_t partition) {
+    if (partition < table->partitions) return true;
+    int64_t(*since)[WEIR_ENTITY_SEGMENTS] = weir_mem.realloc(table->since, ((size_t)partition + 1) * sizeof *since);
+    if (!since) return false;
+    table->since = since;
+    for (; table->partitions <= partition; table->partitions++)
+        for (int i = 0; i < WEIR_ENTITY_SEGMENTS; i++) since[table->partitions][i] = INT64_MAX;
+    return true;
+}
+
 static bool add_dirty(weir_entities *table, weir_entity *entity, int64_t since) {
-    if (table->dirty_count == table->dirty_capacity) {
-        size_t capacity = table->dirty_capacity ? 2 * table->dirty_capacity : 256;
-        weir_entity **dirty = weir_mem.realloc(table->dirty, capacity * sizeof(weir_entity *));
+    dirty_segment *s = segment_of(table, entity);
+    if (!reserve_partition(table, entity->partition)) return false;
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 16;
+        weir_entity **dirty = weir_mem.realloc(s->dirty, capacity * sizeof(weir_entity *));
         if (!dirty) return false;
-        table->dirty = dirty;
-        table->dirty_capacity = capacity;
+        s->dirty = dirty;
+        s->capacity = capacity;
     }
+    int64_t *first = &table->since[entity->partition][weir_entities_segment_of(entity->hash)];
+    if (since < *first) *first = since;
     entity->dirty = true;
-    entity->since = since;
-    entity->dirty_index = (uint32_t)table->dirty_count;
+    entity->dirty_index = (uint32_t)s->count;
     entity->value_room = 0;
-    table->dirty[table->dirty_count++] = entity;
+    s->dirty[s->count++] = entity;
+    s->bytes += entity->bytes;
+    table->dirty_count++;
     table->dirty_bytes += entity->bytes;
     return true;
 }
 
 bool weir_entities_touch(weir_entities *table, weir_entity *entity, int64_t since, const void *value, size_t len) {
+    dirty_segment *s = segment_of(table, entity);
     if (!entity->dirty && !add_dirty(table, entity, since)) return false;
     if (len > entity->value_room) {
         /* A little more than now, so that the next one, whose numbers may take a byte more, fits too. */
-        size_t room = len + len / 8 + 16;
-        if (room > UINT32_MAX || !weir_buf_reserve(&table->values, room)) return false;
-        entity->value_at = table->values.len;
+        size_t room = len + len / 8 + 16, capacity = s->values.capacity;
+        if (room > UINT32_MAX || !weir_buf_reserve(&s->values, room)) return false;
+        table->values_capacity += s->values.capacity - capacity;
+        entity->value_at = s->values.len;
         entity->value_room = (uint32_t)room;
-        table->values.len += room;
+        s->values.len += room;
+        table->dirty_bytes += room;
     }
-    memcpy(table->values.data + entity->value_at, value, len);
+    memcpy(s->values.data + entity->value_at, value, len);
     entity->value_len = (uint32_t)len;
+    s->value_bytes += len;
     return true;
 }
 
 const void *weir_entities_value(const weir_entities *table, const weir_entity *entity) {
-    return table->values.data + entity->value_at;
+    return table->segments[weir_entities_segment_of(entity->hash)].values.data + entity->value_at;
 }
 
 void weir_entities_clean(weir_entities *table, weir_entity *entity) {
     if (!entity->dirty) return;
-    weir_entity *last = table->dirty[--table->dirty_count];
-    table->dirty[entity->dirty_index] = last;
+    dirty_segment *s = segment_of(table, entity);
+    weir_entity *last = s->dirty[--s->count];
+    s->dirty[entity->dirty_index] = last;
     last->dirty_index = entity->dirty_index;
     entity->dirty = false;
+    s->bytes -= entity->bytes;
     table->dirty_bytes -= entity->bytes;
-    if (!table->dirty_count) weir_buf_clear(&table->values);
+    table->dirty_count--;
+    if (!s->count) empty_segment(table, weir_entities_segment_of(entity->hash));
 }
 
 size_t weir_entities_dirty_count(const weir_entities *table) {
     return table->dirty_count;
 }
-weir_entity *weir_entities_dirty_at(const weir_entities *table, size_t index) {
-    return table->dirty[index];
+size_t weir_entities_dirty_in(const weir_entities *table, int segment) {
+    return table->segments[segment].count;
+}
+weir_entity *weir_entities_dirty_at(const weir_entities *table, int segment, size_t index) {
+    return table->segments[segment].dirty[index];
+}
+size_t weir_entities_segment_bytes(const weir_entities *table, int segment) {
+    return table->segments[segment].bytes + table->segments[segment].values.len;
+}
+size_t weir_entities_segment_values(const weir_entities *table, int segment) {
+    return table->segments[segment].value_bytes;
+}
+
+void weir_entities_clean_segment(weir_entities *table, int segment) {
+    for (size_t i = 0; i < table->segments[segment].count; i++) table->segments[segment].dirty[i]->dirty = false;
+    empty_segment(table, segment);
 }
 
 void weir_entities_clean_all(weir_entities *table) {
-    for (size_t i = 0; i < table->dirty_count; i++) table->dirty[i]->dirty = false;
-    table->dirty_count = 0;
-    table->dirty_bytes = 0;
-    weir_buf_clear(&table->values);
+    for (int i = 0; i < WEIR_ENTITY_SEGMENTS; i++)
+        if (table->segments[i].count) weir_entities_clean_segment(table, i);
+}
+
+int64_t weir_entities_since(const weir_entities *table, int32_t partition) {
+    int64_t first = INT64_MAX;
+    for (int i = 0; partition < table->partitions && i < WEIR_ENTITY_SEGMENTS; i++)
+        if (table->since[partition][i] < first) first = table->since[partition][i];
+    return first;
 }
 
 void weir_entities_evict(weir_entities *table) {
-    /* Two rounds, of which the first takes the mark of those that were used; an eviction is a step, too. */
-    for (uint64_t left = 3 * ((uint64_t)table->mask + 1); left && weir_entities_full(table) && table->count > table->dirty_count; left--) {
+    /* The first look at one that was used takes its mark. Where nearly all are dirty, a call must not go round a large table for the few that are not. */
+    for (uint64_t left = EVICTION_STEPS; left && weir_entities_full(table) && table->count > table->dirty_count; left--) {
         weir_entity *entity = table->slots[table->hand].entity;
         if (!entity || entity->dirty || entity->used) {
             if (entity && !entity->dirty) entity->used = false;
@@ -284,11 +362,11 @@ size_t weir_entities_count(const weir_entities *table) {
     return table->count;
 }
 size_t weir_entities_bytes(const weir_entities *table) {
-    return table->bytes + table->values.capacity;
+    return table->bytes + table->values_capacity;
 }
 size_t weir_entities_dirty_bytes(const weir_entities *table) {
-    return table->dirty_bytes + table->values.len;
+    return table->dirty_bytes;
 }
 bool weir_entities_full(const weir_entities *table) {
-    return table->bytes > table->limit;
+    return weir_entities_bytes(table) > table->limit;
 }

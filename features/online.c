@@ -1,10 +1,13 @@
 /* The online store on LMDB: a database a view, one for offsets.
  *
- *   key    "tenant/entity"                     | topic, NUL, partition (4 bytes big-endian)
- *   value  int64 event time | int64 offset | int32 partition | uint32 format (3) | int64 version | int64 time of the newest record |
+ *   key    hash (4 bytes big-endian) "tenant/entity" | topic, NUL, partition (4 bytes big-endian)
+ *   value  int64 event time | int64 offset | int32 partition | uint32 format (4) | int64 version | int64 time of the newest record |
  *          uint32 id of the features' definitions | uint32 features | double each | state                  | int64 next offset
  *
- * The features stand before the state: a read that needs nothing else touches the value's first page only, however long the state is.
+ * The features stand before the state: a read that needs nothing else touches the value's first page only, however long the state is. The hash (weir_entities_hash) stands
+ * before the key so that what is written back a segment of hashes at a time (features/entities.h) shares its pages: LMDB writes whole ones.
+ *
+ * Among the offsets, "layout" holds the number of this layout. A store of another one is emptied, and is made anew from the features topics.
  *
  * Durability. MDB_NOSYNC without MDB_WRITEMAP: a commit writes pages into the page cache, data first, then the meta page that makes them reachable, so a process that is
  * killed at any point leaves the last commit. What is lost with the page cache (power, kernel) may leave pages out of order, and LMDB cannot tell: the file "boot" holds the
@@ -22,7 +25,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VALUE_FORMAT = 3, READERS_MAX = 512, TOPIC_LEN_MAX = 249, BOOT_LEN = 36, MIN_BYTES = 1 << 20 };
+#include "features/entities.h"
+
+enum { VALUE_FORMAT = 4, READERS_MAX = 512, HASH_LEN = 4, KEY_LEN_MAX = 511 - HASH_LEN, TOPIC_LEN_MAX = 249, BOOT_LEN = 36, MIN_BYTES = 1 << 20 };
 
 typedef struct value_head {
     int64_t event_time_us, offset;
@@ -144,6 +149,20 @@ static weir_status check_boot(const weir_online *store, weir_err *err) {
     return write_boot(store, now, err);
 }
 
+/* Empties a store that is laid out otherwise: its offsets would say that states are there which nobody finds. */
+static int check_layout(const weir_online *store, MDB_txn *txn) {
+    static const char name[] = "layout";
+    uint32_t layout = VALUE_FORMAT;
+    MDB_val k = {.mv_data = (void *)name, .mv_size = sizeof(name) - 1}, v;
+    int code = mdb_get(txn, store->offsets, &k, &v);
+    if (!code && v.mv_size == sizeof(layout) && !memcmp(v.mv_data, &layout, sizeof(layout))) return 0;
+    if (code && code != MDB_NOTFOUND) return code;
+    code = mdb_drop(txn, store->offsets, 0);
+    for (int i = 0; !code && i < WEIR_VIEWS_MAX; i++) code = mdb_drop(txn, store->views[i], 0);
+    v = (MDB_val){.mv_data = &layout, .mv_size = sizeof(layout)};
+    return code ? code : mdb_put(txn, store->offsets, &k, &v, 0);
+}
+
 static weir_status open_databases(weir_online *store, weir_err *err) {
     MDB_txn *txn = NULL;
     char name[16];
@@ -153,6 +172,7 @@ static weir_status open_databases(weir_online *store, weir_err *err) {
         code = mdb_dbi_open(txn, name, MDB_CREATE, &store->views[i]);
     }
     if (!code) code = mdb_dbi_open(txn, "offsets", MDB_CREATE, &store->offsets);
+    if (!code) code = check_layout(store, txn);
     if (code)
         mdb_txn_abort(txn);
     else
@@ -220,11 +240,19 @@ weir_status weir_online_begin(weir_online *store, weir_err *err) {
     return code ? lmdb_failed(store, code, "begin a batch in", err) : WEIR_OK;
 }
 
+/* The key as LMDB has it, in `bytes`. */
+static MDB_val stored_key(const void *key, size_t key_len, char bytes[HASH_LEN + KEY_LEN_MAX]) {
+    uint32_t hash = weir_entities_hash(key, key_len);
+    for (int i = 0; i < HASH_LEN; i++) bytes[i] = (char)(hash >> (24 - 8 * i));
+    memcpy(bytes + HASH_LEN, key, key_len);
+    return (MDB_val){.mv_data = bytes, .mv_size = HASH_LEN + key_len};
+}
+
 weir_status weir_online_put(weir_online *store, int view, const void *key, size_t key_len, const weir_online_value *value, weir_err *err) {
     weir_status status;
     if ((status = need_batch(store, err)) || (status = need_view(store, view, err))) return status;
-    size_t max = (size_t)mdb_env_get_maxkeysize(store->env);
-    if (!key_len || key_len > max) return WEIR_REJECT(err, WEIR_EDATA, "a key has %zu bytes, expected 1 to %zu", key_len, max);
+    if (!key_len || key_len > KEY_LEN_MAX) return WEIR_REJECT(err, WEIR_EDATA, "a key has %zu bytes, expected 1 to %d", key_len, KEY_LEN_MAX);
+    char bytes[HASH_LEN + KEY_LEN_MAX];
     const value_head head = {.event_time_us = value->event_time_us,
                              .offset = value->source.offset,
                              .partition = value->source.partition,
@@ -234,7 +262,7 @@ weir_status weir_online_put(weir_online *store, int view, const void *key, size_
                              .features_id = value->features_id,
                              .feature_count = (uint32_t)value->feature_count};
     size_t features_len = (size_t)value->feature_count * sizeof(double);
-    MDB_val k = {.mv_data = (void *)key, .mv_size = key_len}, v = {.mv_size = sizeof(head) + features_len + value->state_len};
+    MDB_val k = stored_key(key, key_len, bytes), v = {.mv_size = sizeof(head) + features_len + value->state_len};
     int code = mdb_put(store->batch, store->views[view], &k, &v, MDB_RESERVE); /* written in place, without a copy of our own */
     if (code) return lmdb_failed(store, code, "write to", err);
     char *at = v.mv_data;
@@ -282,8 +310,9 @@ void weir_online_abort(weir_online *store) {
 static weir_status get(const weir_online *store, MDB_txn *txn, int view, const void *key, size_t key_len, weir_online_value *ret_value, weir_err *err) {
     weir_status status = need_view(store, view, err);
     if (status) return status;
-    if (!key_len || key_len > (size_t)mdb_env_get_maxkeysize(store->env)) return WEIR_ENOTFOUND;
-    MDB_val k = {.mv_data = (void *)key, .mv_size = key_len}, v;
+    if (!key_len || key_len > KEY_LEN_MAX) return WEIR_ENOTFOUND;
+    char bytes[HASH_LEN + KEY_LEN_MAX];
+    MDB_val k = stored_key(key, key_len, bytes), v;
     int code = mdb_get(txn, store->views[view], &k, &v);
     if (code == MDB_NOTFOUND) return WEIR_ENOTFOUND;
     if (code) return lmdb_failed(store, code, "read", err);

@@ -8,7 +8,8 @@
 
 typedef struct weir_online weir_online;
 /** Opens (creates) the folder. WEIR_ECONFLICT naming the process when another one writes to it. max_bytes: size of the map.
- *  Commits survive kill -9; after a crash of the whole machine the store is rebuilt from the features topics. */
+ *  Commits survive kill -9; after a crash of the whole machine, or by a version with another layout, the store is rebuilt from the features topics. Keys that are written in
+ *  the order of their hashes (weir_entities_hash) share pages. */
 weir_status weir_online_open(const char *dir, int64_t max_bytes, weir_online **ret_store, weir_err *err) WEIR_MUST_CHECK;
 void weir_online_close(weir_online *store);
 
@@ -27,7 +28,7 @@ typedef struct weir_online_value {
 } weir_online_value;
 
 /* Writing: one thread, one open batch. After an error of put or put_offset (but REJECT) the batch can only be aborted.
- * Errors: WEIR_ELIMIT when the map is full; WEIR_EDATA REJECT for a key that is empty or longer than 511 bytes. */
+ * Errors: WEIR_ELIMIT when the map is full; WEIR_EDATA REJECT for a key that is empty or longer than 507 bytes. */
 weir_status weir_online_begin(weir_online *store, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_online_put(weir_online *store, int view, const void *key, size_t key_len, const weir_online_value *value, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_online_put_offset(weir_online *store, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) WEIR_MUST_CHECK;

@@ -206,9 +206,9 @@ size_t weir_check_marks(const weir_pipeline *pipeline, const weir_check_hits *hi
 /** Text that every store takes: UTF-8 without NUL. */
 bool weir_text_valid(const char *text, size_t len);
 /** Writes "tenant/entity" (and a NUL) from the given columns into key: the entity columns joined with '|', whole numbers in decimal. Returns its length in *ret_len.
- *  REJECT when a column is null or empty, when the key is longer than WEIR_KEY_MAX - 2 bytes, and when it could be read as another key: '/' in the tenant, '|' in one of
+ *  REJECT when a column is null or empty, when the key is longer than WEIR_KEY_MAX - 1 bytes, and when it could be read as another key: '/' in the tenant, '|' in one of
  *  several entity columns. */
-enum { WEIR_KEY_MAX = 512 };
+enum { WEIR_KEY_MAX = 508 };
 weir_status weir_key_make(const weir_feed_def *feed, const int *columns, int column_count, const weir_datum *row, char key[WEIR_KEY_MAX], size_t *ret_len,
                           weir_err *err) WEIR_MUST_CHECK;
 

@@ -66,12 +66,12 @@ static void keys_of_one_hash_are_told_apart_and_survive_removal(void **state) {
     char key[32];
     for (int i = 0; i < COUNT; i++) {
         name(i, key);
-        assert_non_null(all[i] = weir_entities_add(table, 1020u + (uint32_t)i % 5, key, strlen(key), 0)); /* round the end of the slots */
+        assert_non_null(all[i] = weir_entities_add(table, (1020u + (uint32_t)i % 5) << 22, key, strlen(key), 0)); /* round the end of the slots */
     }
     for (int i = 0; i < COUNT; i += 3) weir_entities_remove(table, all[i]);
     for (int i = 0; i < COUNT; i++) {
         name(i, key);
-        weir_entity *found = weir_entities_find(table, 1020u + (uint32_t)i % 5, key, strlen(key));
+        weir_entity *found = weir_entities_find(table, (1020u + (uint32_t)i % 5) << 22, key, strlen(key));
         assert_ptr_equal(found, i % 3 ? all[i] : NULL);
     }
     weir_entities_free(table);
@@ -87,16 +87,54 @@ static void a_dirty_entity_keeps_the_bytes_of_its_newest_value(void **state) {
     assert_true(weir_entities_touch(table, b, 8, "other", 5));
     assert_true(weir_entities_touch(table, a, 9, large, sizeof large));
     assert_int_equal(weir_entities_dirty_count(table), 2);
-    assert_true(a->dirty && a->since == 7 && a->value_len == sizeof large);
+    assert_true(a->dirty && a->value_len == sizeof large);
     assert_memory_equal(weir_entities_value(table, a), large, sizeof large);
     assert_memory_equal(weir_entities_value(table, b), "other", 5);
     assert_true(weir_entities_dirty_bytes(table) > sizeof large);
     weir_entities_clean(table, a);
     weir_entities_clean(table, a); /* once is enough */
     assert_int_equal(weir_entities_dirty_count(table), 1);
-    assert_ptr_equal(weir_entities_dirty_at(table, 0), b);
+    assert_ptr_equal(weir_entities_dirty_at(table, weir_entities_segment_of(b->hash), 0), b);
     weir_entities_clean_all(table);
     assert_true(!b->dirty && weir_entities_dirty_count(table) == 0 && weir_entities_dirty_bytes(table) == 0);
+    weir_entities_free(table);
+}
+
+static void segments_are_cleaned_one_by_one_and_tell_since_when_they_are_dirty(void **state) {
+    (void)state;
+    enum { COUNT = 2000, PARTITIONS = 3 };
+    weir_entities *table = table_of(SIZE_MAX);
+    char key[32];
+    int64_t since[PARTITIONS][WEIR_ENTITY_SEGMENTS], first;
+    size_t counts[WEIR_ENTITY_SEGMENTS] = {0}, left = COUNT;
+    for (int p = 0; p < PARTITIONS; p++)
+        for (int s = 0; s < WEIR_ENTITY_SEGMENTS; s++) since[p][s] = INT64_MAX;
+    for (int i = 0; i < COUNT; i++) {
+        name(i, key);
+        uint32_t hash = weir_entities_hash(key, strlen(key));
+        int segment = weir_entities_segment_of(hash), partition = i % PARTITIONS;
+        weir_entity *entity = weir_entities_add(table, hash, key, strlen(key), partition);
+        assert_non_null(entity);
+        assert_true(weir_entities_touch(table, entity, 100 + i, "value", 5) && weir_entities_touch(table, entity, 5000 + i, "again", 5));
+        if (since[partition][segment] == INT64_MAX) since[partition][segment] = 100 + i;
+        counts[segment]++;
+    }
+    assert_int_equal(weir_entities_since(table, PARTITIONS), INT64_MAX);
+    for (int s = 0; s < WEIR_ENTITY_SEGMENTS; s++) {
+        for (int p = 0; p < PARTITIONS; p++) {
+            first = INT64_MAX;
+            for (int k = s; k < WEIR_ENTITY_SEGMENTS; k++) first = since[p][k] < first ? since[p][k] : first;
+            assert_int_equal(weir_entities_since(table, p), first);
+        }
+        assert_int_equal(weir_entities_dirty_in(table, s), counts[s]);
+        assert_int_equal(weir_entities_segment_values(table, s), 10 * counts[s]);
+        assert_true(!counts[s] || weir_entities_segment_bytes(table, s) > 5 * counts[s]);
+        weir_entities_clean_segment(table, s);
+        left -= counts[s];
+        assert_int_equal(weir_entities_dirty_count(table), left);
+        assert_int_equal(weir_entities_segment_values(table, s), 0);
+    }
+    assert_int_equal(weir_entities_dirty_bytes(table), 0);
     weir_entities_free(table);
 }
 
@@ -161,7 +199,7 @@ static void failed_allocations_leave_the_table_as_it_was(void **state) {
     (void)state;
     weir_allocator system = weir_mem;
     int failures = 0;
-    for (int n = 0; n < 60; n++) {
+    for (int n = 0; n < 120; n++) {
         weir_entities *table = NULL;
         weir_mem.realloc = failing_realloc;
         allocations_left = n;
@@ -186,13 +224,14 @@ static void failed_allocations_leave_the_table_as_it_was(void **state) {
         }
         weir_entities_free(table);
     }
-    assert_true(failures > 10 && failures < 60);
+    assert_true(failures > 10 && failures < 120);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_added_is_found_and_nothing_else),           cmocka_unit_test(keys_of_one_hash_are_told_apart_and_survive_removal),
         cmocka_unit_test(a_dirty_entity_keeps_the_bytes_of_its_newest_value), cmocka_unit_test(eviction_takes_clean_ones_that_were_not_used_lately),
+        cmocka_unit_test(segments_are_cleaned_one_by_one_and_tell_since_when_they_are_dirty),
         cmocka_unit_test(failed_allocations_leave_the_table_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

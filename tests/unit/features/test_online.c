@@ -1,6 +1,7 @@
 /* The online store: batches, snapshots, limits, one writer, kill -9, a crash of the machine. */
 #include <errno.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -165,13 +166,13 @@ static void keys_and_views_out_of_bounds_are_refused(void **state) {
     weir_err err = {0};
     weir_online_value value;
     memset(key, 'k', sizeof(key));
-    key[512] = 0;
+    key[508] = 0;
     begin(f->store);
     assert_int_equal(put(f->store, 0, key, 1, "x", &err), WEIR_EDATA);
     assert_int_equal(err.action, WEIR_ACTION_REJECT);
     assert_int_equal(put(f->store, 0, "", 1, "x", &err), WEIR_EDATA);
-    assert_int_equal(weir_online_get_own(f->store, 0, key, 512, &value, NULL), WEIR_ENOTFOUND);
-    key[511] = 0;
+    assert_int_equal(weir_online_get_own(f->store, 0, key, 508, &value, NULL), WEIR_ENOTFOUND);
+    key[507] = 0;
     assert_int_equal(put(f->store, 0, key, 1, "x", &err), WEIR_OK);
     assert_int_equal(put(f->store, -1, "k", 1, "x", &err), WEIR_EINVAL);
     assert_int_equal(put(f->store, WEIR_VIEWS_MAX, "k", 1, "x", &err), WEIR_EINVAL);
@@ -310,6 +311,33 @@ static void write_boot(const fixture *f, const char *text) {
     fclose(file);
 }
 
+/* What an older version wrote: no layout among the offsets, keys without a hash. */
+static void a_store_of_another_layout_starts_over(void **state) {
+    fixture *f = *state;
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi offsets;
+    MDB_val layout = {.mv_data = "layout", .mv_size = 6};
+    int64_t next;
+    begin(f->store);
+    assert_int_equal(put(f->store, 0, "k", 1, "x", NULL), WEIR_OK);
+    assert_int_equal(weir_online_put_offset(f->store, "t", 0, 5, NULL), WEIR_OK);
+    commit(f->store);
+    weir_online_close(f->store);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, WEIR_VIEWS_MAX + 1), 0);
+    assert_int_equal(mdb_env_open(env, f->path, 0, 0666), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "offsets", 0, &offsets), 0);
+    assert_int_equal(mdb_del(txn, offsets, &layout, NULL), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+    f->store = open_or_fail(f->path, LARGE);
+    assert_stored(f->store, 0, "k", 0, NULL);
+    assert_int_equal(weir_online_offset(f->store, "t", 0, &next, NULL), WEIR_OK);
+    assert_int_equal(next, -1);
+}
+
 static void a_store_left_open_by_another_boot_starts_over(void **state) {
     fixture *f = *state;
     int64_t next;
@@ -381,6 +409,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(features_stand_beside_the_state, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_writer_is_told_who_the_first_is, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_writer_leaves_its_last_commit_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_of_another_layout_starts_over, setup, teardown),
         cmocka_unit_test_setup_teardown(a_store_left_open_by_another_boot_starts_over, setup, teardown),
         cmocka_unit_test_setup_teardown(readers_on_other_threads_see_whole_batches, setup, teardown),
     };
