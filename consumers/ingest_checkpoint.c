@@ -9,7 +9,7 @@
  * (features/entities.h) are written back
  *   when it costs little: their values since the last time are many times what they are written with;
  *   in turn, one after REPLAY_VALUES / 256 values or REPLAY_US / 256: so much at most is read again after a crash, and a snapshot is there long before compaction;
- *   when dirty entities take too much of the memory; when no records come; and all of them before the partitions go to another. */
+ *   when dirty entities take too much of the memory; when no records come; and all that drain_ms suffices for before the partitions go to another. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +17,12 @@
 
 enum {
     ENDS_TIMEOUT_MS = 10000,
+    WRITE_ALL_MS = 10000, /* where no drain_ms is given */
     REPLAY_VALUES = 16 << 20,
     WORTH = 2,
     IDLE_SEGMENTS = 16,
+    PREFETCH_ENTITY_AHEAD = 12,
+    PREFETCH_STATE_AHEAD = 6,
     WRITTEN_MOST = 64 << 20, /* bytes a checkpoint: what LMDB does for a page grows with those that its transaction has */
 };
 #define REPLAY_US (300 * WEIR_SECOND_US)
@@ -68,7 +71,11 @@ static weir_status write_back(ingest *g, ingest_view *v, int segment, weir_err *
     }
     qsort(places, count, sizeof *places, by_hash);
     weir_status status = WEIR_OK;
-    for (size_t i = 0; !status && i < count; i++) status = snapshot(g, v, places[i].entity, err);
+    for (size_t i = 0; !status && i < count; i++) { /* most have not been touched for long */
+        if (i + PREFETCH_ENTITY_AHEAD < count) __builtin_prefetch(places[i + PREFETCH_ENTITY_AHEAD].entity);
+        if (i + PREFETCH_STATE_AHEAD < count) weir_entities_prefetch_written(v->entities, places[i + PREFETCH_STATE_AHEAD].entity);
+        status = snapshot(g, v, places[i].entity, err);
+    }
     if (status) return weir_err_prefix(err, "checkpoint of view %s", v->def->name);
     weir_entities_clean_segment(v->entities, segment);
     return WEIR_OK;
@@ -168,7 +175,8 @@ static bool is_dirty(const ingest *g) {
 
 weir_status ingest_write_all_back(ingest *g, weir_err *err) {
     weir_status status = WEIR_OK;
-    while (!status && !g->failed && is_dirty(g)) status = checkpoint(g, true, err);
+    int64_t until_us = weir_clock_mono_us(g->env->clock) + (g->env->drain_ms > 0 ? g->env->drain_ms : WRITE_ALL_MS) * INT64_C(1000);
+    while (!status && !g->failed && is_dirty(g) && weir_clock_mono_us(g->env->clock) < until_us) status = checkpoint(g, true, err);
     return status;
 }
 

@@ -132,7 +132,7 @@ weir_status ingest_send(ingest *g, ingest_view *v, const weir_entity *entity, co
 
 /** Everything so far becomes durable: some dirty entities written back, flush, states and positions into the online store. */
 weir_status ingest_checkpoint(void *context, weir_err *err) WEIR_MUST_CHECK;
-/** The same with all that are dirty; nothing after a failure. */
+/** The same with all that are dirty, for drain_ms at most, so that the others of the group need not wait longer; nothing after a failure. */
 weir_status ingest_write_all_back(ingest *g, weir_err *err) WEIR_MUST_CHECK;
 /** Whether a checkpoint should be soon: too much is dirty, or there is time for it. */
 bool ingest_needs_checkpoint(const ingest *g);

@@ -120,10 +120,8 @@ static void prefetch_range(const void *from, size_t bytes) {
 }
 
 /* A short tail whole, since windows end anywhere in it; of a long one both ends. */
-void weir_entities_prefetch_state(const weir_entities *table, uint32_t hash) {
-    const weir_entity *entity = table->slots[home(table, hash)].entity;
-    const weir_state *state = entity ? &entity->state : NULL;
-    if (!state || !state->count) return;
+static void prefetch_tail(const weir_state *state) {
+    if (!state->count) return;
     int last = state->first + state->count - 1;
     if (state->count <= SHORT_TAIL) {
         prefetch_range(&state->time[state->first], (size_t)state->count * sizeof *state->time);
@@ -136,6 +134,17 @@ void weir_entities_prefetch_state(const weir_entities *table, uint32_t hash) {
     __builtin_prefetch(&state->source[last], 1);
     __builtin_prefetch(&state->seq[last], 1);
     if (state->seen) __builtin_prefetch(state->seen, 1);
+}
+
+void weir_entities_prefetch_state(const weir_entities *table, uint32_t hash) {
+    const weir_entity *entity = table->slots[home(table, hash)].entity;
+    if (entity) prefetch_tail(&entity->state);
+}
+
+void weir_entities_prefetch_written(const weir_entities *table, const weir_entity *entity) {
+    prefetch_tail(&entity->state);
+    const char *value = weir_entities_value(table, entity);
+    prefetch_range(value, entity->value_len);
 }
 
 weir_entity *weir_entities_find(weir_entities *table, uint32_t hash, const void *key, size_t len) {

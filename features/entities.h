@@ -40,6 +40,8 @@ void weir_entities_prefetch(const weir_entities *table, uint32_t hash);
 void weir_entities_prefetch_entity(const weir_entities *table, uint32_t hash);
 /** Hints the same of both ends of its tail, once the entity is near. */
 void weir_entities_prefetch_state(const weir_entities *table, uint32_t hash);
+/** Hints that the tail and the newest value of a dirty one will be read soon. */
+void weir_entities_prefetch_written(const weir_entities *table, const weir_entity *entity);
 /** NULL when it is not in memory. Marks it as used. */
 weir_entity *weir_entities_find(weir_entities *table, uint32_t hash, const void *key, size_t len);
 /** Adds one that is not there, with an empty state. NULL when memory ran out. */
