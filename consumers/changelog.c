@@ -237,7 +237,8 @@ static weir_status write_snapshots(weir_changelog *log, weir_err *err) {
     for (size_t i = 0; !status && i < log->snapshot_count; i++) {
         const snapshot *s = &log->snapshots[i];
         weir_online_value stored;
-        if (i + 1 < log->snapshot_count && s[1].hash == s->hash && s[1].key_len == s->key_len && !memcmp(s[1].key, s->key, s->key_len)) { /* a newer one follows */
+        if (i + 1 < log->snapshot_count && s[1].hash == s->hash && s[1].key_len == s->key_len &&
+            !memcmp(s[1].key, s->key, s->key_len)) { /* a newer one follows */
             log->snapshots[i + 1].rebuilt |= s->rebuilt;
             continue;
         }

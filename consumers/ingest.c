@@ -464,7 +464,8 @@ static weir_status init_view(ingest *g, weir_registry *registry, int index, weir
     v->values_without = calloc((size_t)v->def->feature_count + 1, sizeof *v->values);
     v->ends = calloc((size_t)g->pipeline->partitions, sizeof *v->ends);
     v->begun = calloc((size_t)g->pipeline->partitions, sizeof *v->begun);
-    if (!v->topic || !v->repartition || !v->values || !v->values_without || !v->ends || !v->begun) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
+    if (!v->topic || !v->repartition || !v->values || !v->values_without || !v->ends || !v->begun)
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for view %s", v->def->name);
     v->features = WEIR_METRIC("weir_ingest_features_total", g->pipeline->name, v->def->name);
     v->corrections = WEIR_METRIC("weir_ingest_corrections_total", g->pipeline->name, v->def->name);
     v->stored = WEIR_METRIC("weir_online_entities", g->pipeline->name, v->def->name, "ingest");

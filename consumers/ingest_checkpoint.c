@@ -9,7 +9,7 @@
  * (features/entities.h) are written back
  *   when it costs little: their values since the last time are many times what they are written with;
  *   in turn, one after REPLAY_VALUES / 256 values or REPLAY_US / 256: so much at most is read again after a crash, and a snapshot is there long before compaction;
- *   when dirty entities take too much of the memory; when no records come; and all that drain_ms suffices for before the partitions go to another. */
+ *   when dirty entities take too much of the memory; when no records come; and all that half of drain_ms suffices for before the partitions go to another. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@
 
 enum {
     ENDS_TIMEOUT_MS = 10000,
-    WRITE_ALL_MS = 10000, /* where no drain_ms is given */
+    WRITE_ALL_MS = 5000, /* where no drain_ms is given */
     REPLAY_VALUES = 16 << 20,
     WORTH = 2,
     IDLE_SEGMENTS = 16,
@@ -175,7 +175,7 @@ static bool is_dirty(const ingest *g) {
 
 weir_status ingest_write_all_back(ingest *g, weir_err *err) {
     weir_status status = WEIR_OK;
-    int64_t until_us = weir_clock_mono_us(g->env->clock) + (g->env->drain_ms > 0 ? g->env->drain_ms : WRITE_ALL_MS) * INT64_C(1000);
+    int64_t until_us = weir_clock_mono_us(g->env->clock) + (g->env->drain_ms > 0 ? g->env->drain_ms / 2 : WRITE_ALL_MS) * INT64_C(1000);
     while (!status && !g->failed && is_dirty(g) && weir_clock_mono_us(g->env->clock) < until_us) status = checkpoint(g, true, err);
     return status;
 }

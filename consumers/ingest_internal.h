@@ -126,13 +126,14 @@ weir_status ingest_send(ingest *g, weir_err *err) WEIR_MUST_CHECK;
 weir_status ingest_reissue(ingest *g, weir_err *err) WEIR_MUST_CHECK;
 
 /** Queues a record for the entity's partition of the features topic. */
-weir_status ingest_send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace, weir_err *err) WEIR_MUST_CHECK;
+weir_status ingest_send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace,
+                        weir_err *err) WEIR_MUST_CHECK;
 
 /* ---- durable: ingest_checkpoint.c ---- */
 
 /** Everything so far becomes durable: some dirty entities written back, flush, states and positions into the online store. */
 weir_status ingest_checkpoint(void *context, weir_err *err) WEIR_MUST_CHECK;
-/** The same with all that are dirty, for drain_ms at most, so that the others of the group need not wait longer; nothing after a failure. */
+/** The same with all that are dirty, for half of drain_ms at most, so that the others of the group need not wait longer; nothing after a failure. */
 weir_status ingest_write_all_back(ingest *g, weir_err *err) WEIR_MUST_CHECK;
 /** Whether a checkpoint should be soon: too much is dirty, or there is time for it. */
 bool ingest_needs_checkpoint(const ingest *g);

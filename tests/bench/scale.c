@@ -17,8 +17,8 @@
 #include "consumers/kinds.h"
 #include "consumers/shared.h"
 #include "core/log.h"
-#include "core/pg.h"
 #include "core/metrics.h"
+#include "core/pg.h"
 
 #define NAME "benchscale"
 #define START_US INT64_C(978307200000000) /* long ago: with few entities the events take decades */

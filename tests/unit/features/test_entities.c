@@ -229,8 +229,10 @@ static void failed_allocations_leave_the_table_as_it_was(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_added_is_found_and_nothing_else),           cmocka_unit_test(keys_of_one_hash_are_told_apart_and_survive_removal),
-        cmocka_unit_test(a_dirty_entity_keeps_the_bytes_of_its_newest_value), cmocka_unit_test(eviction_takes_clean_ones_that_were_not_used_lately),
+        cmocka_unit_test(what_was_added_is_found_and_nothing_else),
+        cmocka_unit_test(keys_of_one_hash_are_told_apart_and_survive_removal),
+        cmocka_unit_test(a_dirty_entity_keeps_the_bytes_of_its_newest_value),
+        cmocka_unit_test(eviction_takes_clean_ones_that_were_not_used_lately),
         cmocka_unit_test(segments_are_cleaned_one_by_one_and_tell_since_when_they_are_dirty),
         cmocka_unit_test(failed_allocations_leave_the_table_as_it_was),
     };
