@@ -50,7 +50,7 @@ static weir_status snapshot(ingest *g, ingest_view *v, weir_entity *entity, weir
     if (!weir_buf_append(out, weir_entities_value(v->entities, entity), entity->value_len - 1) || !weir_buf_append(out, head, n) ||
         !weir_buf_append(out, state->data, state->len))
         return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the snapshot of %s", entity->key);
-    return ingest_send(g, v, entity, out, NULL, err);
+    return ingest_post(g, v, entity, out, NULL, err);
 }
 
 static int by_hash(const void *a, const void *b) {
@@ -148,6 +148,7 @@ static weir_status checkpoint(ingest *g, bool all, weir_err *err) {
     weir_status status = weir_online_begin(g->online, err);
     if (status) return status;
     for (int i = 0; !status && i < g->pipeline->view_count; i++) status = write_view(g, &g->views[i], all, err);
+    if (!status) status = ingest_send(g, err);
     if (!status) status = weir_producer_flush(weir_worker_producer(g->worker), INGEST_FLUSH_MS, err);
     if (!status) status = put_positions(g, err);
     if (status) {

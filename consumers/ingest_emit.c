@@ -43,7 +43,7 @@ static weir_status post(ingest *g, ingest_view *v, const weir_entity *entity, si
     return status;
 }
 
-static weir_status send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace, weir_err *err) {
+weir_status ingest_post(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace, weir_err *err) {
     size_t at = v->outbox.len;
     if (!weir_buf_append(&v->outbox, bytes->data, bytes->len)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a record of %s", entity->key);
     return post(g, v, entity, at, trace, err);
@@ -140,7 +140,7 @@ weir_status ingest_emit_corrections(ingest *g, ingest_view *v, weir_entity *enti
         out[FEAT_HAS_RECORD] = weir_bool(false);
         if ((status = encode(v, err))) return status;
         v->correction_count++;
-        status = g->restoring ? keep(g, v, entity, err) : ingest_send(g, v, entity, &v->codec.codec.buf, late->trace, err);
+        status = g->restoring ? keep(g, v, entity, err) : ingest_post(g, v, entity, &v->codec.codec.buf, late->trace, err);
     }
     return status;
 }
@@ -176,7 +176,7 @@ weir_status ingest_reissue(ingest *g, weir_err *err) {
         const ingest_pending *p = &g->pending[i];
         if (!p->entity->dirty) continue;
         status = reissue(p->view, p->entity, g->pending_bytes.data + p->at, p->len, err);
-        if (!status) status = ingest_send(g, p->view, p->entity, &p->view->codec.codec.buf, NULL, err);
+        if (!status) status = ingest_post(g, p->view, p->entity, &p->view->codec.codec.buf, NULL, err);
     }
     g->pending_count = 0;
     weir_buf_clear(&g->pending_bytes);

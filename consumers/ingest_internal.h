@@ -125,8 +125,8 @@ weir_status ingest_send(ingest *g, weir_err *err) WEIR_MUST_CHECK;
 /** Under the writer's new epoch: the newest values of dirty entities, and the corrections that were kept while restoring, which are queued. */
 weir_status ingest_reissue(ingest *g, weir_err *err) WEIR_MUST_CHECK;
 
-/** Queues a record for the entity's partition of the features topic. */
-weir_status ingest_send(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace,
+/** Puts a record for the entity's partition of the features topic into the outbox. The entity must stay until that is sent. */
+weir_status ingest_post(ingest *g, ingest_view *v, const weir_entity *entity, const weir_buf *bytes, const weir_bus_header *trace,
                         weir_err *err) WEIR_MUST_CHECK;
 
 /* ---- durable: ingest_checkpoint.c ---- */
