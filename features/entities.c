@@ -6,7 +6,15 @@
 #include <assert.h>
 #include <string.h>
 
-enum { FIRST_SLOT_BITS = 10, FIRST_SLOTS = 1 << FIRST_SLOT_BITS, HASH_BITS = 32, SEGMENT_SHIFT = 24, EVICTION_STEPS = 1 << 18, CACHE_LINE = 64, SHORT_TAIL = 64 };
+enum {
+    FIRST_SLOT_BITS = 10,
+    FIRST_SLOTS = 1 << FIRST_SLOT_BITS,
+    HASH_BITS = 32,
+    SEGMENT_SHIFT = 24,
+    EVICTION_STEPS = 1 << 18,
+    CACHE_LINE = 64,
+    SHORT_TAIL = 64
+};
 _Static_assert(1 << (HASH_BITS - SEGMENT_SHIFT) == WEIR_ENTITY_SEGMENTS, "a segment is the first bits of a hash");
 
 typedef struct slot {
