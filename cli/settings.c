@@ -3,8 +3,11 @@
 
 #include <stddef.h>
 
+#include "core/bus.h"
+
 static const char *const log_formats[] = {"auto", "json", "logfmt", NULL}; /* as weir_log_format */
 static const char *const http_auths[] = {"none", "token", NULL};
+static const char *const codecs[] = {"none", "lz4", "zstd", "snappy", "gzip", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}; /* as weir_log_level */
 
 #define FIELD(member) .offset = offsetof(weir_settings, member)
@@ -58,6 +61,12 @@ const weir_conf_item weir_settings_table[] = {
      .fallback = "auto",
      .doc = "form of log lines; auto is logfmt on a terminal, else json"},
     {.name = "log_level", .type = WEIR_CONF_ENUM, FIELD(log_level), .choices = log_levels, .fallback = "info", .doc = "least level that is logged"},
+    {.name = "compression",
+     .type = WEIR_CONF_ENUM,
+     FIELD(compression),
+     .choices = codecs,
+     .fallback = "lz4",
+     .doc = "of the batches that are sent to Kafka; none costs the least CPU where the network and the brokers' disks can take it"},
     {.name = "batch_max",
      .type = WEIR_CONF_INT,
      FIELD(batch_max),
@@ -100,3 +109,7 @@ const weir_conf_item weir_settings_table[] = {
      .doc = "entity states that ingest keeps in memory, and as many the serving replica; others are on disk"},
     {.name = NULL},
 };
+
+void weir_settings_apply(const weir_settings *settings) {
+    weir_bus_set_compression(codecs[settings->compression]);
+}

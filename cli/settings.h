@@ -11,10 +11,13 @@ typedef struct weir_settings {
     int64_t http_port;
     int http_auth; /* index into http_auths: none, token */
     int log_format, log_level; /* weir_log_format, weir_log_level */
+    int compression; /* of what is produced; see weir_settings_apply */
     int64_t batch_max, poll_ms, drain_ms, checkpoint_ms, memory_mib;
 } weir_settings;
 
 /* From the environment (WEIR_BROKERS, …), then from flags (--brokers, …). */
 extern const weir_conf_item weir_settings_table[];
+/** Those that hold for the whole process: how what is produced is compressed. */
+void weir_settings_apply(const weir_settings *settings);
 
 #endif

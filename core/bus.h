@@ -52,7 +52,10 @@ weir_status weir_bus_partitions(const char *brokers, const char *topic, int *ret
 /** Kafka's default partitioner (murmur2 of the key, sign bit cleared, modulo), as Java clients use. librdkafka producers are set to the same. */
 int32_t weir_bus_partition_of(const void *key, size_t key_len, int partition_count);
 
-/* ---- producer: idempotent, acks=all, lz4; thread-safe ---- */
+/* ---- producer: idempotent, acks=all; thread-safe ---- */
+/** How all producers that are made from now on compress their batches: "none", "lz4" (at first), "zstd", "snappy" or "gzip". Not thread-safe: for the start of a process.
+ *  The text is kept, not copied. */
+void weir_bus_set_compression(const char *codec);
 typedef struct weir_producer weir_producer;
 weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) WEIR_MUST_CHECK;
 /** As weir_producer_new, but an outage of the broker never makes it give a record up: for producers that must not send a record twice and so cannot send it again. */

@@ -333,7 +333,7 @@ static weir_status open_consumer(const char *brokers, const char *group, const c
         {"fetch.wait.max.ms", "20"},
         {"fetch.error.backoff.ms", "10"},
         /* Of each partition; too little and the consumer waits for the next fetch. */
-        {"queued.min.messages", "50000"},
+        {"queued.min.messages", "100000"},
         {"queued.max.messages.kbytes", "32768"},
         {NULL, NULL},
     };

@@ -25,6 +25,12 @@ enum {
     SEND_BATCH = 256
 };
 
+static const char *compression = "lz4";
+
+void weir_bus_set_compression(const char *codec) {
+    compression = codec;
+}
+
 struct weir_producer {
     rd_kafka_t *client;
     rd_kafka_queue_t *events;
@@ -61,7 +67,7 @@ static weir_status make(const char *brokers, const char *client_id, const char *
         {"client.id", client_id},
         {"enable.idempotence", "true"},
         {"acks", "all"},
-        {"compression.codec", "lz4"},
+        {"compression.codec", compression},
         {"batch.size", "1000000"},
         {"linger.ms", linger_ms},
         {"partitioner", "murmur2_random"},

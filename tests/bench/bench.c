@@ -28,7 +28,7 @@
 #include "features/entities.h"
 #include "producers/simulate.h"
 
-enum { RUNS = 3, CUSTOMERS = 10000, DAYS = 60, READS = 200000, SCORE_ROWS = 10000 };
+enum { RUNS = 3, CUSTOMERS = 10000, DAYS = 180, READS = 200000, SCORE_ROWS = 10000 };
 
 static void die_on(weir_status status, const weir_err *err) {
     if (!status) return;
@@ -470,6 +470,7 @@ int main(int argc, char **argv) {
     bench b = {.run = run};
     die_on(weir_conf_defaults(weir_settings_table, &b.settings, &err), &err);
     die_on(weir_conf_from_env(weir_settings_table, &b.settings, &err), &err);
+    weir_settings_apply(&b.settings);
     weir_log_init(stderr, WEIR_LOG_AUTO, WEIR_LOG_WARN);
     weir_pipeline *pipeline = bench_pipeline("bench", false);
     weir_shared shared;
