@@ -1,4 +1,4 @@
-/* `weir features backfill`: history from files and tables, once, ahead of what comes live. */
+/* `weir features backfill`: history from files, tables and topics, once, ahead of what comes live. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ static const weir_conf_item backfill_table[] = {
      .type = WEIR_CONF_LIST,
      FIELD(from),
      .flags = WEIR_CONF_REQUIRED,
-     .doc = "Parquet, CSV or JSON lines (.gz too), or schema.table in PostgreSQL; several are one history"},
+     .doc = "Parquet, CSV or JSON lines (.gz too), or schema.table in PostgreSQL; several are one history. Or topic:NAME, another topic of events, with or "
+            "without labels:NAME"},
     {.name = "map", .type = WEIR_CONF_LIST, FIELD(map), .doc = "COLUMN=name: a column of the files or tables and what the pipeline calls it"},
     {.name = "set",
      .type = WEIR_CONF_LIST,
@@ -70,14 +71,41 @@ static weir_status run(const weir_settings *settings, const backfill_options *o,
     return st;
 }
 
+/* NULL: it is not of that kind. */
+static const char *after_prefix(const char *from, const char *prefix) {
+    size_t len = strlen(prefix);
+    return strncmp(from, prefix, len) ? NULL : from + len;
+}
+
+static weir_status open_records(const weir_settings *settings, const backfill_options *o, const weir_pipeline *pipeline, weir_records **ret_records,
+                                weir_err *err) {
+    const char *events = NULL, *labels = NULL;
+    size_t topics = 0, count = 0;
+    for (; o->from[count]; count++) {
+        const char *event_topic = after_prefix(o->from[count], "topic:"), *label_topic = after_prefix(o->from[count], "labels:");
+        topics += event_topic || label_topic;
+        if ((event_topic && events) || (label_topic && labels))
+            return WEIR_FAIL(err, WEIR_EINVAL, "--from names two topics of %s, expected one: %s", event_topic ? "events" : "labels", o->from[count]);
+        if (event_topic) events = event_topic;
+        if (label_topic) labels = label_topic;
+    }
+    if (!topics)
+        return weir_records_from_tables(pipeline, settings->pg_url, (const char *const *)o->from, (const char *const *)o->map, (const char *const *)o->set,
+                                        ret_records, err);
+    if (topics < count) return WEIR_FAIL(err, WEIR_EINVAL, "--from names topics and others, expected either: their records cannot be ordered together");
+    if ((o->map && *o->map) || (o->set && *o->set))
+        return WEIR_FAIL(err, WEIR_EINVAL, "--map and --set are for files and tables: records of a topic have a schema");
+    if (events && !strcmp(events, pipeline->events.topic))
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s is the pipeline's own topic: what is there is read anyway, and `weir features rebuild` does it anew", events);
+    return weir_records_from_topics(pipeline, settings->brokers, settings->registry_url, events, labels, o->until_us, ret_records, err);
+}
+
 static weir_status run_backfill(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
     const backfill_options *o = options;
     weir_pipeline *pipeline = NULL;
     weir_records *records = NULL;
     weir_status st = weir_pipeline_load(o->pipeline, &pipeline, err);
-    if (!st)
-        st = weir_records_from_tables(pipeline, settings->pg_url, (const char *const *)o->from, (const char *const *)o->map, (const char *const *)o->set,
-                                      &records, err);
+    if (!st) st = open_records(settings, o, pipeline, &records, err);
     if (!st) st = run(settings, o, pipeline, records, ret_exit, err);
     weir_records_free(records);
     weir_pipeline_free(pipeline);
@@ -88,7 +116,7 @@ const weir_command weir_command_features_backfill = {
     .name = "features backfill",
     .args = "PIPELINE --from F… [--until T] [--map COLUMN=name…] [--name N] [--rate N] [--beside-live]",
     .doc =
-        "Publishes history from files and tables, once, ahead of live records: the workers make features and states of it as of any record.\n"
+        "Publishes history from files, tables or topics, once, ahead of live records: the workers make features and states of it as of any record.\n"
         "Killed and run again it goes on where it was; run once more it does nothing. Prints, for each partition, the offset from which on everything is live.",
     .options = backfill_table,
     .options_size = sizeof(backfill_options),

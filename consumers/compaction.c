@@ -35,7 +35,7 @@ weir_status weir_compaction_new(const weir_pipeline *pipeline, const weir_worker
     if (!c) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for compaction");
     c->pipeline = pipeline;
     c->env = env;
-    c->days = WEIR_METRIC("weir_store_compacted_days_total", pipeline->name);
+    c->days = WEIR_METRIC("weir_store_compacted_partitions_total", pipeline->name);
     c->rows = WEIR_METRIC("weir_store_compacted_rows_total", pipeline->name);
     c->errors = WEIR_METRIC("weir_store_compaction_errors_total", pipeline->name);
     *ret_compaction = c;

@@ -86,12 +86,12 @@ static bool time_of(void *context, const weir_bus_record *record, int64_t *ret_t
     return true;
 }
 
-void ingest_align_start(ingest_align *a) {
+weir_status ingest_align_start(ingest_align *a, weir_err *err) {
     const weir_alignment alignment = {
         .time_of = time_of,
         .context = a,
         .slack_us = a->def->allowed_lateness_us / SLACK_SHARE,
         .live_us = a->def->allowed_lateness_us,
     };
-    weir_consumer_align(weir_worker_consumer(a->g->worker), a->def->topic, &alignment);
+    return weir_consumer_align(weir_worker_consumer(a->g->worker), a->def->topic, &alignment, err);
 }

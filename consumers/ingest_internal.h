@@ -103,7 +103,7 @@ typedef struct ingest {
 weir_status ingest_align_new(const ingest *g, const weir_feed_def *def, weir_registry *registry, ingest_align **ret_align, weir_err *err) WEIR_MUST_CHECK;
 void ingest_align_free(ingest_align *a);
 /** The feed's partitions that are assigned from now on are read side by side in event time. */
-void ingest_align_start(ingest_align *a);
+weir_status ingest_align_start(ingest_align *a, weir_err *err) WEIR_MUST_CHECK;
 
 /* ---- out: ingest_emit.c ---- */
 

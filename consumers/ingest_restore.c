@@ -275,15 +275,17 @@ weir_status ingest_assigned(void *context, weir_partition *partitions, size_t co
     ingest *g = context;
     hold_nothing(g);
     memset(g->assigned, 0, sizeof *g->assigned * (size_t)g->pipeline->partitions);
-    for (int f = 0; f < 2; f++)
-        if (g->align[f]) ingest_align_start(g->align[f]);
+    weir_status status = WEIR_OK;
+    for (int f = 0; !status && f < 2; f++)
+        if (g->align[f]) status = ingest_align_start(g->align[f], err);
+    if (status) return status;
     for (size_t i = 0; i < count; i++) {
         if (partitions[i].partition >= g->pipeline->partitions)
             return WEIR_FAIL(err, WEIR_ECONFLICT, "topic %s has a partition %d, the pipeline file says %d partitions", partitions[i].topic,
                              (int)partitions[i].partition, g->pipeline->partitions);
         g->assigned[partitions[i].partition] = true;
     }
-    weir_status status = restore_assigned(g, err);
+    status = restore_assigned(g, err);
     if (status) hold_nothing(g);
     return status;
 }

@@ -125,9 +125,9 @@ typedef struct weir_alignment {
     int64_t slack_us; /* how far one partition may be ahead of another */
     int64_t live_us; /* a record whose time is not longer ago than this waits for no partition that is at its end */
 } weir_alignment;
-/** Of a topic's partitions that are assigned from now on (the callback `assigned` may still call this). Their positions are those of what was handed out. Changes nothing for
- *  a partition that is held alone, or for a topic that is not read. */
-void weir_consumer_align(weir_consumer *consumer, const char *topic, const weir_alignment *alignment);
+/** Of a topic's partitions, from now on. Their positions are those of what was handed out. Changes nothing for a partition that is held alone, or for a topic that is not
+ *  read. */
+weir_status weir_consumer_align(weir_consumer *consumer, const char *topic, const weir_alignment *alignment, weir_err *err) WEIR_MUST_CHECK;
 /** Goes back (or on) to offset; fetched records before it are dropped. */
 weir_status weir_consumer_seek(weir_consumer *consumer, const char *topic, int32_t partition, int64_t offset, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_consumer_pause_all(weir_consumer *consumer, weir_err *err) WEIR_MUST_CHECK;

@@ -153,6 +153,17 @@ static bool is_aligned(const weir_consumer *consumer, const held *table, int cou
     return consumer->topics[topic_index].aligned && of_topic > 1;
 }
 
+static weir_status align_held(const weir_consumer *consumer, held *table, int count, weir_err *err) {
+    for (int i = 0; i < count; i++) {
+        held *h = &table[i];
+        if (h->ahead || !is_aligned(consumer, table, count, h->topic_index)) continue;
+        if (!(h->ahead = weir_mem.realloc(NULL, sizeof *h->ahead))) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for partitions");
+        h->ahead->first = h->ahead->count = 0;
+        begin_alignment(h);
+    }
+    return WEIR_OK;
+}
+
 static weir_status open_held(weir_consumer *consumer, held *table, int count, weir_err *err) {
     for (int i = 0; i < count; i++) {
         held *h = &table[i];
@@ -160,12 +171,8 @@ static weir_status open_held(weir_consumer *consumer, held *table, int count, we
             return WEIR_FAIL(err, WEIR_ENET, "no queue for partition %d of topic %s", h->partition, h->topic);
         rd_kafka_queue_forward(h->queue, NULL);
         enable_wakeups(consumer, h->queue);
-        if (!is_aligned(consumer, table, count, h->topic_index)) continue;
-        if (!(h->ahead = weir_mem.realloc(NULL, sizeof *h->ahead))) return WEIR_FAIL(err, WEIR_ENOMEM, "out of memory for partitions");
-        h->ahead->first = h->ahead->count = 0;
-        begin_alignment(h);
     }
-    return WEIR_OK;
+    return align_held(consumer, table, count, err);
 }
 
 /* Replaces the table by the list; its offsets are where reading starts. Before the assignment: its records find their queues. */
@@ -759,11 +766,12 @@ weir_status weir_consumer_resume_all(weir_consumer *consumer, weir_err *err) {
     return first;
 }
 
-void weir_consumer_align(weir_consumer *consumer, const char *topic_name, const weir_alignment *alignment) {
+weir_status weir_consumer_align(weir_consumer *consumer, const char *topic_name, const weir_alignment *alignment, weir_err *err) {
     int index = topic_index_of(consumer, topic_name);
-    if (index < 0) return;
+    if (index < 0) return WEIR_OK;
     consumer->topics[index].aligned = true;
     consumer->topics[index].alignment = *alignment;
+    return align_held(consumer, consumer->held, consumer->held_count, err);
 }
 
 size_t weir_consumer_assignment(weir_consumer *consumer, weir_partition *partitions, size_t max) {

@@ -33,7 +33,7 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_online_bytes", WEIR_GAUGE, "bytes used by the online store", {"pipeline", "worker"}},
     {"weir_store_rows_total", WEIR_COUNTER, "rows written to the offline store", {"pipeline", "table"}},
     {"weir_store_repeats_total", WEIR_COUNTER, "rows that the offline store had already", {"pipeline"}},
-    {"weir_store_compacted_days_total", WEIR_COUNTER, "days of feature tables that this worker moved to files by itself", {"pipeline"}},
+    {"weir_store_compacted_partitions_total", WEIR_COUNTER, "days of feature tables that this worker moved to files by itself", {"pipeline"}},
     {"weir_store_compacted_rows_total", WEIR_COUNTER, "rows in them", {"pipeline"}},
     {"weir_store_compaction_errors_total", WEIR_COUNTER, "runs of that compaction that failed, and are tried again", {"pipeline"}},
     /* training */

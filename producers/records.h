@@ -1,4 +1,4 @@
-/* A source of events and labels in order of event time: a file (Parquet, CSV, JSON lines through DuckDB) or a simulator. */
+/* A source of events and labels in order of event time: a file (Parquet, CSV, JSON lines through DuckDB), a topic or a simulator. */
 #ifndef WEIR_PRODUCERS_RECORDS_H
 #define WEIR_PRODUCERS_RECORDS_H
 
@@ -42,6 +42,12 @@ weir_status weir_records_from_files(const weir_pipeline *pipeline, const char *c
 /** The same of what is no file by its name, too: "schema.table" in the PostgreSQL of pg_url, read as one statement sees it. WEIR_ENOTFOUND: there is no such table. */
 weir_status weir_records_from_tables(const weir_pipeline *pipeline, const char *pg_url, const char *const *files, const char *const *column_map,
                                      const char *const *set, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
+
+/** Topics of somebody else with records in the pipeline's schemas (or ones that resolve to them): events and labels, either may be NULL. From their beginning to where they end
+ *  now, in order of the column that says when a record is known, across partitions too; a record out of order within its partition comes where it stands. until_us: without
+ *  what was known from then on; 0: all. Errors: WEIR_ENOTFOUND (no such topic), WEIR_EDATA naming partition and offset of a record that cannot be decoded. */
+weir_status weir_records_from_topics(const weir_pipeline *pipeline, const char *brokers, const char *registry_url, const char *events, const char *labels,
+                                     int64_t until_us, weir_records **ret_records, weir_err *err) WEIR_MUST_CHECK;
 
 /** Writes events, each with its label's columns beside it, to a Parquet, CSV or JSON lines file (by extension), in order of event time; weir_records_from_files reads it back as the same
  *  records. The file appears when it is whole. *ret_events counts them. Errors: WEIR_EINVAL (extension), WEIR_EIO. */

@@ -81,7 +81,7 @@ def check_moved(p, payments):
     wait_for("closed days to be files", lambda: in_postgres(p) == 0, 60)
     assert sum(files(p).values()) == COUNT - 1 and {part for _, part in files(p)} == {1}, files(p)
     wait_for("it to be counted", lambda: total(p, "weir_store_compacted_rows_total", ("0", "1")) == COUNT - 1, 30)
-    assert total(p, "weir_store_compacted_days_total", ("0", "1")) == len(files(p)) and total(p, "weir_store_compaction_errors_total", ("0", "1")) == 0
+    assert total(p, "weir_store_compacted_partitions_total", ("0", "1")) == len(files(p)) and total(p, "weir_store_compaction_errors_total", ("0", "1")) == 0
     assert history(p) == before
 
 

@@ -91,7 +91,29 @@ def tabled():
         return features(p)
 
 
+def archived():
+    """From the topics of another pipeline, whose partitions end at different times; the cut leaves the rest to live records."""
+    with Pipeline() as old, Pipeline() as p:
+        cut = payments.rows[CUT]["tx_time"]
+        assert weir("replay", old.path, "--file", write(old, "all.csv", payments.rows)).returncode == 0
+        for wrong, why in ((["topic:nowhere"], "nowhere"), (["topic:" + p.topic("events")], "own topic"), (["topic:" + old.topic("events"), "past.csv"], "expected either"),
+                           (["topic:a", "topic:b"], "expected one")):
+            refused = weir("features", "backfill", p.path, *sum((["--from", w] for w in wrong), []))
+            assert refused.returncode != 0 and why in refused.stderr, refused.stderr
+        command = ["features", "backfill", p.path, "--from", "topic:" + old.topic("events"), "--until", cut.isoformat()]
+        done = weir(*command)
+        before = [row for row in payments.rows if row["tx_time"] < cut]
+        assert done.returncode == 0 and "%d events" % len(before) in done.stderr, done.stderr
+        assert "was done before" in weir(*command).stderr
+        assert len({r.value() for r in sent(p)}) == len(sent(p)) == len(before)
+        assert weir("replay", p.path, "--file", write(p, "live.csv", [row for row in payments.rows if row["tx_time"] >= cut])).returncode == 0
+        got = features(p)
+        check_features(p, payments)
+        return got
+
+
 expected = live()
 assert backfilled() == expected
 assert tabled() == expected
+assert archived() == expected
 print("ok")
