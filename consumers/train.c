@@ -392,7 +392,10 @@ static weir_status train_assigned(void *context, weir_partition *partitions, siz
 
 static weir_status train_revoked(void *context, const weir_partition *partitions, size_t count, bool lost, weir_err *err) {
     train *t = context;
-    (void)partitions, (void)count, (void)lost, (void)err;
+    (void)partitions, (void)count, (void)err;
+    weir_err why = {0};
+    /* Else what was decided last is told when somebody leads again, which after a stop may be much later. */
+    if (t->leads && !lost && carry_outbox(t, &why)) weir_log_err(WEIR_LOG_WARN, "events of models were not sent; the next to lead sends them", &why);
     t->leads = false; /* a run that is under way is finished and told all the same: the next one to lead repeats it and comes to the same */
     return WEIR_OK;
 }

@@ -370,6 +370,13 @@ def change(spec):
     short_training(spec, "%dd" % TRAIN_DAYS, "%dd" % TEST_DAYS)
 
 
+def wait_for_models(p, count):
+    """The score worker serves them: else nothing would be scored, and nothing shown."""
+    def loaded():
+        return sum(v for (name, _), v in p.metrics("score").items() if name == "weir_score_model_info") >= count
+    wait_for("score to serve %d models" % count, loaded, 60)
+
+
 def learn(p, traffic, payments):
     """Models from the head start, as soon as it is stored; from here on everything is scored."""
     p.start("train")
@@ -378,6 +385,7 @@ def learn(p, traffic, payments):
     versions = train(p, TRAIN_FROM)["detail"]["versions"]
     p.kill("train", sig=signal.SIGTERM)
     p.start("score")
+    wait_for_models(p, len(versions))
     print("trained " + ", ".join("%s v%d" % (v["name"], v["version"]) for v in versions), flush=True)
 
 
