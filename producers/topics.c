@@ -66,7 +66,8 @@ static weir_status fetch(topic_stream *s, weir_err *err) {
     s->count = s->at = 0;
     for (int silent = 0; !s->count; silent++) {
         if ((s->ended = is_at_end(s))) return WEIR_OK;
-        if (silent == SILENT_POLLS_MAX) return WEIR_RETRY(err, WEIR_ETIMEOUT, "topic %s: no record for %d s, and it is not read to its end", s->topic, SILENT_POLLS_MAX * POLL_MS / 1000);
+        if (silent == SILENT_POLLS_MAX)
+            return WEIR_RETRY(err, WEIR_ETIMEOUT, "topic %s: no record for %d s, and it is not read to its end", s->topic, SILENT_POLLS_MAX * POLL_MS / 1000);
         weir_status status = weir_consumer_poll(s->consumer, s->batch, BATCH, POLL_MS, &s->count, err);
         if (status) return status;
     }
@@ -168,8 +169,8 @@ static weir_status open_stream(topic_source *source, const char *brokers, const 
     return status ? status : ask_ends(s, err);
 }
 
-weir_status weir_records_from_topics(const weir_pipeline *pipeline, const char *brokers, const char *registry_url, const char *events, const char *labels, int64_t until_us,
-                                     weir_records **ret_records, weir_err *err) {
+weir_status weir_records_from_topics(const weir_pipeline *pipeline, const char *brokers, const char *registry_url, const char *events, const char *labels,
+                                     int64_t until_us, weir_records **ret_records, weir_err *err) {
     if (labels && !pipeline->labels.topic) return WEIR_FAIL(err, WEIR_EINVAL, "pipeline %s has no labels, found topic %s of labels", pipeline->name, labels);
     weir_records *records = weir_mem.realloc(NULL, sizeof *records);
     topic_source *source = weir_mem.realloc(NULL, sizeof *source);
