@@ -12,11 +12,9 @@
  * Arguments name the sections to run; none: all but entities (which takes 10 GiB) and latency. CPU is of the whole process, threads of librdkafka included, the broker not.
  * Settings come from the environment, as for the program (WEIR_BROKERS, …); ./run bench sets them. */
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/settings.h"
@@ -27,28 +25,9 @@
 #include "core/pg.h"
 #include "features/entities.h"
 #include "producers/simulate.h"
+#include "tests/bench/harness.h"
 
 enum { RUNS = 3, CUSTOMERS = 10000, DAYS = 180, READS = 200000, SCORE_ROWS = 10000 };
-
-static void die_on(weir_status status, const weir_err *err) {
-    if (!status) return;
-    fprintf(stderr, "bench: %s\n", err->message);
-    exit(weir_status_exit(status));
-}
-
-static double now_s(void) {
-    return (double)weir_clock_mono_us(weir_clock_system()) / 1e6;
-}
-
-static int by_value(const void *a, const void *b) {
-    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
-}
-
-static double cpu_s(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
 
 /* What a run took. */
 typedef struct cost {
@@ -65,29 +44,6 @@ static void show(const char *what, double value, const char *unit, const char *c
     if (ceiling_name) printf("  %-28s %14.2f  ratio %.2f", ceiling_name, ceiling, ratio);
     putchar('\n');
     fflush(stdout);
-}
-
-/* The fraud pipeline under another name, so that a bench never touches a user's topics. Its events are "bench.events" whatever its name. customer_only: without the view of
- * terminals, and with labels of its own that nobody writes. */
-static weir_pipeline *bench_pipeline(const char *name, bool customer_only) {
-    const weir_embedded_file *file = weir_embedded_find("pipelines/fraud.json");
-    cJSON *json = cJSON_Parse(file->data);
-    char labels[64];
-    snprintf(labels, sizeof labels, "%s.labels", customer_only ? name : "bench");
-    cJSON_ReplaceItemInObjectCaseSensitive(json, "pipeline", cJSON_CreateString(name));
-    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "source"), "topic", cJSON_CreateString("bench.events"));
-    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "labels"), "topic", cJSON_CreateString(labels));
-    if (customer_only) {
-        cJSON_DeleteItemFromArray(cJSON_GetObjectItemCaseSensitive(json, "views"), 1);
-        cJSON_DeleteItemFromObjectCaseSensitive(json, "training"); /* it names features of terminals */
-    }
-    char *text = cJSON_PrintUnformatted(json);
-    weir_pipeline *pipeline = NULL;
-    weir_err err;
-    die_on(weir_pipeline_parse(text, NULL, &pipeline, &err), &err);
-    cJSON_free(text);
-    cJSON_Delete(json);
-    return pipeline;
 }
 
 /* ---- publishing ---- */
@@ -151,29 +107,14 @@ static cost pass_through(const weir_settings *settings, const weir_pipeline *pip
 
 /* ---- workers ---- */
 
-typedef struct running {
-    weir_worker *worker;
-    pthread_t thread;
-    weir_status status;
-    weir_err err;
-} running;
-
-static void *run_worker(void *context) {
-    running *r = context;
-    r->status = weir_worker_run(r->worker, &r->err);
-    return NULL;
-}
-
 /* From the worker's first batch until it has made `total` records durable: what the metric shows beyond what it showed at the start. Joining its group is not part of it. */
 static cost time_worker(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, const char *const *topics, double total) {
-    running r = {0};
-    weir_err err;
+    running r;
     double before = 0, now = 0;
-    die_on(weir_worker_new(ops, env, pipeline, NULL, &r.worker, &err), &err);
     for (const char *const *t = topics; *t; t++) before += weir_metric_value(WEIR_METRIC("weir_worker_records_total", pipeline, ops->name, *t));
     const weir_metric *batches = WEIR_METRIC("weir_worker_batch_seconds", pipeline, ops->name);
     double begun = weir_metric_value(batches), start = now_s(), cpu = cpu_s();
-    if (pthread_create(&r.thread, NULL, run_worker, &r)) exit(3);
+    start_worker(ops, env, pipeline, &r);
     while (weir_metric_value(batches) == begun && now_s() - start < 60) usleep(200);
     start = now_s();
     cpu = cpu_s();
@@ -187,10 +128,7 @@ static cost time_worker(const weir_worker_ops *ops, const weir_worker_env *env, 
         }
     }
     const cost took = {total / (now_s() - start), (cpu_s() - cpu) / total * 1e6};
-    weir_worker_stop(r.worker);
-    pthread_join(r.thread, NULL);
-    die_on(r.status, &r.err);
-    weir_worker_free(r.worker);
+    stop_worker(&r);
     return took;
 }
 
@@ -341,7 +279,7 @@ static weir_worker_env env_of(const bench *b, weir_shared *shared, const char *i
 static cost ingest_once(const bench *b, const char *name, bool customer_only, int64_t total) {
     weir_err err;
     weir_shared shared;
-    weir_pipeline *pipeline = bench_pipeline(name, customer_only);
+    weir_pipeline *pipeline = fraud_pipeline(name, "bench", customer_only ? name : "bench", customer_only);
     die_on(weir_pipeline_create_topics(pipeline, b->settings.brokers, &err), &err);
     die_on(weir_shared_init(&shared, pipeline, b->settings.registry_url, "serving", &err), &err);
     weir_worker_env env = env_of(b, &shared, "bench");
@@ -472,7 +410,7 @@ int main(int argc, char **argv) {
     die_on(weir_conf_from_env(weir_settings_table, &b.settings, &err), &err);
     weir_settings_apply(&b.settings);
     weir_log_init(stderr, WEIR_LOG_AUTO, WEIR_LOG_WARN);
-    weir_pipeline *pipeline = bench_pipeline("bench", false);
+    weir_pipeline *pipeline = fraud_pipeline("bench", "bench", "bench", false);
     weir_shared shared;
     weir_pg *pg = NULL;
     die_on(weir_pg_new(b.settings.pg_url, &pg, &err), &err);

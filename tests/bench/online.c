@@ -27,14 +27,9 @@
 
 #include "core/pg.h"
 #include "features/online.h"
+#include "tests/bench/harness.h"
 
 enum { RUNS = 5, READS = 100000, TEMPLATES = 64, DAYS = 31, PER_DAY = 3, KEYS_AT_ONCE = 10000, FEATURES_ID = 1 };
-
-static void die_on(weir_status status, const weir_err *err) {
-    if (!status) return;
-    fprintf(stderr, "bench: %s\n", err->message);
-    exit(weir_status_exit(status));
-}
 
 static void die(const char *what) {
     fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
@@ -45,10 +40,6 @@ static int64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
 }
 
 static double at_share(const double *sorted, int n, double share) {
@@ -87,13 +78,7 @@ static weir_pipeline *thirty_features(void) {
     cJSON_DeleteItemFromArray(views, 1);
     static const char *const sections[] = {"training", "rollout", "serving"};
     for (size_t i = 0; i < 3; i++) cJSON_DeleteItemFromObjectCaseSensitive(json, sections[i]);
-    char *text = cJSON_PrintUnformatted(json);
-    weir_pipeline *pipeline = NULL;
-    weir_err err;
-    die_on(weir_pipeline_parse(text, NULL, &pipeline, &err), &err);
-    cJSON_free(text);
-    cJSON_Delete(json);
-    return pipeline;
+    return pipeline_from(json);
 }
 
 /* A customer's month as it would stand in the store. */

@@ -6,11 +6,9 @@
  * a checkpoint on both sides. Event time moves so that a customer has RECORDS in the longest window, whatever ENTITIES is. Then the worker is started again with its state
  * folder, and without. BACK 0 leaves the restores out. Topics and states are removed at the end. Settings come from the environment, as for the program (WEIR_BROKERS,
  * WEIR_MEMORY_MIB, …). CPU is of the whole process, threads of librdkafka included, the broker not. */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/settings.h"
@@ -19,6 +17,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/pg.h"
+#include "tests/bench/harness.h"
 
 #define NAME "benchscale"
 #define START_US INT64_C(978307200000000) /* long ago: with few entities the events take decades */
@@ -32,22 +31,6 @@ typedef struct scale {
     char *features;
     int64_t entities, events, records;
 } scale;
-
-static void die_on(weir_status status, const weir_err *err) {
-    if (!status) return;
-    fprintf(stderr, "bench: %s\n", err->message);
-    exit(weir_status_exit(status));
-}
-
-static double now_s(void) {
-    return (double)weir_clock_mono_us(weir_clock_system()) / 1e6;
-}
-
-static double cpu_s(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
 
 /* MiB of memory of the process's own: what the page cache holds of the online store is not counted. */
 static double resident_mib(void) {
@@ -63,24 +46,6 @@ static double resident_mib(void) {
 static void show(const char *what, double value, const char *unit) {
     printf("  %-44s %14.2f %s\n", what, value, unit);
     fflush(stdout);
-}
-
-/* The fraud pipeline's customer view under a name of its own, with labels that nobody writes. */
-static weir_pipeline *make_pipeline(void) {
-    const weir_embedded_file *file = weir_embedded_find("pipelines/fraud.json");
-    cJSON *json = cJSON_Parse(file->data);
-    cJSON_ReplaceItemInObjectCaseSensitive(json, "pipeline", cJSON_CreateString(NAME));
-    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "source"), "topic", cJSON_CreateString(NAME ".events"));
-    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "labels"), "topic", cJSON_CreateString(NAME ".labels"));
-    cJSON_DeleteItemFromArray(cJSON_GetObjectItemCaseSensitive(json, "views"), 1);
-    cJSON_DeleteItemFromObjectCaseSensitive(json, "training"); /* it names features of terminals */
-    char *text = cJSON_PrintUnformatted(json);
-    weir_pipeline *pipeline = NULL;
-    weir_err err;
-    die_on(weir_pipeline_parse(text, NULL, &pipeline, &err), &err);
-    cJSON_free(text);
-    cJSON_Delete(json);
-    return pipeline;
 }
 
 static void remove_all(const scale *s) {
@@ -136,33 +101,6 @@ static void publish(const scale *s) {
 
 /* ---- the worker ---- */
 
-typedef struct running {
-    weir_worker *worker;
-    pthread_t thread;
-    weir_status status;
-    weir_err err;
-} running;
-
-static void *run_worker(void *context) {
-    running *r = context;
-    r->status = weir_worker_run(r->worker, &r->err);
-    return NULL;
-}
-
-static void start(const scale *s, running *r) {
-    weir_err err;
-    *r = (running){0};
-    die_on(weir_worker_new(&weir_ingest_ops, &s->env, s->pipeline->name, NULL, &r->worker, &err), &err);
-    if (pthread_create(&r->thread, NULL, run_worker, r)) exit(3);
-}
-
-static void stop(running *r) {
-    weir_worker_stop(r->worker);
-    pthread_join(r->thread, NULL);
-    die_on(r->status, &r->err);
-    weir_worker_free(r->worker);
-}
-
 static double done_records(const scale *s) {
     return weir_metric_value(WEIR_METRIC("weir_worker_records_total", s->pipeline->name, "ingest", s->pipeline->events.topic));
 }
@@ -207,7 +145,7 @@ static mark wait_for(const scale *s, running *r, double records) {
 static void measure(const scale *s) {
     running r;
     double fill = (double)(s->entities * s->records);
-    start(s, &r);
+    start_worker(&weir_ingest_ops, &s->env, NAME, &r);
     mark first = wait_for(s, &r, 1), filled = wait_for(s, &r, fill), end = wait_for(s, &r, fill + (double)s->events);
     if (fill > first.records) show("fill", (filled.records - first.records) / (filled.at_s - first.at_s), "records/s");
     if (fill > first.records) show("  CPU of a million", (filled.cpu - first.cpu) / (filled.records - first.records) * 1e6, "s");
@@ -219,7 +157,7 @@ static void measure(const scale *s) {
     show("memory of the process", resident_mib(), "MiB");
     show("  of entity states", weir_metric_value(WEIR_METRIC("weir_ingest_memory_bytes", NAME, s->pipeline->views[0].name)) / 1048576, "MiB");
     double begun = now_s(), cpu = cpu_s();
-    stop(&r);
+    stop_worker(&r);
     show("stop", now_s() - begun, "s");
     show("  CPU", cpu_s() - cpu, "s");
     show("  records written", (double)features_end(s) - end.out, "");
@@ -228,12 +166,12 @@ static void measure(const scale *s) {
 static void measure_restore(const scale *s, const char *what) {
     running r;
     double begun = now_s(), cpu = cpu_s();
-    start(s, &r);
+    start_worker(&weir_ingest_ops, &s->env, NAME, &r);
     while (!weir_worker_ready(r.worker) && !r.status) usleep(1000);
     show(what, now_s() - begun, "s");
     show("  CPU", cpu_s() - cpu, "s");
     show("  memory of the process", resident_mib(), "MiB");
-    stop(&r);
+    stop_worker(&r);
 }
 
 static void show_folder(const char *what, const char *dir) {
@@ -256,7 +194,7 @@ int main(int argc, char **argv) {
     die_on(weir_conf_defaults(weir_settings_table, &s.settings, &err), &err);
     die_on(weir_conf_from_env(weir_settings_table, &s.settings, &err), &err);
     weir_log_init(stderr, WEIR_LOG_AUTO, getenv("WEIR_BENCH_LOG") ? WEIR_LOG_INFO : WEIR_LOG_WARN);
-    s.pipeline = make_pipeline();
+    s.pipeline = fraud_pipeline(NAME, NAME, NAME, true);
     s.features = weir_topic_features(s.pipeline, &s.pipeline->views[0]);
     die_on(weir_shared_init(&s.shared, s.pipeline, s.settings.registry_url, "serving", &err), &err);
     s.env = (weir_worker_env){

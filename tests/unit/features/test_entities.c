@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "features/entities.h"
+#include "tests/unit/starve.h"
 
 static weir_entities *table_of(size_t limit) {
     weir_err err;
@@ -185,14 +186,6 @@ static void eviction_takes_clean_ones_that_were_not_used_lately(void **state) {
         assert_non_null(find(table, key));
     }
     weir_entities_free(table);
-}
-
-static int allocations_left;
-static void *failing_realloc(void *old, size_t size) {
-    if (size && allocations_left-- <= 0) return NULL;
-    if (size) return realloc(old, size);
-    free(old);
-    return NULL;
 }
 
 static void failed_allocations_leave_the_table_as_it_was(void **state) {
