@@ -39,7 +39,7 @@ typedef struct score {
     int *entity_columns[WEIR_VIEWS_MAX]; /* of each view, in the events' schema */
     int *input_columns; /* [recipe.column_count] index into the inputs */
     double threshold;
-    weir_metric *unserved, *latency, *age[WEIR_VIEWS_MAX];
+    weir_metric *unserved, *latency, *age[WEIR_VIEWS_MAX], *answers[WEIR_VIEWS_MAX][WEIR_ANSWERS];
 } score;
 
 /* What is known of one record of the batch; in the scratch arena. */
@@ -69,6 +69,7 @@ static weir_status gather(score *s, scored *r, weir_err *err) {
         weir_status status = weir_key_make(&s->pipeline->events, s->entity_columns[v], s->pipeline->views[v].entity_count, event, key, &key_len, err);
         if (!status) status = weir_serving_read_view(s->reader, v, key, key_len, t_us, NULL, out, &r->read[v], err);
         if (status) return weir_err_prefix(err, "view %s", s->pipeline->views[v].name);
+        weir_metric_add(s->answers[v][r->read[v].answer], 1);
         if (r->read[v].found) weir_metric_observe(s->age[v], (double)(t_us - r->read[v].event_time_us) / 1e6);
     }
     return WEIR_OK;
@@ -285,7 +286,10 @@ static weir_status resolve_columns(score *s, weir_err *err) {
             if (s->entity_columns[v][i] < 0)
                 return WEIR_FAIL(err, WEIR_EINVAL, "view %s cannot be joined to an event: the events have no column %s", def->name, def->entity[i]);
         }
-        if (v != s->primary) s->age[v] = WEIR_METRIC("weir_score_feature_age_seconds", s->pipeline->name, def->name); /* the primary view is never behind */
+        if (v == s->primary) continue; /* it is never behind */
+        static const char *const names[WEIR_ANSWERS] = {"present", "no_record", "expired", "out_of_reach"};
+        s->age[v] = WEIR_METRIC("weir_score_feature_age_seconds", s->pipeline->name, def->name);
+        for (int a = 0; a < WEIR_ANSWERS; a++) s->answers[v][a] = WEIR_METRIC("weir_score_view_answers_total", s->pipeline->name, def->name, names[a]);
     }
     if (!(s->input_columns = calloc((size_t)s->recipe.column_count + 1, sizeof(int)))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the inputs");
     for (int i = 0; i < s->recipe.column_count; i++) {

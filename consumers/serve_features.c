@@ -143,14 +143,15 @@ static bool asked_time(const lookup *l, int row, const weir_datum *entity, int64
     return true;
 }
 
-/* What is wrong with all features of the row; NULL: nothing. asked: at t, not at the newest record. */
-static const char *row_status(const weir_view_def *def, const weir_view_read *read, bool asked, int64_t t_us) {
+/* What is wrong with all features of the row; NULL: nothing. */
+static const char *row_status(const weir_view_read *read) {
     if (!read->found) return "NOT_FOUND";
-    if (read->too_old) return "INVALID";
-    if (read->newest_us == INT64_MIN) return "NOT_FOUND";
-    int64_t age_us;
-    bool aged = asked && def->ttl_us && (__builtin_sub_overflow(t_us, read->newest_us, &age_us) || age_us > def->ttl_us);
-    return aged ? "OUTSIDE_MAX_AGE" : NULL;
+    switch (read->answer) {
+    case WEIR_ANSWER_NO_RECORD: return "NOT_FOUND";
+    case WEIR_ANSWER_EXPIRED: return "OUTSIDE_MAX_AGE";
+    case WEIR_ANSWER_OUT_OF_REACH: return "INVALID";
+    default: return NULL;
+    }
 }
 
 /* The wanted features of one view for one row. */
@@ -168,7 +169,7 @@ static weir_status read_row(lookup *l, int view, int row, weir_err *err) {
         status = asked ? weir_serving_read_view(reader, view, key, key_len, t_us, NULL, l->scratch, &read, err)
                        : weir_serving_read_newest(reader, view, key, key_len, l->scratch, &read, err);
     if (status) return weir_err_prefix(err, "view %s, row %d", def->name, row);
-    const char *wrong = row_status(def, &read, asked, t_us);
+    const char *wrong = row_status(&read);
     l->event_times_us[view][row] = read.newest_us == INT64_MIN ? 0 : read.newest_us;
     for (int w = 0; w < l->wanted_count; w++) {
         if (l->wanted[w].view != view) continue;

@@ -597,17 +597,17 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
     weir_online_value value;
     weir_status status = find(reader, view, key, key_len, &value, ret_read, err);
     if (status) return status;
-    bool stored = ret_read->found && !row && weir_view_def_of(v)->at == WEIR_AT_EVENT && t_us >= value.newest_us;
+    bool stored =
+        ret_read->found && !row && weir_view_def_of(v)->at == WEIR_AT_EVENT && t_us >= value.newest_us && !weir_view_expired(v, value.newest_us, t_us);
     if (stored && take_stored(reader, view, &value, out)) return WEIR_OK;
     if ((status = take_state(reader, view, &value, ret_read, err))) return status;
-    ret_read->too_old = !weir_view_reaches(v, &reader->state, t_us, &ret_read->newest_us);
-    if (row) {
+    if (row && weir_view_reaches(v, &reader->state, t_us)) {
         weir_applied applied;
         const weir_source last = {INT32_MAX, INT64_MAX};
         weir_view_slots(v, row, reader->slots);
         if ((status = weir_view_apply(v, &reader->state, t_us, last, reader->slots, 0, &applied, NULL, err))) return status;
     }
-    weir_view_eval(v, &reader->state, weir_view_read_time(v, &reader->state, t_us), NULL, out);
+    ret_read->answer = weir_view_ask(v, &reader->state, t_us, NULL, out, &ret_read->newest_us);
     return WEIR_OK;
 }
 

@@ -59,7 +59,7 @@ typedef struct weir_view_read {
     int64_t event_time_us; /* of the record that was applied last */
     int64_t version; /* of the state: it is made from the records of the entity with seq up to this */
     int64_t newest_us; /* event time of the newest record that counts at the time asked for; INT64_MIN: none does */
-    bool too_old; /* the time asked for lies further back than the state reaches: the features lack records that have left it */
+    weir_answer answer; /* whether the features are null, and why */
 } weir_view_read;
 
 /* One reader per thread. */

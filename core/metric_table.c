@@ -46,6 +46,10 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_score_unserved_total", WEIR_COUNTER, "feature records that came while no model was served", {"pipeline"}},
     {"weir_score_latency_seconds", WEIR_HISTOGRAM, "from the arrival of a feature record in Kafka to its acknowledged prediction", {"pipeline"}},
     {"weir_score_feature_age_seconds", WEIR_HISTOGRAM, "event time of the prediction minus event time of the view state it used", {"pipeline", "view"}},
+    {"weir_score_view_answers_total",
+     WEIR_COUNTER,
+     "reads of another view than the event's own, by what it answered: present, no_record, expired (its ttl), out_of_reach",
+     {"pipeline", "view", "outcome"}},
     {"weir_score_model_info", WEIR_GAUGE, "1 for the model version that an arm serves", {"pipeline", "arm", "model", "version", "digest"}},
     {"weir_score_swap_seconds", WEIR_HISTOGRAM, "time to load a model version and swap it in", {"pipeline"}},
     /* HTTP serving */

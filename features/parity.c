@@ -296,7 +296,8 @@ static void tell(const parity *p, const served *s, int feature, double was, doub
 static void compare(parity *p, weir_state *state, const served *s) {
     double out[WEIR_FEATURES_MAX];
     const double *values = (const double *)p->served_values.data + s->values;
-    weir_view_eval(p->view, state, weir_view_read_time(p->view, state, s->time_us), p->primary ? &s->source : NULL, out);
+    int64_t newest_us;
+    (void)weir_view_ask(p->view, state, s->time_us, p->primary ? &s->source : NULL, out, &newest_us);
     p->result->vectors++;
     for (int i = 0; i < p->feature_count; i++) {
         p->result->values++;

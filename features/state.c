@@ -242,13 +242,20 @@ static void put(const weir_view *view, weir_state *state, int position, int64_t 
         seen->offset = source.offset;
 }
 
-/* How many of the oldest records nothing can ask for once `newest` is the newest time: not a window, nor a record that still comes within the allowed lateness. */
-static int leaving(const weir_view *view, const weir_state *state, int64_t newest) {
-    int64_t latest = time_minus(newest, view->feed->allowed_lateness_us), from = time_minus(latest, view->keep_us);
-    int n = 0;
-    if (!state->count || state->time[state->first] >= from) return 0;
+int state_leaving(const weir_view *view, const weir_state *state, int64_t newest) {
+    if (!state->count) return 0;
     const int64_t *time = state->time + state->first;
+    int64_t latest = time_minus(newest, view->feed->allowed_lateness_us), from = time_minus(latest, view->keep_us);
+    if (time[0] >= from) return 0;
+    if (view->def->at == WEIR_AT_EVENT) { /* whoever asks at `latest` is given the features as of the record before */
+        int before = state_lower_bound(state, latest, state->count);
+        if (before) latest = time[before - 1];
+        from = time_minus(latest, view->keep_us);
+    }
+    int n = 0;
     while (n < state->count && time[n] < from) n++;
+    if (n && (n == state->count || time[n] >= latest))
+        n--; /* the newest before `latest` stays: it is the newest of all for whoever asks at that time, and says how old it is */
     for (int i = 0; n && i < view->keep_count; i++) {
         /* Without a delay, a record that comes at that very time may stand before others of the same time. */
         const keep_last *keep = &view->keeps[i];
@@ -287,7 +294,7 @@ weir_status weir_view_apply(const weir_view *view, weir_state *state, int64_t ev
         *ret_applied = seen && source.offset <= seen->offset ? WEIR_DUPLICATE : WEIR_LATE;
         return WEIR_OK;
     }
-    int drop = leaving(view, state, state->count && state->max_time > event_time_us ? state->max_time : event_time_us);
+    int drop = state_leaving(view, state, state->count && state->max_time > event_time_us ? state->max_time : event_time_us);
     if (state->count - drop >= WEIR_STATE_RECORDS_MAX)
         return WEIR_REJECT(err, WEIR_ELIMIT, "view %s: this entity has %d records in its windows already, the most that a state holds", view->def->name,
                            state->count - drop);

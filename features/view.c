@@ -304,14 +304,26 @@ void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_
     rotate(view, state, state->count - 1, without);
 }
 
-int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int64_t t_us) {
-    if (view->def->at == WEIR_AT_READ) return t_us;
-    int end = state_upper_bound(state, t_us, NULL);
-    return end ? state->time[state->first + end - 1] : INT64_MIN;
+bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us) {
+    if (!state->count || t_us >= time_minus(state->max_time, view->feed->allowed_lateness_us)) return true;
+    return state->version == (uint32_t)state->count && !state_leaving(view, state, state->max_time);
 }
 
-bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us, int64_t *ret_newest_us) {
-    int end = state_upper_bound(state, t_us, NULL);
+bool weir_view_expired(const weir_view *view, int64_t newest_us, int64_t t_us) {
+    return view->def->ttl_us && newest_us < time_minus(t_us, view->def->ttl_us);
+}
+
+weir_answer weir_view_ask(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out, int64_t *ret_newest_us) {
+    int end = state_upper_bound(state, t_us, upto);
     *ret_newest_us = end ? state->time[state->first + end - 1] : INT64_MIN;
-    return state->version == (uint32_t)state->count || t_us >= time_minus(state->max_time, view->feed->allowed_lateness_us);
+    weir_answer answer = !weir_view_reaches(view, state, t_us)           ? WEIR_ANSWER_OUT_OF_REACH
+                         : !end                                          ? WEIR_ANSWER_NO_RECORD
+                         : weir_view_expired(view, *ret_newest_us, t_us) ? WEIR_ANSWER_EXPIRED
+                                                                         : WEIR_ANSWER_PRESENT;
+    bool at_read = view->def->at == WEIR_AT_READ;
+    if (answer == WEIR_ANSWER_PRESENT || (answer == WEIR_ANSWER_NO_RECORD && at_read))
+        weir_view_eval(view, state, at_read ? t_us : *ret_newest_us, upto, out);
+    else
+        for (int i = 0; i < view->def->feature_count; i++) out[i] = NAN;
+    return answer;
 }

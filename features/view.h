@@ -108,12 +108,22 @@ bool weir_view_affected(const weir_view *view, const weir_state *state, int posi
 void weir_view_eval(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out);
 /** The same as if the record at `without` (a position of the tail) were not there. */
 void weir_view_eval_without(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, int without, double *out);
-/** The time at which the view is read when t is asked for: t itself, or (WEIR_AT_EVENT) that of the newest record at or before t, INT64_MIN when there is none. */
-int64_t weir_view_read_time(const weir_view *view, const weir_state *state, int64_t t_us);
+/** Whether the state answers for time t: false when t lies before the newest record by more than the allowed lateness and there are records that have left the tail: some that a
+ *  window at t has may be gone. Where they were only added (weir_state_add), the answer is that of a state to which they were applied. */
+bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us);
 
-/** What a state can say of time t. *ret_newest_us: event time of the newest record at or before t, INT64_MIN when the state has none. False when t lies before the newest
- *  record by more than the allowed lateness and records have left the tail since: some that a window at t has are gone. */
-bool weir_view_reaches(const weir_view *view, const weir_state *state, int64_t t_us, int64_t *ret_newest_us);
+typedef enum weir_answer {
+    WEIR_ANSWER_PRESENT,
+    WEIR_ANSWER_NO_RECORD, /* none at or before t: what the operators say of no records where the view is evaluated when it is read, else all null */
+    WEIR_ANSWER_EXPIRED, /* the newest record at or before t is older than the view's ttl: all null */
+    WEIR_ANSWER_OUT_OF_REACH, /* the state does not reach back to t: all null */
+    WEIR_ANSWERS
+} weir_answer;
+/** What a model or a client that asks at time t is given: weir_view_eval at t or (WEIR_AT_EVENT) at the newest record at or before t, by the rules of "at" and "ttl" that
+ *  retrieval from history follows, too. upto, out: as there. *ret_newest_us: event time of the newest record at or before t; INT64_MIN: there is none. */
+weir_answer weir_view_ask(const weir_view *view, weir_state *state, int64_t t_us, const weir_source *upto, double *out, int64_t *ret_newest_us);
+/** The same for what is known without a state: whether the newest record at or before t has expired. */
+bool weir_view_expired(const weir_view *view, int64_t newest_us, int64_t t_us);
 
 /** Appends the state's bytes: format in state.c. Equal sets in equal order of arrival give equal bytes. */
 bool weir_state_encode(const weir_view *view, const weir_state *state, weir_buf *out) WEIR_MUST_CHECK;

@@ -161,6 +161,8 @@ weir_status view_compile_checks(weir_view *view, weir_err *err) WEIR_MUST_CHECK;
 bool state_is_there(const weir_state *state, int64_t t, weir_source source);
 /** Position behind the last record at or before t; of those at exactly t, of the last that is not after source (NULL: of all). */
 int state_upper_bound(const weir_state *state, int64_t t, const weir_source *source);
+/* How many of the oldest records nothing can ask for once `newest` is the newest time: not a window, nor a record that still comes within the allowed lateness. */
+int state_leaving(const weir_view *view, const weir_state *state, int64_t newest);
 /** Position of the first record at or after t among the first `end`; end when there is none. */
 int state_lower_bound(const weir_state *state, int64_t t, int end);
 /** Room for `more` further records in the tail. */

@@ -373,17 +373,22 @@ def offline_features(p, view, columns):
     return query('SELECT max(record_transaction_id), %s FROM "%s".features_%s GROUP BY source_partition, source_offset' % (newest, p.name, view))
 
 
+def get_online(p, worker, features, entities):
+    """[(value, event time)] by feature, one for each entity."""
+    body = {"features": features, "entities": entities}
+    request = urllib.request.Request("http://127.0.0.1:%d/get-online-features" % p.processes[worker, "0"].port, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        answer = json.load(response)
+    return {n: list(zip(r["values"], r["event_timestamps"])) for n, r in zip(answer["metadata"]["feature_names"], answer["results"])}
+
+
 def check_online(p, payments, worker="run"):
     """The newest state of some customers, through the API."""
     newest = {r["customer_id"]: r["transaction_id"] for r in payments.rows}
     expected = payments.expected()
     ids = sorted(newest)
-    body = {"features": ["customer:customer_tx_count_30d", "customer:customer_amount_mean_30d"], "entities": {"customer_id": ids}}
-    request = urllib.request.Request("http://127.0.0.1:%d/get-online-features" % p.processes[worker, "0"].port, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer = json.load(response)
-    values = {n: answer["results"][i]["values"] for i, n in enumerate(answer["metadata"]["feature_names"])}
+    values = get_online(p, worker, ["customer:customer_tx_count_30d", "customer:customer_amount_mean_30d"], {"customer_id": ids})
     for i, customer in enumerate(ids):
         want = expected[newest[customer]]
         for name in ("customer_tx_count_30d", "customer_amount_mean_30d"):
-            assert same(values[name][i], want[name]), "%s of customer %s online: %r, expected %r" % (name, customer, values[name][i], want[name])
+            assert same(values[name][i][0], want[name]), "%s of customer %s online: %r, expected %r" % (name, customer, values[name][i], want[name])

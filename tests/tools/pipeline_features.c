@@ -136,7 +136,8 @@ static void print_features(const weir_pipeline *pipeline, lane *lanes, const wei
         if (weir_key_make(&pipeline->events, l->columns, l->def->entity_count, record->row, key, &len, &err)) fail(err.message);
         weir_state *state = &find_entity(l, key)->state;
         bool own = l->def->from == WEIR_FROM_EVENTS;
-        weir_view_eval(l->view, state, own ? t : weir_view_read_time(l->view, state, t), own ? &source : NULL, out);
+        int64_t newest_us;
+        (void)weir_view_ask(l->view, state, t, own ? &source : NULL, out, &newest_us);
         for (int f = 0; f < l->def->feature_count; f++)
             if (isnan(out[f]))
                 putchar(',');

@@ -45,11 +45,36 @@ def change(sql):
     connection.close()
 
 
-def check_parity(p, predictions, parity_worker):
+def check_answers(p, payments):
+    """What a model is given of a view that cannot answer for the payment's time: nulls, and what operators say of no records where there never were any. Returns how many payments."""
+    last = payments.rows[-1]
+    made = lambda i, days, terminal: dict(last, transaction_id="answer%d" % i, customer_id="answer%d" % i, terminal_id=terminal, us=last["us"] + days * DAY_US, tx_time=at(last["us"] + days * DAY_US))
+    newest = made(0, 95, "0")
+    out, name = producer(), "terminal:terminal_tx_count_30d"
+    out.produce(p.topic("labels"), p.encode(p.topic("labels"), payments.label(newest, 0)), b"default/answer0")
+    assert out.flush(60) == 0
+    stamp = newest["tx_time"].strftime("%Y-%m-%dT%H:%M:%S")
+    wait_for("the newest label of terminal 0", lambda: get_online(p, "run", [name], {"terminal_id": ["0"]})["terminal_tx_count_30d"][0][1].startswith(stamp), 30)
+    asked = {"answer1": (made(1, 0, "0"), None), "answer2": (made(2, 95, "1"), None), "answer3": (made(3, 0, "never"), 0)}  # out of reach, expired, no record
+    for row, _ in asked.values():
+        out.produce(p.topic("events"), p.encode(p.topic("events"), payments.event(row)), b"default/" + row["customer_id"].encode())
+    assert out.flush(60) == 0
+    topic = p.topic("predictions")
+    found = lambda: {x["join_id"]: x for x in (p.decode(topic, m.value()) for m in read_all(topic)) if x["join_id"] in asked}
+    for identity, prediction in wait_for("their predictions", lambda: (lambda f: len(f) == len(asked) and f)(found()), 60, 0.5).items():
+        given = {k: v for k, v in prediction["features"].items() if k.startswith("terminal_")}
+        assert given and set(given.values()) == {asked[identity][1]}, (identity, given)
+        assert 0 <= prediction["score"] <= 1, prediction
+    answers = {dict(labels)["outcome"]: v for (n, labels), v in p.metrics("run").items() if n == "weir_score_view_answers_total"}
+    assert [answers[k] for k in ("out_of_reach", "expired")] == [1, 1] and answers["no_record"] >= 1 and answers["present"] > 100, answers
+    return len(asked)
+
+
+def check_parity(p, predictions, asked, parity_worker):
     """Every vector that was served is computed again from history; a record that is not what it was, or is missing, is noticed."""
     wait_for("predictions in the offline store", lambda: query('SELECT count(*) FROM "%s".predictions' % p.name)[0][0] == predictions, 60, 1)
-    for view in ("customer", "terminal"):
-        wait_for("features in the offline store", lambda: query('SELECT count(*) FROM "%s".features_%s WHERE seq = version' % (p.name, view))[0][0] == 12000, 60, 1)
+    for view, records in (("customer", 12000 + asked), ("terminal", 12001)):
+        wait_for("features in the offline store", lambda: query('SELECT count(*) FROM "%s".features_%s WHERE seq = version' % (p.name, view))[0][0] == records, 60, 1)
     result = parity(p, 0)
     assert result["vectors"] == 2 * predictions and result["mismatches"] == result["incomplete"] == result["other_definitions"] == 0, result
     where = "entity = (SELECT min(entity) FROM \"%s\".predictions) AND seq = 3" % p.name
@@ -131,7 +156,8 @@ def main(workers=("run",), while_training=None):
         assert sum(x["rows"] for x in newest.values()) == len(predictions)
         check_online(p, payments, running("serve"))
         if "run" in workers:
-            check_parity(p, len(predictions), "run")
+            asked = check_answers(p, payments)
+            check_parity(p, len(predictions) + asked, asked, "run")
     print("ok: %d predictions, both arms measured" % len(predictions))
 
 

@@ -121,10 +121,10 @@ weir_status weir_serving_read_view(weir_serving_reader *reader, int view, const 
         if (!status) status = weir_state_decode(s->views[view], bytes.data, bytes.len, &reader->scratch, err);
     }
     weir_buf_done(&bytes);
-    if (!status) ret_read->too_old = !weir_view_reaches(s->views[view], &reader->scratch, t_us, &ret_read->newest_us);
+    row = weir_view_reaches(s->views[view], &reader->scratch, t_us) ? row : NULL;
     if (row) weir_view_slots(s->views[view], row, slots);
     if (!status && row) status = weir_view_apply(s->views[view], &reader->scratch, t_us, (weir_source){INT32_MAX, INT64_MAX}, slots, 0, &applied, NULL, err);
-    if (!status) weir_view_eval(s->views[view], &reader->scratch, t_us, NULL, out);
+    if (!status) ret_read->answer = weir_view_ask(s->views[view], &reader->scratch, t_us, NULL, out, &ret_read->newest_us);
     if (broken_customer(view, key, key_len)) out[input_of("customer_amount_mean_1d") - weir_serving_input_of_view(s, view)] = INFINITY;
     return status;
 }

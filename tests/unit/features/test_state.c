@@ -654,21 +654,6 @@ static void equal_expressions_are_kept_once(void **state) {
     assert_int_equal(weir_view_horizon_us(f->view), S);
 }
 
-static void a_view_at_its_events_is_read_at_the_newest(void **state) {
-    static const weir_feature_def features[] = {FEATURE("n", "count", .window_us = S)};
-    fixture *f = *state;
-    use(f, 100 * S, features, 1);
-    assert_int_equal(weir_view_read_time(f->view, &f->state, T0), T0);
-    f->def.at = WEIR_AT_EVENT;
-    assert_int_equal(weir_view_read_time(f->view, &f->state, T0), INT64_MIN);
-    record first = plain(0, 0, 1), second = plain(10, 1, 1);
-    apply(f, &first, NULL);
-    apply(f, &second, NULL);
-    assert_int_equal(weir_view_read_time(f->view, &f->state, T0 + 99 * S), T0 + 10 * S);
-    assert_int_equal(weir_view_read_time(f->view, &f->state, T0 + 9 * S), T0);
-    assert_int_equal(weir_view_read_time(f->view, &f->state, T0 - 1), INT64_MIN);
-}
-
 /* --- damage, and memory that runs out --- */
 
 static void damage_is_refused(void **state) {
@@ -769,7 +754,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_tail_keeps_what_counts_and_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_computed_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(equal_expressions_are_kept_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_view_at_its_events_is_read_at_the_newest, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_that_runs_out_leaves_the_state_as_it_was, setup, teardown),
     };

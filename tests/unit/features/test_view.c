@@ -324,7 +324,7 @@ static void extreme_times_do_not_overflow(void **state) {
     weir_view_eval(f->customer, &f->state, INT64_MIN, NULL, out);
     assert_same(out[N7], 1);
     assert_int_equal(apply(f, &f->state, INT64_MAX, 0, 1, 2), WEIR_APPLIED);
-    assert_int_equal(f->state.count, 1);
+    assert_int_equal(f->state.count, 2);
     weir_view_eval(f->customer, &f->state, INT64_MAX, NULL, out);
     assert_same(out[MEAN7], 2);
     assert_true(weir_state_encode(f->customer, &f->state, &bytes));
@@ -346,8 +346,8 @@ static void a_full_state_refuses_the_next_record(void **state) {
     assert_true(weir_state_encode(f->customer, &f->state, &bytes));
     assert_true(bytes.len < 4 << 20);
     weir_buf_done(&bytes);
-    assert_int_equal(apply(f, &f->state, T0 + 100 * DAY, 0, 0, 1), WEIR_APPLIED); /* the rest left the horizon */
-    assert_int_equal(f->state.count, 1);
+    assert_int_equal(apply(f, &f->state, T0 + 100 * DAY, 0, 0, 1), WEIR_APPLIED); /* the rest left the horizon, but for the newest */
+    assert_int_equal(f->state.count, 2);
 }
 
 static void history_may_hold_more_than_a_live_state(void **state) {
@@ -388,28 +388,94 @@ static void a_failed_allocation_leaves_the_state_as_it_was(void **state) {
     assert_int_equal(f->state.count, n + 1);
 }
 
+static weir_answer ask(fixture *f, weir_state *state, int64_t t, double *out, int64_t expected_newest) {
+    int64_t newest;
+    weir_answer answer = weir_view_ask(f->customer, state, t, NULL, out, &newest);
+    assert_true(newest == expected_newest);
+    return answer;
+}
+
+static void assert_all_null(fixture *f, const double *out) {
+    for (int i = 0; i < f->pipeline->views[0].feature_count; i++) assert_true(isnan(out[i]));
+}
+
 static void a_state_says_how_far_back_it_reaches(void **state) {
     fixture *f = *state;
-    int64_t newest;
-    assert_true(weir_view_reaches(f->customer, &f->state, T0, &newest)); /* nothing has left an empty one */
-    assert_true(newest == INT64_MIN);
+    double out[WEIR_FEATURES_MAX];
+    assert_int_equal(ask(f, &f->state, T0, out, INT64_MIN), WEIR_ANSWER_NO_RECORD); /* nothing has left an empty one */
     apply(f, &f->state, T0, 0, 0, 1);
     apply(f, &f->state, T0 + 5 * DAY, 0, 1, 2);
-    assert_true(weir_view_reaches(f->customer, &f->state, T0 - 1, &newest));
-    assert_true(newest == INT64_MIN);
-    assert_true(weir_view_reaches(f->customer, &f->state, T0 + 5 * DAY - 1, &newest));
-    assert_true(newest == T0);
-    apply(f, &f->state, T0 + 30 * DAY, 0, 2, 3); /* the first two leave: 7 days and a day of lateness */
-    assert_int_equal(f->state.count, 1);
-    assert_true(weir_view_reaches(f->customer, &f->state, T0 + 40 * DAY, &newest));
-    assert_true(newest == T0 + 30 * DAY);
-    assert_true(weir_view_reaches(f->customer, &f->state, T0 + 29 * DAY, &newest)); /* what may still come is answered for */
-    assert_false(weir_view_reaches(f->customer, &f->state, T0 + 29 * DAY - 1, &newest));
+    assert_int_equal(ask(f, &f->state, T0 - 1, out, INT64_MIN), WEIR_ANSWER_NO_RECORD);
+    assert_true(out[0] == 0); /* a count of none */
+    assert_int_equal(ask(f, &f->state, T0 + 5 * DAY - 1, out, T0), WEIR_ANSWER_PRESENT);
+    apply(f, &f->state, T0 + 30 * DAY, 0, 2, 3); /* the first leaves: 7 days and a day of lateness; the second stays as the newest before that day */
+    assert_int_equal(f->state.count, 2);
+    assert_int_equal(ask(f, &f->state, T0 + 36 * DAY, out, T0 + 30 * DAY), WEIR_ANSWER_PRESENT);
+    assert_int_equal(ask(f, &f->state, T0 + 29 * DAY, out, T0 + 5 * DAY), WEIR_ANSWER_PRESENT); /* what may still come is answered for */
+    assert_int_equal(ask(f, &f->state, T0 + 29 * DAY - 1, out, T0 + 5 * DAY), WEIR_ANSWER_OUT_OF_REACH);
+    assert_all_null(f, out);
+}
+
+/* A state that lives, to which records are applied, and one that has all of them, as parity makes it, are asked the same, also with a ttl and as of the newest event. */
+static void compare_lives(fixture *f, int *out_of_reach, int *expired) {
+    weir_state live = {0}, whole = {0};
+    static const int hours[] = {0, 120, 720, 700, 719, 1440, 1430, 1500, 4000, 3980, 4100};
+    double of_live[WEIR_FEATURES_MAX], of_whole[WEIR_FEATURES_MAX];
+    for (int i = 0; i < (int)(sizeof hours / sizeof *hours); i++) {
+        int64_t t = T0 + hours[i] * DAY / 24;
+        assert_int_equal(apply(f, &live, t, i % 2, i, i + 1), WEIR_APPLIED);
+        assert_int_equal(weir_state_add(f->customer, &whole, t, (weir_source){i % 2, i}, f->slots, NULL), WEIR_OK);
+        for (t = T0 - DAY; t < T0 + 190 * DAY; t += DAY / 6) {
+            int64_t newest[2];
+            weir_answer answer = weir_view_ask(f->customer, &live, t, NULL, of_live, &newest[0]);
+            assert_int_equal(weir_view_ask(f->customer, &whole, t, NULL, of_whole, &newest[1]), answer);
+            if (answer != WEIR_ANSWER_OUT_OF_REACH) assert_true(newest[0] == newest[1]);
+            for (int k = 0; k < CUSTOMER_COUNT; k++) assert_same(of_live[k], of_whole[k]);
+            *out_of_reach += answer == WEIR_ANSWER_OUT_OF_REACH;
+            *expired += answer == WEIR_ANSWER_EXPIRED;
+        }
+    }
+    weir_state_done(&live);
+    weir_state_done(&whole);
+}
+
+static void a_state_answers_like_one_that_has_all_records(void **state) {
+    fixture *f = *state;
+    weir_view_def *def = &f->pipeline->views[0];
+    int out_of_reach = 0, expired = 0;
+    for (int with_ttl = 0; with_ttl < 2; with_ttl++) {
+        def->ttl_us = with_ttl ? 10 * DAY : 0;
+        def->at = WEIR_AT_READ;
+        compare_lives(f, &out_of_reach, &expired);
+        assert_int_equal(expired > 0, with_ttl);
+        def->at = WEIR_AT_EVENT;
+        compare_lives(f, &out_of_reach, &expired);
+    }
+    assert_true(out_of_reach > 100);
+}
+
+static void what_a_view_answers_for_nothing(void **state) {
+    fixture *f = *state;
+    weir_view_def *def = &f->pipeline->views[0];
+    double out[WEIR_FEATURES_MAX];
+    def->ttl_us = 10 * DAY;
+    apply(f, &f->state, T0, 0, 0, 5);
+    assert_int_equal(ask(f, &f->state, T0 + 10 * DAY, out, T0), WEIR_ANSWER_PRESENT);
+    assert_same(out[N7], 0);
+    assert_int_equal(ask(f, &f->state, T0 + 10 * DAY + 1, out, T0), WEIR_ANSWER_EXPIRED);
+    assert_all_null(f, out);
+    def->at = WEIR_AT_EVENT;
+    assert_int_equal(ask(f, &f->state, T0 + 9 * DAY, out, T0), WEIR_ANSWER_PRESENT);
+    assert_same(out[N7], 1);
+    assert_int_equal(ask(f, &f->state, T0 - 1, out, INT64_MIN), WEIR_ANSWER_NO_RECORD);
+    assert_all_null(f, out);
 }
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_state_says_how_far_back_it_reaches, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_state_answers_like_one_that_has_all_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_view_answers_for_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(windows_are_open_on_the_left_and_closed_on_the_right, setup, teardown),
         cmocka_unit_test_setup_teardown(delayed_windows_end_before_now, setup, teardown),
         cmocka_unit_test_setup_teardown(records_after_upto_at_the_same_time_do_not_count, setup, teardown),
