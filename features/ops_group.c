@@ -149,12 +149,69 @@ static double member_of(const weir_window *window, const weir_params *params) {
     return NAN;
 }
 
-/** Records that take part, in scratch as (member, index of the record), ascending; returns how many. */
-static int by_member(const weir_window *window, weir_pair *pairs) {
+/* The members of a window, as long as they are few. */
+enum { FEW_MEMBERS = 256, MEMBER_SLOTS = 1024 };
+typedef struct members {
+    double member[FEW_MEMBERS];
+    int records[FEW_MEMBERS]; /* how many each has; then where its next goes */
+    int16_t slot[MEMBER_SLOTS]; /* open addressing: number + 1; 0: free */
+    int count;
+} members;
+
+/** A member's number; -1: there are more than FEW_MEMBERS. */
+static inline int number_of(members *m, double member) {
+    double positive = member + 0.0; /* -0 is 0 */
+    uint64_t bits;
+    memcpy(&bits, &positive, sizeof bits);
+    unsigned at = (unsigned)(bits * UINT64_C(0x9E3779B97F4A7C15) >> 54); /* 64 - log2(MEMBER_SLOTS) */
+    for (; m->slot[at]; at = (at + 1) % MEMBER_SLOTS)
+        if (m->member[m->slot[at] - 1] == member) return m->slot[at] - 1;
+    if (m->count == FEW_MEMBERS) return -1;
+    m->member[m->count] = member;
+    m->records[m->count] = 0;
+    m->slot[at] = (int16_t)(m->count + 1);
+    return m->count++;
+}
+
+/** Turns counts into where each member's records begin, members ascending. */
+static void place_members(members *m) {
+    weir_pair order[FEW_MEMBERS];
+    int begin = 0;
+    for (int i = 0; i < m->count; i++) order[i] = (weir_pair){m->member[i], i};
+    weir_sort_pairs(order, m->count);
+    for (int i = 0; i < m->count; i++) {
+        int number = (int)order[i].with, records = m->records[number];
+        m->records[number] = begin;
+        begin += records;
+    }
+}
+
+/** Of any number of members. */
+static int sort_by_member(const weir_window *window, weir_pair *pairs) {
     int n = 0;
     for (int k = 0; k < window->count; k++)
         if (takes_part(window, k)) pairs[n++] = (weir_pair){window->in[1][k], k};
     weir_sort_pairs(pairs, n);
+    return n;
+}
+
+/** Records that take part, in scratch as (member, index of the record), ascending; returns how many. A window has many records of few members, which are counted and dealt out:
+ *  sorting them was most of the time that a sector took. */
+static int by_member(const weir_window *window, weir_pair *pairs) {
+    members m;
+    int n = 0;
+    m.count = 0;
+    memset(m.slot, 0, sizeof m.slot);
+    for (int k = 0; k < window->count; k++) {
+        if (!takes_part(window, k)) continue;
+        int number = number_of(&m, window->in[1][k]);
+        if (number < 0) return sort_by_member(window, pairs);
+        m.records[number]++;
+        n++;
+    }
+    place_members(&m);
+    for (int k = 0; k < window->count; k++)
+        if (takes_part(window, k)) pairs[m.records[number_of(&m, window->in[1][k])]++] = (weir_pair){window->in[1][k], k};
     return n;
 }
 
@@ -291,7 +348,21 @@ static const weir_param_def pair_params[] = {
     {NULL},
 };
 
-/** Values (or returns) as (value, index of the record) in the order of time, one a member and time: of records of one member at the same time the newest counts.
+/** Puts (index of the record, value) into the order of the records: each to the place of its index, then close together. pairs has room for one a record. */
+static void order_by_record(weir_pair *pairs, int kept, int records) {
+    for (int i = kept; i < records; i++) pairs[i].key = -1;
+    for (int i = 0; i < records; i++) {
+        for (int k; (k = (int)pairs[i].key) >= 0 && k != i;) {
+            weir_pair moved = pairs[k];
+            pairs[k] = pairs[i];
+            pairs[i] = moved;
+        }
+    }
+    for (int i = 0, n = 0; n < kept; i++)
+        if (pairs[i].key >= 0) pairs[n++] = pairs[i];
+}
+
+/** Values (or returns) as (index of the record, value) in the order of time, one a member and time: of records of one member at the same time the newest counts.
  *  Returns how many. */
 static int aligned(const weir_window *window, bool returns, weir_pair *pairs) {
     int n = by_member(window, pairs), kept = 0, before = -1; /* before: the record of the same member at the time before */
@@ -302,7 +373,7 @@ static int aligned(const weir_window *window, bool returns, weir_pair *pairs) {
         before = next >= 0 ? k : -1;
         if (isfinite(value)) pairs[kept++] = (weir_pair){k, value};
     }
-    weir_sort_pairs(pairs, kept);
+    order_by_record(pairs, kept, window->count);
     return kept;
 }
 

@@ -14,7 +14,7 @@
 
 #define SECOND INT64_C(1000000)
 #define DAY (86400 * SECOND)
-enum { RECORDS_MAX = 64 };
+enum { RECORDS_MAX = 1200 };
 
 typedef struct records {
     int count;

@@ -80,6 +80,32 @@ static void rank_and_share_among_newest_values(void **state) {
     assert_value(eval(&members, &group), 3);
 }
 
+/* Few members are dealt out, many are sorted: every number of them, in every order, with nulls between. */
+static void any_number_of_members(void **state) {
+    (void)state;
+    static const int counts[] = {1, 2, 63, 255, 256, 257, 400};
+    setting members = of("group_members"), share = of("group_share");
+    set(&share, "by", 1);
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        records r = {.count = 3 * counts[c]};
+        double total = 0, own = 0, last = NAN;
+        for (int k = 0; k < r.count; k++) {
+            double member = (double)((k * 7919) % counts[c]) * 1.25 - 100;
+            bool null = k % 5 == 3 && k >= counts[c];
+            r.time_us[k] = k;
+            r.in[0][k] = null ? N : k;
+            r.in[1][k] = member == 0 && k % 2 ? -0.0 : member;
+            if (null) continue;
+            total += k;
+            last = member;
+        }
+        for (int k = 0; k < r.count; k++)
+            if (isfinite(r.in[0][k]) && r.in[1][k] == last) own += k;
+        assert_value(eval(&members, &r), counts[c]);
+        assert_value(eval(&share, &r), own / total);
+    }
+}
+
 static void equal_values_share_a_rank(void **state) {
     (void)state;
     static const records r = {4, {0, 0, 0, 0}, {{5, 7, 5, 1}, {A, B, C, 4}}};
@@ -151,6 +177,7 @@ int main(void) {
         cmocka_unit_test(returns_go_from_tile_to_tile),
         cmocka_unit_test(columns_that_do_not_vary_have_no_correlation),
         cmocka_unit_test(rank_and_share_among_newest_values),
+        cmocka_unit_test(any_number_of_members),
         cmocka_unit_test(equal_values_share_a_rank),
         cmocka_unit_test(the_member_against_the_others),
         cmocka_unit_test(members_are_aligned_by_time),
