@@ -12,6 +12,7 @@ import pipelinetest as pt
 from pipelinetest import HOUR, DAY
 
 NAN = math.nan
+VOLUME_TTL = 60 * DAY
 LAGS = (1, 2, 3, 24, 48, 168)
 HOLIDAYS = ("New Years Day", "Martin Luther King Jr Day", "Washingtons Birthday", "Memorial Day", "Independence Day", "Labor Day", "Columbus Day", "Veterans Day", "Thanksgiving Day",
             "Christmas Day")
@@ -102,7 +103,13 @@ def expected_of(rows, picked, holidays, fair):
     rain = np.where(rows.rain_1h <= 305, rows.rain_1h, NAN)
     hours = Hours(rows.t, celsius=celsius, rain=rain, snow=rows.snow_1h, clouds=rows.clouds)
     counts = Hours(rows.t, volume=rows.traffic_volume, speed=rows.avg_speed)
-    return pd.DataFrame([{**of_conditions(rows, hours, i, holidays, fair), **of_counts(counts, rows.t.iloc[i]), "volume_ewm_6h": faded(counts, rows.t.iloc[i])} for i in picked])
+
+    def of_volume(t):
+        features = {**of_counts(counts, t), "volume_ewm_6h": faded(counts, t)}
+        before = bisect.bisect_left(counts.t, t)
+        return features if not before or t - counts.t[before - 1] <= VOLUME_TTL else dict.fromkeys(features, NAN)
+
+    return pd.DataFrame([{**of_conditions(rows, hours, i, holidays, fair), **of_volume(rows.t.iloc[i])} for i in picked])
 
 
 TOLERANCE = {name: 1e-11 for name in ("temperature_anomaly_24h", "temperature_c", "temperature_mean_24h", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "year_sin", "year_cos")}
