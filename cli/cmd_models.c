@@ -125,12 +125,18 @@ static weir_status act(const weir_settings *settings, const models_options *o, w
     return st;
 }
 
+/* "catalog.schema", the space of models that were registered by register_model, has a dot too. */
+static bool is_path(const char *name) {
+    size_t len = strlen(name);
+    return strchr(name, '/') || (len > 5 && !strcmp(name + len - 5, ".json"));
+}
+
 /* A path stands for the pipeline of that file, here as for every command; of a name no file is needed: models outlive files. */
 static weir_status run_models(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
     (void)ret_exit;
     models_options o = *(const models_options *)options;
     weir_pipeline *pipeline = NULL;
-    if (strchr(o.pipeline, '/') || strchr(o.pipeline, '.')) {
+    if (is_path(o.pipeline)) {
         weir_status st = weir_pipeline_load(o.pipeline, &pipeline, err);
         if (st) return st;
         o.pipeline = pipeline->name;

@@ -189,8 +189,17 @@ static int unknown_command(const weir_command *const *commands, const char *word
     return complain(NULL, &err, complaints);
 }
 
+/* The command whose name the program was called by: the executable has links to itself. */
+static const weir_command *called_command(const weir_command *const *commands, char *program) {
+    char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
+    int words;
+    return find_command(commands, 1, &name, &words);
+}
+
 int weir_command_main(const weir_command *const *commands, int argc, char **argv, FILE *out, FILE *complaints) {
     const char *word = argc > 1 ? argv[1] : NULL;
+    const weir_command *called = argc > 0 ? called_command(commands, argv[0]) : NULL;
+    if (called) return run_command(called, argc - 1, argv + 1, out, complaints);
     if (!word) {
         print_help(commands, complaints);
         return weir_status_exit(WEIR_EINVAL);

@@ -1,4 +1,4 @@
-/* The command line: `weir COMMAND …`. A command is a table of options and a function; parsing, help and exit codes are the same for all.
+/* The command line: `weir COMMAND …`, or `COMMAND …` through a link of that name. A command is a table of options and a function; parsing, help and exit codes are the same for all.
  *
  * Exit codes: 0 done, 1 the answer is no, 2 used wrongly, 3 something it depends on failed.
  * Output: results on stdout (a table, or JSON with `--output json`), everything else on stderr. */
@@ -43,6 +43,10 @@ weir_status weir_names_split(char **given, const char **names, size_t max, weir_
     X(topics) \
     X(migrate) \
     X(models) \
+    X(prepare_data) \
+    X(train_model) \
+    X(register_model) \
+    X(validate_model) \
     X(features_history) \
     X(features_compact) \
     X(features_backfill) \
@@ -62,7 +66,8 @@ WEIR_COMMANDS(WEIR_COMMAND_DECLARE)
 /** All commands, NULL-terminated, in the order of `weir --help`. */
 const weir_command *const *weir_commands(void);
 
-/** Runs `argv[1] argv[2]…` with commands (NULL-terminated), returns the exit code. Help goes to out, complaints to complaints. */
+/** Runs `argv[1] argv[2]…` with commands (NULL-terminated), returns the exit code; a program that is called by the name of a command (argv[0], its folder left out) is that
+ *  command. Help goes to out, complaints to complaints. */
 int weir_command_main(const weir_command *const *commands, int argc, char **argv, FILE *out, FILE *complaints);
 
 /* `--output table|json` for commands that print a table: put weir_output_choices into an ENUM item. */

@@ -419,7 +419,10 @@ static weir_status take_flag(args *a, const char *arg, weir_err *err) {
         value = next;
         a->at++;
     }
-    return set_arg(a, item, label, value, err);
+    weir_status status = set_arg(a, item, label, value, err);
+    while (status == WEIR_OK && item->flags & WEIR_CONF_MANY && a->at + 1 < a->argc && a->argv[a->at + 1][0] != '-')
+        status = set_arg(a, item, label, a->argv[++a->at], err);
+    return status;
 }
 
 weir_status weir_conf_from_args(const weir_conf_item *table, void *object, int argc, char **argv, bool *ret_help, weir_err *err) {

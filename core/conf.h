@@ -20,7 +20,7 @@ typedef enum weir_conf_type {
     WEIR_CONF_LIST, /* char **, heap, NULL-terminated; a JSON array of strings, a repeatable flag */
 } weir_conf_type;
 
-enum { WEIR_CONF_REQUIRED = 1, WEIR_CONF_SECRET = 2, WEIR_CONF_RELOADABLE = 4, WEIR_CONF_POSITIONAL = 8 };
+enum { WEIR_CONF_REQUIRED = 1, WEIR_CONF_SECRET = 2, WEIR_CONF_RELOADABLE = 4, WEIR_CONF_POSITIONAL = 8, WEIR_CONF_MANY = 16 };
 
 /* One setting. Tables end with an item whose name is NULL. */
 typedef struct weir_conf_item {
@@ -45,7 +45,8 @@ weir_status weir_conf_from_env(const weir_conf_item *table, void *object, weir_e
 /** Takes a JSON object; path ("$.source") prefixes messages; unknown keys are errors; "${NAME}" in strings is the environment's. */
 weir_status weir_conf_from_json(const weir_conf_item *table, void *object, const cJSON *json, const char *path, weir_err *err) WEIR_MUST_CHECK;
 /** Takes --flag value, --flag=value, --bool, --no-bool and positionals from argv[0 … argc), the program's and the command's names left out. A LIST's first flag replaces what was
- *  there, further ones add to it; a positional LIST takes all the rest. *ret_help is set when --help was there; what follows it is then not read. */
+ *  there, further ones add to it; a MANY one takes every value up
+ *  to the next option; a positional LIST takes all the rest. *ret_help is set when --help was there; what follows it is then not read. */
 weir_status weir_conf_from_args(const weir_conf_item *table, void *object, int argc, char **argv, bool *ret_help, weir_err *err) WEIR_MUST_CHECK;
 /** Fails with WEIR_EINVAL when a REQUIRED field is empty: no text, no elements, 0 (of a BOOL or ENUM no value is empty). */
 weir_status weir_conf_check(const weir_conf_item *table, const void *object, weir_err *err) WEIR_MUST_CHECK;

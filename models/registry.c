@@ -7,23 +7,12 @@
 #include <sys/random.h>
 
 #include "core/clock.h"
+#include "models/pg_json.h"
 
 /* All writers of the registry take this lock first and hold it until they commit: version numbers have no gaps and outbox ids become visible in order. They are few and short.
  * Any fixed number; "weirmods" in ASCII. */
 #define LOCK_SQL "SELECT pg_advisory_xact_lock(8603398603344405619)"
 #define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
-/* Runs a query whose one value is a JSON text. */
-static weir_status query_json(weir_pg *pg, const char *sql, int param_count, const char *const *params, cJSON **ret_json, weir_err *err) {
-    PGresult *result = NULL;
-    weir_status status = weir_pg_exec(pg, sql, param_count, params, &result, err);
-    if (status != WEIR_OK) return status;
-    cJSON *json = PQntuples(result) == 1 ? cJSON_Parse(PQgetvalue(result, 0, 0)) : NULL;
-    PQclear(result);
-    if (!json) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a list from the model registry");
-    *ret_json = json;
-    return WEIR_OK;
-}
 
 /* Number of rows that a statement with RETURNING or UPDATE touched. */
 static weir_status execute(weir_pg *pg, const char *sql, int param_count, const char *const *params, int *ret_rows, weir_err *err) {
@@ -101,7 +90,7 @@ weir_status weir_run_update(weir_pg *pg, const char *run_id, const char *run_sta
 }
 
 weir_status weir_run_list(weir_pg *pg, const char *pipeline, const char *run_status, cJSON **ret_runs, weir_err *err) {
-    return query_json(
+    return weir_pg_query_json(
         pg,
         "SELECT coalesce(json_agg(json_build_object('id', id, 'status', status, 'request', request, 'detail', detail, 'code_version', code_version,"
         " 'started_at', " ISO_TIME("started_at") ", 'ended_at', " ISO_TIME(
@@ -197,7 +186,7 @@ weir_status weir_version_metrics(weir_pg *pg, const char *pipeline, const char *
 }
 
 weir_status weir_version_list(weir_pg *pg, const char *pipeline, const char *model, cJSON **ret_versions, weir_err *err) {
-    return query_json(
+    return weir_pg_query_json(
         pg,
         "SELECT coalesce(json_agg(json_build_object('pipeline', pipeline, 'model', model, 'version', version, 'algorithm', algorithm, 'digest', digest,"
         " 'artifact_path', artifact_path, 'run_id', run_id, 'feature_hash', feature_hash, 'dataset_digest', dataset_digest,"
@@ -295,7 +284,7 @@ weir_status weir_alias_move(weir_pg *pg, const char *pipeline, const char *alias
 }
 
 weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_aliases, weir_err *err) {
-    return query_json(
+    return weir_pg_query_json(
         pg,
         "SELECT coalesce(json_agg(json_build_object('alias', alias, 'model', model, 'version', version, 'digest', digest, 'artifact_path', artifact_path,"
         " 'algorithm', algorithm, 'moved_at', " ISO_TIME(
@@ -307,7 +296,7 @@ weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_alias
 /* ---- outbox ---- */
 
 weir_status weir_outbox_take(weir_pg *pg, cJSON **ret_events, weir_err *err) {
-    return query_json(
+    return weir_pg_query_json(
         pg,
         "SELECT coalesce(json_agg(json_build_object('id', id, 'key', key, 'type', type, 'time_us', (extract(epoch FROM at) * 1000000)::bigint, 'pipeline', "
         "pipeline,"

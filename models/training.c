@@ -1,15 +1,12 @@
 #include "models/training.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/clock.h"
+#include "models/artifact_file.h"
 #include "models/evaluate.h"
 #include "models/model.h"
 
@@ -85,54 +82,6 @@ static weir_status choose_rows(const weir_history *h, const bool *keep, chosen *
     return WEIR_OK;
 }
 
-/* ---- artifacts ---- */
-
-static weir_status make_dirs(char *path, weir_err *err) {
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/') continue;
-        *p = 0;
-        int failed = mkdir(path, 0755) && errno != EEXIST;
-        *p = '/';
-        if (failed) return WEIR_FAIL(err, WEIR_EIO, "cannot make the folders of %s: %s", path, strerror(errno));
-    }
-    return WEIR_OK;
-}
-
-/* So that the name of a file survives a power failure as its bytes do: the registry is about to name it. */
-static weir_status sync_folder(char *path, weir_err *err) {
-    char *slash = strrchr(path, '/');
-    *slash = 0;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    weir_status status = fd < 0 || fsync(fd) ? WEIR_FAIL(err, WEIR_EIO, "cannot write the folder %s: %s", path, strerror(errno)) : WEIR_OK;
-    if (fd >= 0) close(fd);
-    *slash = '/';
-    return status;
-}
-
-/* Written aside, synced, renamed: a reader sees the whole artifact or none. */
-static weir_status write_artifact(const char *objects_dir, const char *relative, const weir_buf *artifact, weir_err *err) {
-    char path[4096], aside[4096 + 8];
-    if (snprintf(path, sizeof path, "%s/%s", objects_dir, relative) >= (int)sizeof path)
-        return WEIR_FAIL(err, WEIR_EINVAL, "the objects directory's name is too long");
-    weir_status status = make_dirs(path, err);
-    if (status) return status;
-    snprintf(aside, sizeof aside, "%s.part", path);
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) return WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", aside, strerror(errno));
-    for (size_t done = 0; !status && done < artifact->len;) {
-        ssize_t n = write(fd, artifact->data + done, artifact->len - done);
-        if (n > 0)
-            done += (size_t)n;
-        else if (errno != EINTR)
-            status = WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", aside, strerror(errno));
-    }
-    if (!status && fsync(fd)) status = WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", aside, strerror(errno));
-    close(fd);
-    if (!status && rename(aside, path)) status = WEIR_FAIL(err, WEIR_EIO, "cannot name %s: %s", path, strerror(errno));
-    if (status) unlink(aside);
-    return status ? status : sync_folder(path, err);
-}
-
 /* ---- fit ---- */
 
 static void add_time(cJSON *json, const char *name, int64_t time_us) {
@@ -202,7 +151,7 @@ static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir
     if (!status) status = weir_model_load(artifact.data, artifact.len, &model, err); /* what is registered has been read back */
     if (!status) {
         snprintf(path, sizeof path, "models/%s/%s/%s.weirmodel", t->pipeline->name, candidate->name, weir_model_digest(model));
-        status = write_artifact(t->objects_dir, path, &artifact, err);
+        status = weir_artifact_write(t->objects_dir, path, &artifact, err);
     }
     if (!status) {
         cJSON *lineage = describe_lineage(t, candidate, dataset), *signature = describe_signature(&rows->matrix);

@@ -66,11 +66,11 @@ static const weir_command *const commands[] = {&greeting, &resting, NULL};
 
 static char out[65536], complaints[4096];
 
-/* Words are separated by spaces. */
-static int weir(const char *line) {
+/* Words are separated by spaces; the first is what the program is called by. */
+static int call(const char *line) {
     char words[256], *argv[32] = {NULL};
     int argc = 0;
-    snprintf(words, sizeof words, "weir %s", line);
+    snprintf(words, sizeof words, "%s", line);
     for (char *save = NULL, *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) argv[argc++] = word;
     memset(out, 0, sizeof out);
     memset(complaints, 0, sizeof complaints);
@@ -80,6 +80,12 @@ static int weir(const char *line) {
     fclose(o);
     fclose(c);
     return code;
+}
+
+static int weir(const char *line) {
+    char words[256];
+    snprintf(words, sizeof words, "weir %s", line);
+    return call(words);
 }
 
 static void assert_has(const char *text, const char *words) {
@@ -107,6 +113,19 @@ static void a_command_gets_its_options_and_the_settings(void **state) {
     assert_int_equal(last.http_port, 18400);
     assert_string_equal(complaints, "");
     assert_int_equal(weir("rest"), 0); /* a command without options */
+    assert_int_equal(last.runs, 2);
+}
+
+static void a_program_called_by_the_name_of_a_command_is_that_command(void **state) {
+    (void)state;
+    assert_int_equal(call("/usr/local/bin/greet you --times 3"), 0);
+    assert_string_equal(last.who, "you");
+    assert_int_equal(last.times, 3);
+    assert_int_equal(call("greet --help"), 0);
+    assert_has(out, "usage: weir greet");
+    assert_int_equal(call("greet"), 2); /* its own complaint, not the list of commands */
+    assert_has(complaints, "weir greet: who is missing");
+    assert_int_equal(call("/greet/weir rest"), 0); /* a folder's name is nothing */
     assert_int_equal(last.runs, 2);
 }
 
@@ -236,6 +255,7 @@ static void a_table_aligns_and_json_is_as_it_was(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_command_gets_its_options_and_the_settings, reset),
+        cmocka_unit_test_setup(a_program_called_by_the_name_of_a_command_is_that_command, reset),
         cmocka_unit_test_setup(the_environment_sets_settings_and_flags_win, reset),
         cmocka_unit_test_setup(wrong_use_is_exit_2_and_says_where_help_is, reset),
         cmocka_unit_test_setup(errors_become_exit_codes, reset),

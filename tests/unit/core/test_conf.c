@@ -317,6 +317,26 @@ static void positional_list_takes_the_rest(void **state) {
     weir_conf_done(items, &two);
 }
 
+static void a_list_of_many_takes_values_up_to_the_next_option(void **state) {
+    (void)state;
+    struct many {
+        char **columns;
+        char *table;
+    } many = {0};
+    static const weir_conf_item items[] = {
+        {"columns", WEIR_CONF_LIST, offsetof(struct many, columns), .flags = WEIR_CONF_MANY, .doc = "columns"},
+        {"table", WEIR_CONF_STRING, offsetof(struct many, table), .doc = "their table"},
+        {.name = NULL},
+    };
+    char *args[] = {"--columns", "a", "b", "--table", "t", "--columns", "c"};
+    assert_int_equal(weir_conf_from_args(items, &many, 7, args, &help_seen, &err), WEIR_OK);
+    assert_string_equal(many.table, "t");
+    for (int i = 0; i < 3; i++) assert_string_equal(many.columns[i], ((const char *[]){"a", "b", "c"})[i]);
+    assert_null(many.columns[3]);
+    assert_int_equal(weir_conf_from_args(items, &many, 2, (char *[]){"--columns", "--table"}, &help_seen, &err), WEIR_EINVAL);
+    weir_conf_done(items, &many);
+}
+
 static void missing_required_settings_are_named(void **state) {
     (void)state;
     assert_int_equal(weir_conf_check(table, &s, &err), WEIR_EINVAL);
@@ -465,6 +485,7 @@ int main(void) {
         TEST(flags_used_wrongly_are_told),
         TEST(help_stops_reading),
         TEST(positional_list_takes_the_rest),
+        TEST(a_list_of_many_takes_values_up_to_the_next_option),
         TEST(missing_required_settings_are_named),
         TEST(help_shows_flags_defaults_and_ranges),
         TEST(markdown_has_a_row_for_every_setting),

@@ -1,0 +1,278 @@
+#include "models/lifecycle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/pg_json.h"
+
+#define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+/* Commits after success; leaves no transaction open in either case. */
+static weir_status end(weir_pg *pg, weir_status status, weir_err *err) {
+    if (!status) status = weir_pg_commit(pg, err);
+    if (status) weir_pg_rollback(pg);
+    return status;
+}
+
+weir_status weir_lifecycle_open(weir_pg *pg, weir_err *err) {
+    /* May this login change the schema weir (or make it), and if not: is it ready, and may the login use it? */
+    static const char sql[] =
+        "SELECT coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'weir'), true),"
+        " coalesce((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT, INSERT') FROM pg_namespace n"
+        "  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'dataset_versions' WHERE n.nspname = 'weir'), false), quote_literal(current_user)";
+    PGresult *row = NULL;
+    weir_status status = weir_pg_exec(pg, sql, 0, NULL, &row, err);
+    if (status) return status;
+    if (*PQgetvalue(row, 0, 0) == 't')
+        status = weir_pg_migrate(pg, err);
+    else if (*PQgetvalue(row, 0, 1) != 't')
+        status = WEIR_FAIL(
+            err, WEIR_EDENIED,
+            "PermissionDenied: this user may not log datasets and runs in schema weir; its owner runs `weir migrate`, then SELECT weir.grant_lifecycle(%s)",
+            PQgetvalue(row, 0, 2));
+    PQclear(row);
+    return status;
+}
+
+/* ---- runs ---- */
+
+weir_status weir_lifecycle_run_start(weir_pg *pg, const char *space, const char *model, const char *experiment, const cJSON *request, weir_run *ret_run,
+                                     weir_err *err) {
+    weir_run run = {0};
+    weir_status status = weir_pg_begin(pg, err);
+    if (!status) status = weir_pg_exec(pg, "INSERT INTO weir.experiments (name) VALUES ($1) ON CONFLICT DO NOTHING", 1, &experiment, NULL, err);
+    if (!status) status = weir_run_start(pg, space, request, &run, err);
+    const char *const params[] = {run.id, experiment, model};
+    if (!status) status = weir_pg_exec(pg, "INSERT INTO weir.experiment_runs (run_id, experiment, model) VALUES ($1, $2, $3)", 3, params, NULL, err);
+    status = end(pg, status, err);
+    if (!status) *ret_run = run;
+    return status;
+}
+
+/* Members of an object of scalars, a row each. sql takes the run's id and the object. */
+static weir_status log_members(weir_pg *pg, const char *sql, const char *run_id, const cJSON *members, weir_err *err) {
+    char *text = cJSON_PrintUnformatted(members);
+    if (!text) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a JSON text");
+    weir_status status = weir_pg_exec(pg, sql, 2, (const char *const[]){run_id, text}, NULL, err);
+    cJSON_free(text);
+    return status;
+}
+
+static weir_status log_dataset(weir_pg *pg, const char *run_id, const char *context, const weir_run_dataset *dataset, weir_err *err) {
+    const weir_table *table = dataset->table;
+    char version[16], rows[24];
+    snprintf(version, sizeof version, "%d", table->version);
+    snprintf(rows, sizeof rows, "%lld", (long long)dataset->row_count);
+    const char *const params[] = {run_id, context,        table->name.space, table->version ? table->dataset : table->relation, table->version ? version : NULL,
+                                  rows,   dataset->digest};
+    return weir_pg_exec(
+        pg, "INSERT INTO weir.run_datasets (run_id, context, space, table_name, version, row_count, digest) VALUES ($1, $2, $3, $4, $5::int, $6::bigint, $7)",
+        7, params, NULL, err);
+}
+
+static weir_status log_model(weir_pg *pg, const char *run_id, const weir_run_result *result, weir_err *err) {
+    char *signature = cJSON_PrintUnformatted(result->signature);
+    if (!signature) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a JSON text");
+    const char *const params[] = {run_id, result->algorithm, result->digest, result->artifact_path, signature, result->beats_baseline ? "true" : "false"};
+    weir_status status = weir_pg_exec(pg,
+                                      "UPDATE weir.experiment_runs SET algorithm = $2, digest = $3, artifact_path = $4, signature = $5::jsonb, beats_baseline "
+                                      "= $6::boolean WHERE run_id = $1",
+                                      6, params, NULL, err);
+    cJSON_free(signature);
+    return status;
+}
+
+weir_status weir_lifecycle_run_finish(weir_pg *pg, const char *run_id, const weir_run_result *result, weir_err *err) {
+    weir_status status = weir_pg_begin(pg, err);
+    if (!status)
+        status = log_members(pg, "INSERT INTO weir.run_params (run_id, name, value) SELECT $1, key, value FROM jsonb_each_text($2::jsonb)", run_id,
+                             result->params, err);
+    if (!status)
+        status = log_members(pg, "INSERT INTO weir.run_metrics (run_id, name, value) SELECT $1, key, value::float8 FROM jsonb_each_text($2::jsonb)", run_id,
+                             result->metrics, err);
+    if (!status)
+        status =
+            log_members(pg, "INSERT INTO weir.run_tags (run_id, name, value) SELECT $1, key, value FROM jsonb_each_text($2::jsonb)", run_id, result->tags, err);
+    if (!status) status = log_dataset(pg, run_id, "train", &result->train, err);
+    if (!status) status = log_dataset(pg, run_id, "test", &result->test, err);
+    if (!status) status = log_model(pg, run_id, result, err);
+    if (!status) status = weir_run_update(pg, run_id, "succeeded", NULL, err);
+    return end(pg, status, err);
+}
+
+static weir_status require_experiment(weir_pg *pg, const char *experiment, weir_err *err) {
+    PGresult *row = NULL;
+    weir_status status = weir_pg_exec(pg, "SELECT FROM weir.experiments WHERE name = $1", 1, &experiment, &row, err);
+    if (!status && !PQntuples(row)) status = WEIR_FAIL(err, WEIR_ENOTFOUND, "Experiment '%s' not found; train_model makes it with its first run", experiment);
+    PQclear(row);
+    return status;
+}
+
+/* Why no run was found: the newest of the model says it best. */
+static weir_status explain_no_run(weir_pg *pg, const char *space, const char *model, const char *experiment, weir_err *err) {
+    PGresult *row = NULL;
+    const char *const params[] = {experiment, model, space};
+    weir_status status = weir_pg_exec(
+        pg,
+        "SELECT r.id, r.status, round(m.value::numeric, 4), p.value FROM weir.experiment_runs e JOIN weir.runs r ON r.id = e.run_id"
+        " LEFT JOIN weir.run_metrics m ON m.run_id = r.id AND m.name = 'test_f1' LEFT JOIN weir.run_params p ON p.run_id = r.id AND p.name = 'baseline_f1'"
+        " WHERE e.experiment = $1 AND e.model = $2 AND r.pipeline = $3 ORDER BY r.started_at DESC, r.id DESC LIMIT 1",
+        3, params, &row, err);
+    if (status) return status;
+    if (!PQntuples(row))
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "experiment '%s' has no run of model %s.%s", experiment, space, model);
+    else if (strcmp(PQgetvalue(row, 0, 1), "succeeded") != 0)
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "experiment '%s' has no successful run of model %s.%s; the newest, %s, is %s", experiment, space, model,
+                           PQgetvalue(row, 0, 0), PQgetvalue(row, 0, 1));
+    else
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND,
+                           "experiment '%s' has no run of model %s.%s that beat its baseline; the newest, %s, has F1 %s with baseline %s: --run-id %s "
+                           "registers it all the same",
+                           experiment, space, model, PQgetvalue(row, 0, 0), PQgetvalue(row, 0, 2), PQgetvalue(row, 0, 3), PQgetvalue(row, 0, 0));
+    PQclear(row);
+    return status;
+}
+
+static const char run_sql[] =
+    "SELECT coalesce((SELECT json_build_object('id', r.id, 'experiment', e.experiment, 'model', e.model, 'space', r.pipeline, 'status', r.status, "
+    "'started_at', " ISO_TIME(
+        "r.started_at") ","
+                        " 'algorithm', e.algorithm, 'digest', e.digest, 'artifact_path', e.artifact_path, 'signature', e.signature, 'beats_baseline', "
+                        "e.beats_baseline,"
+                        " 'params', (SELECT coalesce(json_object_agg(name, value ORDER BY name), '{}') FROM weir.run_params WHERE run_id = r.id),"
+                        " 'metrics', (SELECT coalesce(json_object_agg(name, value ORDER BY name), '{}') FROM weir.run_metrics WHERE run_id = r.id),"
+                        " 'tags', (SELECT coalesce(json_object_agg(name, value ORDER BY name), '{}') FROM weir.run_tags WHERE run_id = r.id),"
+                        " 'datasets', (SELECT coalesce(json_agg(json_build_object('context', context, 'dataset', space || '.' || table_name, 'version', "
+                        "version, 'rows', row_count, 'digest', digest)"
+                        "   ORDER BY context DESC), '[]') FROM weir.run_datasets WHERE run_id = r.id))"
+                        " FROM weir.experiment_runs e JOIN weir.runs r ON r.id = e.run_id"
+                        " WHERE CASE WHEN $1::text IS NOT NULL THEN r.id = $1 ELSE e.experiment = $2 AND e.model = $3 AND r.pipeline = $4 AND r.status = "
+                        "'succeeded' AND e.beats_baseline END"
+                        " ORDER BY r.started_at DESC, r.id DESC LIMIT 1), 'null')";
+
+static const char *text_of(const cJSON *object, const char *name) {
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return text ? text : "";
+}
+
+static weir_status judge_named_run(const cJSON *run, const char *space, const char *model, const char *run_id, weir_err *err) {
+    if (cJSON_IsNull(run)) return WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no run '%s' of train_model", run_id);
+    if (strcmp(text_of(run, "space"), space) != 0 || strcmp(text_of(run, "model"), model) != 0)
+        return WEIR_FAIL(err, WEIR_ENOTFOUND, "run '%s' is of model %s.%s, not of %s.%s", run_id, text_of(run, "space"), text_of(run, "model"), space, model);
+    if (strcmp(text_of(run, "status"), "succeeded") != 0)
+        return WEIR_FAIL(err, WEIR_ENOTFOUND, "run '%s' did not succeed: it is %s", run_id, text_of(run, "status"));
+    return WEIR_OK;
+}
+
+weir_status weir_lifecycle_run_find(weir_pg *pg, const char *space, const char *model, const char *experiment, const char *run_id, cJSON **ret_run,
+                                    weir_err *err) {
+    cJSON *run = NULL;
+    weir_status status = run_id ? WEIR_OK : require_experiment(pg, experiment, err);
+    if (!status) status = weir_pg_query_json(pg, run_sql, 4, (const char *const[]){run_id, experiment, model, space}, &run, err);
+    if (!status && run_id) status = judge_named_run(run, space, model, run_id, err);
+    if (!status && cJSON_IsNull(run)) status = explain_no_run(pg, space, model, experiment, err);
+    if (status)
+        cJSON_Delete(run);
+    else
+        *ret_run = run;
+    return status;
+}
+
+/* ---- registered models ---- */
+
+/* The lock is the row of the model: two who register it wait for each other. */
+static weir_status lock_model(weir_pg *pg, const char *const model[2], weir_err *err) {
+    weir_status status = weir_pg_exec(pg, "INSERT INTO weir.registered_models (space, model) VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, model, NULL, err);
+    return status ? status : weir_pg_exec(pg, "SELECT FROM weir.registered_models WHERE space = $1 AND model = $2 FOR UPDATE", 2, model, NULL, err);
+}
+
+static weir_status move_alias(weir_pg *pg, const char *space, const char *model, const char *version, const char *alias, weir_err *err) {
+    static const char sql[] = "WITH old AS (SELECT version FROM weir.model_aliases WHERE pipeline = $1 AND model = $2 AND alias = $3),"
+                              " moved AS (INSERT INTO weir.model_aliases (pipeline, model, alias, version) VALUES ($1, $2, $3, $4::int)"
+                              "  ON CONFLICT (pipeline, model, alias) DO UPDATE SET version = excluded.version, moved_at = clock_timestamp()"
+                              "  WHERE model_aliases.version <> excluded.version RETURNING version)"
+                              " INSERT INTO weir.model_alias_history (pipeline, model, alias, from_version, to_version) SELECT $1, $2, $3, (SELECT version "
+                              "FROM old), version FROM moved";
+    return weir_pg_exec(pg, sql, 4, (const char *const[]){space, model, alias, version}, NULL, err);
+}
+
+static weir_status set_tags(weir_pg *pg, const char *space, const char *model, const char *version, const cJSON *tags, weir_err *err) {
+    char *text = cJSON_PrintUnformatted(tags);
+    if (!text) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a JSON text");
+    weir_status status =
+        weir_pg_exec(pg,
+                     "INSERT INTO weir.version_tags (pipeline, model, version, name, value) SELECT $1, $2, $3::int, key, value FROM jsonb_each_text($4::jsonb)"
+                     " ON CONFLICT (pipeline, model, version, name) DO UPDATE SET value = excluded.value",
+                     4, (const char *const[]){space, model, version, text}, NULL, err);
+    cJSON_free(text);
+    return status;
+}
+
+weir_status weir_lifecycle_version_describe(weir_pg *pg, const char *space, const char *model, int version, const char *alias, const cJSON *tags,
+                                            const char *description, const char *generated, weir_err *err) {
+    char number[16];
+    snprintf(number, sizeof number, "%d", version);
+    weir_status status = weir_pg_begin(pg, err);
+    if (!status) status = lock_model(pg, (const char *const[2]){space, model}, err);
+    if (!status) status = set_tags(pg, space, model, number, tags, err);
+    const char *const params[] = {space, model, number, description, generated};
+    if (!status)
+        status = weir_pg_exec(pg,
+                              "INSERT INTO weir.version_descriptions AS d (pipeline, model, version, description) VALUES ($1, $2, $3::int, coalesce($4, $5))"
+                              " ON CONFLICT (pipeline, model, version) DO UPDATE SET description = coalesce($4, d.description)",
+                              5, params, NULL, err);
+    if (!status) status = move_alias(pg, space, model, number, alias, err);
+    return end(pg, status, err);
+}
+
+weir_status weir_lifecycle_spaces(weir_pg *pg, const char *model, const char *catalog, const char *schema, cJSON **ret_spaces, weir_err *err) {
+    return weir_pg_query_json(pg,
+                              "SELECT coalesce(json_agg(space ORDER BY space), '[]') FROM weir.registered_models WHERE model = $1"
+                              " AND ($2::text IS NULL OR split_part(space, '.', 1) = $2) AND ($3::text IS NULL OR split_part(space, '.', 2) = $3)",
+                              3, (const char *const[]){model, catalog, schema}, ret_spaces, err);
+}
+
+static weir_status explain_no_version(weir_pg *pg, const char *space, const char *model, int version, const char *alias, weir_err *err) {
+    cJSON *has = NULL;
+    weir_status status = weir_pg_query_json(
+        pg,
+        "SELECT json_build_object('versions', (SELECT string_agg(version::text, ', ' ORDER BY version) FROM weir.model_versions WHERE pipeline = $1 AND"
+        " model = $2), 'aliases', (SELECT string_agg(alias, ', ' ORDER BY alias) FROM weir.model_aliases WHERE pipeline = $1 AND model = $2))",
+        2, (const char *const[]){space, model}, &has, err);
+    if (status) return status;
+    if (!*text_of(has, "versions"))
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "no model %s.%s is registered", space, model);
+    else if (version)
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "model %s.%s has no version %d; it has %s", space, model, version, text_of(has, "versions"));
+    else
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "model %s.%s has no alias '%s'; it has %s", space, model, alias, text_of(has, "aliases"));
+    cJSON_Delete(has);
+    return status;
+}
+
+weir_status weir_lifecycle_version_find(weir_pg *pg, const char *space, const char *model, int version, const char *alias, cJSON **ret_version, weir_err *err) {
+    static const char sql[] = "SELECT coalesce((SELECT json_build_object('version', v.version, 'run_id', v.run_id, 'algorithm', v.algorithm, 'digest', "
+                              "v.digest, 'artifact_path', v.artifact_path,"
+                              " 'signature', v.signature, 'metrics', v.metrics, 'lineage', v.lineage, 'created_at', " ISO_TIME(
+                                  "v.created_at") ", 'run_status', r.status,"
+                                                  " 'description', (SELECT description FROM weir.version_descriptions d WHERE (d.pipeline, d.model, d.version) "
+                                                  "= (v.pipeline, v.model, v.version)),"
+                                                  " 'tags', (SELECT coalesce(json_object_agg(name, value ORDER BY name), '{}') FROM weir.version_tags t WHERE "
+                                                  "(t.pipeline, t.model, t.version) = (v.pipeline, v.model, v.version)),"
+                                                  " 'aliases', (SELECT coalesce(json_agg(alias ORDER BY alias), '[]') FROM weir.model_aliases a WHERE "
+                                                  "(a.pipeline, a.model, a.version) = (v.pipeline, v.model, v.version)))"
+                                                  " FROM weir.model_versions v LEFT JOIN weir.runs r ON r.id = v.run_id WHERE v.pipeline = $1 AND v.model = $2 "
+                                                  "AND v.version = coalesce($3::int,"
+                                                  "  (SELECT version FROM weir.model_aliases WHERE pipeline = $1 AND model = $2 AND alias = $4))), 'null')";
+    char number[16];
+    cJSON *found = NULL;
+    snprintf(number, sizeof number, "%d", version);
+    weir_status status = weir_pg_query_json(pg, sql, 4, (const char *const[]){space, model, version ? number : NULL, alias}, &found, err);
+    if (!status && cJSON_IsNull(found)) status = explain_no_version(pg, space, model, version, alias, err);
+    if (status)
+        cJSON_Delete(found);
+    else
+        *ret_version = found;
+    return status;
+}
