@@ -241,9 +241,11 @@ static weir_status create_space(weir_pg *pg, const char *space, weir_err *err) {
 
 weir_status weir_space_ensure(weir_pg *pg, const char *space, weir_err *err) {
     PGresult *row = NULL;
-    weir_status status =
-        weir_pg_exec(pg, "SELECT has_schema_privilege(oid, 'CREATE'), quote_ident(nspname), quote_ident(current_user) FROM pg_namespace WHERE nspname = $1", 1,
-                     &space, &row, err);
+    weir_status status = weir_pg_exec(pg, "SELECT pg_advisory_xact_lock(hashtextextended('weir datasets of ' || $1, 0))", 1, &space, NULL, err);
+    if (!status)
+        status =
+            weir_pg_exec(pg, "SELECT has_schema_privilege(oid, 'CREATE'), quote_ident(nspname), quote_ident(current_user) FROM pg_namespace WHERE nspname = $1",
+                         1, &space, &row, err);
     if (status) return status;
     if (!PQntuples(row))
         status = create_space(pg, space, err);
@@ -254,19 +256,17 @@ weir_status weir_space_ensure(weir_pg *pg, const char *space, weir_err *err) {
     return status;
 }
 
-/* After the newest that is logged, and after tables of that form which are there for whatever reason. Writers of a table wait for each other until they commit. */
+/* After the newest that is logged, and after tables of that form which are there for whatever reason. */
 static weir_status next_version(weir_pg *pg, weir_table *table, weir_err *err) {
     const weir_table_name *name = &table->name;
     const char *const params[] = {name->space, name->table};
     PGresult *row = NULL;
-    weir_status status = weir_pg_exec(pg, "SELECT pg_advisory_xact_lock(hashtextextended('weir dataset ' || $1 || '.' || $2, 0))", 2, params, NULL, err);
-    if (!status)
-        status = weir_pg_exec(
-            pg,
-            "SELECT 1 + greatest((SELECT coalesce(max(version), 0) FROM weir.dataset_versions WHERE space = $1 AND table_name = $2),"
-            " (SELECT coalesce(max(substring(c.relname FROM length($2) + 4)::int), 0) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            "  WHERE n.nspname = $1 AND starts_with(c.relname, $2 || '__v') AND substring(c.relname FROM length($2) + 4) ~ '^[0-9]{1,7}$'))",
-            2, params, &row, err);
+    weir_status status =
+        weir_pg_exec(pg,
+                     "SELECT 1 + greatest((SELECT coalesce(max(version), 0) FROM weir.dataset_versions WHERE space = $1 AND table_name = $2),"
+                     " (SELECT coalesce(max(substring(c.relname FROM length($2) + 4)::int), 0) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                     "  WHERE n.nspname = $1 AND starts_with(c.relname, $2 || '__v') AND substring(c.relname FROM length($2) + 4) ~ '^[0-9]{1,7}$'))",
+                     2, params, &row, err);
     if (!status) {
         table->version = atoi(PQgetvalue(row, 0, 0));
         snprintf(table->dataset, sizeof table->dataset, "%s", name->table);

@@ -50,9 +50,10 @@ weir_status weir_table_digest(weir_pg *pg, const weir_table *table, int64_t *ret
 /** Begins a transaction in which rows have one form as text, so that an order by it is the same everywhere. to_read: its statements all see one state; who writes versions must see what
  *  another has written while it waited for it. */
 weir_status weir_tables_begin(weir_pg *pg, bool to_read, weir_err *err) WEIR_MUST_CHECK;
-/** Makes the schema unless it is there; checks that the login may create tables in it. WEIR_EDENIED with the GRANT that helps. Inside a transaction. */
+/** Makes the schema unless it is there; checks that the login may create tables in it. WEIR_EDENIED with the GRANT that helps. Inside a transaction; others who write to the schema
+ *  wait until it ends. */
 weir_status weir_space_ensure(weir_pg *pg, const char *space, weir_err *err) WEIR_MUST_CHECK;
-/** Writes the rows of a SELECT as the next version of a table, makes its view show them, and logs it with what it was made from. Inside a transaction.
+/** Writes the rows of a SELECT as the next version of a table, makes its view show them, and logs it with what it was made from. After weir_space_ensure.
  *  Errors: WEIR_EINVAL (a name that cannot be versioned), WEIR_ECONFLICT (something else has the name), WEIR_EDENIED. */
 weir_status weir_dataset_write(weir_pg *pg, const weir_table_name *name, const char *select, const cJSON *source, weir_table *ret_table,
                                weir_err *err) WEIR_MUST_CHECK;

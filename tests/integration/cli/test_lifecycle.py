@@ -318,6 +318,15 @@ class Lifecycle(unittest.TestCase):
         ((source,),) = self.sql("SELECT source FROM weir.dataset_versions WHERE space = %s AND table_name = 'test_set' AND version = 5", (space,))
         self.assertEqual(source, {"kind": "synthetic", "rows": 1000, "part": "test", "test_size": 0.25, "random_seed": 42, "environment": "dev"})
 
+    def test_who_prepares_at_once_gets_a_version_each(self):
+        words = ["prepare_data", *self.at("crowd")]
+        processes = [subprocess.Popen(words, env=self.env(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+        for process in processes:
+            complaints = process.communicate(timeout=120)[1]
+            self.assertEqual(process.returncode, 0, complaints)
+        self.assertEqual(self.sql("SELECT array_agg(version ORDER BY version), count(DISTINCT digest) FROM weir.dataset_versions WHERE space = %s GROUP BY table_name", (DEV + ".crowd",)),
+                         [([1, 2, 3, 4, 5, 6], 1)] * 2)
+
     def test_prepare_errors(self):
         space = DEV + ".prepare"
         base = ["prepare_data", *self.at("prepare")]
