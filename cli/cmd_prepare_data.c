@@ -61,7 +61,7 @@ static const weir_conf_item prepare_table[] = {
      .type = WEIR_CONF_INT,
      FIELD(random_seed),
      .min = 0,
-     .max = 9007199254740991,
+     .max = INT32_MAX,
      .fallback = "42",
      .doc = "the split, and synthetic data, depend on it and on the rows only"},
     {.name = NULL},

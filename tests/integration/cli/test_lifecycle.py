@@ -278,6 +278,7 @@ class Lifecycle(unittest.TestCase):
                                   (prod + ".recommender",)), [(model, "champion", runs[0]), (model + "_v2", "challenger", runs[1])])
         tags = self.sql("SELECT DISTINCT value FROM weir.version_tags WHERE pipeline = %s AND name = 'environment'", (prod + ".recommender",))
         self.assertEqual(tags, [("prod",)])
+        self.check_documented_queries(prod, model)
 
         other = ["--catalog", prod, "--schema", "elsewhere"]
         self.works("prepare_data", *other, "--environment", "prod")
@@ -285,6 +286,14 @@ class Lifecycle(unittest.TestCase):
         self.works("register_model", *other, "--model-name", model)
         self.fails(2, "several models are named '%s': %s.elsewhere.%s, %s.recommender.%s" % (model, prod, model, prod, model), "validate_model", "--model-name", model, "--alias", "champion")
         self.works("validate_model", "--model-name", model, "--schema", "recommender", "--alias", "champion")
+
+    def check_documented_queries(self, prod, model):
+        with open(os.path.join(os.path.dirname(__file__), "..", "..", "..", "docs", "lifecycle.md")) as f:
+            text = f.read().replace("mlops_dev", prod).replace("my_model", "recommender").replace("my_classifier", model)
+        runs, champion = [self.sql(q) for q in re.findall(r"^    (SELECT [^;]*;)$", text[:text.index("## Privileges")], re.M)]
+        self.assertEqual({row[1] for row in runs}, {model, model + "_v2"})
+        self.assertEqual(champion[0][:3], (prod + ".recommender", "train_set", 1))
+        self.assertEqual(champion[0][3]["kind"], "synthetic")
 
     # ---- datasets ----
     def test_split_depends_on_rows_and_seed_only(self):
