@@ -133,8 +133,7 @@ static weir_status check_names(const weir_prep_column *columns, int column_count
 static weir_status check_shape(const cJSON *spec, const char *path, const weir_prep_column *columns, int column_count, weir_err *err) {
     int count = cJSON_IsArray(spec) ? cJSON_GetArraySize(spec) : -1;
     if (count < 0 || count > WEIR_PREP_STEPS_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected an array of up to %d steps", path, count < 0 ? "no array but something" : "an array",
-                         count < 0 ? 1 : count, WEIR_PREP_STEPS_MAX);
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected an array of up to %d steps", path, count < 0 ? "no array" : "more", WEIR_PREP_STEPS_MAX);
     if (column_count < 1 || column_count > WEIR_PREP_COLUMNS_MAX)
         return WEIR_FAIL(err, WEIR_EINVAL, "found %d columns, expected 1 to %d", column_count, WEIR_PREP_COLUMNS_MAX);
     for (int c = 0; c < column_count; c++) {

@@ -8,12 +8,14 @@
  *   {"encode": "one_hot" | "ordinal" | "hashing", "max_levels": 50, "buckets": 16, "unseen": "other" | "none", "missing": "none" | "other" | "own"}
  *   {"select": "variance" | "correlation" | "mutual_information" | "relevance" | "importance" | "l1", "threshold": 0.95, "k": 20, "fdr": 0.05, "bins": 16}
  *
- * What each does exactly stands at the top of its file, models/prep_impute.c and so on. "columns" names columns of the rows; a step takes what earlier steps made of them and is
- * of a kind that it can take. So a step may follow a selection that left nothing of its columns, and it then does nothing.
+ * What each does exactly, and which keys go together, stands at the top of its file, models/prep_impute.c and so on. "columns" names columns of the rows; a step takes
+ * what earlier steps made of them, as far as it is of a kind that the step can take. So a step may follow a selection that left nothing of its columns, and it then does
+ * nothing.
  *
- * Two imputations need neighbours in time: forward_fill and interpolate fill gaps from the rows of the same entity, as weir_prep_apply_batch has them. A gap without such a
+ * Two imputations need neighbours in time: forward_fill and interpolate fill gaps from rows of the same entity, as weir_prep_apply_batch has them. A gap without such a
  * neighbour (before the first value; for interpolate after the last one too), and every gap of a row that is applied alone, as in scoring, gets the fitted median (of a
- * category its most frequent value). interpolate looks ahead in time, to the next value of the batch: what it fills a training row with was not known at that row's time. */
+ * category its most frequent value). So a model that is trained with either sees gaps filled otherwise when it scores. And interpolate looks ahead, to the next value in
+ * the batch: what it fills a training row with was not known at that row's time. */
 #ifndef WEIR_MODELS_PREP_H
 #define WEIR_MODELS_PREP_H
 
@@ -45,7 +47,8 @@ typedef struct weir_prep_column {
 typedef enum weir_prep_task { WEIR_PREP_NO_TASK, WEIR_PREP_BINARY, WEIR_PREP_REAL } weir_prep_task;
 
 /** How much each column matters, from a model that the caller fits: "importance" (say a forest's) or "l1" (the coefficients of a linear model with an L1 penalty).
- *  values [row_count][column_count] row-major and label [row_count]: the training rows as they are at this step. ret_importance [column_count]: its size counts, not its sign. */
+ *  values [row_count][column_count] row-major and label [row_count]: the training rows as they are at this step. ret_importance [column_count]: its size counts, not its
+ *  sign. */
 typedef weir_status (*weir_prep_importance)(void *context, const char *method, const double *values, const double *label, const char *const *names,
                                             int64_t row_count, int column_count, double *ret_importance, weir_err *err);
 
@@ -63,11 +66,12 @@ typedef struct weir_prep_rows {
 
 typedef struct weir_prep weir_prep;
 
-/** Validates a chain without any rows. path ("$.training.preprocessing") prefixes messages. Errors: WEIR_EINVAL with the JSON path, what was found and what was expected. */
+/** Validates a chain without any rows. path ("$.training.preprocessing") prefixes messages.
+ *  Errors: WEIR_EINVAL with the JSON path, what was found and what was expected. */
 weir_status weir_prep_check(const cJSON *spec, const char *path, const weir_prep_column *columns, int column_count, weir_err *err) WEIR_MUST_CHECK;
 
-/** Fits a chain on these rows and no others. ret_keep [row_count] (may be NULL) says which rows a "drop_rows" left for training: the caller leaves out the rest. Later steps are
- *  fitted without them. Rows are dropped while fitting only, never while applying.
+/** Fits a chain on these rows and no others. ret_keep [row_count] (may be NULL) says which rows a "drop_rows" left for training: the caller leaves out the rest. Later
+ *  steps are fitted without them. Rows are dropped while fitting only, never while applying.
  *  Equal input gives an equal chain, to the bit. A column without any value is filled with 0 and neither moved nor scaled.
  *  Errors: as weir_prep_check; WEIR_EDATA when there are no rows, all are dropped, no column is left, or a selection lacks the label or importance it needs;
  *  WEIR_ENUMERIC for an infinite value; WEIR_ELIMIT for more columns, or rows (2^31 - 1), than there may be. */
@@ -81,18 +85,18 @@ int weir_prep_output_count(const weir_prep *prep);
 /** "temp", "temp=<filled>" (an indicator), "temp=<outlier>", "weather=Rain", "weather=<other>", "weather=<missing>", "weather=#3" (a bucket); distinct. */
 const char *const *weir_prep_output_names(const weir_prep *prep);
 
-/** For scoring. Shapes: rows [row_count][input_count], out [row_count][output_count] row-major; they do not overlap. Each row by itself: one row gives the bits it gives among
- *  others. Thread-safe, no allocation, cannot fail; an infinite value goes in as it is. */
+/** For scoring. Shapes: rows [row_count][input_count], out [row_count][output_count] row-major; they do not overlap. Each row by itself: one row gives the bits that it
+ *  gives among others. Thread-safe, no allocation, cannot fail; an infinite value is taken as it is. */
 void weir_prep_apply(const weir_prep *prep, const double *rows, int64_t row_count, double *out);
-/** For training: as weir_prep_apply, but forward_fill and interpolate see the neighbours of each row. Rows are taken in any order; of equal times, the earlier row comes first.
+/** For training: as weir_prep_apply, but forward_fill and interpolate see the neighbours of each row. Rows come in any order; of equal times, the earlier row is first.
  *  Errors: WEIR_ENOMEM, WEIR_ELIMIT as for fitting. */
 weir_status weir_prep_apply_batch(const weir_prep *prep, const weir_prep_rows *rows, double *out, weir_err *err) WEIR_MUST_CHECK;
 
-/** Appends the fitted chain: {"version", "steps", "inputs", "levels", "nodes", "outputs", "evidence"}. Fitted numbers are texts, so that no JSON library rounds them: a chain that
- *  was read back gives the same bits, and the same JSON. evidence is what selections saw: step, column, value (variance, largest correlation with a column that was kept, mutual
- *  information in nats, p-value, importance) and whether the column was kept. */
+/** Appends the fitted chain: {"version", "steps", "inputs", "levels", "nodes", "outputs", "evidence"}. Fitted numbers are texts, so that no JSON library rounds them: a
+ *  chain that was read back gives the same bits, and the same JSON. evidence is what selections saw: step, column, value (variance, largest correlation with a column that
+ *  was kept, mutual information in nats, p-value, importance) and whether the column was kept. Errors: WEIR_ENOMEM; *ret_json is then as it was. */
 weir_status weir_prep_to_json(const weir_prep *prep, weir_buf *ret_json, weir_err *err) WEIR_MUST_CHECK;
-/** Errors: WEIR_EDATA naming the part of the JSON that is not what weir_prep_to_json writes. */
+/** Errors: WEIR_EDATA naming the part of the JSON that is not what weir_prep_to_json writes, WEIR_ELIMIT for more operations on each other than a chain can have. */
 weir_status weir_prep_from_json(const cJSON *json, weir_prep **ret_prep, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -2,10 +2,11 @@
  *
  *   one_hot   a column NAME=LEVEL for each level, 1 where the value is that                scikit-learn's OneHotEncoder
  *   ordinal   the number of the level from 0                                              OrdinalEncoder
- *   hashing   columns NAME=#0 … NAME=#(buckets − 1), 1 in the bucket of the value         Weinberger et al., Feature Hashing for Large Scale Multitask Learning, 2009, without signs
+ *   hashing   columns NAME=#0 … NAME=#(buckets − 1), 1 in the bucket of the value
+ *                                               Weinberger et al., Feature Hashing for Large Scale Multitask Learning, 2009, without signs
  *
- * Levels are the values of the training rows. They are ordered by their texts, byte by byte; those whose text is unknown come last, by number. Of more than max_levels the most frequent
- * stay (of equally frequent ones the first), and the others are treated as unseen.
+ * Levels are the values of the training rows. They are ordered by their texts, byte by byte; those whose text is unknown come last, by number. Of more than max_levels the
+ * most frequent stay (of equally frequent ones the first), and the others are treated as unseen.
  *
  *             unseen "other"           unseen "none"    missing "none"    missing "other"     missing "own"
  *   one_hot   1 in NAME=<other>        all zeros        all zeros         as unseen "other"   1 in NAME=<missing>

@@ -6,8 +6,8 @@
  *   forward_fill    the entity's last value before                              pandas' ffill by entity
  *   interpolate     on the line between the entity's values before and after    pandas' interpolate(method="time", limit_area="inside") by entity
  *
- * The last two fill by neighbours in batches only; whatever has none gets the median, of a category the most frequent value. "indicator" adds a column NAME=<filled>, 1 where the value
- * was missing. A column without any value gets 0 (SimpleImputer would leave it out, and the model's shape would hang on the data). */
+ * The last two fill by neighbours in batches only; whatever has none gets the median, of a category the most frequent value. "indicator" adds a column NAME=<filled>,
+ * 1 where the value was missing. A column without any value gets 0, as SimpleImputer's with keep_empty_features: what columns there are should not hang on the data. */
 #include <string.h>
 
 #include "features/operator.h"

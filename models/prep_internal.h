@@ -148,8 +148,8 @@ weir_status weir_prep_note(weir_prep_fitting *f, int node, double value, bool ke
 void weir_prep_gather(const weir_prep_fitting *f, int node, double *out);
 /** The same, ascending and without missing values; returns how many there are. */
 int weir_prep_present(const weir_prep_fitting *f, int node, double *out);
-/** Fills gaps of values [n] forward or on lines, in place; those without neighbours stay. order [n]: positions in values by entity, then time; position i is row kept[i] of rows
- *  (kept NULL: row i). */
+/** Fills gaps of values [n] forward or on lines, in place; those without neighbours stay. order [n]: positions in values by entity, then time; position i is row kept[i]
+ *  of rows (kept NULL: row i). */
 void weir_prep_fill_in_time(const weir_prep_node *node, const weir_prep_rows *rows, const int64_t *kept, const int *order, int n, double *values);
 
 /** Fails when a key is given that means nothing for what the step does; where: with what it would mean something. */
@@ -162,7 +162,8 @@ int weir_prep_bucket(double x, int count);
 
 /* Statistics that several steps need, over values [n] without NaN; n ≥ 1 unless said otherwise. */
 
-/** Sum with Neumaier's compensation, so that the order of rows hardly matters. Source: Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974. */
+/** Sum with Neumaier's compensation, so that the order of rows hardly matters.
+ *  Source: Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974. */
 double weir_prep_sum(const double *values, int n);
 /** 0 without values. */
 double weir_prep_mean(const double *values, int n);

@@ -5,8 +5,8 @@
  *                                                                                        MinMaxScaler
  *   robust     (x − median) / (upper quartile − lower quartile)                           RobustScaler
  *
- * A column that does not vary has scale 1: it becomes 0 (of minmax: "min"). What counts as not varying is scikit-learn's too: a spread below 10 ε, for standard a variance
- * within the rounding of its computation. */
+ * A column that does not vary has scale 1: it becomes 0 (of minmax: "min"). What counts as not varying is scikit-learn's too: a spread below 10 ε, for standard a
+ * variance within the rounding of its computation. */
 #include <float.h>
 
 #include "models/prep_internal.h"

@@ -1,18 +1,18 @@
 /* Selection: which columns stay. Numbers and flags are judged, categories are left alone: encode them first.
  *
  *   variance             above "threshold" (0), divisor n, missing values left out    scikit-learn's VarianceThreshold
- *   correlation          in their order, those whose Pearson correlation with every earlier column that stays is at most "threshold" in size; over the rows that
- *                        have both values. One with a column that does not vary is 0
- *   mutual_information   with the label: the "k" best, or those above "threshold" nats. Both are cut into up to "bins" (16) bins of equally many rows, a value is never cut apart,
- *                        missing values of the column are a bin of their own, and the estimate is that of the histogram:
+ *   correlation          in their order, those whose Pearson correlation with every earlier column that stays is at most "threshold" in size; over the rows that have
+ *                        both values. One with a column that does not vary is 0
+ *   mutual_information   with the label: the "k" best, or those above "threshold" nats. Both are cut into up to "bins" (16) bins of equally many rows, equal values
+ *                        stay together, missing values of the column are a bin of their own, and the estimate is that of the histogram:
  *                          Σ p(x, y) ln (p(x, y) / (p(x) p(y)))        Cover, Thomas, Elements of Information Theory, 2nd ed., eq. 2.28
  *                        It is too large by about (bins_x − 1)(bins_y − 1) / 2n where there is no relation     Miller, Note on the bias of information estimates, 1955
- *   relevance            p-value of each column against the label, then Benjamini and Hochberg's bound "fdr" (0.05) on the share of columns that stay without being relevant:
- *                          binary  Mann–Whitney, normal approximation with ties and correction for continuity      Mann, Whitney 1947; Hollander, Wolfe, Nonparametric
- *                                                                                                                 Statistical Methods, 4.1
- *                          real    Kendall's τ-b, normal approximation with ties                                   Kendall, Rank Correlation Methods, 4.5
+ *   relevance            p-value of each column against the label, then Benjamini and Hochberg's bound "fdr" (0.05) on the share of irrelevant columns among those
+ *                        that stay:
+ *                          binary  Mann–Whitney's U, normal approximation with ties and correction for continuity    Hollander, Wolfe, Nonparametric Statistical Methods
+ *                          real    Kendall's τ, normal approximation with ties                                       Kendall, Rank Correlation Methods
  *                          bound   Benjamini, Hochberg, Controlling the False Discovery Rate, 1995
- *                        as in Christ, Kempa-Liehr, Feindt, Distributed and parallel time series feature extraction (tsfresh), 2016, but with one test for columns of all kinds
+ *                        as Christ, Kempa-Liehr, Feindt, Distributed and parallel time series feature extraction (tsfresh), 2016, but one test for columns of all kinds
  *   importance, l1       size of what the caller's model says (weir_prep_importance): the "k" best, or those above "threshold" (of l1: 0, the coefficients that are left)
  *
  * Rows without a label are left out of mutual_information and relevance. Of equally good columns the earlier one is better. */

@@ -4,7 +4,7 @@
  *   apply json values out                                            out is written, a row at a time; names of columns on stdout
  *   batch json values times entities out                             likewise, all rows together
  *
- * SPEC: JSON of the chain. COLUMNS: [{"name": "temp", "kind": "number"}, {"name": "weather", "kind": "category", "texts": ["Rain"]}]. TASK: none, binary or real.
+ * SPEC: JSON of the chain. COLUMNS: [{"name": "temp", "kind": "number"}, {"name": "sky", "kind": "category", "texts": ["Rain"]}]. TASK: none, binary or real.
  * values, labels, out float64; times int64; entities uint32. */
 #include <stdio.h>
 #include <stdlib.h>
