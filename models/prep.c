@@ -29,9 +29,11 @@ static void use_done(step_use *use) {
     *use = (step_use){0};
 }
 
+/* By the first key that names one; a second one is then an unknown key. */
 static const weir_prep_step *find_step(const cJSON *given) {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, given) for (int i = 0; i < STEP_KINDS; i++) if (!strcmp(item->string, steps[i]->key)) return steps[i];
+    for (const cJSON *item = given->child; item; item = item->next)
+        for (int i = 0; i < STEP_KINDS; i++)
+            if (!strcmp(item->string, steps[i]->key)) return steps[i];
     return NULL;
 }
 
@@ -58,6 +60,15 @@ static weir_status unknown_column(const weir_prep_column *columns, int column_co
                      near ? near : "", near ? "\"?" : "");
 }
 
+/* Column i of "columns" is of a kind that the step cannot take. */
+static weir_status wrong_kind(const step_use *use, const char *path, int i, const char *name, weir_prep_kind kind, weir_err *err) {
+    char wanted[64] = "";
+    for (int k = WEIR_PREP_NUMBER; k <= WEIR_PREP_FLAG; k++)
+        if (use->step->takes(use->params, (weir_prep_kind)k, true))
+            snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), "%s%s", *wanted ? " or " : "", kind_names[k]);
+    return WEIR_FAIL(err, WEIR_EINVAL, "%s.columns[%d]: found '%s', which is %s here, expected %s", path, i, name, kind_names[kind], wanted);
+}
+
 /* kinds [column_count]: what earlier steps made of the columns. */
 static weir_status read_columns(step_use *use, char **list, const char *path, const weir_prep_column *columns, int column_count, const weir_prep_kind *kinds,
                                 weir_err *err) {
@@ -68,8 +79,7 @@ static weir_status read_columns(step_use *use, char **list, const char *path, co
         int c = find_column(columns, column_count, list[i]);
         if (c < 0) return unknown_column(columns, column_count, path, i, list[i], err);
         if (use->named[c]) return WEIR_FAIL(err, WEIR_EINVAL, "%s.columns[%d]: '%s' is there twice", path, i, list[i]);
-        if (!use->step->takes(use->params, kinds[c], true))
-            return WEIR_FAIL(err, WEIR_EINVAL, "%s.columns[%d]: '%s' is %s here, which this step cannot take", path, i, list[i], kind_names[kinds[c]]);
+        if (!use->step->takes(use->params, kinds[c], true)) return wrong_kind(use, path, i, list[i], kinds[c], err);
         use->named[c] = true;
     }
     return WEIR_OK;
@@ -78,7 +88,7 @@ static weir_status read_columns(step_use *use, char **list, const char *path, co
 /* Reads a step and notes in kinds what it makes of the columns. */
 static weir_status read_step(const cJSON *given, const char *path, const weir_prep_column *columns, int column_count, weir_prep_kind *kinds, step_use *ret_use,
                              weir_err *err) {
-    if (!cJSON_IsObject(given)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: expected an object, a step such as {\"impute\": \"median\"}", path);
+    if (!cJSON_IsObject(given)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found no object, expected a step such as {\"impute\": \"median\"}", path);
     step_use use = {.step = find_step(given)};
     if (!use.step) return no_step(given, path, err);
     use.params = weir_models_calloc(1, use.step->params_size);

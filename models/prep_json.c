@@ -187,8 +187,11 @@ static weir_status read_levels(weir_prep *prep, const cJSON *json, weir_err *err
     const cJSON *array, *item;
     weir_status status = array_of(json, "levels", 0, WEIR_PREP_COLUMNS_MAX, &array, err);
     if (status != WEIR_OK) return status;
-    cJSON_ArrayForEach(item, array) if ((status = read_levels_entry(prep, item, err)) != WEIR_OK) return status;
-    return WEIR_OK;
+    cJSON_ArrayForEach(item, array) {
+        status = read_levels_entry(prep, item, err);
+        if (status != WEIR_OK) break;
+    }
+    return status;
 }
 
 /* What the operations rely on. */

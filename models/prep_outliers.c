@@ -69,10 +69,6 @@ static weir_prep_kind becomes(const void *params, weir_prep_kind kind) {
     return kind;
 }
 
-static double bounded_by_largest(double x) {
-    return fmin(fmax(x, -DBL_MAX), DBL_MAX);
-}
-
 /* values [n] ascending. A mean may differ from equal values by rounding, hence they are asked first. */
 static void find_bounds(const outliers_params *p, const double *values, int n, double *ret_low, double *ret_high) {
     double low = -DBL_MAX, high = DBL_MAX;
@@ -87,8 +83,8 @@ static void find_bounds(const outliers_params *p, const double *values, int n, d
         low = mean - p->threshold * deviation;
         high = mean + p->threshold * deviation;
     }
-    *ret_low = bounded_by_largest(low);
-    *ret_high = bounded_by_largest(high);
+    *ret_low = low;
+    *ret_high = high;
 }
 
 static void drop_rows(weir_prep_fitting *f, int node, double low, double high) {
@@ -102,6 +98,8 @@ static weir_status fit(weir_prep_fitting *f, const void *params, int node, weir_
     weir_prep_node bounded = {.op = p->action == CLIP ? WEIR_PREP_CLIP : WEIR_PREP_NULL, .kind = WEIR_PREP_NUMBER, .parent = node, .levels = -1};
     int n = weir_prep_present(f, node, f->values);
     find_bounds(p, f->values, n, &bounded.a, &bounded.b);
+    if (!isfinite(bounded.a) || !isfinite(bounded.b))
+        return WEIR_FAIL(err, WEIR_ENUMERIC, "column '%s': its values are too large to find outliers", f->prep->nodes[node].name);
     if (p->action == DROP_ROWS) drop_rows(f, node, bounded.a, bounded.b);
     if (p->action == CLIP || p->action == NULL_OUT) return weir_prep_emit_new(f, bounded, err);
     weir_status status = weir_prep_emit(f, node, err);

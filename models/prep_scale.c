@@ -68,7 +68,8 @@ static double or_one(double spread) {
 }
 
 static weir_status fit_minmax(weir_prep_fitting *f, const scale_params *p, int parent, int n, weir_err *err) {
-    double smallest = n ? f->values[0] : 0, k = (p->max - p->min) / or_one(n ? f->values[n - 1] - smallest : 0);
+    double smallest = n ? f->values[0] : 0, range = or_one(n ? f->values[n - 1] - smallest : 0);
+    double k = isfinite(range) ? (p->max - p->min) / range : NAN; /* which no step may have: everything would become the same */
     weir_prep_node node = {.op = WEIR_PREP_STRETCH, .kind = WEIR_PREP_NUMBER, .parent = parent, .levels = -1, .a = k, .b = p->min - smallest * k};
     if (!p->clip) return weir_prep_emit_new(f, node, err);
     weir_prep_node within = {.op = WEIR_PREP_CLIP, .kind = WEIR_PREP_NUMBER, .levels = -1, .a = p->min, .b = p->max};

@@ -11,7 +11,8 @@
  *                        that stay:
  *                          binary  Mann–Whitney's U, normal approximation with ties and correction for continuity    Hollander, Wolfe, Nonparametric Statistical Methods
  *                          real    Kendall's τ, normal approximation with ties                                       Kendall, Rank Correlation Methods
- *                          bound   Benjamini, Hochberg, Controlling the False Discovery Rate, 1995
+ *                          bound   Benjamini, Hochberg, Controlling the False Discovery Rate, 1995; it holds for columns that are independent or depend on each other
+ *                                  positively (Benjamini, Yekutieli 2001)
  *                        as Christ, Kempa-Liehr, Feindt, Distributed and parallel time series feature extraction (tsfresh), 2016, but one test for columns of all kinds
  *   importance, l1       size of what the caller's model says (weir_prep_importance): the "k" best, or those above "threshold" (of l1: 0, the coefficients that are left)
  *

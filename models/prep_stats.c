@@ -22,7 +22,8 @@ double weir_prep_variance(const double *values, int n, double mean) {
         squares += d * d;
         deviations += d;
     }
-    return (squares - deviations * deviations / n) / n;
+    double rest = squares - deviations * deviations / n;
+    return rest < 0 ? 0 : rest / n; /* what is too large for a double stays infinite or NaN */
 }
 
 /* The two forms of the interpolation are numpy's: each is exact at its end. */

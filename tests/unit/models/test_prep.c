@@ -419,7 +419,7 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         {"[{\"impute\": \"mean\", \"columns\": []}]", "$[0].columns", "empty"},
         {"[{\"impute\": \"mean\", \"columns\": \"temp\"}]", "$[0].columns", "temp"},
         {"[{\"impute\": \"mean\", \"columns\": [\"temp\", \"temp\"]}]", "$[0].columns[1]", "twice"},
-        {"[{\"impute\": \"mean\", \"columns\": [\"sky\"]}]", "$[0].columns[0]", "a category"},
+        {"[{\"impute\": \"mean\", \"columns\": [\"sky\"]}]", "$[0].columns[0]", "is a category here, expected a number"},
         {"[{\"encode\": \"one_hot\"}, {\"scale\": \"standard\", \"columns\": [\"sky\"]}]", "$[1].columns[0]", "a flag"},
         {"[{\"encode\": \"one_hot\", \"columns\": [\"temp\"]}]", "$[0].columns[0]", "a number"},
         {"[{\"encode\": \"one_hot\", \"max_levels\": 0}]", "$[0].max_levels", "0"},
@@ -459,13 +459,19 @@ static void rows_that_cannot_be_fitted_are_refused(void **state) {
     table_init(&t);
     t.values[4] = 1e308;
     t.values[7] = -1e308;
-    assert_int_equal(try_fit("[{\"scale\": \"standard\"}]", &t.rows, &prep, NULL, &err), WEIR_ENUMERIC);
+    static const char *const steps[] = {"[{\"scale\": \"standard\"}]", "[{\"scale\": \"minmax\"}]", "[{\"outliers\": \"zscore\", \"action\": \"drop_rows\"}]",
+                                        "[{\"outliers\": \"zscore\"}]"};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(try_fit(steps[i], &t.rows, &prep, NULL, &err), WEIR_ENUMERIC);
+        assert_non_null(strstr(err.message, "'wind'"));
+    }
     table_init(&t);
     assert_int_equal(try_fit("[{\"select\": \"variance\", \"threshold\": 1e9}, {\"encode\": \"one_hot\"}, {\"select\": \"variance\", \"threshold\": 9}]",
                              &t.rows, &prep, NULL, &err),
                      WEIR_EDATA);
     assert_non_null(strstr(err.message, "no column"));
     assert_int_equal(try_fit("[{\"select\": \"importance\", \"k\": 1}]", &t.rows, &prep, NULL, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "$[0]: found no model"));
     t.label[0] = 2;
     assert_int_equal(try_fit("[{\"select\": \"relevance\"}]", &t.rows, &prep, NULL, &err), WEIR_EDATA);
     for (int r = 0; r < ROWS; r++) t.label[r] = 1;
