@@ -193,20 +193,24 @@ static double correlation(const double *x, const double *y, int n) {
 }
 
 static weir_status by_correlation(weir_prep_fitting *f, const select_params *p, const int *nodes, int count, double *value, bool *keep, weir_err *err) {
-    size_t n = (size_t)f->kept_count;
-    double *kept = weir_models_calloc((size_t)count, n * sizeof *kept); /* columns that stay, one after the other */
-    if (!kept) return no_memory(f, err);
+    size_t bytes = (size_t)f->kept_count * sizeof(double);
+    double **staying = weir_models_calloc((size_t)count, sizeof *staying);
+    weir_status status = staying ? WEIR_OK : no_memory(f, err);
     int stay = 0;
-    for (int i = 0; i < count; i++) {
-        double *x = kept + (size_t)stay * n;
-        weir_prep_gather(f, nodes[i], x);
-        value[i] = 0;
-        for (int j = 0; j < stay; j++) value[i] = fmax(value[i], fabs(correlation(kept + (size_t)j * n, x, f->kept_count)));
+    for (int i = 0; status == WEIR_OK && i < count; i++) {
+        weir_prep_gather(f, nodes[i], f->values);
+        for (int j = 0; j < stay; j++) value[i] = fmax(value[i], fabs(correlation(staying[j], f->values, f->kept_count)));
         keep[i] = value[i] <= p->threshold;
-        stay += keep[i];
+        if (!keep[i]) continue;
+        staying[stay] = weir_models_calloc(1, bytes);
+        if (staying[stay])
+            memcpy(staying[stay++], f->values, bytes);
+        else
+            status = no_memory(f, err);
     }
-    weir_models_free(kept);
-    return WEIR_OK;
+    for (int j = 0; j < stay; j++) weir_models_free(staying[j]);
+    weir_models_free(staying);
+    return status;
 }
 
 /* ---- mutual information ---- */
