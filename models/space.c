@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/conf.h"
+#include "models/json.h"
 #include "models/memory.h"
 
 enum { PATH_MAX_BYTES = 256 };
@@ -22,37 +23,10 @@ struct weir_space {
     int count;
 };
 
-/* What a JSON value is, for messages. */
-static const char *kind_of(const cJSON *item) {
-    if (!item) return "nothing";
-    if (cJSON_IsString(item)) return "a string";
-    if (cJSON_IsNumber(item)) return "a number";
-    if (cJSON_IsBool(item)) return "true or false";
-    if (cJSON_IsArray(item)) return "an array";
-    return cJSON_IsObject(item) ? "an object" : "null";
-}
-
-static weir_status check_keys(const cJSON *object, const char *path, weir_err *err) {
-    static const char *const known[] = {"int", "float", "choice", "log", "step", "when", NULL};
-    const cJSON *item;
-    cJSON_ArrayForEach(item, object) {
-        const char *const *k = known;
-        while (*k && strcmp(*k, item->string) != 0) k++;
-        if (!*k) {
-            const char *near = weir_conf_nearest(item->string, known);
-            return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: unknown key%s%s%s", path, item->string, near ? "; did you mean '" : "", near ? near : "",
-                             near ? "'?" : "");
-        }
-        if (cJSON_GetObjectItemCaseSensitive(object, item->string) != item)
-            return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: the key is there twice", path, item->string);
-    }
-    return WEIR_OK;
-}
-
 /* A finite number; whole: and one that doubles hold exactly. */
 static weir_status read_number(const cJSON *item, bool whole, const char *path, double *ret_number, weir_err *err) {
     const char *expected = whole ? "a whole number up to 10^15" : "a finite number";
-    if (!cJSON_IsNumber(item)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected %s", path, kind_of(item), expected);
+    if (!cJSON_IsNumber(item)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected %s", path, weir_json_kind(item), expected);
     double x = item->valuedouble;
     if (!isfinite(x) || (whole && (x != floor(x) || fabs(x) > WHOLE_MAX))) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %g, expected %s", path, x, expected);
     *ret_number = x;
@@ -62,7 +36,7 @@ static weir_status read_number(const cJSON *item, bool whole, const char *path, 
 static weir_status read_bounds(const cJSON *range, const char *path, weir_param *p, weir_err *err) {
     bool whole = p->kind == WEIR_PARAM_INT;
     if (!cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected [low, high]", path, kind_of(range), cJSON_GetArraySize(range));
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected [low, high]", path, weir_json_kind(range), cJSON_GetArraySize(range));
     weir_status status = read_number(cJSON_GetArrayItem(range, 0), whole, path, &p->low, err);
     if (status == WEIR_OK) status = read_number(cJSON_GetArrayItem(range, 1), whole, path, &p->high, err);
     if (status != WEIR_OK) return status;
@@ -74,7 +48,7 @@ static weir_status read_bounds(const cJSON *range, const char *path, weir_param 
 static weir_status read_log(const cJSON *log, const char *path, weir_param *p, weir_err *err) {
     double least = p->kind == WEIR_PARAM_INT ? 1 : 0;
     if (!log) return WEIR_OK;
-    if (!cJSON_IsBool(log)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.log: found %s, expected true or false", path, kind_of(log));
+    if (!cJSON_IsBool(log)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.log: found %s, expected true or false", path, weir_json_kind(log));
     p->log = cJSON_IsTrue(log);
     if (p->log && (p->low < least || p->low == 0))
         return WEIR_FAIL(err, WEIR_EINVAL, "%s: found a low of %g, expected %s for a logarithmic scale", path, p->low,
@@ -100,7 +74,8 @@ static weir_status read_step(const cJSON *step, const char *path, weir_param *p,
 static weir_status read_choices(const cJSON *choices, const char *path, weir_param *p, weir_err *err) {
     int count = cJSON_GetArraySize(choices), i = 0;
     if (!cJSON_IsArray(choices) || count < 1 || count > WEIR_SPACE_CHOICES_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected an array of 1 to %d values", path, kind_of(choices), count, WEIR_SPACE_CHOICES_MAX);
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected an array of 1 to %d values", path, weir_json_kind(choices), count,
+                         WEIR_SPACE_CHOICES_MAX);
     for (const cJSON *item = choices->child; item; item = item->next, i++) {
         int other = 0;
         for (const cJSON *before = choices->child; before != item; before = before->next, other++)
@@ -118,8 +93,9 @@ static weir_status read_param(const cJSON *item, const char *path, weir_param *p
         p->kind = WEIR_PARAM_CHOICE;
         return read_choices(item, path, p, err);
     }
-    if (!cJSON_IsObject(item)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected an object or an array of values", path, kind_of(item));
-    weir_status status = check_keys(item, path, err);
+    if (!cJSON_IsObject(item)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected an object or an array of values", path, weir_json_kind(item));
+    static const char *const known[] = {"int", "float", "choice", "log", "step", "when", NULL};
+    weir_status status = weir_json_check_keys(item, path, known, err);
     if (status != WEIR_OK) return status;
     static const char *const kinds[] = {[WEIR_PARAM_FLOAT] = "float", [WEIR_PARAM_INT] = "int", [WEIR_PARAM_CHOICE] = "choice"};
     const cJSON *range = NULL, *log = cJSON_GetObjectItemCaseSensitive(item, "log"), *step = cJSON_GetObjectItemCaseSensitive(item, "step");
@@ -172,7 +148,7 @@ static weir_status read_condition(const weir_space *space, int parent, const cJS
     int count = cJSON_GetArraySize(values), i = 0;
     if (p->kind != WEIR_PARAM_CHOICE) return WEIR_FAIL(err, WEIR_EINVAL, "%s: '%s' is a range of numbers, expected a choice", path, p->name);
     if (!cJSON_IsArray(values) || count < 1)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected an array of values", path, kind_of(values), count);
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected an array of values", path, weir_json_kind(values), count);
     const cJSON *value;
     cJSON_ArrayForEach(value, values) {
         int choice = find_choice(p, value);
@@ -189,7 +165,7 @@ static weir_status read_conditions(const weir_space *space, int index, const cha
     if (!when) return WEIR_OK;
     int count = cJSON_GetArraySize(when);
     if (!cJSON_IsObject(when) || count < 1 || count > WEIR_SPACE_CONDITIONS_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s.when: found %s of %d, expected an object of 1 to %d conditions", path, kind_of(when), count,
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s.when: found %s of %d, expected an object of 1 to %d conditions", path, weir_json_kind(when), count,
                          WEIR_SPACE_CONDITIONS_MAX);
     cJSON_ArrayForEach(item, when) {
         char item_path[2 * PATH_MAX_BYTES];
@@ -290,7 +266,8 @@ static weir_status read_space(weir_space *space, const char *path, weir_err *err
 weir_status weir_space_new(const cJSON *json, const char *path, weir_space **ret_space, weir_err *err) {
     int count = cJSON_IsObject(json) ? cJSON_GetArraySize(json) : 0;
     if (count < 1 || count > WEIR_SPACE_PARAMS_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected an object of 1 to %d parameters", path, kind_of(json), count, WEIR_SPACE_PARAMS_MAX);
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected an object of 1 to %d parameters", path, weir_json_kind(json), count,
+                         WEIR_SPACE_PARAMS_MAX);
     weir_space *space = weir_models_calloc(1, sizeof *space);
     if (!space) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a search space");
     space->count = count;
@@ -383,7 +360,7 @@ static weir_status point_of(const weir_param *p, const cJSON *value, double *ret
         *ret_x = choice;
         return WEIR_OK;
     }
-    if (!cJSON_IsNumber(value)) return WEIR_FAIL(err, WEIR_EDATA, "$.%s: found %s, expected a number", p->name, kind_of(value));
+    if (!cJSON_IsNumber(value)) return WEIR_FAIL(err, WEIR_EDATA, "$.%s: found %s, expected a number", p->name, weir_json_kind(value));
     double x = value->valuedouble, snapped = weir_param_snap(p, x), slack = 1e-12 * fmax(fabs(x), fabs(snapped));
     if (!(fabs(x - snapped) <= slack))
         return WEIR_FAIL(err, WEIR_EDATA, "$.%s: found %.17g, expected %g to %g%s", p->name, x, p->low, p->high, p->step > 0 ? " in steps" : "");
@@ -394,14 +371,14 @@ static weir_status point_of(const weir_param *p, const cJSON *value, double *ret
 weir_status weir_space_point(const weir_space *space, const cJSON *params, double *ret_point, weir_err *err) {
     double point[WEIR_SPACE_PARAMS_MAX];
     int found = 0;
-    if (!cJSON_IsObject(params)) return WEIR_FAIL(err, WEIR_EDATA, "parameters: found %s, expected an object", kind_of(params));
+    if (!cJSON_IsObject(params)) return WEIR_FAIL(err, WEIR_EDATA, "parameters: found %s, expected an object", weir_json_kind(params));
     for (int i = 0; i < space->count; i++) {
         const weir_param *p = &space->params[i];
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(params, p->name);
         bool active = weir_space_active(space, i, point);
         point[i] = NAN;
         if (active != (value != NULL))
-            return WEIR_FAIL(err, WEIR_EDATA, "$.%s: found %s, expected %s", p->name, kind_of(value), active ? "a value" : "nothing");
+            return WEIR_FAIL(err, WEIR_EDATA, "$.%s: found %s, expected %s", p->name, weir_json_kind(value), active ? "a value" : "nothing");
         if (!active) continue;
         weir_status status = point_of(p, value, &point[i], err);
         if (status != WEIR_OK) return status;

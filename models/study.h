@@ -33,6 +33,10 @@ typedef struct weir_study_settings {
 
 /** path ("$.tuning") prefixes messages: path.space, path.sampler_settings, path.pruner_settings. Errors: WEIR_EINVAL, WEIR_ENOMEM. */
 weir_status weir_study_new(const weir_study_settings *settings, const char *path, weir_study **ret_study, weir_err *err) WEIR_MUST_CHECK;
+/** The same from a file's section, {"space": {…}, "sampler": "tpe", "sampler_settings": {…}, "pruner": "median", "pruner_settings": {…}, "directions": ["maximise"], "cost_weight": 0.1,
+ *  "seed": 42, "trials": 50, "time": "30m", "trial_time": "2m"}: all but the space may be left out, the direction is then "minimise". clock NULL: the system's.
+ *  Errors: WEIR_EINVAL with the path, what was found and what was expected; WEIR_ENOMEM. */
+weir_status weir_study_from_json(const cJSON *json, const char *path, weir_clock *clock, weir_study **ret_study, weir_err *err) WEIR_MUST_CHECK;
 void weir_study_free(weir_study *study);
 const weir_space *weir_study_space(const weir_study *study);
 /** All trials; borrowed, until the next ask or restore. */

@@ -392,6 +392,62 @@ static void bad_settings_are_refused(void **state) {
     cJSON_Delete(settings);
 }
 
+static void a_section_of_a_file_makes_a_study(void **state) {
+    (void)state;
+    cJSON *json = cJSON_Parse("{\"space\": {\"x\": {\"float\": [0, 1]}}, \"sampler\": \"tpe\", \"sampler_settings\": {\"startup_trials\": 3, \"multivariate\": "
+                              "\"no\"}, \"pruner\": \"median\","
+                              " \"pruner_settings\": {\"startup_trials\": 0}, \"directions\": [\"maximise\"], \"cost_weight\": 0.5, \"seed\": 42, \"trials\": "
+                              "2, \"time\": \"30m\", \"trial_time\": \"2m\"}");
+    weir_clock_manual clock;
+    weir_study *study, *same = study_of("{\"x\": {\"float\": [0, 1]}}", (weir_study_settings){.seed = 42});
+    weir_err err;
+    weir_clock_manual_init(&clock, 0);
+    if (weir_study_from_json(json, "$.tuning", &clock.base, &study, &err) != WEIR_OK) fail_msg("%s", err.message);
+    int number = ask(study);
+    assert_int_equal(ask(same), number);
+    assert_true(weir_study_history(study)->trials[number].point[0] == weir_study_history(same)->trials[number].point[0]);
+    weir_clock_sleep_us(&clock.base, 120 * WEIR_SECOND_US);
+    assert_false(weir_study_overdue(study, number));
+    weir_clock_sleep_us(&clock.base, 1);
+    assert_true(weir_study_overdue(study, number));
+    assert_int_equal(weir_study_tell(study, number, &(weir_outcome){.state = WEIR_TRIAL_COMPLETE, .values = {3}, .cost = 2}, NULL), WEIR_OK);
+    assert_true(weir_study_history(study)->trials[number].loss[0] == -2);
+    weir_clock_sleep_us(&clock.base, 1680 * WEIR_SECOND_US);
+    assert_string_equal(weir_study_over(study), "time");
+    weir_study_free(study);
+    weir_study_free(same);
+    cJSON_Delete(json);
+}
+
+static void a_bad_section_is_refused_with_path_found_and_expected(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"[]", "$.tuning: found an array, expected an object"},
+        {"{}", "$.tuning.space: found nothing of 0, expected an object of 1 to 64 parameters"},
+        {"{\"spaec\": {}}", "$.tuning.spaec: unknown key; did you mean 'space'?"},
+        {"{\"seed\": 1, \"seed\": 2}", "$.tuning.seed: the key is there twice"},
+        {"{\"sampler\": 5}", "$.tuning.sampler: found a number, expected a string"},
+        {"{\"directions\": \"maximise\"}", "$.tuning.directions: found a string of 0, expected an array of 1 to 4"},
+        {"{\"directions\": [\"maximise\", \"up\"]}", "$.tuning.directions[1]: found up, expected 'minimise' or 'maximise'"},
+        {"{\"cost_weight\": -1}", "$.tuning.cost_weight: found -1, expected a number from 0 to 1e+300"},
+        {"{\"seed\": 1.5}", "$.tuning.seed: found 1.5, expected a whole number from 0 to 9.0072e+15"},
+        {"{\"trials\": null}", "$.tuning.trials: found null, expected a whole number"},
+        {"{\"time\": 30}", "$.tuning.time: found a number, expected a duration, such as \"30m\""},
+        {"{\"trial_time\": \"soon\"}", "$.tuning.trial_time: "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *json = cJSON_Parse(cases[i].text);
+        weir_study *study = NULL;
+        weir_err err;
+        assert_int_equal(weir_study_from_json(json, "$.tuning", NULL, &study, &err), WEIR_EINVAL);
+        if (strncmp(err.message, cases[i].message, strlen(cases[i].message)) != 0) fail_msg("%s", err.message);
+        assert_null(study);
+        cJSON_Delete(json);
+    }
+}
+
 static weir_status do_everything(const cJSON *space, weir_study **ret_study) {
     int number, numbers[4], count;
     cJSON *params = NULL;
@@ -438,6 +494,8 @@ int main(void) {
         cmocka_unit_test(a_spread_of_three_objectives_prefers_the_uncrowded),
         cmocka_unit_test(one_of_the_front_is_selected_by_rule),
         cmocka_unit_test(bad_settings_are_refused),
+        cmocka_unit_test(a_section_of_a_file_makes_a_study),
+        cmocka_unit_test(a_bad_section_is_refused_with_path_found_and_expected),
         cmocka_unit_test(memory_that_runs_out_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
