@@ -8,7 +8,8 @@
 
 /** "nothing" (NULL), "a string", "a number", "true or false", "an array", "an object", "null". */
 const char *weir_json_kind(const cJSON *item);
-/** An object with no other keys than known (NULL-terminated), each once. path ("$.tuning") prefixes messages; an unknown key suggests the nearest. Errors: WEIR_EINVAL. */
+/** An object with no other keys than known (NULL-terminated), each once. path ("$.tuning") prefixes messages; an unknown key suggests the nearest. Errors:
+ *  WEIR_EINVAL. */
 weir_status weir_json_check_keys(const cJSON *object, const char *path, const char *const *known, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

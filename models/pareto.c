@@ -62,7 +62,8 @@ weir_status weir_pareto_rank(const double *loss, int count, int objective_count,
     return WEIR_OK;
 }
 
-/* Rows ascend in the first loss, so their second one descends. What row i would add is the rectangle up to its corner; a chosen row cuts the corners on both sides of it.
+/* Rows ascend in the first loss, so their second one descends. What row i would add is the rectangle up to its corner; a chosen row cuts the corners on both
+ * sides of it.
  *
  *     loss 2 ↑    ┌───┬──── reference
  *            │    │ i │         corner[i] = (first loss of the chosen row to the right,

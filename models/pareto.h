@@ -12,8 +12,8 @@
 weir_status weir_pareto_rank(const double *loss, int count, int objective_count, int *ret_rank, weir_err *err) WEIR_MUST_CHECK;
 
 /** Chooses `want` of the rows (0 ≤ want ≤ count) that stand for all of them; the rows should share a rank. ret_chosen [count].
- *  Two objectives: greedily what adds most to the hypervolume below a reference point of 1.1 times the worst losses (0.9 where they are negative), O(count · want). More: by crowding
- *  distance, the least crowded first, O(objective_count · count log count). Ties: the earlier row. Errors: WEIR_ENOMEM.
+ *  Two objectives: greedily what adds most to the hypervolume below a reference point of 1.1 times the worst losses (0.9 where they are negative), O(count ·
+ *  want). More: by crowding distance, the least crowded first, O(objective_count · count log count). Ties: the earlier row. Errors: WEIR_ENOMEM.
  *  Source: Guerreiro, Fonseca, Paquete, Greedy hypervolume subset selection in low dimensions, 2016; crowding: Deb et al. 2002, section III B. */
 weir_status weir_pareto_spread(const double *loss, int count, int objective_count, int want, bool *ret_chosen, weir_err *err) WEIR_MUST_CHECK;
 

@@ -36,7 +36,8 @@ static double upper_tail(double z) {
     return z > TAIL_DEVIATIONS ? 0 : 0.5 * erfc(z * M_SQRT1_2);
 }
 
-/* log of the normal distribution's mass between a and b. Where that is too small for a double: of the tail beyond the nearer end, Abramowitz and Stegun 26.2.12, first term. */
+/* log of the normal distribution's mass between a and b. Where that is too small for a double: of the tail beyond the nearer end, Abramowitz and Stegun
+ * 26.2.12, first term. */
 static double log_mass(double a, double b) {
     if (b < 0) {
         double swap = -a;

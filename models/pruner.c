@@ -1,15 +1,18 @@
 /* Median and successive halving.
  *
- * The median rule (Golovin et al., Google Vizier, 2017, section 3.2.2, with the best instead of the mean of a trial's own values, as in Optuna 5.0.0): a trial stops when its best value
- * so far is worse than the median of what completed trials had told at the same step.
+ * The median rule (Golovin et al., Google Vizier, 2017, section 3.2.2, with the best instead of the mean of a trial's own values, as in Optuna 5.0.0): a
+ * trial stops when its best value so far is worse than the median of what completed trials had told at the same step.
  *
- * Successive halving without waiting (Li et al., A system for massively parallel hyperparameter tuning, 2020, algorithm 2, with Optuna's rule that trials go on until they must stop):
- * rung r stands at step min_resource · factor^(r + early_stopping_rate); a trial's value there is its first report at or after that step. With min_resource 1 and factor 2:
+ * Successive halving without waiting (Li et al., A system for massively parallel hyperparameter tuning, 2020, algorithm 2, with Optuna's rule that trials go
+ * on until they must stop): rung r stands at step min_resource · factor^(r + early_stopping_rate); a trial's value there is its first report at or after
+ * that step. With min_resource 1 and factor 2:
  *
  *     step   1   2   3   4   5   6   7   8
  *     rung   0   1       2               3
  *
- * At a rung a trial goes on when it is among the best 1 / factor of the values that trials had at this rung until now; while there are fewer than factor, when it is the best of them. */
+ * At a rung a trial goes on when it is among the best 1 / factor of the values that trials had at this rung until now; while there are fewer than factor,
+ * when it is the best of them. A report that reaches several rungs at once counts at all of them, also when the first one stops the trial (where Optuna leaves
+ * out the others). */
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>

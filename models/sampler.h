@@ -1,5 +1,5 @@
-/* Samplers: which point of a search space to try next, given the trials so far. A sampler keeps nothing between calls: what it suggests follows from space, seed, the trial's number and
- * the trials so far, so that any worker that knows these suggests the same. */
+/* Samplers: which point of a search space to try next, given the trials so far. A sampler keeps nothing between calls: what it suggests follows from space,
+ * seed, the trial's number and the trials so far, so that any worker that knows these suggests the same. */
 #ifndef WEIR_MODELS_SAMPLER_H
 #define WEIR_MODELS_SAMPLER_H
 
@@ -48,7 +48,8 @@ typedef struct weir_sampler {
     weir_status (*check)(const weir_space *space, weir_err *err);
     /** How many different points there are, after which the study ends; NULL or 0: no end. */
     int64_t (*size)(const weir_space *space);
-    /** The point of trial `number`: ret_point [space size], untouched on failure. Same arguments, same bits. Errors: WEIR_ENOMEM. */
+    /** The point of trial `number`: ret_point [space size], untouched on failure. Same arguments, same bits. Errors: WEIR_ENOMEM;
+     *  WEIR_ELIMIT when number ≥ size. */
     weir_status (*suggest)(const void *settings, const weir_history *history, int number, uint64_t seed, double *ret_point, weir_err *err);
 } weir_sampler;
 

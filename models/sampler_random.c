@@ -28,7 +28,8 @@ double weir_draw_normal(weir_draw *draw) {
     return radius * cos(2 * M_PI * weir_draw_uniform(draw));
 }
 
-/* Values with steps own an interval of one step each, so that the first and the last are as likely as the others; on a logarithmic scale, one that is one step wide before it is logged. */
+/* Values with steps own an interval of one step each, so that the first and the last are as likely as the others; on a logarithmic scale, one that is one
+ * step wide before it is logged. */
 double weir_draw_param(weir_draw *draw, const weir_param *param) {
     double low = param->low - param->step / 2, high = param->high + param->step / 2, u = weir_draw_uniform(draw);
     double x = param->log ? exp(log(low) + u * (log(high) - log(low))) : low + u * (high - low);

@@ -1,10 +1,12 @@
-/* The tree-structured Parzen estimator: trials are split into the best few and the rest, a density is estimated of each, candidates are drawn from the density of the best, and the one
- * with the highest ratio l(x) / g(x) of the two is tried next.
+/* The tree-structured Parzen estimator: trials are split into the best few and the rest, a density is estimated of each, candidates are drawn from the
+ * density of the best, and the one with the highest ratio l(x) / g(x) of the two is tried next.
  *
- * Sources: Bergstra, Bardenet, Bengio, Kégl, Algorithms for hyper-parameter optimization, 2011, section 4. Several objectives: Ozaki, Tanigaki, Watanabe, Onishi, Multiobjective
- * tree-structured Parzen estimator, 2020. Settings, the split and the weights are those of Optuna 5.0.0's TPESampler.
+ * Sources: Bergstra, Bardenet, Bengio, Kégl, Algorithms for hyper-parameter optimization, 2011, section 4. Several objectives: Ozaki, Tanigaki, Watanabe,
+ * Onishi, Multiobjective tree-structured Parzen estimator, 2020. Settings, the split and the weights are those of Optuna 5.0.0's TPESampler,
+ * but that a front of three or more objectives is thinned out by crowding distance instead of hypervolume.
  *
- * Trials that run now are counted among the rest (with constant_liar), so that workers who ask at the same time do not all try the same corner. Failed trials count nowhere. */
+ * Trials that run now are counted among the rest (with constant_liar), so that workers who ask at the same time do not all try the same corner. Failed
+ * trials count nowhere. */
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>

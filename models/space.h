@@ -6,8 +6,8 @@
  *      "degree":    {"int": [2, 5], "when": {"kernel": ["poly"]}},     only there while every named choice is one of those listed
  *      "max_iter":  [100, 200, null]}                                  the same as a choice: the grid of a training file
  *
- * A point is one double a parameter: the number itself, the index of a choice, NaN while a condition does not hold. Parameters are in the order of their names with parents before
- * what depends on them, so the order of keys in a file, or what a jsonb column made of it, changes nothing. */
+ * A point is one double a parameter: the number itself, the index of a choice, NaN while a condition does not hold. Parameters are in the order of their
+ * names with parents before what depends on them, so the order of keys in a file, or what a jsonb column made of it, changes nothing. */
 #ifndef WEIR_MODELS_SPACE_H
 #define WEIR_MODELS_SPACE_H
 

@@ -4,8 +4,8 @@
  *        │  └───→ pruned      tell after weir_study_judge said so
  *        └──────→ failed      tell; the note says why (a timeout, say)
  *
- * A study lives in memory. What it will ask next follows from its settings and its trials alone, so a study that is made anew and given the same trials with weir_study_restore goes
- * on as the first would have. One thread at a time. */
+ * A study lives in memory. What it will ask next follows from its settings and its trials alone, so a study that is made anew and given the same trials with
+ * weir_study_restore goes on as the first would have. One thread at a time. */
 #ifndef WEIR_MODELS_STUDY_H
 #define WEIR_MODELS_STUDY_H
 
@@ -33,9 +33,9 @@ typedef struct weir_study_settings {
 
 /** path ("$.tuning") prefixes messages: path.space, path.sampler_settings, path.pruner_settings. Errors: WEIR_EINVAL, WEIR_ENOMEM. */
 weir_status weir_study_new(const weir_study_settings *settings, const char *path, weir_study **ret_study, weir_err *err) WEIR_MUST_CHECK;
-/** The same from a file's section, {"space": {…}, "sampler": "tpe", "sampler_settings": {…}, "pruner": "median", "pruner_settings": {…}, "directions": ["maximise"], "cost_weight": 0.1,
- *  "seed": 42, "trials": 50, "time": "30m", "trial_time": "2m"}: all but the space may be left out, the direction is then "minimise". clock NULL: the system's.
- *  Errors: WEIR_EINVAL with the path, what was found and what was expected; WEIR_ENOMEM. */
+/** The same from a file's section, {"space": {…}, "sampler": "tpe", "sampler_settings": {…}, "pruner": "median", "pruner_settings": {…}, "directions":
+ *  ["maximise"], "cost_weight": 0.1, "seed": 42, "trials": 50, "time": "30m", "trial_time": "2m"}: all but the space may be left out, the direction is then
+ *  "minimise". clock NULL: the system's. Errors: WEIR_EINVAL with the path, what was found and what was expected; WEIR_ENOMEM. */
 weir_status weir_study_from_json(const cJSON *json, const char *path, weir_clock *clock, weir_study **ret_study, weir_err *err) WEIR_MUST_CHECK;
 void weir_study_free(weir_study *study);
 const weir_space *weir_study_space(const weir_study *study);
@@ -44,7 +44,8 @@ const weir_history *weir_study_history(const weir_study *study);
 
 /** NULL while more trials may be asked for, else why not: "trials", "time", "space" (every point of a grid was handed out). Static storage. */
 const char *weir_study_over(const weir_study *study);
-/** The next trial, now running. *ret_params is the caller's to delete. Errors: WEIR_ELIMIT when the study is over, WEIR_ENOMEM; the study is then as before. */
+/** The next trial, now running. *ret_params is the caller's to delete. Errors: WEIR_ELIMIT when the study is over, WEIR_ENOMEM; the study is then as
+ *  before. */
 weir_status weir_study_ask(weir_study *study, int *ret_number, cJSON **ret_params, weir_err *err) WEIR_MUST_CHECK;
 /** An intermediate value of a running trial. Steps ascend, from 0. Errors: WEIR_ENOTFOUND, WEIR_ECONFLICT when it does not run, WEIR_EINVAL, WEIR_ENOMEM. */
 weir_status weir_study_report(weir_study *study, int number, int64_t step, double value, weir_err *err) WEIR_MUST_CHECK;
@@ -61,10 +62,11 @@ typedef struct weir_outcome {
     const char *note; /* why it failed; may be NULL; cut to 63 bytes */
 } weir_outcome;
 
-/** Ends a running trial. COMPLETE with a value or cost that is not finite is recorded as FAILED, and WEIR_OK. Errors: WEIR_ENOTFOUND, WEIR_ECONFLICT when it does not run, WEIR_EINVAL. */
+/** Ends a running trial. COMPLETE with a value or cost that is not finite is recorded as FAILED, and WEIR_OK. Errors: WEIR_ENOTFOUND, WEIR_ECONFLICT when it
+ *  does not run, WEIR_EINVAL. */
 weir_status weir_study_tell(weir_study *study, int number, const weir_outcome *outcome, weir_err *err) WEIR_MUST_CHECK;
-/** Appends a trial from elsewhere: number must be the count of trials so far. outcome NULL: it runs. reports [report_count]: as given to weir_study_report, loss holding the value.
- *  Errors: as for report and tell; WEIR_EDATA when params do not belong to the space. The study is then as before. */
+/** Appends a trial from elsewhere: number must be the count of trials so far. outcome NULL: it runs. reports [report_count]: as given to weir_study_report,
+ *  loss holding the value. Errors: as for report and tell; WEIR_EDATA when params do not belong to the space. The study is then as before. */
 weir_status weir_study_restore(weir_study *study, int number, const cJSON *params, const weir_report *reports, int report_count, const weir_outcome *outcome,
                                weir_err *err) WEIR_MUST_CHECK;
 /** Takes the time since the study's first ask from elsewhere: it began `elapsed_us` ago. */

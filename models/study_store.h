@@ -1,7 +1,8 @@
 /* Studies in PostgreSQL (schemas/sql/009_tuning.sql), so that several workers run the trials of one and any of them may die.
  *
- * Every call reads the study's trials and makes the study in memory from them: workers keep nothing that another would miss. A trial is a worker's while its lease lasts, which claim,
- * report and renew make last lease_us from then on; after that another worker is given the same trial, from its beginning. Time is the database's. */
+ * Every call reads the study's trials and makes the study in memory from them: workers keep nothing that another would miss. A trial is a worker's while its
+ * lease lasts, which claim, report and renew make last lease_us from then on; after that another worker is given the same trial, from its beginning. Time is
+ * the database's. */
 #ifndef WEIR_MODELS_STUDY_STORE_H
 #define WEIR_MODELS_STUDY_STORE_H
 
@@ -12,8 +13,8 @@ enum { WEIR_TRIAL_ATTEMPTS_MAX = 3 }; /* a trial that so many workers did not en
 
 typedef struct weir_study_store weir_study_store;
 
-/** Opens a study, or makes it when there is none of this name. definition: as for weir_study_from_json; copied. worker: a name that no other worker has. lease_us: at least a second.
- *  pg is borrowed. Errors: WEIR_EINVAL, WEIR_ECONFLICT when there is one with another definition, those of weir_pg_exec. */
+/** Opens a study, or makes it when there is none of this name. definition: as for weir_study_from_json; copied. worker: a name that no other worker has.
+ *  lease_us: at least a second. pg is borrowed. Errors: WEIR_EINVAL, WEIR_ECONFLICT when there is one with another definition, those of weir_pg_exec. */
 weir_status weir_study_store_open(weir_pg *pg, const char *pipeline, const char *name, const cJSON *definition, const char *worker, int64_t lease_us,
                                   weir_study_store **ret_store, weir_err *err) WEIR_MUST_CHECK;
 void weir_study_store_close(weir_study_store *store);

@@ -163,7 +163,8 @@ static void draws_are_uniform_and_normal(void **state) {
     assert_float_equal(uniform / DRAWS, 0.5, 5 * sqrt(1.0 / 12 / DRAWS));
 }
 
-/* One observation at 0.25 of [0, 1] with weight 1, prior weight 1. Kernel: mean 0.25, deviation max(0.25, 0.75) = 0.75 (least: 1/3); prior: mean 0.5, deviation 1. */
+/* One observation at 0.25 of [0, 1] with weight 1, prior weight 1. Kernel: mean 0.25, deviation max(0.25, 0.75) = 0.75 (least: 1/3); prior: mean 0.5,
+ * deviation 1. */
 static void the_density_by_hand(void **state) {
     (void)state;
     cJSON *json = cJSON_Parse("{\"c\": [\"a\", \"b\", \"c\"], \"x\": {\"float\": [0, 1]}}");

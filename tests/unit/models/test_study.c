@@ -297,7 +297,8 @@ static void ranks_and_fronts_against_brute_force(void **state) {
     }
 }
 
-/* The front (0, 4), (1, 2), (3, 1), (4, 0) with reference (4.4, 4.4): areas 1.76, 8.16, 4.76, 1.76: (1, 2) first; then (0, 4) adds 1 · 0.4, (3, 1) adds 1.4 · 1, (4, 0) adds 0.4 · 2. */
+/* The front (0, 4), (1, 2), (3, 1), (4, 0) with reference (4.4, 4.4): areas 1.76, 8.16, 4.76, 1.76: (1, 2) first; then (0, 4) adds 1 · 0.4, (3, 1) adds 1.4
+ * · 1, (4, 0) adds 0.4 · 2. */
 static void a_spread_of_two_objectives_by_hand(void **state) {
     (void)state;
     const double loss[] = {4, 0, 1, 2, 3, 1, 0, 4};
