@@ -149,7 +149,8 @@ static weir_status delete_rows(weir_pg *pg, const char *table, const char *pipel
 }
 
 static weir_status clear_database(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
-    static const char *const tables[] = {"weir.outbox", "weir.alias_history", "weir.aliases", "weir.model_versions", "weir.runs", "weir.sink_offsets"};
+    static const char *const tables[] = {"weir.outbox", "weir.alias_history", "weir.aliases", "weir.model_versions",
+                                         "weir.runs",   "weir.sink_offsets",  "weir.studies"};
     weir_pg *pg = NULL;
     weir_buf sql = {0};
     weir_status status = weir_pg_new(settings->pg_url, &pg, err);
