@@ -1,4 +1,4 @@
-/* Studies in PostgreSQL (schemas/sql/009_tuning.sql), so that several workers run the trials of one and any of them may die.
+/* Studies in PostgreSQL (schemas/sql/010_tuning.sql), so that several workers run the trials of one and any of them may die.
  *
  * Every call reads the study's trials and makes the study in memory from them: workers keep nothing that another would miss. A trial is a worker's while its
  * lease lasts, which claim, report and renew make last lease_us from then on; after that another worker is given the same trial, from its beginning. Time is
