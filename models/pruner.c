@@ -82,7 +82,7 @@ static bool is_first_of_interval(const median_settings *m, const weir_trial *tri
 }
 
 /* What completed trials told at this step, NaN left out: values [trial_count]. *ret_told counts NaN as well. */
-static int values_at(const weir_history *history, int64_t step, double *values, int *ret_told) {
+static int values_at(const weir_trials *history, int64_t step, double *values, int *ret_told) {
     int count = 0;
     *ret_told = 0;
     for (int i = 0; i < history->trial_count; i++) {
@@ -96,7 +96,7 @@ static int values_at(const weir_history *history, int64_t step, double *values, 
     return count;
 }
 
-static weir_status judge_by_median(const void *settings, const weir_history *history, const weir_trial *trial, bool *ret_prune, weir_err *err) {
+static weir_status judge_by_median(const void *settings, const weir_trials *history, const weir_trial *trial, bool *ret_prune, weir_err *err) {
     const median_settings *m = settings;
     int64_t complete = 0, step = trial->reports[trial->report_count - 1].step;
     double best = NAN;
@@ -153,7 +153,7 @@ static const weir_report *report_at(const weir_trial *trial, double rung_step) {
 }
 
 /* Is the value among the best at this rung? values [trial_count] is room. */
-static bool goes_on(const halving_settings *h, const weir_history *history, double rung_step, double value, double *values) {
+static bool goes_on(const halving_settings *h, const weir_trials *history, double rung_step, double value, double *values) {
     int count = 0;
     for (int i = 0; i < history->trial_count; i++) {
         const weir_report *report = report_at(&history->trials[i], rung_step);
@@ -164,7 +164,7 @@ static bool goes_on(const halving_settings *h, const weir_history *history, doub
     return value <= values[best > 0 ? best - 1 : 0];
 }
 
-static weir_status judge_by_halving(const void *settings, const weir_history *history, const weir_trial *trial, bool *ret_prune, weir_err *err) {
+static weir_status judge_by_halving(const void *settings, const weir_trials *history, const weir_trial *trial, bool *ret_prune, weir_err *err) {
     const halving_settings *h = settings;
     const weir_report *last = &trial->reports[trial->report_count - 1];
     double factor = (double)h->reduction_factor, rung_step = (double)h->min_resource * pow(factor, (double)h->min_early_stopping_rate);
@@ -180,7 +180,7 @@ static weir_status judge_by_halving(const void *settings, const weir_history *hi
     return WEIR_OK;
 }
 
-static weir_status judge_never(const void *settings, const weir_history *history, const weir_trial *trial, bool *ret_prune, weir_err *err) {
+static weir_status judge_never(const void *settings, const weir_trials *history, const weir_trial *trial, bool *ret_prune, weir_err *err) {
     (void)settings;
     (void)history;
     (void)trial;

@@ -12,7 +12,7 @@ typedef struct weir_pruner {
     const weir_conf_item *settings; /* config table of an object of settings_size bytes */
     size_t settings_size;
     /** Decides after the trial's latest report, of which there is at least one. Errors: WEIR_ENOMEM. */
-    weir_status (*judge)(const void *settings, const weir_history *history, const weir_trial *trial, bool *ret_prune, weir_err *err);
+    weir_status (*judge)(const void *settings, const weir_trials *history, const weir_trial *trial, bool *ret_prune, weir_err *err);
 } weir_pruner;
 
 /** The registered pruners, NULL-terminated. */

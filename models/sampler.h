@@ -30,12 +30,12 @@ typedef struct weir_trial {
 } weir_trial;
 
 /* What happened so far; trials[i].number is i. */
-typedef struct weir_history {
+typedef struct weir_trials {
     const weir_space *space;
     int objective_count;
     const weir_trial *trials;
     int trial_count;
-} weir_history;
+} weir_trials;
 
 #define WEIR_SAMPLER_ABI 1
 typedef struct weir_sampler {
@@ -50,7 +50,7 @@ typedef struct weir_sampler {
     int64_t (*size)(const weir_space *space);
     /** The point of trial `number`: ret_point [space size], untouched on failure. Same arguments, same bits. Errors: WEIR_ENOMEM;
      *  WEIR_ELIMIT when number ≥ size. */
-    weir_status (*suggest)(const void *settings, const weir_history *history, int number, uint64_t seed, double *ret_point, weir_err *err);
+    weir_status (*suggest)(const void *settings, const weir_trials *history, int number, uint64_t seed, double *ret_point, weir_err *err);
 } weir_sampler;
 
 /** The registered samplers, NULL-terminated. */

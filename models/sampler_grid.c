@@ -56,7 +56,7 @@ static weir_status check(const weir_space *space, weir_err *err) {
 }
 
 /* Counted up from the first: at most GRID_MAX cheap steps, where a formula would have to know the conditions. */
-static weir_status suggest(const void *settings, const weir_history *history, int number, uint64_t seed, double *ret_point, weir_err *err) {
+static weir_status suggest(const void *settings, const weir_trials *history, int number, uint64_t seed, double *ret_point, weir_err *err) {
     (void)settings;
     (void)seed;
     int64_t digits[WEIR_SPACE_PARAMS_MAX];

@@ -41,7 +41,7 @@ void weir_draw_point(weir_draw *draw, const weir_space *space, double *ret_point
         ret_point[i] = weir_space_active(space, i, ret_point) ? weir_draw_param(draw, weir_space_at(space, i)) : NAN;
 }
 
-static weir_status suggest(const void *settings, const weir_history *history, int number, uint64_t seed, double *ret_point, weir_err *err) {
+static weir_status suggest(const void *settings, const weir_trials *history, int number, uint64_t seed, double *ret_point, weir_err *err) {
     (void)settings;
     (void)err;
     weir_draw draw = weir_draw_of(seed, number);

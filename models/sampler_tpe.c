@@ -68,7 +68,7 @@ static const weir_conf_item settings_table[] = {
 /* One suggestion on its way. */
 typedef struct search {
     const tpe_settings *settings;
-    const weir_history *history;
+    const weir_trials *history;
     weir_arena *arena;
     const weir_trial **below, **above; /* in the order of their numbers */
     int below_count, above_count;
@@ -98,7 +98,7 @@ static int by_progress(const void *a, const void *b) {
 
 /* Trials in one state, into an array of the arena. */
 static const weir_trial **collect(const search *s, weir_trial_state state, int *ret_count) {
-    const weir_history *h = s->history;
+    const weir_trials *h = s->history;
     const weir_trial **trials = weir_arena_alloc(s->arena, (size_t)h->trial_count * sizeof *trials);
     *ret_count = 0;
     for (int i = 0; trials && i < h->trial_count; i++)
@@ -152,7 +152,7 @@ static weir_status choose_good(const search *s, bool *good, weir_err *err) {
 }
 
 static weir_status split(search *s, weir_err *err) {
-    const weir_history *h = s->history;
+    const weir_trials *h = s->history;
     size_t room = (size_t)h->trial_count + 1;
     bool *good = weir_arena_alloc(s->arena, room * sizeof *good);
     s->below = weir_arena_alloc(s->arena, room * sizeof *s->below);
@@ -237,7 +237,7 @@ static weir_status fill_point(search *s, double *point, weir_err *err) {
     return status;
 }
 
-static weir_status suggest(const void *settings, const weir_history *history, int number, uint64_t seed, double *ret_point, weir_err *err) {
+static weir_status suggest(const void *settings, const weir_trials *history, int number, uint64_t seed, double *ret_point, weir_err *err) {
     const tpe_settings *tpe = settings;
     int64_t finished = 0;
     for (int i = 0; i < history->trial_count; i++) finished += history->trials[i].state == WEIR_TRIAL_COMPLETE || history->trials[i].state == WEIR_TRIAL_PRUNED;

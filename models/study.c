@@ -10,7 +10,7 @@
 
 struct weir_study {
     weir_space *space;
-    weir_history history; /* of trials below */
+    weir_trials history; /* of trials below */
     weir_trial *trials; /* [trial_room] */
     int trial_room;
     const weir_sampler *sampler;
@@ -96,7 +96,7 @@ weir_status weir_study_new(const weir_study_settings *settings, const char *path
     }
     study->settings.space = study->settings.sampler_settings = study->settings.pruner_settings = NULL;
     study->settings.sampler = study->settings.pruner = NULL;
-    study->history = (weir_history){.space = study->space, .objective_count = study->settings.objective_count};
+    study->history = (weir_trials){.space = study->space, .objective_count = study->settings.objective_count};
     *ret_study = study;
     return WEIR_OK;
 }
@@ -122,7 +122,7 @@ const weir_space *weir_study_space(const weir_study *study) {
     return study->space;
 }
 
-const weir_history *weir_study_history(const weir_study *study) {
+const weir_trials *weir_study_history(const weir_study *study) {
     return &study->history;
 }
 

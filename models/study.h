@@ -40,7 +40,7 @@ weir_status weir_study_from_json(const cJSON *json, const char *path, weir_clock
 void weir_study_free(weir_study *study);
 const weir_space *weir_study_space(const weir_study *study);
 /** All trials; borrowed, until the next ask or restore. */
-const weir_history *weir_study_history(const weir_study *study);
+const weir_trials *weir_study_history(const weir_study *study);
 
 /** NULL while more trials may be asked for, else why not: "trials", "time", "space" (every point of a grid was handed out). Static storage. */
 const char *weir_study_over(const weir_study *study);

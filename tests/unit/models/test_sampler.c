@@ -126,7 +126,7 @@ static void random_draws_are_even_over_steps_choices_and_scales(void **state) {
     weir_study *study =
         study_of("{\"c\": [1, 2, 3], \"f\": {\"float\": [0.5, 1], \"step\": 0.1}, \"i\": {\"int\": [2, 7]}, \"l\": {\"float\": [0.001, 1000], \"log\": true}}",
                  "random", NULL, 3, 1);
-    const weir_history *h = weir_study_history(study);
+    const weir_trials *h = weir_study_history(study);
     int choice[3] = {0}, step[6] = {0}, whole[6] = {0}, decade[6] = {0};
     double point[4];
     for (int i = 0; i < DRAWS; i++) {

@@ -182,7 +182,7 @@ static void act(weir_study *study, int trials, double *random) {
 /* The same trials by way of JSON text. */
 static weir_study *restored(const weir_study *study, const char *space_text, weir_study_settings settings) {
     weir_study *copy = study_of(space_text, settings);
-    const weir_history *h = weir_study_history(study);
+    const weir_trials *h = weir_study_history(study);
     for (int i = 0; i < h->trial_count; i++) {
         const weir_trial *t = &h->trials[i];
         weir_outcome outcome = {.state = t->state, .cost = t->cost};
