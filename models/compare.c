@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "models/random.h"
 
 enum { POSITIVE = 1, RUN_ENDS = 2, WEIGHT_BITS = 16, WEIGHT_COUNT = 1 << WEIGHT_BITS };
 
@@ -30,14 +31,6 @@ typedef struct scored {
 typedef struct pair {
     double auc, ap;
 } pair;
-
-/* splitmix64 (Steele, Lea, Flood 2014): a counter and a finalizer, so a seed is a stream. */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 /* Inverse distribution function of Poisson(1) at (i + ½) / 65536. */
 static void fill_weights(uint8_t table[WEIGHT_COUNT]) {
@@ -107,7 +100,7 @@ static bool measure(const ranked *sample, const uint8_t *weights, uint64_t *rand
     for (int64_t i = 0; i < sample->count; i++) {
         uint64_t weight = 1;
         if (weights) {
-            bits = (i & 3) ? bits >> WEIGHT_BITS : next_random(random);
+            bits = (i & 3) ? bits >> WEIGHT_BITS : weir_models_random(random);
             weight = weights[bits & (WEIGHT_COUNT - 1)];
         }
         uint8_t flags = sample->rows[i];

@@ -2,10 +2,6 @@
 
 import ctypes
 import math
-import os
-import pathlib
-import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -15,7 +11,8 @@ except ImportError:
     print("skipped: numpy is not installed")
     sys.exit(77)
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
+import native
+
 SOURCES = ["models/compare.c", "core/err.c", "core/mem.c"]
 
 
@@ -29,18 +26,6 @@ class Interval(ctypes.Structure):
 
 class Comparison(ctypes.Structure):
     _fields_ = [("auc", Interval), ("ap", Interval), ("counted", ctypes.c_int)]
-
-
-def load(folder):
-    """The files under test as a shared library of their own, so that no other part of the program has a say."""
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if not compiler:
-        print("skipped: no C compiler")
-        sys.exit(77)
-    library = pathlib.Path(folder) / "libcompare.so"
-    flags = ["-std=gnu17", "-O2", "-fPIC", "-shared", "-D_GNU_SOURCE", "-ffp-contract=off"]
-    subprocess.run([compiler, *flags, f"-I{ROOT}", *[str(ROOT / s) for s in SOURCES], "-o", str(library), "-lm"], check=True)
-    return ctypes.CDLL(str(library))
 
 
 def sample(score, label):
@@ -129,7 +114,7 @@ def check_coverage(library):
 
 
 with tempfile.TemporaryDirectory() as scratch:
-    lib = load(scratch)
+    lib = native.load(scratch, SOURCES)
     check_values(lib)
     check_intervals(lib)
     check_coverage(lib)
