@@ -1,7 +1,7 @@
 /* Curves over thresholds. All of them walk down the ranking, one group of equal scores at a time.
  *
- * A curve is thinned so that the area below straight lines between its points stays: from a kept point a, the next kept one is the last b such that for every point between,
- * replacing the curve from a on by one chord changes the area by at most e. The least e that leaves few enough points is found by bisection. */
+ * A curve is thinned so that the area below straight lines between its points stays: from a kept point a, the next kept one is the last b such that for every
+ * point between, replacing the curve from a on by one chord changes the area by at most e. The least e that leaves few enough points is found by bisection. */
 #include "models/curves.h"
 
 #include "models/memory.h"

@@ -20,11 +20,12 @@ typedef struct weir_curve {
 enum { WEIR_CURVE_POINTS_MIN = 8, WEIR_CURVE_POINTS_MAX = 1000000, WEIR_BINS_MAX = 1000 };
 
 /** ROC: x false positive rate, y true positive rate, from (0, 0) to (1, 1), straight between points; area is the AUC.
- *  At most max_points of its points are kept; the area below these differs by at most 1e-3 from that of all. O(n log n), 72 bytes a row; freed by weir_curve_done.
+ *  At most max_points of its points are kept; the area below these differs by at most 1e-3 from that of all. O(n log n), 72 bytes a row; freed by
+ *  weir_curve_done.
  *  Errors: WEIR_EDATA with one class; WEIR_EINVAL for max_points out of range; WEIR_ELIMIT when so few points cannot keep the area. */
 weir_status weir_roc_curve(const weir_outcomes *outcomes, int max_points, weir_curve *ret_curve, weir_err *err) WEIR_MUST_CHECK;
-/** Precision–recall: x recall, y precision, from (0, 1). area is the average precision: every point's precision times the recall that it adds. What thinning keeps is the area below
- *  straight lines between the points. Else as weir_roc_curve. */
+/** Precision–recall: x recall, y precision, from (0, 1). area is the average precision: every point's precision times the recall that it adds. What thinning
+ *  keeps is the area below straight lines between the points. Else as weir_roc_curve. */
 weir_status weir_precision_recall_curve(const weir_outcomes *outcomes, int max_points, weir_curve *ret_curve, weir_err *err) WEIR_MUST_CHECK;
 void weir_curve_done(weir_curve *curve);
 
@@ -39,6 +40,7 @@ typedef struct weir_calibration_bin {
     double weight, mean_score, positive_share;
 } weir_calibration_bin;
 
+/* 48 kB: not for small stacks. */
 typedef struct weir_calibration {
     weir_calibration_bin bins[WEIR_BINS_MAX]; /* those that have rows, by rising score */
     int count;

@@ -2,7 +2,7 @@
 #ifndef WEIR_MODELS_DISTRIBUTIONS_H
 #define WEIR_MODELS_DISTRIBUTIONS_H
 
-/* Relative error below 1e-10 as long as parameters and degrees of freedom are at most 1e4, in the far tail too (until results are denormal). A NaN gives NaN. */
+/* Relative error below 1e-10 for parameters and degrees of freedom up to 1e4, in the far tail too (until results are denormal). A NaN gives NaN. */
 
 /** Regularised upper incomplete gamma function Q(a, x), a > 0, x ≥ 0. Source: NIST DLMF 8.11.4 (series, x < a + 1) and 8.9.2 (continued fraction). */
 double weir_gamma_upper(double a, double x);

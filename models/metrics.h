@@ -1,4 +1,5 @@
-/* How good are predictions: metrics of regression, classes and binary decisions, and the table of metrics by name. Ranking metrics of binary scores are in models/evaluate.h. */
+/* How good are predictions: metrics of regression, classes and binary decisions, and the table of metrics by name. Ranking metrics of binary scores are in
+ * models/evaluate.h. */
 #ifndef WEIR_MODELS_METRICS_H
 #define WEIR_MODELS_METRICS_H
 
@@ -12,13 +13,14 @@ enum { WEIR_METRIC_CLASSES_MAX = 1000 };
 
 typedef enum weir_metric_task {
     WEIR_METRIC_BINARY, /* label 0 or 1; score [row_count] probability of 1, or anything that rises with it */
-    WEIR_METRIC_MULTICLASS, /* label 0 … class_count − 1; score [row_count][class_count] row-major probabilities; the class called is the highest, the first of equals */
+    WEIR_METRIC_MULTICLASS, /* label 0 … class_count − 1; score [row_count][class_count] probabilities; called is the highest one's class, the first of equals */
     WEIR_METRIC_REGRESSION, /* label any number; score [row_count] the predicted value */
 } weir_metric_task;
 
 /* Predictions with what happened. Rows whose label is NaN or whose weight is 0 are left out everywhere.
- * Every function below: a score that is not finite is WEIR_ENUMERIC; a label that the task does not allow, or a weight that is negative or not finite, is WEIR_EDATA; no rows left
- * is WEIR_EDATA; memory that ran out is WEIR_ENOMEM. Results are then untouched. A metric without a value (a ratio of nothing) is NaN unless said otherwise. */
+ * Every function below: a score that is not finite, or an error that is too large for a double, is WEIR_ENUMERIC; a label that the task does not allow, or a
+ * weight that is negative or not finite, is WEIR_EDATA; no rows left is WEIR_EDATA; memory that ran out is WEIR_ENOMEM. Results are then untouched. A metric
+ * without a value (a ratio of nothing) is NaN unless said otherwise. */
 typedef struct weir_outcomes {
     int64_t row_count;
     int class_count; /* multiclass, 2 … WEIR_METRIC_CLASSES_MAX; else not looked at */
@@ -72,8 +74,7 @@ typedef struct weir_metrics_decisions {
     double true_positive, false_positive, true_negative, false_negative; /* weights */
     double balanced_accuracy; /* mean of the recalls of both classes; NaN with one class */
     double mcc; /* Matthews' correlation of label and decision; 0 when one of them is constant, as scikit-learn */
-    double
-        precision_at_k; /* share of positives among the k highest scores (all when there are fewer); rows that tie at the k-th place count by their mean. Unweighted. NaN when k is 0 */
+    double precision_at_k; /* share of positives among the k highest scores, of all when they are fewer; rows that tie at the k-th place count by their mean */
 } weir_metrics_decisions;
 
 /** Decisions at outcomes->threshold. O(n log n), 24 bytes a row. WEIR_EINVAL for a threshold that is NaN or k < 0. */

@@ -18,8 +18,8 @@ static bool are_probabilities(const double *score, int classes) {
     return fabs(sum - 1) <= 1e-5;
 }
 
-/* Confusion matrix, and the logarithmic loss. Returns the weight of all rows. */
-static double count_rows(const weir_outcomes *o, weir_metrics_classes *m) {
+/* Confusion matrix, and the logarithmic loss. */
+static void count_rows(const weir_outcomes *o, weir_metrics_classes *m) {
     int classes = o->class_count;
     bool probabilities = true;
     long double loss = 0, total = 0;
@@ -34,7 +34,6 @@ static double count_rows(const weir_outcomes *o, weir_metrics_classes *m) {
         total += weight;
     }
     m->log_loss = probabilities ? (double)(loss / total) : NAN;
-    return (double)total;
 }
 
 static double ratio(double part, double whole) {
@@ -56,8 +55,9 @@ static weir_class_metrics judge_class(const weir_metrics_classes *m, int c, doub
     return k;
 }
 
-static void judge_classes(weir_metrics_classes *m, double total) {
-    double hits = 0, by_chance = 0, occurring = 0;
+static void judge_classes(weir_metrics_classes *m) {
+    double hits = 0, by_chance = 0, occurring = 0, total = 0; /* total: added as supports are, so that one class alone has all of it */
+    for (int i = 0; i < m->class_count * m->class_count; i++) total += m->confusion[i];
     for (int c = 0; c < m->class_count; c++) {
         double called;
         weir_class_metrics k = m->classes[c] = judge_class(m, c, &called);
@@ -105,7 +105,8 @@ weir_status weir_measure_classes(const weir_outcomes *o, weir_metrics_classes *r
     m.classes = weir_models_calloc(classes, sizeof *m.classes);
     weir_ranked *ranked = weir_models_calloc((size_t)m.rows, sizeof *ranked);
     if (m.confusion && m.classes && ranked) {
-        judge_classes(&m, count_rows(o, &m));
+        count_rows(o, &m);
+        judge_classes(&m);
         rank_classes(o, ranked, &m);
         *ret_metrics = m;
     } else {

@@ -34,8 +34,8 @@ static sums add_rows(const weir_outcomes *o, weighted *errors, weir_metrics_regr
     int64_t n = 0;
     for (int64_t r = 0; r < o->row_count; r++) {
         if (!weir_outcomes_counts(o, r)) continue;
-        double label = o->label[r], error = label - o->score[r], absolute = fabs(error), size = fabs(label) + fabs(o->score[r]);
-        long double weight = weir_outcomes_weight(o, r);
+        double label = o->label[r], error = label - o->score[r], absolute = fabs(error);
+        long double weight = weir_outcomes_weight(o, r), size = (long double)fabs(label) + fabs(o->score[r]);
         s.weight += weight;
         s.label += weight * label;
         s.error += weight * error;
@@ -79,6 +79,10 @@ weir_status weir_measure_regression(const weir_outcomes *o, weir_metrics_regress
     weighted *errors = weir_models_calloc((size_t)m.rows, sizeof *errors);
     if (!errors) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld errors", (long long)m.rows);
     sums s = add_rows(o, errors, &m);
+    if (isinf(m.max_error)) {
+        weir_models_free(errors);
+        return WEIR_FAIL(err, WEIR_ENUMERIC, "an error is larger than a double can be");
+    }
     m.rmse = (double)sqrtl(s.square / s.weight);
     m.mae = (double)(s.absolute / s.weight);
     m.mape = s.relative_weight > 0 ? (double)(s.relative / s.relative_weight) : NAN;

@@ -65,7 +65,7 @@ static void rank_differences(difference *d, int64_t n, double *ret_ties) {
     *ret_ties = ties;
 }
 
-/* Of the 2^n equally likely ways to give signs, the share whose positive ranks sum to at most `smaller_twice`, twice over. Counts are whole numbers below 2^53. */
+/* Of the 2^n equally likely ways to give signs, the share whose positive ranks sum to at most `smaller_twice`, twice over. Counts are exact: below 2^53. */
 static double exact_p(const difference *d, int64_t n, int64_t smaller_twice) {
     enum { SUMS = WEIR_WILCOXON_EXACT_MAX * (WEIR_WILCOXON_EXACT_MAX + 1) + 1 };
     double ways[SUMS] = {1}, as_small = 0;

@@ -24,10 +24,10 @@ typedef enum weir_split_kind {
 typedef enum weir_split_tenants {
     WEIR_TENANTS_IGNORED, /* rows are split as if they were one tenant's */
     WEIR_TENANTS_SEPARATE, /* every tenant has folds of its own; rows of others are in neither part */
-    WEIR_TENANTS_POOLED, /* every tenant is split by itself; fold f is fold f of all of them. Not by time: one tenant's training rows would lie after another's test rows */
+    WEIR_TENANTS_POOLED, /* every tenant is split by itself, folds are put together. Not by time: training rows of one would lie after test rows of another */
 } weir_split_tenants;
 
-/* A scheme with its settings; a plain value. What a scheme has no use for is 0. */
+/* A scheme with its settings, as weir_split_from_json checks them; a plain value. What a scheme has no use for is 0. */
 typedef struct weir_split {
     int scheme; /* weir_split_kind */
     int tenants; /* weir_split_tenants */
@@ -50,7 +50,8 @@ typedef struct weir_split_scheme {
 /** The schemes by weir_split_kind, ended by one without a name. */
 const weir_split_scheme *weir_split_schemes(void);
 
-/** Reads {"scheme": "purged_k_fold", "folds": 5, "embargo": "1d"}. path ("$.training.validation") prefixes messages, which say what was found and what was expected.
+/** Reads {"scheme": "purged_k_fold", "folds": 5, "embargo": "1d"}. path ("$.training.validation") prefixes messages, which say what was found and what was
+ *  expected.
  *  Errors: WEIR_EINVAL for an unknown scheme or key, a wrong type, a value out of range, or settings that do not go together. *ret_split is then untouched. */
 weir_status weir_split_from_json(const cJSON *json, const char *path, weir_split *ret_split, weir_err *err) WEIR_MUST_CHECK;
 
@@ -78,23 +79,25 @@ typedef struct weir_fold {
 
 typedef struct weir_split_plan weir_split_plan;
 
-/** Plans the folds. The rows are borrowed until the plan is freed. Same split and rows, same plan. O(n log n); 2 bytes a row for schemes that do not go by time, else a few
- *  numbers a fold are kept; 40 bytes a row while it plans.
+/** Plans the folds. The rows are borrowed until the plan is freed. Same split and rows, same plan. O(n log n); 2 bytes a row for schemes that do not go by
+ *  time, else a few numbers a fold are kept; 40 bytes a row while it plans.
  *
  *  holdout            share of the rows is tested: drawn with the seed, or the latest.
  *  k_fold             blocks of rows in their order, or of shuffled rows; as scikit-learn's KFold the first n mod k folds have one row more.
  *  stratified_k_fold  every fold has every class's share, within one row; without shuffle the folds of scikit-learn's StratifiedKFold.
  *  grouped_k_fold     no group is in two folds; from the largest group on, each goes to the fold with the fewest rows.
  *  time_split         the first rows train, the next validate, the last test. Rows at most `gap` before a part are in none.
- *  walk_forward       test windows go forward in time, training ends `gap` before them. By rows (scikit-learn's TimeSeriesSplit): the last test window ends with the last row.
- *                     By duration: windows are half-open [from, to), the first test window begins train + gap after the first row, the last one may be cut short by the
- *                     end of the rows, and a window in which nothing is to be trained on or tested is left out.
- *  purged_k_fold      test blocks are contiguous in time; a training row is purged when [time, label_until] overlaps the block's [first time, last label_until], ends included,
- *                     or when its time is at most `embargo` after that. Source: M. López de Prado, Advances in Financial Machine Learning, 2018, ch. 7, snippets 7.1 to 7.3.
+ *  walk_forward       test windows go forward in time, training ends `gap` before them. By rows (scikit-learn's TimeSeriesSplit): the last test window ends
+ *                     with the last row. By duration: windows are half-open [from, to), the first test window begins train + gap after the first row, the last
+ *                     one may be cut short by the end of the rows, and a window in which nothing is to be trained on or tested is left out.
+ *  purged_k_fold      test blocks are contiguous in time; a training row is purged when [time, label_until] overlaps the block's [first time, last
+ *                     label_until], ends included, or when its time is at most `embargo` after that. Source: M. López de Prado, Advances in Financial Machine
+ *                     Learning, 2018, ch. 7, snippets 7.1 to 7.3.
  *
- *  Schemes by time never put rows of one time into different parts: a boundary between rows moves to the nearest place where the time changes, a gap only ever grows by that.
- *  Errors: WEIR_EINVAL when an array that the scheme needs is missing, or the windows are more than WEIR_FOLDS_MAX; WEIR_EDATA for too few rows, classes, groups or times, a
- *  label that is no whole number, a time out of range or a label known before its row; WEIR_ENOMEM. */
+ *  Schemes by time never put rows of one time into different parts: a boundary between rows moves to the nearest place where the time changes, a gap only ever
+ *  grows by that.
+ *  Errors: WEIR_EINVAL when an array that the scheme needs is missing, or the windows are more than WEIR_FOLDS_MAX; WEIR_EDATA for too few rows, classes,
+ *  groups or times, a label that is no whole number, a time out of range or a label known before its row; WEIR_ENOMEM. */
 weir_status weir_split_plan_new(const weir_split *split, const weir_split_rows *rows, weir_split_plan **ret_plan, weir_err *err) WEIR_MUST_CHECK;
 void weir_split_plan_free(weir_split_plan *plan);
 int weir_split_plan_folds(const weir_split_plan *plan);

@@ -1,6 +1,7 @@
 /* Plans of folds.
  *
- * Schemes that do not go by time give every row the number of the fold that tests it. Schemes by time keep, for every fold, the times at which its parts begin and end:
+ * Schemes that do not go by time give every row the number of the fold that tests it. Schemes by time keep, for every fold, the times at which its parts begin
+ * and end:
  *
  *     train [from, to)   gap   validation [from, to)   gap   test [from, to)
  *
@@ -130,8 +131,8 @@ static weir_status plan_k_fold(weir_split_plan *plan, const subset *s, weir_err 
     return add_folds(plan, s, folds, err);
 }
 
-/* Classes are ordered by the row in which they first occur; rows of the list of all classes, one after the other, are dealt to the folds in turn, which says how many rows of a
- * class each fold gets. Source: scikit-learn, StratifiedKFold._make_test_folds. */
+/* Classes are ordered by the row in which they first occur; rows of the list of all classes, one after the other, are dealt to the folds in turn, which says
+ * how many rows of a class each fold gets. Source: scikit-learn, StratifiedKFold._make_test_folds. */
 static weir_status plan_stratified(weir_split_plan *plan, const subset *s, weir_err *err) {
     int folds = (int)plan->split.folds;
     if (s->count < folds) return too_few(plan, s, "rows", s->count, folds, err);
@@ -456,7 +457,8 @@ static uint8_t role_by_time(const weir_split_plan *plan, const window *w, int64_
     if (within(w->test, time)) return WEIR_ROLE_TEST;
     if (within(w->validation, time)) return WEIR_ROLE_VALIDATION;
     if (!within(w->train, time)) return WEIR_ROLE_NONE;
-    /* Overlap: begins before the block's labels are known and is known after the block began. A row of the embargo begins later than both, so one comparison does for the two. */
+    /* Overlap: it begins before the block's labels are known, its label is known after the block began. A row of the embargo begins after both, so one
+     * comparison does for the two. */
     if (time <= w->quiet_until_us && plan->rows.label_until_us[row] >= w->test.from_us) return WEIR_ROLE_NONE;
     return WEIR_ROLE_TRAIN;
 }

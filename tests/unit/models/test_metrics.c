@@ -58,6 +58,10 @@ static void degenerate_values_have_the_stated_results(void **state) {
     assert_true(isnan(regression(constant, off, NULL, 1).r2));
     assert_true(isnan(regression(zero, off, NULL, 2).mape));
     assert_true(regression(zero, zero, NULL, 2).smape == 0);
+    const double huge[] = {1.5e308, 1}, tiny[] = {1e-320, 1};
+    weir_metrics_regression m = regression(huge, zero, NULL, 2);
+    assert_true(isfinite(m.rmse) && m.smape == 2 && m.max_error == 1.5e308);
+    assert_true(isfinite(regression(tiny, zero, NULL, 2).r2));
 }
 
 /* Labels 0 0 1 1 2, called 0 1 1 1 0: class 2 is never called, class 3 does not occur at all. */
@@ -96,8 +100,8 @@ static void scores_that_are_no_probabilities_have_no_log_loss(void **state) {
 
 static void one_class_alone_has_neither_auc_nor_kappa(void **state) {
     (void)state;
-    const double label[] = {1, 1}, score[] = {0.1, 0.9, 0.2, 0.8};
-    weir_outcomes o = {.row_count = 2, .class_count = 2, .label = label, .score = score};
+    const double label[] = {1, 1, 1}, score[] = {0.1, 0.9, 0.2, 0.8, 0.3, 0.7}, weight[] = {0.1, 0.2, 0.7};
+    weir_outcomes o = {.row_count = 3, .class_count = 2, .label = label, .score = score, .weight = weight};
     weir_metrics_classes m;
     assert_int_equal(weir_measure_classes(&o, &m, NULL), WEIR_OK);
     assert_true(m.accuracy == 1 && m.f1_macro == 1 && isnan(m.auc_macro) && isnan(m.cohen_kappa));
@@ -204,6 +208,9 @@ static void rows_that_cannot_be_measured_are_refused(void **state) {
     }
     o = good, o.class_count = 1;
     expect_refusal(o, WEIR_METRIC_MULTICLASS, WEIR_EINVAL, "1 classes, expected 2 to 1000");
+    const double huge[] = {-1e308, -1e308}, opposite[] = {1e308, 1};
+    o = good, o.label = opposite, o.score = huge;
+    expect_refusal(o, WEIR_METRIC_REGRESSION, WEIR_ENUMERIC, "larger than a double");
     weir_metrics_decisions m;
     o = good, o.threshold = NAN;
     assert_int_equal(weir_measure_decisions(&o, &m, NULL), WEIR_EINVAL);
