@@ -36,6 +36,14 @@ static void errors_of_values_are_as_worked_by_hand(void **state) {
     assert_float_equal(m.max_error, 2, 1e-15);
 }
 
+static void the_median_of_an_even_count_is_between_two(void **state) {
+    (void)state;
+    const double label[] = {10, 3, 1, 2}, zero[] = {0, 0, 0, 0}, weight[] = {1, 2, 1, 2};
+    assert_float_equal(regression(label, zero, NULL, 4).median_absolute_error, 2.5, 1e-15);
+    assert_float_equal(regression(label, zero, weight, 4).median_absolute_error, 2.5, 1e-15);
+    assert_float_equal(regression(label, zero, weight, 3).median_absolute_error, 3, 1e-15);
+}
+
 static void a_weight_counts_as_that_many_rows(void **state) {
     (void)state;
     const double label[] = {2, 0, 4, 6, 5}, score[] = {1, 1, 2, 6, 99}, weight[] = {3, 1, 2, 1, 0};
@@ -68,7 +76,7 @@ static void degenerate_values_have_the_stated_results(void **state) {
 static void classes_are_as_worked_by_hand(void **state) {
     (void)state;
     const double label[] = {0, 0, 1, 1, 2, NAN};
-    const double score[] = {0.7, 0.1, 0.1, 0.1, 0.3, 0.4, 0.2, 0.1, 0.1, 0.8, 0.1, 0, 0.2, 0.5, 0.2, 0.1, 0.5, 0.1, 0.4, 0, NAN, 0, 0, 0};
+    const double score[] = {0.7, 0.1, 0.1, 0.1, 0.2, 0.4, 0.3, 0.1, 0.1, 0.8, 0.1, 0, 0.2, 0.5, 0.2, 0.1, 0.5, 0.1, 0.4, 0, NAN, 0, 0, 0};
     weir_outcomes o = {.row_count = 6, .class_count = 4, .label = label, .score = score};
     weir_metrics_classes m;
     assert_int_equal(weir_measure_classes(&o, &m, NULL), WEIR_OK);
@@ -80,9 +88,9 @@ static void classes_are_as_worked_by_hand(void **state) {
     assert_float_equal(m.recall_macro, (0.5 + 1 + 0) / 3, 1e-15);
     assert_float_equal(m.f1_macro, (0.5 + 0.8 + 0) / 3, 1e-15);
     assert_float_equal(m.f1_weighted, (2 * 0.5 + 2 * 0.8 + 0) / 5, 1e-15);
-    assert_float_equal(m.log_loss, -(log(0.7) + log(0.3) + log(0.8) + log(0.5) + log(0.4)) / 5, 1e-15);
+    assert_float_equal(m.log_loss, -(log(0.7) + log(0.2) + log(0.8) + log(0.5) + log(0.4)) / 5, 1e-15);
     assert_float_equal(m.cohen_kappa, (0.6 - (2 * 2 + 2 * 3 + 0) / 25.0) / (1 - 10 / 25.0), 1e-15);
-    assert_float_equal(m.classes[0].auc, 5.0 / 6, 1e-15); /* 0.7 above 0.1, 0.2 and 0.5; 0.3 above two of them */
+    assert_float_equal(m.classes[0].auc, 4.5 / 6, 1e-15); /* 0.7 above 0.1, 0.2 and 0.5; 0.2 above one of them and level with one */
     assert_true(isnan(m.classes[3].auc));
     weir_metrics_classes_done(&m);
     assert_null(m.confusion);
@@ -243,6 +251,7 @@ static void every_failed_allocation_is_reported(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_of_values_are_as_worked_by_hand),
+        cmocka_unit_test(the_median_of_an_even_count_is_between_two),
         cmocka_unit_test(a_weight_counts_as_that_many_rows),
         cmocka_unit_test(degenerate_values_have_the_stated_results),
         cmocka_unit_test(classes_are_as_worked_by_hand),

@@ -71,6 +71,16 @@ static void exact_wilcoxon_is_near_the_normal_approximation_where_it_ends(void *
     }
 }
 
+/* 20 times 1 and 10 times −1: all ranks are 15.5, so the variance is 30 · 15.5² / 4 and z = 10 / √30. */
+static void ties_beyond_the_exact_range_take_part_in_the_variance(void **state) {
+    (void)state;
+    double base[30] = {0}, other[30];
+    for (int i = 0; i < 30; i++) other[i] = i % 3 ? 1 : -1;
+    weir_wilcoxon test;
+    assert_int_equal(weir_wilcoxon_test(base, other, 30, &test, NULL), WEIR_OK);
+    assert_float_equal(test.p, erfc(10 / sqrt(30) / sqrt(2)), 1e-14);
+}
+
 static void holm_is_as_worked_by_hand(void **state) {
     (void)state;
     double p[] = {0.01, 0.04, 0.03, 0.005, 0.9}, before[5];
@@ -121,9 +131,13 @@ static void every_failed_allocation_is_reported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paired_t_is_as_worked_by_hand),       cmocka_unit_test(equal_differences_are_certain),
-        cmocka_unit_test(wilcoxon_is_as_worked_by_hand),       cmocka_unit_test(exact_wilcoxon_is_near_the_normal_approximation_where_it_ends),
-        cmocka_unit_test(holm_is_as_worked_by_hand),           cmocka_unit_test(bad_input_is_refused),
+        cmocka_unit_test(paired_t_is_as_worked_by_hand),
+        cmocka_unit_test(equal_differences_are_certain),
+        cmocka_unit_test(wilcoxon_is_as_worked_by_hand),
+        cmocka_unit_test(exact_wilcoxon_is_near_the_normal_approximation_where_it_ends),
+        cmocka_unit_test(ties_beyond_the_exact_range_take_part_in_the_variance),
+        cmocka_unit_test(holm_is_as_worked_by_hand),
+        cmocka_unit_test(bad_input_is_refused),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

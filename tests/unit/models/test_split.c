@@ -111,6 +111,8 @@ static void durations_are_half_open_windows_from_the_first_row(void **state) {
     weir_split_rows rows = {.row_count = 12, .time_us = time};
     const char *expanding = "{\"scheme\": \"walk_forward\", \"train\": \"4ms\", \"test\": \"3ms\", \"gap\": \"1ms\"}";
     expect_roles(expanding, &rows, (const char *[]){"rrrr.TTTT...", "rrrrrrr..TT.", "rrrrrrrrrr.T", NULL});
+    expect_roles("{\"scheme\": \"walk_forward\", \"train\": \"4ms\", \"test\": \"3ms\", \"gap\": \"1ms\", \"folds\": 2, \"rolling\": true}", &rows,
+                 (const char *[]){"...rrrr..TT.", "......rrrr.T", NULL});
 }
 
 /* Every row is tested exactly once and trained on in every other fold. */
