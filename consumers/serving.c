@@ -151,6 +151,7 @@ static weir_status load_served(weir_serving *s, int arm, weir_served **ret_serve
     snprintf(served->name, sizeof served->name, "%s", wanted->name);
     served->version = wanted->version;
     weir_status status = weir_model_load_file(path, &served->model, err);
+    if (!status && weir_model_check_single_output(served->model, err)) status = weir_err_prefix(err, "model %s version %d", wanted->name, wanted->version);
     if (!status && strcmp(weir_model_digest(served->model), wanted->digest))
         status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %s, the registry says %s", path, weir_model_digest(served->model), wanted->digest);
     if (!status && !(served->columns = calloc((size_t)weir_model_column_count(served->model), sizeof *served->columns)))

@@ -9,7 +9,7 @@
  *   24+H          B       body, the algorithm's own format
  *   24+H+B        32      SHA-256 of all bytes before it
  *
- * Numbers are little-endian. The digest of a model is the SHA-256 of the whole file. */
+ * Numbers are little-endian. The digest of a model is the SHA-256 of the whole file. A header without `task` is of a binary model: there were no others once. */
 #include "models/model.h"
 
 #include <errno.h>
@@ -32,7 +32,7 @@ struct weir_model {
     void *predictor;
     cJSON *header; /* columns and names point into it */
     const char **columns;
-    int column_count;
+    weir_model_shape shape;
     char digest[65];
 };
 
@@ -46,6 +46,22 @@ const weir_algorithm *weir_algorithm_find(const char *name) {
     for (const weir_algorithm *const *a = algorithms; *a; a++)
         if (!strcmp((*a)->name, name)) return *a;
     return NULL;
+}
+
+static const char *const task_names[WEIR_TASK_COUNT] = {
+    [WEIR_TASK_BINARY] = "binary", [WEIR_TASK_MULTICLASS] = "multiclass", [WEIR_TASK_REGRESSION] = "regression"};
+
+const char *weir_task_name(weir_task task) {
+    return task_names[task];
+}
+
+bool weir_task_find(const char *name, weir_task *ret_task) {
+    for (int task = 0; task < WEIR_TASK_COUNT; task++) {
+        if (strcmp(task_names[task], name) != 0) continue;
+        *ret_task = (weir_task)task;
+        return true;
+    }
+    return false;
 }
 
 void weir_sha256_hex(const void *bytes, size_t len, char text[65]) {
@@ -72,19 +88,70 @@ static weir_status check_columns(const weir_matrix *m, weir_err *err) {
     return WEIR_OK;
 }
 
-static weir_status check_rows(const weir_matrix *m, weir_err *err) {
-    int64_t positives = 0;
-    for (int64_t r = 0; r < m->row_count; r++) {
-        if (m->label[r] != 0 && m->label[r] != 1) return WEIR_FAIL(err, WEIR_EDATA, "label of row %lld is %g, expected 0 or 1", (long long)r, m->label[r]);
-        positives += m->label[r] == 1;
-        const double *row = m->values + r * m->column_count;
-        for (int c = 0; c < m->column_count; c++)
-            if (isinf(row[c])) return WEIR_FAIL(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)r, m->column_names[c]);
-    }
-    if (positives == 0 || positives == m->row_count)
-        return WEIR_FAIL(err, WEIR_EDATA, "%lld of the %lld training rows are positive, expected rows of both classes", (long long)positives,
-                         (long long)m->row_count);
+static int class_count(const weir_matrix *m) {
+    return m->task == WEIR_TASK_MULTICLASS ? m->class_count : m->task == WEIR_TASK_BINARY ? 2 : 0;
+}
+
+static weir_status check_weight(const weir_matrix *m, int64_t r, weir_err *err) {
+    if (m->weight[r] >= 0 && isfinite(m->weight[r])) return WEIR_OK;
+    return WEIR_FAIL(err, WEIR_EDATA, "weight of row %lld is %g, expected a finite number from 0", (long long)r, m->weight[r]);
+}
+
+static weir_status check_values(const weir_matrix *m, int64_t r, weir_err *err) {
+    const double *row = m->values + r * m->column_count;
+    for (int c = 0; c < m->column_count; c++)
+        if (isinf(row[c])) return WEIR_FAIL(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)r, m->column_names[c]);
     return WEIR_OK;
+}
+
+static weir_status bad_label(const weir_matrix *m, int64_t r, weir_err *err) {
+    if (m->task == WEIR_TASK_REGRESSION) return WEIR_FAIL(err, WEIR_EDATA, "label of row %lld is %g, expected a finite number", (long long)r, m->label[r]);
+    if (m->task == WEIR_TASK_BINARY) return WEIR_FAIL(err, WEIR_EDATA, "label of row %lld is %g, expected 0 or 1", (long long)r, m->label[r]);
+    return WEIR_FAIL(err, WEIR_EDATA, "label of row %lld is %g, expected a whole number from 0 to %d", (long long)r, m->label[r], m->class_count - 1);
+}
+
+/* counted: the rows of each class that weigh anything. */
+static weir_status check_counts(const weir_matrix *m, const int64_t *counted, int classes, weir_err *err) {
+    const char *weigh = m->weight ? " that weigh anything" : "";
+    if (m->task == WEIR_TASK_BINARY && (!counted[0] || !counted[1]))
+        return WEIR_FAIL(err, WEIR_EDATA, "%lld of the %lld training rows%s are positive, expected rows of both classes", (long long)counted[1],
+                         (long long)(counted[0] + counted[1]), weigh);
+    for (int k = 0; k < classes; k++)
+        if (!counted[k]) return WEIR_FAIL(err, WEIR_EDATA, "no training row%s has class %d, expected some of each of the %d classes", weigh, k, classes);
+    return WEIR_OK;
+}
+
+/* Labels, weights and values. A regression counts all its rows as those of one class. */
+static weir_status check_rows(const weir_matrix *m, weir_err *err) {
+    int64_t counted[WEIR_MODEL_CLASSES_MAX] = {0};
+    int classes = m->task == WEIR_TASK_REGRESSION ? 1 : class_count(m);
+    if (classes > WEIR_MODEL_CLASSES_MAX || (m->task == WEIR_TASK_MULTICLASS && classes < 2))
+        return WEIR_FAIL(err, WEIR_EINVAL, "the training set has %d classes, expected 2 to %d", classes, WEIR_MODEL_CLASSES_MAX);
+    for (int64_t r = 0; r < m->row_count; r++) {
+        double y = m->label[r];
+        bool good = m->task == WEIR_TASK_REGRESSION ? isfinite(y) : y >= 0 && y < classes && y == floor(y);
+        if (!good) return bad_label(m, r, err);
+        weir_status status = m->weight ? check_weight(m, r, err) : WEIR_OK;
+        if (status == WEIR_OK) status = check_values(m, r, err);
+        if (status != WEIR_OK) return status;
+        if (!m->weight || m->weight[r] > 0) counted[m->task == WEIR_TASK_REGRESSION ? 0 : (int)y]++;
+    }
+    if (m->task == WEIR_TASK_REGRESSION && !counted[0]) return WEIR_FAIL(err, WEIR_EDATA, "0 training rows%s", m->weight ? " that weigh anything" : "");
+    return check_counts(m, counted, classes, err);
+}
+
+/* The algorithm, or why there is none: the names of those that could. */
+static weir_status find_for_task(const char *name, weir_task task, const weir_algorithm **ret_algorithm, weir_err *err) {
+    const weir_algorithm *algorithm = weir_algorithm_find(name);
+    char names[256];
+    int len = 0;
+    if ((int)task < 0 || (int)task >= WEIR_TASK_COUNT) return WEIR_FAIL(err, WEIR_EINVAL, "there is no task %d", (int)task);
+    *ret_algorithm = algorithm;
+    if (algorithm && weir_algorithm_can(algorithm, task)) return WEIR_OK;
+    for (const weir_algorithm *const *a = algorithms; *a && len < (int)sizeof names; a++)
+        if (weir_algorithm_can(*a, task)) len += snprintf(names + len, sizeof names - (size_t)len, "%s%s", len ? ", " : "", (*a)->name);
+    if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; for a %s task there are %s", name, task_names[task], names);
+    return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s cannot do a %s task; those that can are %s", name, task_names[task], names);
 }
 
 /* The hyperparameters that were in force, defaults included: an artifact then means the same when defaults change. */
@@ -112,7 +179,8 @@ static char *header_text(const weir_algorithm *algorithm, const void *params, co
     cJSON *header = cJSON_CreateObject();
     cJSON *columns = cJSON_CreateStringArray(train->column_names, train->column_count);
     cJSON *params_json = params_to_json(algorithm->params, params);
-    bool ok = header && columns && params_json && cJSON_AddStringToObject(header, "algorithm", algorithm->name);
+    bool ok = header && columns && params_json && cJSON_AddStringToObject(header, "algorithm", algorithm->name) &&
+              cJSON_AddStringToObject(header, "task", task_names[train->task]) && cJSON_AddNumberToObject(header, "class_count", class_count(train));
     if (header && columns && cJSON_AddItemToObject(header, "columns", columns)) columns = NULL;
     if (header && params_json && cJSON_AddItemToObject(header, "params", params_json)) params_json = NULL;
     ok = ok && !columns && !params_json && cJSON_AddRawToObject(header, "seed", number) && cJSON_AddNumberToObject(header, "threads", threads) &&
@@ -155,10 +223,10 @@ static weir_status append_artifact(const char *header, const weir_buf *body, wei
 
 weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads,
                            weir_buf *ret_artifact, weir_err *err) {
-    const weir_algorithm *algorithm = weir_algorithm_find(algorithm_name);
-    if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; expected logistic, xgboost or random_forest", algorithm_name);
-    if (threads < 1) return WEIR_FAIL(err, WEIR_EINVAL, "%d threads, expected at least 1", threads);
-    weir_status status = check_columns(train, err);
+    const weir_algorithm *algorithm = NULL;
+    weir_status status = find_for_task(algorithm_name, train->task, &algorithm, err);
+    if (status == WEIR_OK && threads < 1) status = WEIR_FAIL(err, WEIR_EINVAL, "%d threads, expected at least 1", threads);
+    if (status == WEIR_OK) status = check_columns(train, err);
     if (status == WEIR_OK) status = check_rows(train, err);
     if (status != WEIR_OK) return status;
     void *params = weir_models_calloc(1, algorithm->params_size);
@@ -209,25 +277,45 @@ static weir_status split_artifact(const unsigned char *bytes, size_t len, artifa
     return WEIR_OK;
 }
 
-static weir_status read_header(weir_model *model, const artifact_parts *parts, weir_err *err) {
-    model->header = cJSON_ParseWithLength(parts->header, parts->header_len);
-    if (!cJSON_IsObject(model->header)) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header is not a JSON object");
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(model->header, "algorithm"));
-    const cJSON *columns = cJSON_GetObjectItemCaseSensitive(model->header, "columns");
-    if (!name || !(model->algorithm = weir_algorithm_find(name)))
-        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
+static weir_status read_columns(weir_model *model, weir_err *err) {
+    const cJSON *columns = cJSON_GetObjectItemCaseSensitive(model->header, "columns"), *column;
     int count = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
     if (count < 1 || count > WEIR_MODEL_COLUMNS_MAX)
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header lists %d columns, expected 1 to %d", count, WEIR_MODEL_COLUMNS_MAX);
     model->columns = weir_models_calloc((size_t)count + 1, sizeof *model->columns);
     if (!model->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d column names", count);
-    const cJSON *column;
     cJSON_ArrayForEach(column, columns) {
         const char *text = cJSON_GetStringValue(column);
-        if (!text) return WEIR_FAIL(err, WEIR_EDATA, "column %d in the artifact's header is not a string", model->column_count);
-        model->columns[model->column_count++] = text;
+        if (!text) return WEIR_FAIL(err, WEIR_EDATA, "column %d in the artifact's header is not a string", model->shape.column_count);
+        model->columns[model->shape.column_count++] = text;
     }
     return WEIR_OK;
+}
+
+static weir_status read_task(weir_model *model, weir_err *err) {
+    const cJSON *task = cJSON_GetObjectItemCaseSensitive(model->header, "task");
+    const char *name = task ? cJSON_GetStringValue(task) : task_names[WEIR_TASK_BINARY];
+    weir_model_shape *shape = &model->shape;
+    if (!name || !weir_task_find(name, &shape->task)) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown task '%s'", name ? name : "");
+    if (!weir_algorithm_can(model->algorithm, shape->task))
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header claims a %s task, which algorithm %s cannot do", name, model->algorithm->name);
+    shape->output_count = 1;
+    if (shape->task != WEIR_TASK_MULTICLASS) return WEIR_OK;
+    double classes = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model->header, "class_count"));
+    if (!(classes >= 2 && classes <= WEIR_MODEL_CLASSES_MAX && classes == floor(classes)))
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header claims %g classes, expected a whole number from 2 to %d", classes, WEIR_MODEL_CLASSES_MAX);
+    shape->output_count = (int)classes;
+    return WEIR_OK;
+}
+
+static weir_status read_header(weir_model *model, const artifact_parts *parts, weir_err *err) {
+    model->header = cJSON_ParseWithLength(parts->header, parts->header_len);
+    if (!cJSON_IsObject(model->header)) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header is not a JSON object");
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(model->header, "algorithm"));
+    if (!name || !(model->algorithm = weir_algorithm_find(name)))
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
+    weir_status status = read_task(model, err);
+    return status == WEIR_OK ? read_columns(model, err) : status;
 }
 
 weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) {
@@ -238,7 +326,7 @@ weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_m
     if (!model) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
     weir_sha256_hex(artifact, len, model->digest);
     status = read_header(model, &parts, err);
-    if (status == WEIR_OK) status = model->algorithm->load(parts.body, parts.body_len, model->column_count, &model->predictor, err);
+    if (status == WEIR_OK) status = model->algorithm->load(parts.body, parts.body_len, &model->shape, &model->predictor, err);
     if (status != WEIR_OK) {
         weir_model_free(model);
         return status;
@@ -287,7 +375,7 @@ void weir_model_free(weir_model *model) {
 }
 
 int weir_model_column_count(const weir_model *model) {
-    return model->column_count;
+    return model->shape.column_count;
 }
 const char *const *weir_model_columns(const weir_model *model) {
     return model->columns;
@@ -299,14 +387,26 @@ const char *weir_model_digest(const weir_model *model) {
     return model->digest;
 }
 
+weir_task weir_model_task(const weir_model *model) {
+    return model->shape.task;
+}
+int weir_model_output_count(const weir_model *model) {
+    return model->shape.output_count;
+}
+
+weir_status weir_model_check_single_output(const weir_model *model, weir_err *err) {
+    if (model->shape.output_count == 1) return WEIR_OK;
+    return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", task_names[model->shape.task], model->shape.output_count);
+}
+
 weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
-    for (int64_t i = 0; i < row_count * model->column_count; i++)
+    int columns = model->shape.column_count, outputs = model->shape.output_count;
+    for (int64_t i = 0; i < row_count * columns; i++)
         if (isinf(rows[i]))
-            return WEIR_REJECT(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)(i / model->column_count),
-                               model->columns[i % model->column_count]);
-    weir_status status = model->algorithm->predict(model->predictor, rows, row_count, model->column_count, out, err);
+            return WEIR_REJECT(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)(i / columns), model->columns[i % columns]);
+    weir_status status = model->algorithm->predict(model->predictor, rows, row_count, &model->shape, out, err);
     if (status != WEIR_OK) return status;
-    for (int64_t r = 0; r < row_count; r++)
-        if (!isfinite(out[r])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)r, out[r]);
+    for (int64_t i = 0; i < row_count * outputs; i++)
+        if (!isfinite(out[i])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)(i / outputs), out[i]);
     return WEIR_OK;
 }

@@ -311,6 +311,7 @@ static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *
     weir_metrics_binary metrics;
     weir_status status = may_go_on(t, err);
     if (!status) status = weir_model_load_file(path, &model, err);
+    if (!status) status = weir_model_check_single_output(model, err);
     if (!status) status = weir_model_predict(model, rows->values, rows->matrix.row_count, scores, err);
     const weir_eval_input input = {
         .row_count = rows->matrix.row_count,

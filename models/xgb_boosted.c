@@ -72,6 +72,7 @@ const weir_algorithm weir_algorithm_xgboost = {
     .abi = WEIR_ALGORITHM_ABI,
     .name = "xgboost",
     .doc = "Gradient-boosted trees with the logistic loss (XGBoost)",
+    .tasks = WEIR_TASK_BIT(WEIR_TASK_BINARY),
     .params = params_table,
     .params_size = sizeof(boosted_params),
     .fit = fit,

@@ -115,15 +115,16 @@ weir_status weir_xgb_train(const weir_xgb_params *params, int rounds, const weir
 }
 
 /* The booster configures itself at the first prediction; doing that here leaves later, concurrent ones with nothing to change. */
-static weir_status warm_up(BoosterHandle booster, int column_count, weir_err *err) {
-    double *row = weir_models_calloc((size_t)column_count, sizeof *row), score;
-    if (!row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %d columns", column_count);
-    weir_status status = weir_xgb_predict(booster, row, 1, column_count, &score, err);
+static weir_status warm_up(BoosterHandle booster, const weir_model_shape *shape, weir_err *err) {
+    size_t columns = (size_t)shape->column_count;
+    double *row = weir_models_calloc(columns + (size_t)shape->output_count, sizeof *row);
+    if (!row) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %d columns", shape->column_count);
+    weir_status status = weir_xgb_predict(booster, row, 1, shape, row + columns, err);
     weir_models_free(row);
     return status;
 }
 
-weir_status weir_xgb_load(const void *body, size_t len, int column_count, void **ret_predictor, weir_err *err) {
+weir_status weir_xgb_load(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err) {
     BoosterHandle booster = NULL;
     bst_ulong features = 0;
     if (len == 0) return WEIR_FAIL(err, WEIR_EDATA, "the body is empty");
@@ -133,9 +134,9 @@ weir_status weir_xgb_load(const void *body, size_t len, int column_count, void *
     if (XGBoosterSetParam(booster, "nthread", "1") != 0 || XGBoosterSetParam(booster, "verbosity", "0") != 0) status = library_failed("parameters", err);
     if (status == WEIR_OK && (XGBoosterLoadModelFromBuffer(booster, body, len) != 0 || XGBoosterGetNumFeature(booster, &features) != 0))
         status = WEIR_FAIL(err, WEIR_EDATA, "the body is not a model of XGBoost: %.*s", message_length(XGBGetLastError()), XGBGetLastError());
-    if (status == WEIR_OK && features != (bst_ulong)column_count)
-        status = WEIR_FAIL(err, WEIR_EDATA, "the body has %" PRIu64 " columns, the header %d", (uint64_t)features, column_count);
-    if (status == WEIR_OK) status = warm_up(booster, column_count, err);
+    if (status == WEIR_OK && features != (bst_ulong)shape->column_count)
+        status = WEIR_FAIL(err, WEIR_EDATA, "the body has %" PRIu64 " columns, the header %d", (uint64_t)features, shape->column_count);
+    if (status == WEIR_OK) status = warm_up(booster, shape, err);
     if (status == WEIR_OK)
         *ret_predictor = booster;
     else
@@ -158,9 +159,10 @@ static weir_status predict_piece(BoosterHandle booster, const float *values, int
     return WEIR_OK;
 }
 
-weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_count, int column_count, double *out, weir_err *err) {
+weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) {
     float values[PIECE_VALUES];
     _Static_assert((int)WEIR_MODEL_COLUMNS_MAX <= (int)PIECE_VALUES, "a row must fit a piece");
+    int column_count = shape->column_count;
     int64_t piece = PIECE_VALUES / column_count;
     for (int64_t from = 0; from < row_count; from += piece) {
         int64_t n = row_count - from < piece ? row_count - from : piece;

@@ -24,8 +24,8 @@ weir_status weir_xgb_train(const weir_xgb_params *params, int rounds, const weir
                            weir_err *err) WEIR_MUST_CHECK;
 
 /* load, predict and unload of weir_algorithm. Scores are clamped to [0, 1]. */
-weir_status weir_xgb_load(const void *body, size_t len, int column_count, void **ret_predictor, weir_err *err) WEIR_MUST_CHECK;
-weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_count, int column_count, double *out, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_xgb_load(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) WEIR_MUST_CHECK;
 void weir_xgb_unload(void *predictor);
 
 #endif

@@ -78,6 +78,7 @@ const weir_algorithm weir_algorithm_forest = {
     .abi = WEIR_ALGORITHM_ABI,
     .name = "random_forest",
     .doc = "Random forest: parallel trees on samples of rows and columns (XGBoost)",
+    .tasks = WEIR_TASK_BIT(WEIR_TASK_BINARY),
     .params = params_table,
     .params_size = sizeof(forest_params),
     .fit = fit,

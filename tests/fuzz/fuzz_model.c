@@ -18,10 +18,14 @@ static void load_and_score(const void *bytes, size_t len) {
         if (err.code == WEIR_OK || !*err.message || model) abort();
         return;
     }
-    int columns = weir_model_column_count(model);
-    double *row = calloc((size_t)columns, sizeof *row), score = 0.5;
-    if (!row) abort();
-    if (weir_model_predict(model, row, 1, &score, &err) == WEIR_OK && !(score >= 0 && score <= 1)) abort();
+    int columns = weir_model_column_count(model), outputs = weir_model_output_count(model);
+    bool probabilities = weir_model_task(model) != WEIR_TASK_REGRESSION;
+    double *row = calloc((size_t)columns, sizeof *row), *score = calloc((size_t)outputs, sizeof *score);
+    if (!row || !score) abort();
+    bool scored = weir_model_predict(model, row, 1, score, &err) == WEIR_OK;
+    for (int k = 0; scored && k < outputs; k++)
+        if (!isfinite(score[k]) || (probabilities && !(score[k] >= 0 && score[k] <= 1))) abort();
+    free(score);
     free(row);
     weir_model_free(model);
 }

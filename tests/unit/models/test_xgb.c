@@ -95,9 +95,9 @@ static void a_body_of_another_width_is_refused(void **state) {
     assert_non_null(params);
     assert_int_equal(weir_conf_defaults(forest->params, params, &err), WEIR_OK);
     assert_int_equal(forest->fit(params, &train, 1, 1, &body, &err), WEIR_OK);
-    assert_int_equal(forest->load(body.data, body.len, 2, &predictor, &err), WEIR_EDATA);
+    assert_int_equal(forest->load(body.data, body.len, &(weir_model_shape){2, WEIR_TASK_BINARY, 1}, &predictor, &err), WEIR_EDATA);
     assert_null(predictor);
-    assert_int_equal(forest->load(body.data, body.len, 1, &predictor, &err), WEIR_OK);
+    assert_int_equal(forest->load(body.data, body.len, &(weir_model_shape){1, WEIR_TASK_BINARY, 1}, &predictor, &err), WEIR_OK);
     forest->unload(predictor);
     weir_buf_done(&body);
     weir_conf_done(forest->params, params);
