@@ -57,20 +57,45 @@ static void narrow_all(const double *values, size_t count, float *out) {
     for (size_t i = 0; i < count; i++) out[i] = narrow(values[i]);
 }
 
-static weir_status matrix_new(const weir_matrix *train, int threads, DMatrixHandle *ret_matrix, weir_err *err) {
-    size_t rows = (size_t)train->row_count, count = rows * (size_t)train->column_count;
-    float *values = weir_models_calloc(count + rows, sizeof *values);
+/* Rows [from, to) of the training set. */
+typedef struct row_range {
+    int64_t from, to;
+} row_range;
+
+/* 1 where the row is of the class, otherwise 0. */
+static void indicate_classes(const weir_matrix *train, row_range range, float *out) {
+    for (int64_t r = range.from; r < range.to; r++)
+        for (int k = 0; k < train->class_count; k++) *out++ = train->label[r] == k;
+}
+
+static weir_status set_row_infos(DMatrixHandle matrix, const weir_matrix *train, row_range range, bool one_target_a_class, float *labels, weir_err *err) {
+    bst_ulong rows = (bst_ulong)(range.to - range.from);
+    char array[ARRAY_INTERFACE_MAX];
+    if (one_target_a_class) {
+        indicate_classes(train, range, labels);
+        snprintf(array, sizeof array, ARRAY_INTERFACE, (uintptr_t)labels, (int64_t)rows, train->class_count);
+        if (XGDMatrixSetInfoFromInterface(matrix, "label", array) != 0) return library_failed("labels", err);
+    } else {
+        narrow_all(train->label + range.from, rows, labels);
+        if (XGDMatrixSetFloatInfo(matrix, "label", labels, rows) != 0) return library_failed("labels", err);
+    }
+    if (!train->weight) return WEIR_OK;
+    narrow_all(train->weight + range.from, rows, labels); /* the library has its own copy of the labels */
+    return XGDMatrixSetFloatInfo(matrix, "weight", labels, rows) == 0 ? WEIR_OK : library_failed("weights", err);
+}
+
+static weir_status matrix_new(const weir_matrix *train, row_range range, bool one_target_a_class, int threads, DMatrixHandle *ret_matrix, weir_err *err) {
+    size_t rows = (size_t)(range.to - range.from), count = rows * (size_t)train->column_count,
+           label_count = one_target_a_class ? (size_t)train->class_count : 1;
+    float *values = weir_models_calloc(count + rows * label_count, sizeof *values);
     if (!values) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %zu values in float32", count);
-    float *labels = values + count;
     char array[ARRAY_INTERFACE_MAX], config[64];
-    narrow_all(train->values, count, values);
-    narrow_all(train->label, rows, labels);
-    snprintf(array, sizeof array, ARRAY_INTERFACE, (uintptr_t)values, train->row_count, train->column_count);
+    narrow_all(train->values + range.from * train->column_count, count, values);
+    snprintf(array, sizeof array, ARRAY_INTERFACE, (uintptr_t)values, (int64_t)rows, train->column_count);
     snprintf(config, sizeof config, "{\"missing\": NaN, \"nthread\": %d}", threads);
     DMatrixHandle matrix = NULL;
-    weir_status status = WEIR_OK;
-    if (XGDMatrixCreateFromDense(array, config, &matrix) != 0 || XGDMatrixSetFloatInfo(matrix, "label", labels, rows) != 0)
-        status = library_failed("training matrix", err);
+    weir_status status = XGDMatrixCreateFromDense(array, config, &matrix) == 0 ? WEIR_OK : library_failed("training matrix", err);
+    if (status == WEIR_OK) status = set_row_infos(matrix, train, range, one_target_a_class, values + count, err);
     weir_models_free(values);
     if (status == WEIR_OK)
         *ret_matrix = matrix;
@@ -89,9 +114,7 @@ static weir_status booster_set(BoosterHandle booster, const weir_xgb_params *par
     return WEIR_OK;
 }
 
-static weir_status train_rounds(BoosterHandle booster, DMatrixHandle matrix, int rounds, const weir_matrix *train, weir_buf *ret_body, weir_err *err) {
-    for (int round = 0; round < rounds; round++)
-        if (XGBoosterUpdateOneIter(booster, round, matrix) != 0) return library_failed("training", err);
+static weir_status append_model(BoosterHandle booster, const weir_matrix *train, weir_buf *ret_body, weir_err *err) {
     const char *image = NULL;
     bst_ulong len = 0;
     const char **names = (const char **)train->column_names; /* the API forgot a const; it copies */
@@ -101,16 +124,105 @@ static weir_status train_rounds(BoosterHandle booster, DMatrixHandle matrix, int
     return WEIR_OK;
 }
 
-weir_status weir_xgb_train(const weir_xgb_params *params, int rounds, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) {
-    DMatrixHandle matrix = NULL;
+/* The library says it in text: "[12]<tab>validation-rmse:0.25000000000000000". */
+static weir_status measure(BoosterHandle booster, int round, DMatrixHandle validation, double *ret_loss, weir_err *err) {
+    const char *name = "validation", *text = NULL;
+    if (XGBoosterEvalOneIter(booster, round, &validation, &name, 1, &text) != 0) return library_failed("validation", err);
+    const char *number = strrchr(text, ':');
+    double loss = number ? strtod(number + 1, NULL) : NAN;
+    if (!isfinite(loss)) return WEIR_FAIL(err, WEIR_ENUMERIC, "the loss of the held-out rows is not finite (%s)", text);
+    *ret_loss = loss;
+    return WEIR_OK;
+}
+
+/* The loss that is watched is that of the objective: log loss or root mean squared error, less is better. validation may be NULL. */
+static weir_status train_rounds(const weir_xgb_plan *plan, BoosterHandle booster, DMatrixHandle matrix, DMatrixHandle validation, int *ret_kept,
+                                weir_err *err) {
+    double best = INFINITY;
+    int best_round = 0, round = 0;
+    for (; round < plan->rounds; round++) {
+        double loss = 0;
+        if (XGBoosterUpdateOneIter(booster, round, matrix) != 0) return library_failed("training", err);
+        if (!validation) continue;
+        weir_status status = measure(booster, round, validation, &loss, err);
+        if (status != WEIR_OK) return status;
+        if (loss < best) {
+            best = loss;
+            best_round = round;
+        } else if (round - best_round >= plan->early_stopping_rounds) {
+            break;
+        }
+    }
+    *ret_kept = validation ? best_round + 1 : plan->rounds;
+    return WEIR_OK;
+}
+
+static weir_status train_and_append(const weir_xgb_plan *plan, BoosterHandle booster, DMatrixHandle *matrices, const weir_matrix *train, weir_buf *ret_body,
+                                    weir_err *err) {
+    int kept = 0;
+    weir_status status = train_rounds(plan, booster, matrices[0], matrices[1], &kept, err);
+    if (status != WEIR_OK || !matrices[1]) return status == WEIR_OK ? append_model(booster, train, ret_body, err) : status;
+    BoosterHandle best = NULL;
+    if (XGBoosterSlice(booster, 0, kept, 1, &best) != 0) return library_failed("keeping the best rounds", err);
+    status = append_model(best, train, ret_body, err);
+    XGBoosterFree(best);
+    return status;
+}
+
+static bool weighs_anything(const weir_matrix *train, row_range range) {
+    for (int64_t r = range.from; r < range.to; r++)
+        if (!train->weight || train->weight[r] > 0) return true;
+    return false;
+}
+
+/* Which rows are fitted and which, the last ones, are held out. */
+static weir_status split_rows(const weir_xgb_plan *plan, const weir_matrix *train, row_range *ret_fitted, row_range *ret_held, weir_err *err) {
+    int64_t n = train->row_count, held = plan->early_stopping_rounds ? (int64_t)floor(plan->validation_share * (double)n) : 0;
+    if (plan->early_stopping_rounds && (held < 1 || held >= n))
+        return WEIR_FAIL(err, WEIR_EDATA, "early stopping holds out %lld of %lld rows, expected at least one to hold out and one to fit", (long long)held,
+                         (long long)n);
+    *ret_fitted = (row_range){0, n - held};
+    *ret_held = (row_range){n - held, n};
+    if (!weighs_anything(train, *ret_fitted) || (held && !weighs_anything(train, *ret_held)))
+        return WEIR_FAIL(err, WEIR_EDATA, "the last %lld rows are held out; they or those before them weigh nothing", (long long)held);
+    return WEIR_OK;
+}
+
+static weir_status check_labels(const weir_matrix *train, weir_err *err) {
+    for (int64_t r = 0; r < train->row_count; r++)
+        if (fabs(train->label[r]) > FLT_MAX)
+            return WEIR_FAIL(err, WEIR_ENUMERIC, "label of row %lld is %g, more than float32 can hold", (long long)r, train->label[r]);
+    return WEIR_OK;
+}
+
+/* Trees of a regression begin at the mean label, as those of later versions of the library do; 1.7 would begin at 0.5. */
+static void begin_at_mean(weir_xgb_params *params, const weir_matrix *train, row_range fitted) {
+    long double sum = 0, total = 0;
+    for (int64_t r = fitted.from; r < fitted.to; r++) {
+        double w = train->weight ? train->weight[r] : 1;
+        sum += (long double)w * train->label[r];
+        total += w;
+    }
+    weir_xgb_put(params, "base_score", "%.9g", (double)(sum / total));
+}
+
+weir_status weir_xgb_train(const weir_xgb_plan *plan, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) {
+    DMatrixHandle matrices[2] = {NULL, NULL}; /* fitted, held out */
     BoosterHandle booster = NULL;
-    weir_status status = matrix_new(train, threads, &matrix, err);
-    if (status != WEIR_OK) return status;
-    if (XGBoosterCreate(&matrix, 1, &booster) != 0) status = library_failed("booster", err);
-    if (status == WEIR_OK) status = booster_set(booster, params, seed, threads, err);
-    if (status == WEIR_OK) status = train_rounds(booster, matrix, rounds, train, ret_body, err);
+    row_range fitted, held;
+    weir_xgb_params params = plan->params;
+    weir_status status = split_rows(plan, train, &fitted, &held, err);
+    if (status == WEIR_OK) status = check_labels(train, err);
+    if (status == WEIR_OK && train->task == WEIR_TASK_REGRESSION) begin_at_mean(&params, train, fitted);
+    if (status == WEIR_OK) status = matrix_new(train, fitted, plan->one_target_a_class, threads, &matrices[0], err);
+    if (status == WEIR_OK && held.from < held.to) status = matrix_new(train, held, plan->one_target_a_class, threads, &matrices[1], err);
+    /* the booster keeps the predictions of both between rounds */
+    if (status == WEIR_OK && XGBoosterCreate(matrices, matrices[1] ? 2 : 1, &booster) != 0) status = library_failed("booster", err);
+    if (status == WEIR_OK) status = booster_set(booster, &params, seed, threads, err);
+    if (status == WEIR_OK) status = train_and_append(plan, booster, matrices, train, ret_body, err);
     if (booster) XGBoosterFree(booster);
-    XGDMatrixFree(matrix);
+    for (int i = 0; i < 2; i++)
+        if (matrices[i]) XGDMatrixFree(matrices[i]);
     return status;
 }
 
@@ -144,30 +256,44 @@ weir_status weir_xgb_load(const void *body, size_t len, const weir_model_shape *
     return status;
 }
 
+/* float32 leaves a probability a little off its bounds and its sum. Classes that no tree votes for are equally likely. */
+static void finish_row(const weir_model_shape *shape, const float *scores, double *out) {
+    double sum = 0;
+    for (int k = 0; k < shape->output_count; k++) {
+        bool keep = shape->task == WEIR_TASK_REGRESSION || isnan(scores[k]);
+        out[k] = keep ? (double)scores[k] : fmin(fmax((double)scores[k], 0), 1);
+        sum += out[k];
+    }
+    if (shape->task != WEIR_TASK_MULTICLASS) return;
+    for (int k = 0; k < shape->output_count; k++) out[k] = sum == 0 ? 1.0 / shape->output_count : out[k] / sum;
+}
+
 /* In-place prediction: the result lies in storage that belongs to this thread and booster, until the next call. */
-static weir_status predict_piece(BoosterHandle booster, const float *values, int64_t row_count, int column_count, double *out, weir_err *err) {
+static weir_status predict_piece(BoosterHandle booster, const float *values, int64_t row_count, const weir_model_shape *model_shape, double *out,
+                                 weir_err *err) {
     static const char config[] =
         "{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": true, \"cache_id\": 0, \"missing\": NaN}";
     char array[ARRAY_INTERFACE_MAX];
     const bst_ulong *shape = NULL;
     const float *scores = NULL;
     bst_ulong dimensions = 0;
-    snprintf(array, sizeof array, ARRAY_INTERFACE, (uintptr_t)values, row_count, column_count);
+    int outputs = model_shape->output_count;
+    snprintf(array, sizeof array, ARRAY_INTERFACE, (uintptr_t)values, row_count, model_shape->column_count);
     if (XGBoosterPredictFromDense(booster, array, config, NULL, &shape, &dimensions, &scores) != 0) return library_failed("scoring", err);
-    if (dimensions != 2 || shape[0] != (bst_ulong)row_count || shape[1] != 1) return WEIR_FAIL(err, WEIR_EDATA, "the model does not give one score a row");
-    for (int64_t r = 0; r < row_count; r++) out[r] = isnan(scores[r]) ? NAN : fmin(fmax((double)scores[r], 0), 1);
+    if (dimensions != 2 || shape[0] != (bst_ulong)row_count || shape[1] != (bst_ulong)outputs)
+        return WEIR_FAIL(err, WEIR_EDATA, "the model does not give %d score%s a row", outputs, outputs == 1 ? "" : "s");
+    for (int64_t r = 0; r < row_count; r++) finish_row(model_shape, scores + r * outputs, out + r * outputs);
     return WEIR_OK;
 }
 
 weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) {
     float values[PIECE_VALUES];
     _Static_assert((int)WEIR_MODEL_COLUMNS_MAX <= (int)PIECE_VALUES, "a row must fit a piece");
-    int column_count = shape->column_count;
-    int64_t piece = PIECE_VALUES / column_count;
+    int64_t piece = PIECE_VALUES / shape->column_count;
     for (int64_t from = 0; from < row_count; from += piece) {
         int64_t n = row_count - from < piece ? row_count - from : piece;
-        narrow_all(rows + from * column_count, (size_t)(n * column_count), values);
-        weir_status status = predict_piece(predictor, values, n, column_count, out + from, err);
+        narrow_all(rows + from * shape->column_count, (size_t)(n * shape->column_count), values);
+        weir_status status = predict_piece(predictor, values, n, shape, out + from * shape->output_count, err);
         if (status != WEIR_OK) return status;
     }
     return WEIR_OK;

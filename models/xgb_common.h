@@ -18,12 +18,20 @@ typedef struct weir_xgb_params {
 
 void weir_xgb_put(weir_xgb_params *params, const char *name, const char *format, ...) WEIR_PRINTF(3, 4);
 
-/** Trains `rounds` rounds and appends the model in XGBoost's UBJSON to *ret_body. Values become float32; finite ones beyond its range become its largest.
- *  A library failure is WEIR_EINTERNAL with the library's message. */
-weir_status weir_xgb_train(const weir_xgb_params *params, int rounds, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body,
-                           weir_err *err) WEIR_MUST_CHECK;
+/* How a model is trained. */
+typedef struct weir_xgb_plan {
+    weir_xgb_params params; /* all but base_score of a regression, which is the mean label of the rows that are fitted */
+    int rounds;
+    int early_stopping_rounds; /* rounds without a better score of the held-out rows after which training ends; 0: no rows are held out */
+    double validation_share; /* of the rows, the last of them, that are held out */
+    bool one_target_a_class; /* the labels are class_count indicators, and a tree of each class fits one of them */
+} weir_xgb_plan;
 
-/* load, predict and unload of weir_algorithm. Scores are clamped to [0, 1]. */
+/** Trains and appends the model in XGBoost's UBJSON to *ret_body; after early stopping it holds the trees up to the best round only. Values and labels become float32; finite values beyond its
+ *  range become its largest, such labels are WEIR_ENUMERIC. WEIR_EDATA when nothing is left to fit or to measure by. A library failure is WEIR_EINTERNAL with the library's message. */
+weir_status weir_xgb_train(const weir_xgb_plan *plan, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;
+
+/* load, predict and unload of weir_algorithm. Probabilities are clamped to [0, 1], those of several classes made to sum to 1. */
 weir_status weir_xgb_load(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) WEIR_MUST_CHECK;
 void weir_xgb_unload(void *predictor);

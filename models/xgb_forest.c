@@ -7,6 +7,8 @@
  *            (the square root where that is more).
  *   depth    trees grow until leaves are pure, as Breiman's do; `max_depth` only bounds them.
  *   bins     thresholds come from quantiles of a column; 4096 of them leave next to nothing of the difference to trying all, which takes several times as long.
+ * Several classes: each has trees of its own that fit its 0/1 indicator; their shares, divided by their sum, are the probabilities. A regression's leaf is the mean label of its rows
+ * (less the mean of all, which every score begins with).
  * Sources: Breiman, Random Forests, 2001; Liaw and Wiener, Classification and Regression by randomForest, 2002 (columns); Friedman and Hall, On bagging and nonlinear estimation, 2007
  * (sampling without replacement). */
 #include <inttypes.h>
@@ -23,7 +25,13 @@ typedef struct forest_params {
 
 #define AT(field) offsetof(forest_params, field)
 static const weir_conf_item params_table[] = {
-    {.name = "trees", .type = WEIR_CONF_INT, .offset = AT(trees), .min = 1, .max = 10000, .fallback = "100", .doc = "trees that are averaged"},
+    {.name = "trees",
+     .type = WEIR_CONF_INT,
+     .offset = AT(trees),
+     .min = 1,
+     .max = 10000,
+     .fallback = "100",
+     .doc = "trees that are averaged, of several classes for each of them"},
     {.name = "max_depth", .type = WEIR_CONF_INT, .offset = AT(max_depth), .min = 1, .max = 100, .fallback = "50", .doc = "levels of a tree"},
     {.name = "min_child_weight",
      .type = WEIR_CONF_NUMBER,
@@ -59,26 +67,26 @@ static double columns_by_node(const forest_params *p, int column_count) {
 
 static weir_status fit(const void *object, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) {
     const forest_params *p = object;
-    weir_xgb_params params = {0};
-    weir_xgb_put(&params, "objective", "reg:squarederror");
-    weir_xgb_put(&params, "base_score", "0");
-    weir_xgb_put(&params, "learning_rate", "1");
-    weir_xgb_put(&params, "reg_lambda", "0");
-    weir_xgb_put(&params, "tree_method", "hist");
-    weir_xgb_put(&params, "max_bin", "%" PRId64, p->max_bin);
-    weir_xgb_put(&params, "num_parallel_tree", "%" PRId64, p->trees);
-    weir_xgb_put(&params, "max_depth", "%" PRId64, p->max_depth);
-    weir_xgb_put(&params, "min_child_weight", "%.9g", p->min_child_weight);
-    weir_xgb_put(&params, "subsample", "%.9g", p->subsample);
-    weir_xgb_put(&params, "colsample_bynode", "%.9g", columns_by_node(p, train->column_count));
-    return weir_xgb_train(&params, 1, train, seed, threads, ret_body, err);
+    weir_xgb_plan plan = {.rounds = 1, .one_target_a_class = train->task == WEIR_TASK_MULTICLASS};
+    weir_xgb_put(&plan.params, "objective", "reg:squarederror");
+    if (train->task != WEIR_TASK_REGRESSION) weir_xgb_put(&plan.params, "base_score", "0");
+    weir_xgb_put(&plan.params, "learning_rate", "1");
+    weir_xgb_put(&plan.params, "reg_lambda", "0");
+    weir_xgb_put(&plan.params, "tree_method", "hist");
+    weir_xgb_put(&plan.params, "max_bin", "%" PRId64, p->max_bin);
+    weir_xgb_put(&plan.params, "num_parallel_tree", "%" PRId64, p->trees);
+    weir_xgb_put(&plan.params, "max_depth", "%" PRId64, p->max_depth);
+    weir_xgb_put(&plan.params, "min_child_weight", "%.9g", p->min_child_weight);
+    weir_xgb_put(&plan.params, "subsample", "%.9g", p->subsample);
+    weir_xgb_put(&plan.params, "colsample_bynode", "%.9g", columns_by_node(p, train->column_count));
+    return weir_xgb_train(&plan, train, seed, threads, ret_body, err);
 }
 
 const weir_algorithm weir_algorithm_forest = {
     .abi = WEIR_ALGORITHM_ABI,
     .name = "random_forest",
     .doc = "Random forest: parallel trees on samples of rows and columns (XGBoost)",
-    .tasks = WEIR_TASK_BIT(WEIR_TASK_BINARY),
+    .tasks = WEIR_TASK_BIT(WEIR_TASK_BINARY) | WEIR_TASK_BIT(WEIR_TASK_MULTICLASS) | WEIR_TASK_BIT(WEIR_TASK_REGRESSION),
     .params = params_table,
     .params_size = sizeof(forest_params),
     .fit = fit,

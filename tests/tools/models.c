@@ -1,7 +1,8 @@
 /* The models module over files, for tests that compare it with an independent implementation. Arrays are raw little-endian files: float64 unless said otherwise.
  *
  *   fit ALGORITHM PARAMS SEED THREADS COLUMNS values labels artifact      artifact is written
- *   predict artifact values scores                                        scores is written
+ *   fit_task TASK CLASSES weights ALGORITHM …as fit                       of any task; weights may be "-": none
+ *   predict artifact values scores                                        scores is written, as many a row as the model gives
  *   evaluate THRESHOLD CARD_K ENTITIES scores labels times entities       metrics as JSON on stdout; times int64, entities uint32
  *   exclude TRAIN_FROM TRAIN_TO DELAY_DAYS TEST_FROM TEST_TO ENTITIES times labels entities keep     keep is written, a byte a row
  *   threshold scores labels                                               the best F1 threshold on stdout */
@@ -40,7 +41,8 @@ static void write_file(const char *path, const void *bytes, size_t len) {
     if (!file || fwrite(bytes, 1, len, file) != len || fclose(file) != 0) fail(path);
 }
 
-static void fit(char **args) {
+/* template: the task, the number of classes and the weights. */
+static void fit_matrix(weir_matrix template, char **args) {
     int columns = atoi(args[4]);
     int64_t values_count, rows;
     double *values = read_array(args[5], sizeof *values, &values_count), *labels = read_array(args[6], sizeof *labels, &rows);
@@ -53,7 +55,12 @@ static void fit(char **args) {
         snprintf(names[c], sizeof names[c], "c%d", c);
         pointers[c] = names[c];
     }
-    weir_matrix train = {.row_count = rows, .column_count = columns, .values = values, .label = labels, .column_names = pointers};
+    weir_matrix train = template;
+    train.row_count = rows;
+    train.column_count = columns;
+    train.values = values;
+    train.label = labels;
+    train.column_names = pointers;
     weir_buf artifact = {0};
     weir_err err;
     must(weir_model_fit(args[0], params, &train, "", strtoull(args[2], NULL, 10), atoi(args[3]), &artifact, &err), &err);
@@ -66,6 +73,19 @@ static void fit(char **args) {
     free(values);
 }
 
+static void fit(char **args) {
+    fit_matrix((weir_matrix){0}, args);
+}
+
+static void fit_task(char **args) {
+    int64_t count = 0;
+    double *weights = strcmp(args[2], "-") != 0 ? read_array(args[2], sizeof *weights, &count) : NULL;
+    weir_matrix template = {.weight = weights, .class_count = atoi(args[1])};
+    if (!weir_task_find(args[0], &template.task)) fail("no such task");
+    fit_matrix(template, args + 3);
+    free(weights);
+}
+
 static void predict(char **args) {
     int64_t count;
     weir_model *model;
@@ -73,10 +93,11 @@ static void predict(char **args) {
     must(weir_model_load_file(args[0], &model, &err), &err);
     double *values = read_array(args[1], sizeof *values, &count);
     int64_t rows = count / weir_model_column_count(model);
-    double *scores = malloc((size_t)rows * sizeof *scores + 1);
+    size_t bytes = (size_t)rows * (size_t)weir_model_output_count(model) * sizeof(double);
+    double *scores = malloc(bytes + 1);
     if (!scores) fail("memory");
     must(weir_model_predict(model, values, rows, scores, &err), &err);
-    write_file(args[2], scores, (size_t)rows * sizeof *scores);
+    write_file(args[2], scores, bytes);
     free(scores);
     free(values);
     weir_model_free(model);
@@ -158,12 +179,13 @@ int main(int argc, char **argv) {
         const char *name;
         int args;
         void (*run)(char **args);
-    } commands[] = {{"fit", 8, fit}, {"predict", 3, predict}, {"evaluate", 7, evaluate}, {"exclude", 10, exclude}, {"threshold", 2, threshold}};
+    } commands[] = {{"fit", 8, fit},           {"fit_task", 11, fit_task}, {"predict", 3, predict},
+                    {"evaluate", 7, evaluate}, {"exclude", 10, exclude},   {"threshold", 2, threshold}};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (argc < 2 || strcmp(argv[1], commands[i].name) != 0) continue;
         if (argc != 2 + commands[i].args) fail("wrong number of arguments");
         commands[i].run(argv + 2);
         return 0;
     }
-    fail("expected fit, predict, evaluate, exclude or threshold");
+    fail("expected fit, fit_task, predict, evaluate, exclude or threshold");
 }

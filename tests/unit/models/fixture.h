@@ -13,11 +13,11 @@
 
 #include "models/model.h"
 
-enum { ROWS = 2000, COLUMNS = 5 };
+enum { ROWS = 2000, COLUMNS = 5, CLASSES = 3 };
 
 typedef struct fixture {
-    double values[ROWS * COLUMNS], label[ROWS];
-    weir_matrix matrix;
+    double values[ROWS * COLUMNS], label[ROWS], label_of_class[ROWS], target[ROWS];
+    weir_matrix matrix; /* the binary task; fixture_matrix gives the others */
 } fixture;
 
 /* splitmix64: uniform in [0, 1). Source: Steele, Lea, Flood, Fast splittable pseudorandom number generators, 2014. */
@@ -28,7 +28,7 @@ static inline double uniform(uint64_t *state) {
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-/* The label depends on columns 0 and 1, with noise; column 3 has missing values, column 4 never varies. */
+/* The labels depend on columns 0 and 1, with noise; column 3 has missing values, column 4 never varies. */
 static inline void fixture_init(fixture *f) {
     static const char *const names[COLUMNS] = {"amount", "rate", "noise", "gaps", "constant"};
     uint64_t random = 7;
@@ -40,8 +40,19 @@ static inline void fixture_init(fixture *f) {
         x[4] = 0.1;
         double eta = 0.05 * (x[0] - 50) + 3 * (x[1] - 0.5);
         f->label[r] = uniform(&random) < 1 / (1 + exp(-eta));
+        double noise = uniform(&random) - 0.5;
+        f->label_of_class[r] = eta + noise < -1 ? 0 : eta + noise < 1 ? 2 : 1;
+        f->target[r] = 100 + 10 * (eta + noise);
     }
     f->matrix = (weir_matrix){.row_count = ROWS, .column_count = COLUMNS, .values = f->values, .label = f->label, .column_names = names};
+}
+
+static inline weir_matrix fixture_matrix(const fixture *f, weir_task task) {
+    weir_matrix m = f->matrix;
+    m.task = task;
+    m.class_count = task == WEIR_TASK_MULTICLASS ? CLASSES : 0;
+    m.label = task == WEIR_TASK_MULTICLASS ? f->label_of_class : task == WEIR_TASK_REGRESSION ? f->target : f->label;
+    return m;
 }
 
 /* Hyperparameters that fit in a moment. */

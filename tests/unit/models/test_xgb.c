@@ -84,6 +84,152 @@ static void long_inputs_are_scored_in_pieces(void **state) {
     weir_model_free(model);
 }
 
+/* The first tree of each of three classes begins at p = 1/3, where a row's second derivative is 2 p (1 − p) = 4/9: of pure rows of the class a leaf is (1 − 1/3) / (4/9) = 3/2, of others
+ * −3/4. */
+static void a_round_of_boosting_several_classes_is_one_newton_step_of_the_softmax(void **state) {
+    (void)state;
+    const double x[] = {0, 0, 1, 1, 2, 2}, y[] = {0, 0, 1, 1, 2, 2};
+    const weir_matrix train = {
+        .row_count = 6, .column_count = 1, .values = x, .label = y, .column_names = names, .task = WEIR_TASK_MULTICLASS, .class_count = 3};
+    weir_model *model =
+        fit_model("xgboost", "{\"rounds\": 1, \"eta\": 1, \"l2\": 0, \"min_child_weight\": 0, \"subsample\": 1, \"colsample_bytree\": 1}", &train);
+    double scores[18], total = exp(1.5) + 2 * exp(-0.75);
+    predict_all(model, &train, scores);
+    for (int r = 0; r < 6; r++)
+        for (int k = 0; k < 3; k++) assert_float_equal(scores[3 * r + k], (y[r] == k ? exp(1.5) : exp(-0.75)) / total, 1e-6);
+    weir_model_free(model);
+}
+
+static void leaves_of_a_regression_are_mean_labels(void **state) {
+    (void)state;
+    const double x[] = {0, 0, 0, 1, 1}, y[] = {1, 2, 6, 10, 20}, weight[] = {1, 1, 2, 3, 1};
+    weir_matrix train = {.row_count = 5, .column_count = 1, .values = x, .label = y, .column_names = names, .task = WEIR_TASK_REGRESSION};
+    const char *const boosted = "{\"rounds\": 1, \"eta\": 1, \"l2\": 0, \"min_child_weight\": 0, \"subsample\": 1, \"colsample_bytree\": 1}";
+    const char *const forest = "{\"trees\": 1, \"subsample\": 1}";
+    for (int i = 0; i < 2; i++) {
+        train.weight = NULL;
+        weir_model *plain = fit_model(i ? "random_forest" : "xgboost", i ? forest : boosted, &train);
+        assert_float_equal(predict_one(plain, 0), 3, 1e-6);
+        assert_float_equal(predict_one(plain, 1), 15, 1e-6);
+        weir_model_free(plain);
+        train.weight = weight;
+        weir_model *weighted = fit_model(i ? "random_forest" : "xgboost", i ? forest : boosted, &train);
+        assert_float_equal(predict_one(weighted, 0), 3.75, 1e-6);
+        assert_float_equal(predict_one(weighted, 1), 12.5, 1e-6);
+        weir_model_free(weighted);
+    }
+}
+
+/* Shares of the classes on each side of the one split that helps. */
+static void a_forest_of_several_classes_gives_their_shares(void **state) {
+    (void)state;
+    const double x[] = {0, 0, 0, 0, 1, 1}, y[] = {0, 0, 0, 1, 2, 2}, zero = 0;
+    const weir_matrix train = {
+        .row_count = 6, .column_count = 1, .values = x, .label = y, .column_names = names, .task = WEIR_TASK_MULTICLASS, .class_count = 3};
+    weir_model *model = fit_model("random_forest", "{\"trees\": 2, \"subsample\": 1}", &train);
+    double scores[3];
+    weir_err err;
+    assert_int_equal(weir_model_predict(model, &zero, 1, scores, &err), WEIR_OK);
+    const double expected[] = {0.75, 0.25, 0};
+    for (int k = 0; k < 3; k++) assert_float_equal(scores[k], expected[k], 1e-6);
+    weir_model_free(model);
+}
+
+/* Weighing the positive rows twice and counting them twice come to the same. */
+static void scale_pos_weight_weighs_positive_rows(void **state) {
+    (void)state;
+    const double x[] = {0, 0, 0, 0, 1, 1, 1}, y[] = {0, 0, 0, 1, 1, 1, 0}, weight[] = {1, 1, 1, 2, 2, 2, 1};
+    weir_matrix train = {.row_count = 7, .column_count = 1, .values = x, .label = y, .column_names = names};
+    weir_model *scaled = fit_model("xgboost", "{\"scale_pos_weight\": 2, \"subsample\": 1, \"colsample_bytree\": 1, \"min_child_weight\": 0}", &train);
+    train.weight = weight;
+    weir_model *weighted = fit_model("xgboost", "{\"subsample\": 1, \"colsample_bytree\": 1, \"min_child_weight\": 0}", &train);
+    assert_float_equal(predict_one(scaled, 0), predict_one(weighted, 0), 1e-6);
+    assert_float_equal(predict_one(scaled, 0), 2.0 / 5, 0.05);
+    weir_model_free(scaled);
+    weir_model_free(weighted);
+}
+
+static void expect_refusal(const char *params, const weir_matrix *train, weir_status expected, const char *part) {
+    weir_buf artifact = {0};
+    weir_err err;
+    cJSON *json = cJSON_Parse(params);
+    assert_int_equal(weir_model_fit("xgboost", json, train, NULL, 1, 1, &artifact, &err), expected);
+    if (!strstr(err.message, part)) fail_msg("'%s' is not in '%s'", part, err.message);
+    assert_int_equal(artifact.len, 0);
+    cJSON_Delete(json);
+}
+
+/* The last 100 rows contradict the others: every round makes them worse, so that the first alone is kept. Were the model not cut, it would score like that of 50 rounds. */
+static void training_stops_when_the_held_out_rows_get_worse(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    static double x[N], y[N];
+    for (int r = 0; r < N; r++) {
+        x[r] = r % 2;
+        y[r] = r < N - 100 ? x[r] : 1 - x[r];
+    }
+    weir_matrix train = {.row_count = N, .column_count = 1, .values = x, .label = y, .column_names = names};
+    const char *const stopping = "{\"rounds\": 50, \"early_stopping_rounds\": 5, \"validation_share\": 0.1, \"subsample\": 1}";
+    weir_model *stopped = fit_model("xgboost", stopping, &train);
+    train.row_count = N - 100;
+    weir_model *one = fit_model("xgboost", "{\"rounds\": 1, \"subsample\": 1}", &train);
+    assert_true(predict_one(stopped, 0) == predict_one(one, 0));
+    assert_true(predict_one(stopped, 1) == predict_one(one, 1));
+    assert_true(predict_one(one, 1) < 0.6);
+    weir_model_free(stopped);
+    weir_model_free(one);
+}
+
+/* Held-out rows that agree stop nothing: all rounds are kept. */
+static void training_goes_on_while_the_held_out_rows_get_better(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    static double x[N], y[N];
+    for (int r = 0; r < N; r++) y[r] = x[r] = r % 2;
+    weir_matrix train = {.row_count = N, .column_count = 1, .values = x, .label = y, .column_names = names};
+    weir_model *stopped = fit_model("xgboost", "{\"rounds\": 20, \"early_stopping_rounds\": 1, \"validation_share\": 0.5, \"subsample\": 1}", &train);
+    train.row_count = N / 2;
+    weir_model *all = fit_model("xgboost", "{\"rounds\": 20, \"subsample\": 1}", &train);
+    assert_true(predict_one(stopped, 1) == predict_one(all, 1));
+    weir_model_free(stopped);
+    weir_model_free(all);
+}
+
+static void what_cannot_be_boosted_is_refused(void **state) {
+    (void)state;
+    const double x[] = {0, 1, 2, 3}, y[] = {0, 1, 0, 1}, huge[] = {1, 2, 1e39, 3}, last_weighs_nothing[] = {1, 1, 1, 0}, first_weigh_nothing[] = {0, 0, 0, 1};
+    weir_matrix train = {.row_count = 4, .column_count = 1, .values = x, .label = y, .column_names = names};
+    expect_refusal("{\"early_stopping_rounds\": 1}", &train, WEIR_EDATA, "holds out 0 of 4 rows");
+    train.weight = last_weighs_nothing;
+    expect_refusal("{\"early_stopping_rounds\": 1, \"validation_share\": 0.25}", &train, WEIR_EDATA, "weigh nothing");
+    train.task = WEIR_TASK_REGRESSION;
+    train.weight = first_weigh_nothing;
+    expect_refusal("{\"early_stopping_rounds\": 1, \"validation_share\": 0.25}", &train, WEIR_EDATA, "weigh nothing");
+    train.weight = NULL;
+    expect_refusal("{\"scale_pos_weight\": 2}", &train, WEIR_EINVAL, "scale_pos_weight");
+    train.label = huge;
+    expect_refusal("{}", &train, WEIR_ENUMERIC, "label of row 2");
+}
+
+/* A body of three classes below a header of two, or of a regression. */
+static void a_body_with_other_outputs_is_refused(void **state) {
+    (void)state;
+    const weir_algorithm *boosted = weir_algorithm_find("xgboost");
+    const weir_matrix train = fixture_matrix(&data, WEIR_TASK_MULTICLASS);
+    void *params = calloc(1, boosted->params_size), *predictor = NULL;
+    weir_buf body = {0};
+    weir_err err;
+    assert_non_null(params);
+    assert_int_equal(weir_conf_defaults(boosted->params, params, &err), WEIR_OK);
+    assert_int_equal(boosted->fit(params, &train, 1, 1, &body, &err), WEIR_OK);
+    assert_int_equal(boosted->load(body.data, body.len, &(weir_model_shape){COLUMNS, WEIR_TASK_MULTICLASS, 2}, &predictor, &err), WEIR_EDATA);
+    assert_int_equal(boosted->load(body.data, body.len, &(weir_model_shape){COLUMNS, WEIR_TASK_REGRESSION, 1}, &predictor, &err), WEIR_EDATA);
+    assert_null(predictor);
+    weir_buf_done(&body);
+    weir_conf_done(boosted->params, params);
+    free(params);
+}
+
 static void a_body_of_another_width_is_refused(void **state) {
     (void)state;
     const weir_algorithm *forest = weir_algorithm_find("random_forest");
@@ -124,6 +270,14 @@ int main(void) {
         cmocka_unit_test(missing_values_have_a_side_of_their_own_choice),
         cmocka_unit_test(values_beyond_float32_keep_their_side),
         cmocka_unit_test(long_inputs_are_scored_in_pieces),
+        cmocka_unit_test(a_round_of_boosting_several_classes_is_one_newton_step_of_the_softmax),
+        cmocka_unit_test(leaves_of_a_regression_are_mean_labels),
+        cmocka_unit_test(a_forest_of_several_classes_gives_their_shares),
+        cmocka_unit_test(scale_pos_weight_weighs_positive_rows),
+        cmocka_unit_test(training_stops_when_the_held_out_rows_get_worse),
+        cmocka_unit_test(training_goes_on_while_the_held_out_rows_get_better),
+        cmocka_unit_test(what_cannot_be_boosted_is_refused),
+        cmocka_unit_test(a_body_with_other_outputs_is_refused),
         cmocka_unit_test(a_body_of_another_width_is_refused),
         cmocka_unit_test(the_openmp_threads_of_this_process_wait_passively),
     };
