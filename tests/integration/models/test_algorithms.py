@@ -11,6 +11,9 @@ import unittest
 import numpy as np
 import xgboost
 from sklearn import datasets
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 from test_oracle import Weir, read_artifact
 
 
@@ -95,6 +98,75 @@ class Boosting(Case):
                   "learning_rate": 1, "nthread": 1}
         expected = xgboost.train(theirs, xgboost.DMatrix(x, self.y, weight=self.weight), 1).predict(xgboost.DMatrix(x))
         np.testing.assert_allclose(self.weir.predict(artifact, x), expected, rtol=0, atol=1e-6 * self.y.max())
+
+
+def standardised(x, weight):
+    """What SimpleImputer and StandardScaler make of x, whose rows count as often as they weigh."""
+    rows = np.repeat(np.arange(len(x)), weight.astype(int))
+    imputer = SimpleImputer(strategy="mean").fit(x[rows])
+    scaler = StandardScaler().fit(imputer.transform(x[rows]))
+    return scaler.transform(imputer.transform(x)), imputer.statistics_, scaler.scale_
+
+
+class LinearRegressions(Case):
+    def check(self, algorithm, reference, tolerance, x=None, **params):
+        for weight in (None, self.weight):
+            x = with_gaps(self.x) if x is None else x
+            z, mean, scale = standardised(x, np.ones(len(x)) if weight is None else weight)
+            reference.fit(z, self.y, sample_weight=weight)
+            artifact = self.weir.fit_task("regression", algorithm, x, self.y, weight, **params)
+            body = read_artifact(artifact)[1]
+            self.assertEqual(body[:8], b"LINREG01")
+            numbers = np.frombuffer(body[8:], dtype="<f8")
+            my_mean, my_scale, coefficient = numbers[1:].reshape(3, -1)
+            np.testing.assert_allclose(my_mean, mean, rtol=1e-11)
+            np.testing.assert_allclose(my_scale, scale, rtol=1e-11)
+            np.testing.assert_allclose(coefficient, reference.coef_, rtol=0, atol=tolerance * np.abs(reference.coef_).max())
+            self.assertAlmostEqual(numbers[0], reference.intercept_, delta=tolerance * np.abs(self.y).max())
+            np.testing.assert_allclose(self.weir.predict(artifact, x), reference.predict(z), rtol=0, atol=tolerance * np.abs(self.y).max())
+
+    def test_least_squares_is_that_of_scikit_learn(self):
+        self.check("linear", LinearRegression(), 1e-8)
+
+    def test_dependent_columns_have_the_solution_of_least_norm(self):
+        x = np.column_stack([self.x, self.x[:, 2], self.x[:, 3] - 2 * self.x[:, 4], np.full(len(self.x), 3.0)])
+        self.check("linear", LinearRegression(), 1e-8, x=x)
+
+    def test_more_columns_than_rows_have_the_solution_of_least_norm(self):
+        random = np.random.default_rng(5)
+        self.x, self.y, self.weight = random.normal(size=(60, 200)), random.normal(size=60), random.integers(1, 4, 60).astype(float)
+        self.check("linear", LinearRegression(), 1e-8, x=self.x)
+
+    def test_least_squares_without_intercept_is_that_of_scikit_learn(self):
+        x = np.column_stack([self.x, np.full(len(self.x), 3.0)])
+        for weight in (None, self.weight):
+            artifact = self.weir.fit_task("regression", "linear", x, self.y, weight, intercept=False)
+            reference = LinearRegression(fit_intercept=False).fit(x, self.y, sample_weight=weight)
+            body = np.frombuffer(read_artifact(artifact)[1][8:], dtype="<f8")
+            _, scale, coefficient = body[1:].reshape(3, -1)
+            np.testing.assert_allclose(coefficient / scale, reference.coef_, rtol=1e-8)
+            np.testing.assert_allclose(self.weir.predict(artifact, x), reference.predict(x), rtol=1e-8)
+
+    def test_more_rows_than_a_chunk_are_as_good(self):
+        random = np.random.default_rng(3)
+        self.x = random.normal(size=(5000, 30)) * 10.0 ** random.integers(-6, 6, 30) + random.normal(size=30) * 100
+        self.y = self.x @ (random.normal(size=30) / self.x.std(axis=0)) + random.normal(size=5000) + 1000
+        self.weight = random.integers(0, 3, 5000).astype(float)
+        self.check("linear", LinearRegression(), 1e-8, x=self.x)
+        self.check("ridge", Ridge(alpha=10), 1e-8, x=self.x, alpha=10)
+
+    def test_ridge_is_that_of_scikit_learn(self):
+        for alpha in (1e-3, 1.0, 1e3):
+            self.check("ridge", Ridge(alpha=alpha), 1e-8, alpha=alpha)
+
+    def test_lasso_is_that_of_scikit_learn(self):
+        for alpha in (0.01, 1.0, 10.0):
+            self.check("lasso", Lasso(alpha=alpha, tol=1e-12, max_iter=1_000_000), 1e-6, alpha=alpha, tol=1e-13, max_iterations=1_000_000)
+
+    def test_elastic_net_is_that_of_scikit_learn(self):
+        for alpha, ratio in ((0.01, 0.1), (1.0, 0.5), (10.0, 0.9)):
+            reference = ElasticNet(alpha=alpha, l1_ratio=ratio, tol=1e-12, max_iter=1_000_000)
+            self.check("elastic_net", reference, 1e-6, alpha=alpha, l1_ratio=ratio, tol=1e-13, max_iterations=1_000_000)
 
 
 if __name__ == "__main__":
