@@ -69,6 +69,14 @@ void weir_linear_form_row(const weir_linear_form *form, const double *x, double 
     for (int c = 0; c < form->column_count; c++) z[c] = isnan(x[c]) ? 0 : (x[c] - form->mean[c]) / form->scale[c];
 }
 
+void weir_linear_form_chunk(const weir_linear_form *form, const double *rows, int count, double *z) {
+    size_t p = (size_t)form->column_count;
+    for (size_t i = 0; i < (size_t)count; i++) {
+        weir_linear_form_row(form, rows + i * p, z + i * (p + 1));
+        z[i * (p + 1) + p] = 1;
+    }
+}
+
 void weir_linear_form_score(const weir_linear_form *form, const double *x, double *out) {
     for (int k = 0; k < form->output_count; k++) {
         const double *coefficient = form->coefficient + (size_t)k * (size_t)form->column_count;

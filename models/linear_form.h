@@ -40,6 +40,9 @@ void weir_linear_form_standardise(const weir_matrix *train, weir_linear_form *fo
 /** z [column_count]: the standardised row. */
 void weir_linear_form_row(const weir_linear_form *form, const double *x, double *z);
 
+/** z [count][column_count + 1]: standardised rows with a 1 behind each, for the intercept. */
+void weir_linear_form_chunk(const weir_linear_form *form, const double *rows, int count, double *z);
+
 /** out [output_count] for one row x [column_count]. */
 void weir_linear_form_score(const weir_linear_form *form, const double *x, double *out);
 

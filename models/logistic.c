@@ -1,11 +1,11 @@
-/* Logistic regression with an L2 penalty, fitted by Newton's method (iteratively reweighted least squares).
+/* Logistic regression with an L2 penalty. A binary task is fitted here, by Newton's method (iteratively reweighted least squares); a multiclass one by models/softmax.c.
  *
  * Minimises  f(w, b) = Σ_i v_i [ln(1 + e^{η_i}) − y_i η_i] + l2/2 · w'w,  η_i = b + w'z_i;  v_i is the row's weight, z_i the standardised row (models/linear_form.h: the standardisation
  * belongs to the model); the intercept b carries no penalty. With l2 = 1/C that is scikit-learn's LogisticRegression objective.
  *
  * Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2nd ed., 4.4.1 (eq. 4.26–4.28), with the ridge term of 3.4.1.
  *
- * The body of the artifact is a linear form, "LOGREG01". */
+ * The body of the artifact is a linear form: "LOGREG01" of a binary task, "SOFTMAX1" of several classes. */
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
@@ -14,9 +14,10 @@
 #include "models/algorithms.h"
 #include "models/linear_form.h"
 #include "models/memory.h"
+#include "models/softmax.h"
 
 enum { LINE_SEARCH_MAX = 40 };
-static const char body_magic[8] = {'L', 'O', 'G', 'R', 'E', 'G', '0', '1'};
+static const char binary_magic[8] = {'L', 'O', 'G', 'R', 'E', 'G', '0', '1'}, classes_magic[8] = {'S', 'O', 'F', 'T', 'M', 'A', 'X', '1'};
 
 typedef struct logistic_params {
     double l2;
@@ -54,15 +55,6 @@ typedef struct newton {
     double *hessian; /* [q][q], upper triangle */
 } newton;
 
-static void load_chunk(const newton *s, int64_t from, int count) {
-    int p = s->form->column_count;
-    for (int i = 0; i < count; i++) {
-        double *z = s->z + (size_t)i * (size_t)s->q;
-        weir_linear_form_row(s->form, s->train->values + (from + i) * p, z);
-        z[p] = 1;
-    }
-}
-
 static double sigmoid(double eta) {
     double e = exp(-fabs(eta));
     return eta >= 0 ? 1 / (1 + e) : e / (1 + e);
@@ -81,7 +73,7 @@ static double objective(const newton *s, const double *w) {
     double loss = 0;
     for (int64_t from = 0; from < s->train->row_count; from += WEIR_CHUNK_ROWS) {
         int n = weir_chunk_size(s->train->row_count, from);
-        load_chunk(s, from, n);
+        weir_linear_form_chunk(s->form, s->train->values + from * s->train->column_count, n, s->z);
         cblas_dgemv(CblasRowMajor, CblasNoTrans, n, s->q, 1, s->z, s->q, w, 1, 0, s->eta, 1);
         for (int i = 0; i < n; i++) loss += weir_matrix_weight(s->train, from + i) * row_loss(s->eta[i], s->train->label[from + i]);
     }
@@ -96,7 +88,7 @@ static double differentiate(newton *s) {
     memset(s->hessian, 0, (size_t)q * (size_t)q * sizeof(double));
     for (int64_t from = 0; from < s->train->row_count; from += WEIR_CHUNK_ROWS) {
         int n = weir_chunk_size(s->train->row_count, from);
-        load_chunk(s, from, n);
+        weir_linear_form_chunk(s->form, s->train->values + from * s->train->column_count, n, s->z);
         cblas_dgemv(CblasRowMajor, CblasNoTrans, n, q, 1, s->z, q, s->w, 1, 0, s->eta, 1);
         for (int i = 0; i < n; i++) {
             double y = s->train->label[from + i], v = weir_matrix_weight(s->train, from + i);
@@ -168,31 +160,35 @@ static weir_status run_newton(const logistic_params *params, const weir_matrix *
     return status;
 }
 
-static weir_status fit(const void *params, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) {
-    (void)seed; /* the minimum is unique: nothing is drawn */
-    (void)threads;
+static weir_status fit(const void *object, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) {
+    (void)seed, (void)threads; /* the minimum is unique: nothing is drawn */
+    const logistic_params *params = object;
+    bool classes = train->task == WEIR_TASK_MULTICLASS;
     weir_one_blas_thread();
-    weir_linear_form *form = weir_linear_form_new(train->column_count, 1);
+    weir_linear_form *form = weir_linear_form_new(train->column_count, classes ? train->class_count : 1);
     if (!form) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model of %d columns", train->column_count);
     weir_linear_form_standardise(train, form);
-    weir_status status = run_newton(params, train, form, err);
-    if (status == WEIR_OK) status = weir_linear_form_append(form, body_magic, ret_body, err);
+    weir_status status = classes ? weir_softmax_fit(train, params->l2, params->max_iterations, form, err) : run_newton(params, train, form, err);
+    if (status == WEIR_OK) status = weir_linear_form_append(form, classes ? classes_magic : binary_magic, ret_body, err);
     weir_models_free(form);
     return status;
 }
 
 static weir_status load(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err) {
     weir_linear_form *form = NULL;
-    weir_status status = weir_linear_form_parse(body, len, body_magic, shape, &form, err);
+    weir_status status = weir_linear_form_parse(body, len, shape->task == WEIR_TASK_MULTICLASS ? classes_magic : binary_magic, shape, &form, err);
     if (status == WEIR_OK) *ret_predictor = form;
     return status;
 }
 
 static weir_status predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) {
     (void)err;
-    for (int64_t r = 0; r < row_count; r++) {
-        weir_linear_form_score(predictor, rows + r * shape->column_count, &out[r]);
-        out[r] = sigmoid(out[r]);
+    for (int64_t r = 0; r < row_count; r++, out += shape->output_count) {
+        weir_linear_form_score(predictor, rows + r * shape->column_count, out);
+        if (shape->task == WEIR_TASK_MULTICLASS)
+            weir_softmax(out, shape->output_count);
+        else
+            *out = sigmoid(*out);
     }
     return WEIR_OK;
 }
@@ -200,8 +196,8 @@ static weir_status predict(void *predictor, const double *rows, int64_t row_coun
 const weir_algorithm weir_algorithm_logistic = {
     .abi = WEIR_ALGORITHM_ABI,
     .name = "logistic",
-    .doc = "Logistic regression on standardised columns with an L2 penalty, by Newton's method",
-    .tasks = WEIR_TASK_BIT(WEIR_TASK_BINARY),
+    .doc = "Logistic regression on standardised columns with an L2 penalty, by Newton's method; of several classes multinomial",
+    .tasks = WEIR_TASK_BIT(WEIR_TASK_BINARY) | WEIR_TASK_BIT(WEIR_TASK_MULTICLASS),
     .params = params_table,
     .params_size = sizeof(logistic_params),
     .fit = fit,

@@ -12,7 +12,7 @@ import numpy as np
 import xgboost
 from sklearn import datasets
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge
+from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from test_oracle import Weir, read_artifact
 
@@ -167,6 +167,30 @@ class LinearRegressions(Case):
         for alpha, ratio in ((0.01, 0.1), (1.0, 0.5), (10.0, 0.9)):
             reference = ElasticNet(alpha=alpha, l1_ratio=ratio, tol=1e-12, max_iter=1_000_000)
             self.check("elastic_net", reference, 1e-6, alpha=alpha, l1_ratio=ratio, tol=1e-13, max_iterations=1_000_000)
+
+
+class Logistic(Case):
+    def check(self, x, y, weight, classes, l2):
+        z, _, _ = standardised(x, np.ones(len(x)) if weight is None else weight)
+        task = "multiclass" if classes > 2 else "binary"
+        solver = "newton-cg" if classes > 2 else "newton-cholesky"
+        reference = LogisticRegression(C=1 / l2, solver=solver, tol=1e-12, max_iter=100_000).fit(z, y, sample_weight=weight)
+        artifact = self.weir.fit_task(task, "logistic", x, y, weight, classes, l2=l2)
+        expected = reference.predict_proba(z) if classes > 2 else reference.predict_proba(z)[:, 1]
+        np.testing.assert_allclose(self.weir.predict(artifact, x).reshape(expected.shape), expected, rtol=0, atol=1e-6)
+
+    def test_several_classes_are_those_of_scikit_learn(self):
+        for l2 in (0.01, 1.0, 100.0):
+            for weight in (None, self.classes_weight):
+                self.check(with_gaps(self.classes_x), self.classes_y, weight, 3, l2)
+
+    def test_ten_classes_of_digits_are_those_of_scikit_learn(self):
+        x, y = datasets.load_digits(return_X_y=True)
+        self.check(x, y.astype(float), None, 10, 1.0)
+
+    def test_weights_of_a_binary_task_are_those_of_scikit_learn(self):
+        for l2 in (0.01, 1.0, 100.0):
+            self.check(with_gaps(self.classes_x), (self.classes_y == 1).astype(float), self.classes_weight, 2, l2)
 
 
 if __name__ == "__main__":
