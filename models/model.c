@@ -36,8 +36,9 @@ struct weir_model {
     char digest[65];
 };
 
-static const weir_algorithm *const algorithms[] = {&weir_algorithm_logistic, &weir_algorithm_xgboost, &weir_algorithm_forest,      &weir_algorithm_linear,
-                                                   &weir_algorithm_ridge,    &weir_algorithm_lasso,   &weir_algorithm_elastic_net, NULL};
+static const weir_algorithm *const algorithms[] = {&weir_algorithm_logistic,    &weir_algorithm_xgboost, &weir_algorithm_forest,
+                                                   &weir_algorithm_linear,      &weir_algorithm_ridge,   &weir_algorithm_lasso,
+                                                   &weir_algorithm_elastic_net, &weir_algorithm_svr,     NULL};
 
 const weir_algorithm *const *weir_algorithms(void) {
     return algorithms;

@@ -1,7 +1,7 @@
 """Algorithms of every task against scikit-learn and the Python xgboost package, on scikit-learn's bundled data sets, with missing values, a constant column and weights.
 
 Tolerances: coefficients of linear and ridge 1e-8 relative, of lasso and elastic net 1e-6; probabilities of the multinomial logistic regression 1e-6; predictions of boosted trees and forests 1e-6 of
-the scale of the labels, which are float32 there. Reads WEIR_BUILD (default build); the C code is called through tests/tools/models.c."""
+the scale of the labels, which are float32 there; support vector regression 1e-3 of that scale. Reads WEIR_BUILD (default build); the C code is called through tests/tools/models.c."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from sklearn import datasets
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 from test_oracle import Weir, read_artifact
 
 
@@ -191,6 +192,17 @@ class Logistic(Case):
     def test_weights_of_a_binary_task_are_those_of_scikit_learn(self):
         for l2 in (0.01, 1.0, 100.0):
             self.check(with_gaps(self.classes_x), (self.classes_y == 1).astype(float), self.classes_weight, 2, l2)
+
+
+class SupportVectors(Case):
+    def test_every_kernel_is_that_of_scikit_learn(self):
+        x = with_gaps(self.x)
+        z, _, _ = standardised(x, np.ones(len(x)))
+        for kernel, params in (("linear", {}), ("poly", {"degree": 2, "coef0": 1.0}), ("poly", {}), ("rbf", {"gamma": 0.2}), ("rbf", {}), ("sigmoid", {"gamma": 0.05, "coef0": -0.5})):
+            for c, epsilon in ((1.0, 0.1), (20.0, 5.0)):
+                artifact = self.weir.fit_task("regression", "svr", x, self.y, kernel=kernel, c=c, epsilon=epsilon, **params)
+                reference = SVR(kernel=kernel, C=c, epsilon=epsilon, **params).fit(z, self.y)
+                np.testing.assert_allclose(self.weir.predict(artifact, x), reference.predict(z), rtol=0, atol=1e-3 * np.ptp(self.y))
 
 
 if __name__ == "__main__":
