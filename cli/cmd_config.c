@@ -43,9 +43,20 @@ static void print_metrics(FILE *out) {
     }
 }
 
+static void print_tasks(const weir_algorithm *algorithm, FILE *out) {
+    const char *between = "";
+    for (int task = 0; task < WEIR_TASK_COUNT; task++) {
+        if (!weir_algorithm_can(algorithm, (weir_task)task)) continue;
+        fprintf(out, "%s%s", between, weir_task_name((weir_task)task));
+        between = ", ";
+    }
+}
+
 static void print_algorithms(FILE *out) {
     for (const weir_algorithm *const *a = weir_algorithms(); *a; a++) {
-        fprintf(out, "\n### %s\n\n%s. Preprocessing: %s\n\n", (*a)->name, (*a)->doc, (*a)->preprocessing);
+        fprintf(out, "\n### %s\n\n%s. Tasks: ", (*a)->name, (*a)->doc);
+        print_tasks(*a, out);
+        fprintf(out, ". Preprocessing: %s\n\n", (*a)->preprocessing);
         weir_conf_markdown((*a)->params, out);
     }
 }

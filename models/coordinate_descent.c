@@ -102,7 +102,8 @@ static weir_status descend(descent *d, const elastic_net_params *params, weir_er
         sweep(d);
         gap = duality_gap(d);
         if (gap <= enough) return WEIR_OK;
-        if (!isfinite(gap)) return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers in sweep %lld: the labels are too large", (long long)i);
+        if (!isfinite(gap))
+            return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers in sweep %lld: the labels or weights are too large", (long long)i);
     }
     return WEIR_FAIL(err, WEIR_ENUMERIC, "no convergence in %lld sweeps (duality gap %g, expected %g); a larger alpha, tol or max_iterations help",
                      (long long)params->max_iterations, gap, enough);

@@ -37,7 +37,7 @@ static weir_status absorb_chunk(weir_least_squares *s, int rows, weir_err *err) 
     if (info == LAPACK_WORK_MEMORY_ERROR) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a QR decomposition of %d columns", s->column_count);
     s->rest = fabs(s->target[s->column_count]);
     if (info == 0 && isfinite(s->rest)) return WEIR_OK;
-    return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers: the labels are too large");
+    return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers: the labels or weights are too large");
 }
 
 weir_status weir_least_squares_penalise(weir_least_squares *s, double l2, weir_err *err) {

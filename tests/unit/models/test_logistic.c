@@ -160,6 +160,20 @@ static void equal_columns_share_their_weight(void **state) {
     weir_model_free(model);
 }
 
+/* A row that weighs 3 counts as three rows, one that weighs 0 as none: in the standardisation too. */
+static void weights_are_repetitions(void **state) {
+    (void)state;
+    const double x[] = {1, 2, 3, 4, NAN, 6}, y[] = {0, 1, 0, 1, 1, 1}, weight[] = {1, 3, 2, 1, 2, 0};
+    const double repeated_x[] = {1, 2, 2, 2, 3, 3, 4, NAN, NAN}, repeated_y[] = {0, 1, 1, 1, 0, 0, 1, 1, 1};
+    const char *const names[] = {"x"};
+    const weir_matrix weighted = {.row_count = 6, .column_count = 1, .values = x, .label = y, .column_names = names, .weight = weight};
+    const weir_matrix repeated = {.row_count = 9, .column_count = 1, .values = repeated_x, .label = repeated_y, .column_names = names};
+    weir_model *one = fit_model("logistic", NULL, &weighted), *other = fit_model("logistic", NULL, &repeated);
+    for (int r = 0; r < 6; r++) assert_float_equal(predict_one(one, &x[r]), predict_one(other, &x[r]), 1e-12);
+    weir_model_free(one);
+    weir_model_free(other);
+}
+
 static void a_fit_that_does_not_converge_is_an_error(void **state) {
     (void)state;
     expect_refusal(&data.matrix, "{\"max_iterations\": 2}", WEIR_ENUMERIC, "no convergence in 2");
@@ -183,6 +197,7 @@ int main(void) {
         cmocka_unit_test(extreme_rows_score_near_the_ends_and_stay_finite),
         cmocka_unit_test(separable_classes_fit_with_a_penalty_and_none_is_refused),
         cmocka_unit_test(equal_columns_share_their_weight),
+        cmocka_unit_test(weights_are_repetitions),
         cmocka_unit_test(a_fit_that_does_not_converge_is_an_error),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);

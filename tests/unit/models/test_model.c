@@ -192,6 +192,65 @@ static void missing_values_score_and_infinite_ones_are_rejected(void **state) {
     for_each_task(check_odd_rows);
 }
 
+/* One row a class, or one row alone: nothing varies that a column could explain. */
+static void check_smallest(const weir_algorithm *algorithm, const weir_matrix *matrix) {
+    const double label[] = {0, 1, 2}, target = -7.25;
+    weir_matrix small = *matrix;
+    double scores[CLASSES * CLASSES];
+    bool regression = matrix->task == WEIR_TASK_REGRESSION;
+    small.row_count = regression ? 1 : matrix->task == WEIR_TASK_BINARY ? 2 : CLASSES;
+    small.label = regression ? &target : label;
+    weir_model *model = fit_model(algorithm->name, quick(algorithm->name), &small);
+    predict_all(model, &small, scores);
+    if (regression) assert_float_equal(scores[0], target, 0.1);
+    for (int r = 0; !regression && r < small.row_count; r++) expect_probabilities(scores + r * weir_model_output_count(model), weir_model_output_count(model));
+    weir_model_free(model);
+}
+
+static void the_smallest_training_sets_fit(void **state) {
+    (void)state;
+    for_each_task(check_smallest);
+}
+
+static void check_constant_label(const weir_algorithm *algorithm, const weir_matrix *matrix) {
+    static double label[ROWS], scores[ROWS];
+    if (matrix->task != WEIR_TASK_REGRESSION) return;
+    for (int r = 0; r < ROWS; r++) label[r] = 1234.5;
+    weir_matrix constant = *matrix;
+    constant.label = label;
+    weir_model *model = fit_model(algorithm->name, quick(algorithm->name), &constant);
+    predict_all(model, &constant, scores);
+    for (int r = 0; r < ROWS; r++) assert_float_equal(scores[r], 1234.5, 0.1);
+    weir_model_free(model);
+}
+
+static void a_label_that_does_not_vary_is_the_score(void **state) {
+    (void)state;
+    for_each_task(check_constant_label);
+}
+
+static void check_heavy_rows(const weir_algorithm *algorithm, const weir_matrix *matrix) {
+    static double weight[ROWS];
+    for (int r = 0; r < ROWS; r++) weight[r] = 1e305;
+    weir_matrix heavy = *matrix;
+    weir_buf artifact = {0};
+    weir_err err;
+    heavy.weight = weight;
+    cJSON *params = quick(algorithm->name) ? cJSON_Parse(quick(algorithm->name)) : NULL;
+    weir_status status = weir_model_fit(algorithm->name, params, &heavy, NULL, 1, 1, &artifact, &err);
+    if (status == WEIR_OK)
+        weir_model_free(load_artifact(&artifact));
+    else
+        assert_true(status == WEIR_ENUMERIC || (status == WEIR_EINVAL && strstr(err.message, "cannot weigh")));
+    weir_buf_done(&artifact);
+    cJSON_Delete(params);
+}
+
+static void weights_near_the_end_of_the_numbers_fit_or_are_an_error(void **state) {
+    (void)state;
+    for_each_task(check_heavy_rows);
+}
+
 static void expect_fit_error(const char *algorithm, const char *params, const weir_matrix *matrix, int threads, weir_status expected, const char *part) {
     weir_buf artifact = {0};
     weir_err err;
@@ -488,6 +547,9 @@ int main(void) {
         cmocka_unit_test(rows_score_the_same_alone_and_together),
         cmocka_unit_test(threads_may_score_at_once),
         cmocka_unit_test(missing_values_score_and_infinite_ones_are_rejected),
+        cmocka_unit_test(the_smallest_training_sets_fit),
+        cmocka_unit_test(a_label_that_does_not_vary_is_the_score),
+        cmocka_unit_test(weights_near_the_end_of_the_numbers_fit_or_are_an_error),
         cmocka_unit_test(bad_training_input_is_refused),
         cmocka_unit_test(labels_are_checked_by_task),
         cmocka_unit_test(weights_are_checked_and_rows_that_weigh_nothing_do_not_count),
