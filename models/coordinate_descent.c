@@ -4,16 +4,16 @@
  *
  *   1/(2W) Σ_i v_i (y_i − b_0 − b'z_i)² + alpha · l1_ratio · |b|₁ + alpha · (1 − l1_ratio)/2 · b'b
  *
- * which is the objective of scikit-learn's ElasticNet; l1_ratio is 1 for lasso. The rows have been reduced to the triangle of models/least_squares.h, on which the same descent runs: a sweep
- * costs p² whatever the number of rows. One coordinate at a time is put at its minimum,
+ * which is the objective of scikit-learn's ElasticNet; l1_ratio is 1 for lasso. The rows have been reduced to the triangle of models/least_squares.h, on which
+ * the same descent runs: a sweep costs p² whatever the number of rows. One coordinate at a time is put at its minimum,
  *
  *   b_c = S(r_c'e + |r_c|² b_c, W alpha l1_ratio) / (|r_c|² + W alpha (1 − l1_ratio)),   S(x, t) = sign(x) max(|x| − t, 0)
  *
- * where r_c is a column of the triangle and e what the coefficients leave of the target, until the duality gap, which bounds how far the objective is from its minimum, is at most tol times the sum
- * of squares of the label about its mean.
+ * where r_c is a column of the triangle and e what the coefficients leave of the target, until the duality gap, which bounds how far the objective is from its
+ * minimum, is at most tol times the sum of squares of the label about its mean.
  *
- * Sources: Friedman, Hastie, Tibshirani, Regularization paths for generalized linear models via coordinate descent, 2010, eq. 5–6; Kim, Koh, Lustig, Boyd, Gorinevsky, An interior-point method
- * for large-scale l1-regularized least squares, 2007, III.A (duality gap). */
+ * Sources: Friedman, Hastie, Tibshirani, Regularization paths for generalized linear models via coordinate descent, 2010, eq. 5–6; Kim, Koh, Lustig, Boyd,
+ * Gorinevsky, An interior-point method for large-scale l1-regularized least squares, 2007, III.A (duality gap). */
 #include <cblas.h>
 #include <math.h>
 
@@ -26,25 +26,8 @@ typedef struct elastic_net_params {
     int64_t max_iterations;
 } elastic_net_params;
 
-#define ALPHA                                                                                                                                                  \
-    {                                                                                                                                                          \
-        .name = "alpha", .type = WEIR_CONF_NUMBER, .offset = offsetof(elastic_net_params, alpha), .min = 1e-9, /* algorithm linear is what 0 would be */       \
-            .max = 1e12, .fallback = "1", .doc = "weight of the penalty, as scikit-learn's"                                                                    \
-    }
-#define TOL                                                                                                                                                    \
-    {                                                                                                                                                          \
-        .name = "tol", .type = WEIR_CONF_NUMBER, .offset = offsetof(elastic_net_params, tol), .min = 1e-14, .max = 0.1, .fallback = "1e-4",                    \
-        .doc = "duality gap, as a share of the label's sum of squares, at which the descent ends"                                                              \
-    }
-#define MAX_ITERATIONS                                                                                                                                         \
-    {                                                                                                                                                          \
-        .name = "max_iterations", .type = WEIR_CONF_INT, .offset = offsetof(elastic_net_params, max_iterations), .min = 1, .max = 1e9, .fallback = "10000",    \
-        .doc = "sweeps over the columns before the fit is given up"                                                                                            \
-    }
-
-static const weir_conf_item lasso_table[] = {ALPHA, TOL, MAX_ITERATIONS, {.name = NULL}};
-static const weir_conf_item elastic_net_table[] = {
-    ALPHA,
+/* Lasso has all but the first. */
+static const weir_conf_item params_table[] = {
     {.name = "l1_ratio",
      .type = WEIR_CONF_NUMBER,
      .offset = offsetof(elastic_net_params, l1_ratio),
@@ -52,8 +35,27 @@ static const weir_conf_item elastic_net_table[] = {
      .max = 1,
      .fallback = "0.5",
      .doc = "share of the L1 penalty, which leaves columns out; the rest is L2"},
-    TOL,
-    MAX_ITERATIONS,
+    {.name = "alpha",
+     .type = WEIR_CONF_NUMBER,
+     .offset = offsetof(elastic_net_params, alpha),
+     .min = 1e-9, /* algorithm linear is what 0 would be */
+     .max = 1e12,
+     .fallback = "1",
+     .doc = "weight of the penalty, as scikit-learn's"},
+    {.name = "tol",
+     .type = WEIR_CONF_NUMBER,
+     .offset = offsetof(elastic_net_params, tol),
+     .min = 1e-14,
+     .max = 0.1,
+     .fallback = "1e-4",
+     .doc = "duality gap, as a share of the label's sum of squares, at which the descent ends"},
+    {.name = "max_iterations",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(elastic_net_params, max_iterations),
+     .min = 1,
+     .max = 1e9,
+     .fallback = "10000",
+     .doc = "sweeps over the columns before the fit is given up"},
     {.name = NULL},
 };
 
@@ -142,7 +144,7 @@ const weir_algorithm weir_algorithm_lasso = {
     .name = "lasso",
     .doc = "Linear regression on standardised columns with an L1 penalty, by coordinate descent",
     .tasks = WEIR_TASK_BIT(WEIR_TASK_REGRESSION),
-    .params = lasso_table,
+    .params = params_table + 1,
     .params_size = sizeof(elastic_net_params),
     .fit = fit_lasso,
     .load = weir_least_squares_load,
@@ -156,7 +158,7 @@ const weir_algorithm weir_algorithm_elastic_net = {
     .name = "elastic_net",
     .doc = "Linear regression on standardised columns with L1 and L2 penalties, by coordinate descent",
     .tasks = WEIR_TASK_BIT(WEIR_TASK_REGRESSION),
-    .params = elastic_net_table,
+    .params = params_table,
     .params_size = sizeof(elastic_net_params),
     .fit = fit_elastic_net,
     .load = weir_least_squares_load,

@@ -1,11 +1,11 @@
 /* Reduction of least squares to a triangle by a QR decomposition that takes a chunk of rows at a time.
  *
- * With the label as one more column, [R t; 0 rest] is the triangular factor of [√v Z, √v y]. A further chunk B of rows is absorbed by the decomposition of the triangle with B below it, whose
- * factor is that of all rows so far (LAPACK's dtpqrt, which knows that the upper part is a triangle). Householder reflections are backward stable: nothing is squared, unlike in the normal
- * equations, and the memory does not grow with the rows.
+ * With the label as one more column, [R t; 0 rest] is the triangular factor of [√v Z, √v y]. A further chunk B of rows is absorbed by the decomposition of the
+ * triangle with B below it, whose factor is that of all rows so far (LAPACK's dtpqrt, which knows that the upper part is a triangle). Householder reflections
+ * are backward stable: nothing is squared, unlike in the normal equations, and the memory does not grow with the rows.
  *
- * Sources: Golub and Van Loan, Matrix Computations, 4th ed., 5.3.3 (least squares by QR), 6.5.3 (appended rows); Demmel, Grigori, Hoemmen, Langou, Communication-optimal parallel and sequential
- * QR and LU factorizations, 2012 (the sequential TSQR). */
+ * Sources: Golub and Van Loan, Matrix Computations, 4th ed., 5.3.3 (least squares by QR), 6.5.3 (appended rows); Demmel, Grigori, Hoemmen, Langou,
+ * Communication-optimal parallel and sequential QR and LU factorizations, 2012 (the sequential TSQR). */
 #include "models/least_squares.h"
 
 #include <lapacke.h>

@@ -3,13 +3,16 @@
  *   linear  minimises  Σ_i v_i (y_i − b_0 − b'z_i)²
  *   ridge   minimises  Σ_i v_i (y_i − b_0 − b'z_i)² + alpha · b'b
  *
- * v_i is the row's weight, z_i the standardised row (models/linear_form.h), y_i the label as it is: scikit-learn's LinearRegression and Ridge behind its SimpleImputer and StandardScaler.
+ * v_i is the row's weight, z_i the standardised row (models/linear_form.h), y_i the label as it is: scikit-learn's LinearRegression and Ridge behind its
+ * SimpleImputer and StandardScaler.
  *
- * Both begin with the triangle of models/least_squares.h. `linear` solves it by its singular value decomposition: where columns depend on each other there are many solutions, and it takes the one
- * with the least b'b in the standardised columns, so that equal columns share what one would get and a column that does not vary gets 0. A singular value counts as none below max(n, p) · 2⁻⁵²
- * of the largest. `ridge` appends the rows √alpha · I, after which the triangle has an inverse.
+ * Both begin with the triangle of models/least_squares.h. `linear` solves it by its singular value decomposition: where columns depend on each other there are
+ * many solutions, and it takes the one with the least b'b in the standardised columns, so that equal columns share what one would get and a column that does
+ * not vary gets 0. A singular value counts as none below max(n, p) · 2⁻⁵² of the largest. `ridge` appends the rows √alpha · I, after which the triangle has an
+ * inverse.
  *
- * Sources: Golub and Van Loan, Matrix Computations, 4th ed., 5.5.2 (eq. 5.5.3); Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2nd ed., 3.2 and 3.4.1 (eq. 3.41). */
+ * Sources: Golub and Van Loan, Matrix Computations, 4th ed., 5.5.2 (eq. 5.5.3); Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2nd ed.,
+ * 3.2 and 3.4.1 (eq. 3.41). */
 #include <cblas.h>
 #include <float.h>
 #include <lapacke.h>

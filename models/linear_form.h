@@ -23,8 +23,8 @@ static inline double weir_matrix_weight(const weir_matrix *m, int64_t row) {
     return m->weight ? m->weight[row] : 1;
 }
 
-/** OpenBLAS on one thread from here on. It would start one per core for every process-wide call; Weir's parallelism is its workers, and sums must not depend on how many cores a machine has.
- *  Every fit that calls BLAS or LAPACK calls this first. */
+/** OpenBLAS on one thread from here on. It would start one per core for every process-wide call; Weir's parallelism is its workers, and sums must not depend on
+ *  how many cores a machine has. Every fit that calls BLAS or LAPACK calls this first. */
 void weir_one_blas_thread(void);
 
 /** All numbers 0; NULL when memory ran out. */

@@ -1,7 +1,9 @@
-/* Logistic regression with an L2 penalty. A binary task is fitted here, by Newton's method (iteratively reweighted least squares); a multiclass one by models/softmax.c.
+/* Logistic regression with an L2 penalty. A binary task is fitted here, by Newton's method (iteratively reweighted least squares); a multiclass one by
+ * models/softmax.c.
  *
- * Minimises  f(w, b) = Σ_i v_i [ln(1 + e^{η_i}) − y_i η_i] + l2/2 · w'w,  η_i = b + w'z_i;  v_i is the row's weight, z_i the standardised row (models/linear_form.h: the standardisation
- * belongs to the model); the intercept b carries no penalty. With l2 = 1/C that is scikit-learn's LogisticRegression objective.
+ * Minimises  f(w, b) = Σ_i v_i [ln(1 + e^{η_i}) − y_i η_i] + l2/2 · w'w,  η_i = b + w'z_i;  v_i is the row's weight, z_i the standardised row
+ * (models/linear_form.h: the standardisation belongs to the model); the intercept b carries no penalty. With l2 = 1/C that is scikit-learn's LogisticRegression
+ * objective.
  *
  * Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2nd ed., 4.4.1 (eq. 4.26–4.28), with the ridge term of 3.4.1.
  *
@@ -123,7 +125,8 @@ static bool line_search(newton *s, double at_w) {
     return false;
 }
 
-/* Newton decrement g' H⁻¹ g, twice the gain that the quadratic model still promises: convergence is quadratic, so the step taken at this size leaves nothing to gain. */
+/* Newton decrement g' H⁻¹ g, twice the gain that the quadratic model still promises: convergence is quadratic, so the step taken at this size leaves nothing to
+ * gain. */
 static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
     for (int64_t iteration = 0; iteration < max_iterations; iteration++) {
         double loss = differentiate(s);

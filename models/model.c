@@ -9,7 +9,8 @@
  *   24+H          B       body, the algorithm's own format
  *   24+H+B        32      SHA-256 of all bytes before it
  *
- * Numbers are little-endian. The digest of a model is the SHA-256 of the whole file. A header without `task` is of a binary model: there were no others once. */
+ * Numbers are little-endian. The digest of a model is the SHA-256 of the whole file.
+ * A header without `task` is of a binary model: there were no others once. */
 #include "models/model.h"
 
 #include <errno.h>

@@ -24,8 +24,8 @@ const char *weir_task_name(weir_task task);
 /** False, and *ret_task untouched, when no task has that name. */
 bool weir_task_find(const char *name, weir_task *ret_task) WEIR_MUST_CHECK;
 
-/* A design matrix. values [row_count][column_count] row-major float64; NaN: missing. label [row_count] (may be NULL when scoring). weight [row_count], or NULL: every row weighs 1; a row
- * that weighs 2 counts as two rows, one that weighs 0 as none. class_count is of WEIR_TASK_MULTICLASS only. */
+/* A design matrix. values [row_count][column_count] row-major float64; NaN: missing. label [row_count] (may be NULL when scoring). weight [row_count], or NULL:
+ * every row weighs 1; a row that weighs 2 counts as two rows, one that weighs 0 as none. class_count is of WEIR_TASK_MULTICLASS only. */
 typedef struct weir_matrix {
     int64_t row_count;
     int column_count;
@@ -55,8 +55,8 @@ typedef struct weir_algorithm {
     unsigned tasks; /* WEIR_TASK_BIT of each task it can do; the other methods are called for no other */
     const weir_conf_item *params; /* hyperparameters: config table of an object of params_size bytes */
     size_t params_size;
-    /** Fits on every row of the matrix, whose labels and weights have been checked. threads ≥ 1. Deterministic for the same matrix, params, seed and threads. *ret_body is the
-     *  algorithm's part of the artifact. */
+    /** Fits on every row of the matrix, whose labels and weights have been checked. threads ≥ 1. Deterministic for the same matrix, params, seed and threads.
+     *  *ret_body is the algorithm's part of the artifact. */
     weir_status (*fit)(const void *params, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err);
     /** Makes a predictor from a body. */
     weir_status (*load)(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err);
@@ -74,10 +74,11 @@ static inline bool weir_algorithm_can(const weir_algorithm *algorithm, weir_task
 const weir_algorithm *const *weir_algorithms(void);
 const weir_algorithm *weir_algorithm_find(const char *name); /* NULL when there is none */
 
-/** Fits. params_json: hyperparameters object or NULL. The artifact (a file image: magic "WEIRMOD1", format version, JSON header {algorithm, task, class_count, columns[], params, seed,
- *  threads, preprocessing, feature_hash}, body, SHA-256 of all before it) is appended to *ret_artifact. Same input, same bytes.
- *  Errors: WEIR_EINVAL for an unknown algorithm, one that cannot do the task, an unknown hyperparameter, a bad column list or number of classes; WEIR_EDATA for labels that are none of the
- *  task's, a class without a row that weighs anything, weights that are negative or not finite; WEIR_ENUMERIC for infinite values. */
+/** Fits. params_json: hyperparameters object or NULL. The artifact (a file image: magic "WEIRMOD1", format version, JSON header {algorithm, task, class_count,
+ *  columns[], params, seed, threads, preprocessing, feature_hash}, body, SHA-256 of all before it) is appended to *ret_artifact. Same input, same bytes.
+ *  Errors: WEIR_EINVAL for an unknown algorithm, one that cannot do the task, an unknown hyperparameter, a bad column list or number of classes; WEIR_EDATA for
+ *  labels that are none of the task's, a class without a row that weighs anything, weights that are negative or not finite; WEIR_ENUMERIC
+ *  for infinite values. */
 weir_status weir_model_fit(const char *algorithm, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads,
                            weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
 /** Loads an artifact. A damaged one is WEIR_EDATA and says where. The bytes are copied. */
@@ -92,7 +93,8 @@ weir_task weir_model_task(const weir_model *model);
 int weir_model_output_count(const weir_model *model); /* scores a row */
 /** For callers that know one score a row: WEIR_EDATA for a model that gives several. */
 weir_status weir_model_check_single_output(const weir_model *model, weir_err *err) WEIR_MUST_CHECK;
-/** Shapes: rows [row_count][column_count] row-major, out [row_count][output_count]. NaN: missing. Preprocessing included. Thread-safe. An infinite value is WEIR_ENUMERIC, REJECT. */
+/** Shapes: rows [row_count][column_count] row-major, out [row_count][output_count]. NaN: missing. Preprocessing included. Thread-safe. An infinite value is
+ *  WEIR_ENUMERIC, REJECT. */
 weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) WEIR_MUST_CHECK;
 
 /** Hex SHA-256 of bytes into text[65]. */

@@ -1,14 +1,16 @@
 /* Multinomial logistic regression with an L2 penalty, fitted by a truncated Newton method.
  *
- * Minimises  f(w, b) = Σ_i v_i [ln Σ_k e^{η_ik} − η_i,y_i] + l2/2 · Σ_k w_k'w_k,  η_ik = b_k + w_k'z_i;  v_i is the row's weight, z_i the standardised row (models/linear_form.h). Every class has
- * coefficients of its own; the penalty makes them unique, and of the intercepts, which carry none and are determined up to a common constant, those that sum to 0 are taken. With l2 = 1/C that
- * is scikit-learn's LogisticRegression objective for several classes.
+ * Minimises  f(w, b) = Σ_i v_i [ln Σ_k e^{η_ik} − η_i,y_i] + l2/2 · Σ_k w_k'w_k,  η_ik = b_k + w_k'z_i;  v_i is the row's weight, z_i the standardised row
+ * (models/linear_form.h). Every class has coefficients of its own; the penalty makes them unique, and of the intercepts, which carry none and are determined up
+ * to a common constant, those that sum to 0 are taken. With l2 = 1/C that is scikit-learn's LogisticRegression objective for several classes.
  *
- * A Newton step solves H s = g by conjugate gradients, which need H only in products with vectors and stop early while the step is still long: a pass over the rows each,
+ * A Newton step solves H s = g by conjugate gradients, which need H only in products with vectors and stop early while the step is still long: a pass over the
+ * rows each,
  *   (H s)_k = Σ_i v_i p_ik (u_ik − Σ_j p_ij u_ij) z_i + l2 s_k,   u_ik = s_k'z_i
  * with p the probabilities at w. Nothing of the size of H, (k p)², is ever held.
  *
- * Sources: Böhning, Multinomial logistic regression algorithm, 1992 (gradient and Hessian); Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 7.1 (line search Newton-CG). */
+ * Sources: Böhning, Multinomial logistic regression algorithm, 1992 (gradient and Hessian); Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 7.1
+ * (line search Newton-CG). */
 #include "models/softmax.h"
 
 #include <cblas.h>
@@ -152,7 +154,8 @@ static bool line_search(newton *s, double at_w) {
     return false;
 }
 
-/* g's, twice the gain that the quadratic model promises, ends the search when there is nothing to gain. The nearer the minimum, the more exact the steps: convergence is faster than linear. */
+/* g's, twice the gain that the quadratic model promises, ends the search when there is nothing to gain. The nearer the minimum, the more exact the steps:
+ * convergence is faster than linear. */
 static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
     double first = 0;
     for (int64_t iteration = 0; iteration < max_iterations; iteration++) {

@@ -4,7 +4,8 @@
 
 #include "models/linear_form.h"
 
-/** Fits the form's intercepts and coefficients to a multiclass matrix; its standardisation is there already. Memory: a probability a row and class, and a chunk of rows.
+/** Fits the form's intercepts and coefficients to a multiclass matrix; its standardisation is there already. Memory: a probability a row and class, and a chunk
+ *  of rows.
  *  Errors: WEIR_ENOMEM; WEIR_ENUMERIC when the fit does not converge in max_iterations Newton steps. */
 weir_status weir_softmax_fit(const weir_matrix *train, double l2, int64_t max_iterations, weir_linear_form *form, weir_err *err) WEIR_MUST_CHECK;
 

@@ -1,20 +1,21 @@
 /* Support vector regression (ε-SVR), trained by libsvm.
  *
- * Minimises, over functions f(z) = w'φ(z) + b,  ½ w'w + C Σ_i max(|y_i − f(z_i)| − ε, 0)  with φ given by its kernel K(a, b) = φ(a)'φ(b) and z_i the standardised row (models/linear_form.h):
+ * Minimises, over functions f(z) = w'φ(z) + b,  ½ w'w + C Σ_i max(|y_i − f(z_i)| − ε, 0)  with φ given by its kernel K(a, b) = φ(a)'φ(b) and z_i the
+ * standardised row (models/linear_form.h):
  *
  *   linear   a'b            poly      (γ a'b + coef0)^degree
  *   rbf      e^{−γ|a − b|²}  sigmoid   tanh(γ a'b + coef0)
  *
- * γ = 0 stands for 1/(p · variance of all standardised values), which is scikit-learn's "scale". The label is taken as it is, so that C and ε are in its units. What is kept is the rows with a
- * coefficient other than 0, the support vectors s_j:  f(z) = b + Σ_j c_j K(s_j, z).
+ * γ = 0 stands for 1/(p · variance of all standardised values), which is scikit-learn's "scale". The label is taken as it is, so that C and ε are in its units.
+ * What is kept is the rows with a coefficient other than 0, the support vectors s_j:  f(z) = b + Σ_j c_j K(s_j, z).
  *
- * Training takes a time between the square and the cube of the number of rows, scoring one kernel a support vector: meant for tens of thousands of rows. libsvm knows no weights of rows and
- * does not survive that memory runs out.
+ * Training takes a time between the square and the cube of the number of rows, scoring one kernel a support vector: meant for tens of thousands of rows. libsvm
+ * knows no weights of rows and does not survive that memory runs out.
  *
  * Sources: Smola and Schölkopf, A tutorial on support vector regression, 2004 (eq. 3); Chang and Lin, LIBSVM: a library for support vector machines, 2011, 2.4.
  *
- * Body of the artifact, little-endian:  the standardisation, a linear form without outputs, "WEIRSVR1" | int32 kernel | int32 degree | double gamma | double coef0 | double b |
- * int64 count | double c [count] | double s [count][p]. */
+ * Body of the artifact, little-endian:  the standardisation, a linear form without outputs, "WEIRSVR1" | int32 kernel | int32 degree | double gamma |
+ * double coef0 | double b | int64 count | double c [count] | double s [count][p]. */
 #include <libsvm/svm.h>
 #include <math.h>
 #include <pthread.h>

@@ -1,15 +1,15 @@
 /* Gradient-boosted trees: XGBoost's gbtree.
  *
- * Objectives, by task: binary:logistic (logistic loss), multi:softprob (softmax loss; a tree a class and round), reg:squarederror (squared error, beginning at the mean label). Weights multiply
- * a row's loss.
+ * Objectives, by task: binary:logistic (logistic loss), multi:softprob (softmax loss; a tree a class and round), reg:squarederror (squared error, beginning at
+ * the mean label). Weights multiply a row's loss.
  *
- * With early_stopping_rounds the last validation_share of the rows, which come in the order of time, is held out; training ends when its loss has not become less for so many rounds, and the
- * trees up to the round with the least are kept. The held-out rows are not fitted afterwards.
+ * With early_stopping_rounds the last validation_share of the rows, which come in the order of time, is held out; training ends when its loss has not become
+ * less for so many rounds, and the trees up to the round with the least are kept. The held-out rows are not fitted afterwards.
  *
  * Source: Chen and Guestrin, XGBoost: a scalable tree boosting system, 2016, 2.1–2.3.
  *
- * The defaults are those of a cautious first model on tens of thousands of rows with rare positives: shallow trees, a small learning rate, rows and columns sampled, and fine bins, because a
- * rule such as "amount over 220" is lost between coarse ones. */
+ * The defaults are those of a cautious first model on tens of thousands of rows with rare positives: shallow trees, a small learning rate, rows and columns
+ * sampled, and fine bins, because a rule such as "amount over 220" is lost between coarse ones. */
 #include <inttypes.h>
 
 #include "models/algorithms.h"

@@ -19,8 +19,9 @@ enum { PIECE_VALUES = 8192 };
 #define ARRAY_INTERFACE "{\"data\": [%" PRIuPTR ", true], \"shape\": [%" PRId64 ", %d], \"typestr\": \"<f4\", \"version\": 3}"
 enum { ARRAY_INTERFACE_MAX = 160 };
 
-/* XGBoost's threads are OpenMP's, and those spin while they wait for each other: with a busy core beside it a fit of 2 s took 20 s. OMP_WAIT_POLICY=passive makes them sleep, but the
- * OpenMP library reads it when it is loaded, before any code of ours. Hence a program that was started without it starts itself once more; where that is impossible it goes on, slower. */
+/* XGBoost's threads are OpenMP's, and those spin while they wait for each other: with a busy core beside it a fit of 2 s took 20 s. OMP_WAIT_POLICY=passive
+ * makes them sleep, but the OpenMP library reads it when it is loaded, before any code of ours. Hence a program that was started without it starts itself once
+ * more; where that is impossible it goes on, slower. */
 __attribute__((constructor)) static void wait_passively(int argc, char **argv) {
     if (argc < 1 || getenv("OMP_WAIT_POLICY")) return;
     if (setenv("OMP_WAIT_POLICY", "passive", 0) == 0) execv("/proc/self/exe", argv);
@@ -45,8 +46,8 @@ void weir_xgb_put(weir_xgb_params *params, const char *name, const char *format,
     va_end(args);
 }
 
-/* The one place where values become float32, for training and scoring alike. XGBoost refuses infinity, so what float32 cannot hold becomes its largest number: on the same side of every
- * threshold. */
+/* The one place where values become float32, for training and scoring alike. XGBoost refuses infinity, so what float32 cannot hold becomes its largest number:
+ * on the same side of every threshold. */
 static float narrow(double value) {
     if (value > FLT_MAX) return FLT_MAX;
     if (value < -FLT_MAX) return -FLT_MAX;

@@ -27,8 +27,9 @@ typedef struct weir_xgb_plan {
     bool one_target_a_class; /* the labels are class_count indicators, and a tree of each class fits one of them */
 } weir_xgb_plan;
 
-/** Trains and appends the model in XGBoost's UBJSON to *ret_body; after early stopping it holds the trees up to the best round only. Values and labels become float32; finite values beyond its
- *  range become its largest, such labels are WEIR_ENUMERIC. WEIR_EDATA when nothing is left to fit or to measure by. A library failure is WEIR_EINTERNAL with the library's message. */
+/** Trains and appends the model in XGBoost's UBJSON to *ret_body; after early stopping it holds the trees up to the best round only. Values and labels become
+ *  float32; finite values beyond its range become its largest, such labels are WEIR_ENUMERIC. WEIR_EDATA when nothing is left to fit or to measure by. A
+ *  library failure is WEIR_EINTERNAL with the library's message. */
 weir_status weir_xgb_train(const weir_xgb_plan *plan, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;
 
 /* load, predict and unload of weir_algorithm. Probabilities are clamped to [0, 1], those of several classes made to sum to 1. */

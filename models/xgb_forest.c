@@ -1,16 +1,17 @@
 /* A random forest on XGBoost: one round of parallel trees.
  *
- * With squared error, base score 0, learning rate 1 and no penalty the value of a leaf is the mean of its 0/1 labels, and the gain of a split is the decrease of n·p(1 − p), which is the
- * decrease of the Gini impurity: the estimator of Breiman's forest for two classes. What differs, and what the defaults do about it:
+ * With squared error, base score 0, learning rate 1 and no penalty the value of a leaf is the mean of its 0/1 labels, and the gain of a split is the decrease
+ * of n·p(1 − p), which is the decrease of the Gini impurity: the estimator of Breiman's forest for two classes. What differs, and what the defaults do about
+ * it:
  *   rows     a tree's rows are drawn without replacement. A bootstrap sample of n rows holds n(1 − 1/e) ≈ 0.632 n different ones on average, hence `subsample`.
- *   columns  where none of the drawn columns splits a node, it stays a leaf; other libraries go on drawing. A third of the columns, Breiman's choice for regression, leaves few such nodes
- *            (the square root where that is more).
+ *   columns  where none of the drawn columns splits a node, it stays a leaf; other libraries go on drawing. A third of the columns, Breiman's choice for
+ *            regression, leaves few such nodes (the square root where that is more).
  *   depth    trees grow until leaves are pure, as Breiman's do; `max_depth` only bounds them.
  *   bins     thresholds come from quantiles of a column; 4096 of them leave next to nothing of the difference to trying all, which takes several times as long.
- * Several classes: each has trees of its own that fit its 0/1 indicator; their shares, divided by their sum, are the probabilities. A regression's leaf is the mean label of its rows
- * (less the mean of all, which every score begins with).
- * Sources: Breiman, Random Forests, 2001; Liaw and Wiener, Classification and Regression by randomForest, 2002 (columns); Friedman and Hall, On bagging and nonlinear estimation, 2007
- * (sampling without replacement). */
+ * Several classes: each has trees of its own that fit its 0/1 indicator; their shares, divided by their sum, are the probabilities. A regression's leaf is the
+ * mean label of its rows (less the mean of all, which every score begins with).
+ * Sources: Breiman, Random Forests, 2001; Liaw and Wiener, Classification and Regression by randomForest, 2002 (columns); Friedman and Hall, On bagging and
+ * nonlinear estimation, 2007 (sampling without replacement). */
 #include <inttypes.h>
 #include <math.h>
 

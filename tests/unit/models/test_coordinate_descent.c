@@ -43,7 +43,8 @@ static void a_penalty_above_every_correlation_leaves_the_mean(void **state) {
     weir_model_free(model);
 }
 
-/* At the minimum the residual's mean product with a standardised column is alpha in size where the column counts, and no more where it does not. Columns 0 and 1 count; 2 is noise. */
+/* At the minimum the residual's mean product with a standardised column is alpha in size where the column counts, and no more where it does not. Columns 0 and
+ * 1 count; 2 is noise. */
 static void the_residual_of_lasso_meets_its_conditions(void **state) {
     (void)state;
     double scores[ROWS];

@@ -40,7 +40,8 @@ static void c_bounds_what_a_row_can_do(void **state) {
     weir_model_free(model);
 }
 
-/* Two support vectors ±c and kernel values K(s, s), K(s, −s): with enough C both labels are met, and between them f is (K(1, x) − K(−1, x)) / (K(1, 1) − K(−1, 1)). gamma 0 is 1 here. */
+/* Two support vectors ±c and kernel values K(s, s), K(s, −s): with enough C both labels are met, and between them f is (K(1, x) − K(−1, x)) / (K(1, 1) − K(−1,
+ * 1)). gamma 0 is 1 here. */
 static void every_kernel_is_what_it_says(void **state) {
     (void)state;
     const double x[] = {-1, 1}, y[] = {-1, 1}, at = 0.5;

@@ -84,8 +84,8 @@ static void long_inputs_are_scored_in_pieces(void **state) {
     weir_model_free(model);
 }
 
-/* The first tree of each of three classes begins at p = 1/3, where a row's second derivative is 2 p (1 − p) = 4/9: of pure rows of the class a leaf is (1 − 1/3) / (4/9) = 3/2, of others
- * −3/4. */
+/* The first tree of each of three classes begins at p = 1/3, where a row's second derivative is 2 p (1 − p) = 4/9: of pure rows of the class a leaf is (1 −
+ * 1/3) / (4/9) = 3/2, of others −3/4. */
 static void a_round_of_boosting_several_classes_is_one_newton_step_of_the_softmax(void **state) {
     (void)state;
     const double x[] = {0, 0, 1, 1, 2, 2}, y[] = {0, 0, 1, 1, 2, 2};
@@ -159,7 +159,8 @@ static void expect_refusal(const char *params, const weir_matrix *train, weir_st
     cJSON_Delete(json);
 }
 
-/* The last 100 rows contradict the others: every round makes them worse, so that the first alone is kept. Were the model not cut, it would score like that of 50 rounds. */
+/* The last 100 rows contradict the others: every round makes them worse, so that the first alone is kept. Were the model not cut, it would score like that of
+ * 50 rounds. */
 static void training_stops_when_the_held_out_rows_get_worse(void **state) {
     (void)state;
     enum { N = 1000 };
