@@ -9,6 +9,7 @@
 #include "models/evaluate.h"
 #include "models/lifecycle_frame.h"
 #include "models/memory.h"
+#include "models/metrics.h"
 
 enum { LEFT_OUT_MAX = 1600, THREADS = 1 /* sums in one order, so that the same rows give the same bytes on every machine */ };
 static const char algorithm[] = "xgboost";
@@ -65,6 +66,9 @@ static const weir_conf_item train_table[] = {
     {.name = NULL},
 };
 
+enum { TEST_F1, METRIC_COUNT = 5 };
+static const char *const metric_names[METRIC_COUNT] = {"test_f1", "test_accuracy", "test_precision", "test_recall", "test_roc_auc"};
+
 /* A table that was read, and what is logged of it. */
 typedef struct part {
     weir_table table;
@@ -82,7 +86,7 @@ typedef struct training {
     weir_buf artifact;
     weir_model *model;
     char artifact_path[512];
-    weir_metrics_binary metrics;
+    double metrics[METRIC_COUNT];
 } training;
 
 static weir_status check_options(training *t, weir_err *err) {
@@ -156,13 +160,31 @@ static weir_status fit(training *t, weir_err *err) {
     return weir_artifact_write(t->objects_dir, t->artifact_path, &t->artifact, err);
 }
 
+static weir_status measure_two(training *t, const weir_matrix *test, const double *scores, weir_err *err) {
+    const weir_eval_input input = {.row_count = test->row_count, .score = scores, .label = test->label, .threshold = threshold};
+    weir_metrics_binary m;
+    weir_status status = weir_evaluate_binary(&input, &m, err);
+    if (!status) memcpy(t->metrics, (const double[METRIC_COUNT]){m.f1, m.accuracy, m.precision, m.recall, m.auc_roc}, sizeof t->metrics);
+    return status;
+}
+
+/* Means over the classes, each against the rest. */
+static weir_status measure_classes(training *t, const weir_matrix *test, const double *scores, weir_err *err) {
+    const weir_outcomes outcomes = {.row_count = test->row_count, .class_count = test->class_count, .label = test->label, .score = scores};
+    weir_metrics_classes m;
+    weir_status status = weir_measure_classes(&outcomes, &m, err);
+    if (status) return status;
+    memcpy(t->metrics, (const double[METRIC_COUNT]){m.f1_macro, m.accuracy, m.precision_macro, m.recall_macro, m.auc_macro}, sizeof t->metrics);
+    weir_metrics_classes_done(&m);
+    return WEIR_OK;
+}
+
 static weir_status evaluate(training *t, weir_err *err) {
     const weir_matrix *test = &t->test.frame.matrix;
-    double *scores = weir_models_calloc((size_t)test->row_count, sizeof *scores);
-    if (!scores) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %" PRId64 " scores", test->row_count);
+    double *scores = weir_models_calloc((size_t)test->row_count * (size_t)weir_model_output_count(t->model), sizeof *scores);
+    if (!scores) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for scores of %" PRId64 " rows", test->row_count);
     weir_status status = weir_model_predict(t->model, test->values, test->row_count, scores, err);
-    const weir_eval_input input = {.row_count = test->row_count, .score = scores, .label = test->label, .threshold = threshold};
-    if (!status) status = weir_evaluate_binary(&input, &t->metrics, err);
+    if (!status) status = test->task == WEIR_TASK_BINARY ? measure_two(t, test, scores, err) : measure_classes(t, test, scores, err);
     weir_models_free(scores);
     return status ? weir_err_prefix(err, "%s", t->test.table.name.full) : WEIR_OK;
 }
@@ -185,26 +207,11 @@ static cJSON *params_json(const training *t) {
     return json;
 }
 
-typedef struct named_metric {
-    const char *name;
-    double value;
-} named_metric;
-
-enum { METRIC_COUNT = 5 };
-
-static void list_metrics(const weir_metrics_binary *m, named_metric metrics[METRIC_COUNT]) {
-    const named_metric all[METRIC_COUNT] = {
-        {"test_f1", m->f1}, {"test_accuracy", m->accuracy}, {"test_precision", m->precision}, {"test_recall", m->recall}, {"test_roc_auc", m->auc_roc}};
-    memcpy(metrics, all, sizeof all);
-}
-
 /* A metric that is not defined for these rows is null. */
 static cJSON *metrics_json(const training *t) {
-    named_metric metrics[METRIC_COUNT];
     cJSON *json = cJSON_CreateObject();
-    list_metrics(&t->metrics, metrics);
     for (int i = 0; i < METRIC_COUNT; i++)
-        cJSON_AddItemToObject(json, metrics[i].name, isnan(metrics[i].value) ? cJSON_CreateNull() : cJSON_CreateNumber(metrics[i].value));
+        cJSON_AddItemToObject(json, metric_names[i], isnan(t->metrics[i]) ? cJSON_CreateNull() : cJSON_CreateNumber(t->metrics[i]));
     return json;
 }
 
@@ -227,7 +234,7 @@ static weir_status finish_run(training *t, const char *run_id, weir_err *err) {
         .tags = tags,
         .train = t->train.logged,
         .test = t->test.logged,
-        .beats_baseline = t->metrics.f1 > t->o->baseline_f1,
+        .beats_baseline = t->metrics[TEST_F1] > t->o->baseline_f1,
     };
     weir_status status = weir_lifecycle_run_finish(t->pg, run_id, &result, err);
     cJSON_Delete(params);
@@ -252,19 +259,17 @@ static void print_part(const char *what, const part *p) {
 }
 
 static void print_result(const training *t, const char *run_id) {
-    named_metric metrics[METRIC_COUNT];
-    list_metrics(&t->metrics, metrics);
     printf("%-8s%s in %s\n", "run", run_id, t->experiment);
     print_part("train", &t->train);
     print_part("test", &t->test);
     printf("%-8s%s.%s, %d inputs, digest %s\n", "model", t->space, t->o->model_name, weir_model_column_count(t->model), weir_model_digest(t->model));
     for (int i = 0; i < METRIC_COUNT; i++) {
-        if (isnan(metrics[i].value))
-            printf("%-16snot defined for one class\n", metrics[i].name);
+        if (isnan(t->metrics[i]))
+            printf("%-16snot defined for one class\n", metric_names[i]);
         else
-            printf("%-16s%.6f\n", metrics[i].name, metrics[i].value);
+            printf("%-16s%.6f\n", metric_names[i], t->metrics[i]);
     }
-    printf("F1 %.6f %s the baseline %g\n", t->metrics.f1, t->metrics.f1 > t->o->baseline_f1 ? "beats" : "does not beat", t->o->baseline_f1);
+    printf("F1 %.6f %s the baseline %g\n", t->metrics[TEST_F1], t->metrics[TEST_F1] > t->o->baseline_f1 ? "beats" : "does not beat", t->o->baseline_f1);
 }
 
 static weir_status run_logged(training *t, weir_err *err) {
@@ -289,7 +294,7 @@ static weir_status run_train(const weir_settings *settings, const void *options,
     if (!status) status = weir_lifecycle_connect(settings, &t.pg, err);
     if (!status) status = read_tables(&t, err);
     if (!status) status = run_logged(&t, err);
-    if (!status) *ret_exit = t.metrics.f1 > t.o->baseline_f1 ? 0 : 1;
+    if (!status) *ret_exit = t.metrics[TEST_F1] > t.o->baseline_f1 ? 0 : 1;
     weir_frame_done(&t.train.frame);
     weir_frame_done(&t.test.frame);
     weir_table_done(&t.train.table);
@@ -307,7 +312,7 @@ const weir_command weir_command_train_model = {
         "--catalog C --schema S --environment E --model-name M [--target-col COLUMN] [--baseline-f1 X] [--max-depth N] [--n-estimators N] [--learning-rate X]",
     .doc = "Trains a model on the training table, measures it on the test table, logs both as a run.\n"
            "Exit code 0: its F1 is better than --baseline-f1; 1: it is not, and the run is logged all the same. docs/lifecycle.md tells how columns become "
-           "inputs.",
+           "inputs, and what F1 is with more than two classes.",
     .options = train_table,
     .options_size = sizeof(train_options),
     .run = run_train,

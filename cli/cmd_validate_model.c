@@ -127,9 +127,11 @@ static weir_status score_sample(validation *v, int64_t *ret_rows, double range[2
     int64_t rows = frame.matrix.row_count;
     if (!status && !rows) status = WEIR_FAIL(err, WEIR_EDATA, "%s has no rows", name.full);
     if (!status && frame.matrix.column_count != weir_model_column_count(v->model)) status = WEIR_FAIL(err, WEIR_EDATA, "the signature is not the model's");
-    if (!status && !(scores = weir_models_calloc((size_t)rows, sizeof *scores))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %" PRId64 " scores", rows);
+    int64_t count = rows * weir_model_output_count(v->model);
+    if (!status && !(scores = weir_models_calloc((size_t)count, sizeof *scores)))
+        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %" PRId64 " scores", count);
     if (!status) status = weir_model_predict(v->model, frame.matrix.values, rows, scores, err);
-    for (int64_t r = 0; !status && r < rows; r++) {
+    for (int64_t r = 0; !status && r < count; r++) {
         if (!r || scores[r] < range[0]) range[0] = scores[r];
         if (!r || scores[r] > range[1]) range[1] = scores[r];
     }

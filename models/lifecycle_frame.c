@@ -96,13 +96,11 @@ static weir_status add_input(weir_pg *pg, const weir_table *table, const weir_ta
     return WEIR_OK;
 }
 
-/* The one place that knows how many classes a model can tell apart. */
+/* How many classes a target may have. */
 static weir_status judge_classes(const weir_table *table, const char *target, int count, weir_err *err) {
-    if (count == 2) return WEIR_OK;
+    if (count >= 2 && count <= WEIR_CLASSES_MAX) return WEIR_OK;
     if (count < 2) return WEIR_FAIL(err, WEIR_EDATA, "target '%s' of %s has %d classes; a model needs rows of two", target, table->name.full, count);
-    return WEIR_FAIL(err, WEIR_EDATA,
-                     "target '%s' of %s has %s%d classes; train_model tells two apart: make it a target of two, one class against the rest say", target,
-                     table->name.full, count > WEIR_CLASSES_MAX ? "more than " : "", count > WEIR_CLASSES_MAX ? WEIR_CLASSES_MAX : count);
+    return WEIR_FAIL(err, WEIR_EDATA, "target '%s' of %s has more than %d classes", target, table->name.full, WEIR_CLASSES_MAX);
 }
 
 static weir_status read_classes(weir_pg *pg, const weir_table *table, const weir_table_column *column, cJSON **ret_classes, weir_err *err) {
@@ -138,9 +136,10 @@ static weir_status add_target(weir_pg *pg, const weir_table *table, const char *
     }
     cJSON *target = cJSON_AddObjectToObject(signature, "target"), *output = cJSON_AddObjectToObject(signature, "output");
     cJSON_AddStringToObject(target, "name", name);
-    cJSON_AddStringToObject(output, "name", "probability");
+    bool two = cJSON_GetArraySize(classes) == 2;
+    cJSON_AddStringToObject(output, "name", two ? "probability" : "probabilities");
     cJSON_AddStringToObject(output, "type", "double");
-    cJSON_AddItemToObject(output, "of", cJSON_Duplicate(cJSON_GetArrayItem(classes, cJSON_GetArraySize(classes) - 1), true));
+    cJSON_AddItemToObject(output, "of", cJSON_Duplicate(two ? cJSON_GetArrayItem(classes, 1) : classes, true));
     cJSON_AddItemToObject(target, "classes", classes);
     return WEIR_OK;
 }
@@ -195,7 +194,10 @@ weir_status weir_signature_check(const cJSON *signature, const weir_model *model
         if (!is_input_type(input)) return WEIR_FAIL(err, WEIR_EDATA, "input '%s' of the signature has no known type", text_of(input, "name"));
         column++;
     }
-    if (cJSON_GetArraySize(classes_of(signature)) < 2) return WEIR_FAIL(err, WEIR_EDATA, "the signature has no classes of a target");
+    int classes = cJSON_GetArraySize(classes_of(signature)), outputs = weir_model_output_count(model);
+    if (classes < 2) return WEIR_FAIL(err, WEIR_EDATA, "the signature has no classes of a target");
+    if (outputs != (classes == 2 ? 1 : classes))
+        return WEIR_FAIL(err, WEIR_EDATA, "the signature has %d classes, the model gives %d numbers a row", classes, outputs);
     return *text_of(cJSON_GetObjectItemCaseSensitive(signature, "output"), "name") ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "the signature has no output");
 }
 
@@ -327,6 +329,8 @@ weir_status weir_frame_read(weir_pg *pg, const weir_table *table, const cJSON *s
     frame.matrix.values = (const double *)(void *)frame.values.data;
     frame.matrix.label = labelled ? (const double *)(void *)frame.labels.data : NULL;
     frame.matrix.column_names = frame.names;
+    frame.matrix.class_count = cJSON_GetArraySize(classes_of(signature));
+    frame.matrix.task = frame.matrix.class_count > 2 ? WEIR_TASK_MULTICLASS : WEIR_TASK_BINARY;
     if (status)
         weir_frame_done(&frame);
     else

@@ -4,7 +4,8 @@
  *      "target": {"name": "is_fraud", "classes": ["0", "1"]}, "output": {"name": "probability", "type": "double", "of": "1"}}
  *
  * double: a number as it is. boolean: 0 or 1. time: seconds since 1970. category: the place of the text among `categories`, which are in order of their bytes; a text that is not among
- * them is missing. Null and NaN are missing. Classes are in order of their numbers, or bytes where they are texts; the last one is the positive class. */
+ * them is missing. Null and NaN are missing. Classes are in order of their numbers, or bytes where they are texts; of two the last one is the positive class. With more the output is
+ * {"name": "probabilities", "type": "double", "of": ["low", "mid", "high"]}, one a class. */
 #ifndef WEIR_MODELS_LIFECYCLE_FRAME_H
 #define WEIR_MODELS_LIFECYCLE_FRAME_H
 
@@ -14,7 +15,7 @@
 enum { WEIR_CATEGORIES_MAX = 256, WEIR_CLASSES_MAX = 100 };
 
 /** The signature of a model of `target` by all other columns of the table but `left_out` (NULL-terminated, may be NULL). Inside weir_tables_begin.
- *  Errors: WEIR_ENOTFOUND (a column), WEIR_EDATA (a column that cannot be an input, named with what to do; a target without two classes). The caller deletes it. */
+ *  Errors: WEIR_ENOTFOUND (a column), WEIR_EDATA (a column that cannot be an input, named with what to do; a target with fewer than two classes or more than WEIR_CLASSES_MAX). The caller deletes it. */
 weir_status weir_signature_make(weir_pg *pg, const weir_table *table, const char *target, const char *const *left_out, cJSON **ret_signature,
                                 weir_err *err) WEIR_MUST_CHECK;
 /** Whether this is a signature of a model with these columns in this order; else WEIR_EDATA says what is wrong. */

@@ -210,12 +210,16 @@ class Lifecycle(unittest.TestCase):
             return value.timestamp() if kind["type"] == "time" else float(value)
 
         x = np.array([[code(n, row[names.index(n)]) for n in header["columns"]] for row in rows])
-        y = np.array([int(row[names.index(target)]) for row in rows])
+        classes = signature["target"]["classes"]
+        several = len(classes) > 2
+        y = np.array([classes.index(row[names.index(target)]) if several else int(row[names.index(target)]) for row in rows])
         score = booster.predict(xgboost.DMatrix(x, feature_names=header["columns"]))
-        called = score >= 0.5
+        called = score.argmax(axis=1) if several else score >= 0.5
+        average = {"average": "macro"} if several else {}
+        ranked = oracle.roc_auc_score(y, score.astype(float) / score.sum(axis=1, dtype=float, keepdims=True), multi_class="ovr") if several else oracle.roc_auc_score(y, score)
         logged = self.metrics_of(run_id)
-        expected = {"test_f1": oracle.f1_score(y, called), "test_accuracy": oracle.accuracy_score(y, called), "test_precision": oracle.precision_score(y, called),
-                    "test_recall": oracle.recall_score(y, called), "test_roc_auc": oracle.roc_auc_score(y, score)}
+        expected = {"test_f1": oracle.f1_score(y, called, **average), "test_accuracy": oracle.accuracy_score(y, called),
+                    "test_precision": oracle.precision_score(y, called, **average), "test_recall": oracle.recall_score(y, called, **average), "test_roc_auc": ranked}
         self.assertEqual(set(logged), set(expected))
         for name, value in expected.items():
             self.assertAlmostEqual(logged[name], value, delta=1e-6 if name == "test_roc_auc" else 1e-12, msg=name)
@@ -369,7 +373,7 @@ class Lifecycle(unittest.TestCase):
                          [({"name": "target", "classes": ["no", "yes"]}, {"name": "probability", "type": "double", "of": "yes"})])
         self.assertIn("F1 1.000000 beats the baseline 0", done.out)
         rest = ["--exclude-columns", "id", "endless", "target"]
-        self.fails(3, "target 'three' of %s.wide has 3 classes; train_model tells two apart" % space, *base, *rest, "--target-col", "three")
+        self.fails(3, "target 'x' of %s.wide has more than 100 classes" % space, *base, *rest, "--target-col", "x")
         self.fails(3, "target 'one' of %s.wide has 1 classes" % space, *base, *rest, "--target-col", "one")
         done = self.works(*base, *rest, "--target-col", "sparse")
         self.assertIn("%s.wide: 100 rows without sparse are left out\n" % space, done.err)
@@ -391,6 +395,25 @@ class Lifecycle(unittest.TestCase):
         self.fails(2, "experiment '/Shared/%s/columns/training' has no run of model %s.other" % (DEV, space), "register_model", "--catalog", DEV, "--schema", "columns", "--model-name", "other")
 
     # ---- registering and validating ----
+    def test_several_classes(self):
+        space = DEV + ".several"
+        self.make_schema(space)
+        self.sql("""CREATE TABLE "{0}".ships AS SELECT x, y, (ARRAY['cargo', 'fishing', 'tanker', 'tug'])[1 + (x * 2)::int % 2 + 2 * ((x + y + random() / 4)::int % 2)] AS target
+                    FROM (SELECT random() AS x, random() * 2 AS y FROM generate_series(1, 3000)) rows""".format(space))
+        at = self.at("several")
+        self.works("prepare_data", *at, "--source-table", "ships")
+        done = self.works("train_model", *at, "--model-name", "ship", "--max-depth", "6", "--n-estimators", "150", "--learning-rate", "0.08", "--baseline-f1", "0.7")
+        run_id = self.run_of(done)[0]
+        self.check_metrics(run_id, space, "test_set", done)
+        ((signature,),) = self.sql("SELECT signature FROM weir.experiment_runs WHERE run_id = %s", (run_id,))
+        kinds = ["cargo", "fishing", "tanker", "tug"]
+        self.assertEqual([signature["target"], signature["output"]], [{"name": "target", "classes": kinds}, {"name": "probabilities", "type": "double", "of": kinds}])
+        place = at[:4]  # without the environment
+        self.assertIn("REGISTERED_VERSION=1", self.works("register_model", *place, "--model-name", "ship").out)
+        validated = self.works("validate_model", *place, "--model-name", "ship", "--sample-size", "50")
+        self.assertIn("4 of 4 checks passed", validated.out)
+        self.assertIn("✓ 3/4 inference works: 50 rows", validated.out)
+
     def test_which_run_is_registered(self):
         space = DEV + ".register"
         self.works("prepare_data", *self.at("register"))
