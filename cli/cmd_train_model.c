@@ -152,7 +152,7 @@ static weir_status fit(training *t, weir_err *err) {
     char hash[65];
     cJSON *params = model_params(t->o);
     weir_status status = hash_signature(t->signature, hash, err);
-    if (!status) status = weir_model_fit(algorithm, params, &t->train.frame.matrix, hash, (uint64_t)t->o->random_seed, THREADS, &t->artifact, err);
+    if (!status) status = weir_model_fit(algorithm, params, NULL, &t->train.frame.matrix, hash, (uint64_t)t->o->random_seed, THREADS, &t->artifact, err);
     if (!status) status = weir_model_load(t->artifact.data, t->artifact.len, &t->model, err); /* what is logged has been read back */
     cJSON_Delete(params);
     if (status) return weir_err_prefix(err, "%s", t->train.table.name.full);

@@ -23,8 +23,9 @@
 
 #include "models/algorithms.h"
 #include "models/memory.h"
+#include "models/prepared.h"
 
-enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20 };
+enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20, PREPARED_MAX = 4096 };
 static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
 #define ARTIFACT_MAX (INT64_C(4) << 30)
 
@@ -33,7 +34,9 @@ struct weir_model {
     void *predictor;
     cJSON *header; /* columns and names point into it */
     const char **columns;
-    weir_model_shape shape;
+    weir_model_shape shape; /* of the rows that are scored */
+    weir_prep *prep; /* NULL: rows go to the algorithm as they are */
+    weir_model_shape fitted; /* of the rows that the algorithm was fitted on */
     char digest[65];
 };
 
@@ -176,7 +179,13 @@ static cJSON *params_to_json(const weir_conf_item *table, const void *params) {
     return NULL;
 }
 
-static char *header_text(const weir_algorithm *algorithm, const void *params, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads) {
+static bool add_raw(cJSON *header, const char *name, const char *text) {
+    return cJSON_AddRawToObject(header, name, text) != NULL;
+}
+
+/* columns are those of the rows to be scored; the fitted chain says what the algorithm gets. */
+static char *header_text(const weir_algorithm *algorithm, const void *params, const weir_matrix *train, const char *chain, const char *feature_hash,
+                         uint64_t seed, int threads) {
     char number[24];
     snprintf(number, sizeof number, "%llu", (unsigned long long)seed); /* a JSON number made from a double would lose digits */
     cJSON *header = cJSON_CreateObject();
@@ -186,8 +195,8 @@ static char *header_text(const weir_algorithm *algorithm, const void *params, co
               cJSON_AddStringToObject(header, "task", task_names[train->task]) && cJSON_AddNumberToObject(header, "class_count", class_count(train));
     if (header && columns && cJSON_AddItemToObject(header, "columns", columns)) columns = NULL;
     if (header && params_json && cJSON_AddItemToObject(header, "params", params_json)) params_json = NULL;
-    ok = ok && !columns && !params_json && cJSON_AddRawToObject(header, "seed", number) && cJSON_AddNumberToObject(header, "threads", threads) &&
-         cJSON_AddStringToObject(header, "preprocessing", algorithm->preprocessing) &&
+    ok = ok && !columns && !params_json && add_raw(header, "seed", number) && cJSON_AddNumberToObject(header, "threads", threads) &&
+         (!chain || add_raw(header, "chain", chain)) && cJSON_AddStringToObject(header, "preprocessing", algorithm->preprocessing) &&
          cJSON_AddStringToObject(header, "feature_hash", feature_hash ? feature_hash : "");
     char *text = ok ? cJSON_PrintUnformatted(header) : NULL;
     cJSON_Delete(columns);
@@ -224,8 +233,19 @@ static weir_status append_artifact(const char *header, const weir_buf *body, wei
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an artifact with a body of %zu bytes", body->len);
 }
 
-weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads,
-                           weir_buf *ret_artifact, weir_err *err) {
+/* What the algorithm is fitted on: the training rows, or what a chain makes of them; then its text goes into the header. */
+static weir_status prepare(const cJSON *chain, const weir_matrix *train, weir_prepared *prepared, weir_buf *text, weir_err *err) {
+    prepared->matrix = *train;
+    if (!chain) return WEIR_OK;
+    weir_status status = weir_prepared_make(chain, "$.preprocessing", train, prepared, err);
+    if (status == WEIR_OK) status = check_rows(&prepared->matrix, err); /* a class may be gone with the rows that were dropped */
+    if (status == WEIR_OK) status = weir_prep_to_json(prepared->prep, text, err);
+    if (status == WEIR_OK && !weir_buf_append(text, "", 1)) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the fitted preprocessing");
+    return status;
+}
+
+weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json, const cJSON *chain, const weir_matrix *train, const char *feature_hash,
+                           uint64_t seed, int threads, weir_buf *ret_artifact, weir_err *err) {
     const weir_algorithm *algorithm = NULL;
     weir_status status = find_for_task(algorithm_name, train->task, &algorithm, err);
     if (status == WEIR_OK && threads < 1) status = WEIR_FAIL(err, WEIR_EINVAL, "%d threads, expected at least 1", threads);
@@ -233,16 +253,20 @@ weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json,
     if (status == WEIR_OK) status = check_rows(train, err);
     if (status != WEIR_OK) return status;
     void *params = weir_models_calloc(1, algorithm->params_size);
-    weir_buf body = {0};
+    weir_buf body = {0}, text = {0};
+    weir_prepared prepared = {0};
     char *header = NULL;
     if (!params) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
     status = weir_conf_defaults(algorithm->params, params, err);
     if (status == WEIR_OK && params_json) status = weir_conf_from_json(algorithm->params, params, params_json, "$.params", err);
-    if (status == WEIR_OK && !(header = header_text(algorithm, params, train, feature_hash, seed, threads)))
+    if (status == WEIR_OK) status = prepare(chain, train, &prepared, &text, err);
+    if (status == WEIR_OK && !(header = header_text(algorithm, params, train, text.data, feature_hash, seed, threads)))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
-    if (status == WEIR_OK) status = algorithm->fit(params, train, seed, threads, &body, err);
+    if (status == WEIR_OK) status = algorithm->fit(params, &prepared.matrix, seed, threads, &body, err);
     if (status == WEIR_OK) status = append_artifact(header, &body, ret_artifact, err);
     cJSON_free(header);
+    weir_prepared_done(&prepared);
+    weir_buf_done(&text);
     weir_buf_done(&body);
     weir_conf_done(algorithm->params, params);
     weir_models_free(params);
@@ -311,6 +335,19 @@ static weir_status read_task(weir_model *model, weir_err *err) {
     return WEIR_OK;
 }
 
+static weir_status read_chain(weir_model *model, weir_err *err) {
+    const cJSON *chain = cJSON_GetObjectItemCaseSensitive(model->header, "chain");
+    model->fitted = model->shape;
+    if (!chain) return WEIR_OK;
+    weir_status status = weir_prep_from_json(chain, &model->prep, err);
+    if (status != WEIR_OK) return weir_err_prefix(err, "the artifact's preprocessing");
+    bool same = weir_prep_input_count(model->prep) == model->shape.column_count;
+    for (int c = 0; same && c < model->shape.column_count; c++) same = !strcmp(weir_prep_input_names(model->prep)[c], model->columns[c]);
+    if (!same) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing has other columns than its header");
+    model->fitted.column_count = weir_prep_output_count(model->prep);
+    return WEIR_OK;
+}
+
 static weir_status read_header(weir_model *model, const artifact_parts *parts, weir_err *err) {
     model->header = cJSON_ParseWithLength(parts->header, parts->header_len);
     if (!cJSON_IsObject(model->header)) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header is not a JSON object");
@@ -318,7 +355,8 @@ static weir_status read_header(weir_model *model, const artifact_parts *parts, w
     if (!name || !(model->algorithm = weir_algorithm_find(name)))
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
     weir_status status = read_task(model, err);
-    return status == WEIR_OK ? read_columns(model, err) : status;
+    if (status == WEIR_OK) status = read_columns(model, err);
+    return status == WEIR_OK ? read_chain(model, err) : status;
 }
 
 weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) {
@@ -329,7 +367,7 @@ weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_m
     if (!model) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
     weir_sha256_hex(artifact, len, model->digest);
     status = read_header(model, &parts, err);
-    if (status == WEIR_OK) status = model->algorithm->load(parts.body, parts.body_len, &model->shape, &model->predictor, err);
+    if (status == WEIR_OK) status = model->algorithm->load(parts.body, parts.body_len, &model->fitted, &model->predictor, err);
     if (status != WEIR_OK) {
         weir_model_free(model);
         return status;
@@ -372,6 +410,7 @@ weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_
 void weir_model_free(weir_model *model) {
     if (!model) return;
     if (model->predictor) model->algorithm->unload(model->predictor);
+    weir_prep_free(model->prep);
     weir_models_free(model->columns);
     cJSON_Delete(model->header);
     weir_models_free(model);
@@ -402,12 +441,30 @@ weir_status weir_model_check_single_output(const weir_model *model, weir_err *er
     return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", task_names[model->shape.task], model->shape.output_count);
 }
 
+/* As many rows at a time as their columns fit into a block on the stack; only wider rows than that take memory from the heap. */
+static weir_status predict_prepared(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    double block[PREPARED_MAX], *prepared = block;
+    int width = model->fitted.column_count;
+    int64_t at_once = width <= PREPARED_MAX ? PREPARED_MAX / width : 1;
+    if (width > PREPARED_MAX && !(prepared = weir_models_calloc((size_t)width, sizeof *prepared)))
+        return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a row of %d columns", width);
+    weir_status status = WEIR_OK;
+    for (int64_t r = 0; status == WEIR_OK && r < row_count; r += at_once) {
+        int64_t n = row_count - r < at_once ? row_count - r : at_once;
+        weir_prep_apply(model->prep, rows + r * model->shape.column_count, n, prepared);
+        status = model->algorithm->predict(model->predictor, prepared, n, &model->fitted, out + r * model->shape.output_count, err);
+    }
+    if (prepared != block) weir_models_free(prepared);
+    return status;
+}
+
 weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
     int columns = model->shape.column_count, outputs = model->shape.output_count;
     for (int64_t i = 0; i < row_count * columns; i++)
         if (isinf(rows[i]))
             return WEIR_REJECT(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)(i / columns), model->columns[i % columns]);
-    weir_status status = model->algorithm->predict(model->predictor, rows, row_count, &model->shape, out, err);
+    weir_status status = model->prep ? predict_prepared(model, rows, row_count, out, err)
+                                     : model->algorithm->predict(model->predictor, rows, row_count, &model->shape, out, err);
     if (status != WEIR_OK) return status;
     for (int64_t i = 0; i < row_count * outputs; i++)
         if (!isfinite(out[i])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)(i / outputs), out[i]);

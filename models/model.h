@@ -74,13 +74,14 @@ static inline bool weir_algorithm_can(const weir_algorithm *algorithm, weir_task
 const weir_algorithm *const *weir_algorithms(void);
 const weir_algorithm *weir_algorithm_find(const char *name); /* NULL when there is none */
 
-/** Fits. params_json: hyperparameters object or NULL. The artifact (a file image: magic "WEIRMOD1", format version, JSON header {algorithm, task, class_count,
- *  columns[], params, seed, threads, preprocessing, feature_hash}, body, SHA-256 of all before it) is appended to *ret_artifact. Same input, same bytes.
- *  Errors: WEIR_EINVAL for an unknown algorithm, one that cannot do the task, an unknown hyperparameter, a bad column list or number of classes; WEIR_EDATA for
+/** Fits. params_json: hyperparameters object or NULL. chain: steps of preprocessing (models/prep.h) over the columns, which are then fitted on these rows and kept with the
+ *  model, or NULL. The artifact (a file image: magic "WEIRMOD1", format version, JSON header {algorithm, task, class_count, columns[], params, seed, threads, chain,
+ *  preprocessing, feature_hash}, body, SHA-256 of all before it) is appended to *ret_artifact. Same input, same bytes.
+ *  Errors: WEIR_EINVAL for an unknown algorithm, one that cannot do the task, an unknown hyperparameter or step, a bad column list or number of classes; WEIR_EDATA for
  *  labels that are none of the task's, a class without a row that weighs anything, weights that are negative or not finite; WEIR_ENUMERIC
  *  for infinite values. */
-weir_status weir_model_fit(const char *algorithm, const cJSON *params_json, const weir_matrix *train, const char *feature_hash, uint64_t seed, int threads,
-                           weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_model_fit(const char *algorithm, const cJSON *params_json, const cJSON *chain, const weir_matrix *train, const char *feature_hash,
+                           uint64_t seed, int threads, weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
 /** Loads an artifact. A damaged one is WEIR_EDATA and says where. The bytes are copied. */
 weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_err *err) WEIR_MUST_CHECK;

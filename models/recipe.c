@@ -7,7 +7,7 @@
 #include "core/clock.h"
 #include "core/conf.h"
 #include "models/memory.h"
-#include "models/model.h"
+#include "models/prepared.h"
 
 enum { THREADS_MAX = 256, CARD_K_MAX = 1000000 };
 
@@ -184,8 +184,14 @@ static weir_status read_alias(const cJSON *training, const weir_recipe *r, const
     return WEIR_FAIL(err, WEIR_EINVAL, "$.training.%s: '%s' is not the name of a candidate", alias, *ret_name);
 }
 
+static weir_status read_preprocessing(const cJSON *training, weir_recipe *r, weir_err *err) {
+    r->preprocessing = cJSON_GetObjectItemCaseSensitive(training, "preprocessing");
+    return r->preprocessing ? weir_prepared_check(r->preprocessing, "$.training.preprocessing", r->columns, r->column_count, err) : WEIR_OK;
+}
+
 static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, weir_err *err) {
-    static const char *const keys[] = {"task", "target", "columns", "split", "card_k", "seed", "threads", "candidates", "champion", "challenger", NULL};
+    static const char *const keys[] = {"task", "target",  "columns",    "preprocessing", "split",      "card_k",
+                                       "seed", "threads", "candidates", "champion",      "challenger", NULL};
     const cJSON *training = cJSON_GetObjectItemCaseSensitive(pipeline->json, "training");
     const char *task = "binary";
     double card_k = r->card_k, seed = (double)r->seed, threads = r->threads;
@@ -196,6 +202,7 @@ static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, we
     if (status == WEIR_OK) status = read_text(training, "$.training", "target", true, &r->target, err);
     if (status == WEIR_OK) status = check_target(pipeline, r->target, err);
     if (status == WEIR_OK) status = read_columns(pipeline, training, r, err);
+    if (status == WEIR_OK) status = read_preprocessing(training, r, err);
     if (status == WEIR_OK) status = read_split(training, r, err);
     if (status == WEIR_OK) status = read_whole(training, "card_k", 0, CARD_K_MAX, &card_k, err);
     if (status == WEIR_OK) status = read_whole(training, "seed", 0, 0x1p53, &seed, err);

@@ -16,6 +16,7 @@ typedef struct weir_recipe {
     const char *target; /* label column */
     const char **columns; /* inputs: features and event columns; NULL-terminated */
     int column_count;
+    const cJSON *preprocessing; /* steps for every candidate (models/prep.h); may be NULL */
     int64_t train_us, delay_us, test_us; /* default 7 days each */
     int card_k; /* default 100 */
     bool exclude_known; /* handbook protocol on the test days; default true */

@@ -131,6 +131,7 @@ static cJSON *describe_lineage(const weir_training *t, const weir_candidate *can
     cJSON_AddItemToObject(lineage, "dataset", cJSON_Duplicate(dataset, true));
     describe_window(t, lineage);
     cJSON_AddItemToObject(lineage, "params", candidate->params ? cJSON_Duplicate(candidate->params, true) : cJSON_CreateObject());
+    if (t->recipe->preprocessing) cJSON_AddItemToObject(lineage, "preprocessing", cJSON_Duplicate(t->recipe->preprocessing, true));
     cJSON_AddNumberToObject(lineage, "seed", (double)t->recipe->seed);
     return lineage;
 }
@@ -145,8 +146,8 @@ static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir
     int version = 0;
     weir_status status = may_go_on(t, err);
     if (!status)
-        status = weir_model_fit(candidate->algorithm, candidate->params, &rows->matrix, t->pipeline->feature_hash, t->recipe->seed, t->recipe->threads,
-                                &artifact, err);
+        status = weir_model_fit(candidate->algorithm, candidate->params, t->recipe->preprocessing, &rows->matrix, t->pipeline->feature_hash, t->recipe->seed,
+                                t->recipe->threads, &artifact, err);
     double fit_s = seconds_since(started);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &model, err); /* what is registered has been read back */
     if (!status) {

@@ -226,7 +226,7 @@ static void bench_scores(void) {
         label[i] = values[i * COLUMNS] + values[i * COLUMNS + 1] * values[i * COLUMNS + 2] > 0.9;
     }
     const weir_matrix train = {TRAIN, COLUMNS, values, label, names};
-    die_on(weir_model_fit("xgboost", NULL, &train, "bench", 1, 1, &artifact, &err), &err);
+    die_on(weir_model_fit("xgboost", NULL, NULL, &train, "bench", 1, 1, &artifact, &err), &err);
     die_on(weir_model_load(artifact.data, artifact.len, &model, &err), &err);
     for (int run = 0; run < RUNS; run++) {
         double start = now_s();

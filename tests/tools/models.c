@@ -63,7 +63,7 @@ static void fit_matrix(weir_matrix template, char **args) {
     train.column_names = pointers;
     weir_buf artifact = {0};
     weir_err err;
-    must(weir_model_fit(args[0], params, &train, "", strtoull(args[2], NULL, 10), atoi(args[3]), &artifact, &err), &err);
+    must(weir_model_fit(args[0], params, NULL, &train, "", strtoull(args[2], NULL, 10), atoi(args[3]), &artifact, &err), &err);
     write_file(args[7], artifact.data, artifact.len);
     weir_buf_done(&artifact);
     cJSON_Delete(params);

@@ -10,6 +10,11 @@ from weirtest import *  # noqa: E402,F403
 LABEL_DELAY_US = 2 * DAY_US
 
 
+def with_preprocessing(spec):
+    short_training(spec)
+    spec["training"]["preprocessing"] = [{"impute": "median"}, {"outliers": "zscore", "columns": ["amount"], "threshold": 6, "action": "clip"}, {"scale": "robust"}]
+
+
 def publish(p, payments, rows):
     out = producer()
     for row in rows:
@@ -107,7 +112,7 @@ def main(workers=("run",), while_training=None):
     payments.all_expected = payments.expected()
     first = payments.rows[0]["us"] // DAY_US * DAY_US
     cut = next(i for i, r in enumerate(payments.rows) if r["us"] >= first + 14 * DAY_US)
-    with Pipeline(short_training) as p:
+    with Pipeline(with_preprocessing) as p:
         for worker in workers:
             p.start(worker)
         publish(p, payments, payments.rows[:cut])

@@ -230,7 +230,7 @@ static void make_served(weir_served *served, const char *arm, const char *name, 
         label[i] = i % 3 == 0;
     }
     weir_matrix matrix = {20, 2, values, label, columns};
-    if (weir_model_fit("logistic", NULL, &matrix, "hash", 1, 1, &artifact, &err)) fail_msg("%s", err.message);
+    if (weir_model_fit("logistic", NULL, NULL, &matrix, "hash", 1, 1, &artifact, &err)) fail_msg("%s", err.message);
     *served = (weir_served){.version = version, .columns = malloc(2 * sizeof(int))};
     snprintf(served->arm, sizeof served->arm, "%s", arm);
     snprintf(served->name, sizeof served->name, "%s", name);

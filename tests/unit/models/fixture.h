@@ -67,7 +67,7 @@ static inline weir_buf fit_artifact(const char *algorithm, const char *params, c
     weir_err err;
     cJSON *json = params ? cJSON_Parse(params) : NULL;
     assert_true(json || !params);
-    if (weir_model_fit(algorithm, json, matrix, "hash", seed, threads, &artifact, &err) != WEIR_OK) fail_msg("%s: %s", algorithm, err.message);
+    if (weir_model_fit(algorithm, json, NULL, matrix, "hash", seed, threads, &artifact, &err) != WEIR_OK) fail_msg("%s: %s", algorithm, err.message);
     cJSON_Delete(json);
     return artifact;
 }

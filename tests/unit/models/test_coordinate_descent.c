@@ -94,7 +94,7 @@ static void a_fit_that_does_not_converge_is_an_error(void **state) {
     weir_buf artifact = {0};
     weir_err err;
     cJSON *json = cJSON_Parse("{\"alpha\": 1e-3, \"tol\": 1e-14, \"max_iterations\": 2}");
-    assert_int_equal(weir_model_fit("lasso", json, &train, NULL, 1, 1, &artifact, &err), WEIR_ENUMERIC);
+    assert_int_equal(weir_model_fit("lasso", json, NULL, &train, NULL, 1, 1, &artifact, &err), WEIR_ENUMERIC);
     assert_non_null(strstr(err.message, "no convergence in 2 sweeps"));
     assert_int_equal(artifact.len, 0);
     cJSON_Delete(json);

@@ -155,7 +155,7 @@ static void expect_refusal(const char *algorithm, const char *params, const weir
     weir_buf artifact = {0};
     weir_err err;
     cJSON *json = params ? cJSON_Parse(params) : NULL;
-    assert_int_equal(weir_model_fit(algorithm, json, train, NULL, 1, 1, &artifact, &err), expected);
+    assert_int_equal(weir_model_fit(algorithm, json, NULL, train, NULL, 1, 1, &artifact, &err), expected);
     if (!strstr(err.message, part)) fail_msg("'%s' is not in '%s'", part, err.message);
     assert_int_equal(artifact.len, 0);
     cJSON_Delete(json);

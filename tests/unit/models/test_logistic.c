@@ -129,7 +129,7 @@ static void expect_refusal(const weir_matrix *train, const char *params, weir_st
     weir_buf artifact = {0};
     weir_err err;
     cJSON *json = cJSON_Parse(params);
-    assert_int_equal(weir_model_fit("logistic", json, train, NULL, 1, 1, &artifact, &err), expected);
+    assert_int_equal(weir_model_fit("logistic", json, NULL, train, NULL, 1, 1, &artifact, &err), expected);
     assert_non_null(strstr(err.message, part));
     assert_int_equal(artifact.len, 0);
     cJSON_Delete(json);

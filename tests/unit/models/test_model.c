@@ -237,7 +237,7 @@ static void check_heavy_rows(const weir_algorithm *algorithm, const weir_matrix 
     weir_err err;
     heavy.weight = weight;
     cJSON *params = quick(algorithm->name) ? cJSON_Parse(quick(algorithm->name)) : NULL;
-    weir_status status = weir_model_fit(algorithm->name, params, &heavy, NULL, 1, 1, &artifact, &err);
+    weir_status status = weir_model_fit(algorithm->name, params, NULL, &heavy, NULL, 1, 1, &artifact, &err);
     if (status == WEIR_OK)
         weir_model_free(load_artifact(&artifact));
     else
@@ -255,7 +255,7 @@ static void expect_fit_error(const char *algorithm, const char *params, const we
     weir_buf artifact = {0};
     weir_err err;
     cJSON *json = params ? cJSON_Parse(params) : NULL;
-    assert_int_equal(weir_model_fit(algorithm, json, matrix, NULL, 1, threads, &artifact, &err), expected);
+    assert_int_equal(weir_model_fit(algorithm, json, NULL, matrix, NULL, 1, threads, &artifact, &err), expected);
     if (!strstr(err.message, part)) fail_msg("'%s' is not in '%s'", part, err.message);
     assert_int_equal(artifact.len, 0);
     cJSON_Delete(json);
@@ -517,7 +517,7 @@ static void check_starving(const weir_algorithm *algorithm, const weir_matrix *m
         real = weir_mem;
         allocations_left = n;
         weir_mem.realloc = failing_realloc;
-        weir_status status = weir_model_fit(algorithm->name, params, matrix, NULL, 1, 1, &artifact, &err);
+        weir_status status = weir_model_fit(algorithm->name, params, NULL, matrix, NULL, 1, 1, &artifact, &err);
         if (status == WEIR_OK) status = weir_model_load(artifact.data, artifact.len, &model, &err);
         weir_mem = real;
         done = status == WEIR_OK;

@@ -128,6 +128,8 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         {"{" GOOD ", " CANDIDATE ", \"split\": {\"test\": \"soon\"}}", "$.training.split.test", "soon"},
         {"{" GOOD ", " CANDIDATE ", \"split\": {\"exclude_known\": 1}}", "$.training.split.exclude_known", "a number"},
         {"{" GOOD ", " CANDIDATE ", \"split\": {\"tests\": \"7d\"}}", "$.training.split.tests", "test"},
+        {"{" GOOD ", " CANDIDATE ", \"preprocessing\": [{\"impute\": \"mean\"}, {\"scale\": \"huge\"}]}", "$.training.preprocessing[1].scale", "huge"},
+        {"{" GOOD ", " CANDIDATE ", \"preprocessing\": [{\"impute\": \"mean\", \"columns\": [\"amuont\"]}]}", "$.training.preprocessing[0]", "amuont"},
         {"{" GOOD ", " CANDIDATE ", \"card_k\": 1.5}", "$.training.card_k", "1.5"},
         {"{" GOOD ", " CANDIDATE ", \"seed\": -1}", "$.training.seed", "-1"},
         {"{" GOOD ", " CANDIDATE ", \"threads\": \"two\"}", "$.training.threads", "a string"},

@@ -118,7 +118,7 @@ static void separable_classes_fit_and_a_fit_that_does_not_converge_is_an_error(v
     }
     weir_model_free(model);
     cJSON *json = cJSON_Parse("{\"l2\": 1e-4, \"max_iterations\": 2}");
-    assert_int_equal(weir_model_fit("logistic", json, &train, NULL, 1, 1, &artifact, &err), WEIR_ENUMERIC);
+    assert_int_equal(weir_model_fit("logistic", json, NULL, &train, NULL, 1, 1, &artifact, &err), WEIR_ENUMERIC);
     assert_non_null(strstr(err.message, "no convergence in 2"));
     assert_int_equal(artifact.len, 0);
     cJSON_Delete(json);

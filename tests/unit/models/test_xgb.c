@@ -153,7 +153,7 @@ static void expect_refusal(const char *params, const weir_matrix *train, weir_st
     weir_buf artifact = {0};
     weir_err err;
     cJSON *json = cJSON_Parse(params);
-    assert_int_equal(weir_model_fit("xgboost", json, train, NULL, 1, 1, &artifact, &err), expected);
+    assert_int_equal(weir_model_fit("xgboost", json, NULL, train, NULL, 1, 1, &artifact, &err), expected);
     if (!strstr(err.message, part)) fail_msg("'%s' is not in '%s'", part, err.message);
     assert_int_equal(artifact.len, 0);
     cJSON_Delete(json);
