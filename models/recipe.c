@@ -156,6 +156,7 @@ static weir_status read_candidate(const cJSON *item, weir_recipe *r, weir_err *e
         return WEIR_FAIL(err, WEIR_EINVAL, "%s.algorithm: there is no '%s'%s%s%s", path, c->algorithm, near ? "; did you mean '" : "", near ? near : "",
                          near ? "'?" : "");
     }
+    if (!weir_algorithm_can(algorithm, WEIR_TASK_BINARY)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.algorithm: '%s' cannot do a binary task", path, c->algorithm);
     c->params = cJSON_GetObjectItemCaseSensitive(item, "params");
     r->candidate_count++;
     return c->params ? check_params(algorithm, c->params, params_path, err) : WEIR_OK;

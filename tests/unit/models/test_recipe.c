@@ -136,6 +136,7 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         {"{" GOOD "}", "$.training.candidates", "nothing"},
         {"{" GOOD ", \"candidates\": [7]}", "$.training.candidates[0]", "a number"},
         {"{" GOOD ", \"candidates\": [{\"name\": \"\", \"algorithm\": \"logistic\"}]}", "$.training.candidates[0].name", "empty"},
+        {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"ridge\"}]}", "$.training.candidates[0].algorithm", "cannot do a binary task"},
         {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistics\"}]}", "$.training.candidates[0].algorithm", "'logistic'"},
         {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\"}, {\"name\": \"a\", \"algorithm\": \"xgboost\"}]}",
          "$.training.candidates[1].name", "twice"},
