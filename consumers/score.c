@@ -330,8 +330,8 @@ static weir_status score_init(weir_worker *worker, void **ret_context, weir_err 
     if (!status) status = weir_shared_take_serving(s->shared, env, &s->serving, err);
     if (!status) status = resolve_columns(s, err);
     if (!status) status = weir_serving_reader_new(s->serving, &s->reader, err);
-    /* Scoring before the replica has caught up would use states older than the features topics have. */
-    while (!status && !weir_serving_ready(s->serving) && !weir_worker_stopping(worker)) {
+    /* Scoring before the replica has caught up would use states older than the features topics have; before the champion is there, events would go unscored for good. */
+    while (!status && !(weir_serving_ready(s->serving) && weir_serving_settled(s->serving)) && !weir_worker_stopping(worker)) {
         weir_clock_sleep_us(env->clock, 20000);
         status = weir_serving_check(s->serving, err);
     }

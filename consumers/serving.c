@@ -42,12 +42,14 @@ struct weir_serving {
 
     pthread_t thread;
     bool thread_started;
-    _Atomic bool stop, ready;
+    _Atomic bool stop, ready, settled; /* features, and aliases, as they stood at start have been read, and the champion that those name is served */
     weir_consumer *features_tail, *models_tail;
     weir_event_codec model_events;
     weir_bus_record *records; /* [TAIL_BATCH] */
     weir_partition *positions; /* [views × partitions] scratch */
     int64_t *ends; /* [views][partitions] ends of the features topics at start; -1: reached */
+    weir_partition *models_ends, *models_positions; /* [models_partitions] of weir.models: offset is where it ended at start, -1: reached; scratch */
+    size_t models_partitions;
     wanted_model wanted[ARM_COUNT];
     int64_t reload_at_us, stats_at_us;
 
@@ -326,6 +328,17 @@ static weir_status replicate_batch(weir_serving *s, size_t count, weir_err *err)
     return go_back(s->features_tail, s->records, count, status, err);
 }
 
+static bool models_were_read(weir_serving *s) {
+    size_t count = weir_consumer_assignment(s->models_tail, s->models_positions, s->models_partitions), missing = 0;
+    for (size_t m = 0; m < s->models_partitions; m++) {
+        weir_partition *end = &s->models_ends[m];
+        for (size_t i = 0; i < count && i < s->models_partitions; i++)
+            if (s->models_positions[i].partition == end->partition && s->models_positions[i].offset >= end->offset) end->offset = -1;
+        missing += end->offset >= 0;
+    }
+    return !missing;
+}
+
 /* Have all ends known at start been reached? */
 static void note_progress(weir_serving *s) {
     size_t total = (size_t)s->pipeline->view_count * (size_t)s->pipeline->partitions, missing = 0;
@@ -344,7 +357,6 @@ static weir_status poll_features(weir_serving *s, weir_err *err) {
     weir_status status = weir_consumer_poll(s->features_tail, s->records, TAIL_BATCH, TAIL_POLL_MS, &count, err);
     if (!status && count) status = replicate_batch(s, count, err);
     weir_consumer_release(s->features_tail, s->records, count);
-    if (!status && !s->ready) note_progress(s);
     return status;
 }
 
@@ -371,6 +383,8 @@ static void *tail(void *context) {
         weir_err err;
         weir_status status = poll_features(s, &err);
         if (!status) status = poll_models(s, &err);
+        if (!status && !s->ready) note_progress(s);
+        if (!status && !s->settled) s->settled = models_were_read(s) && !s->wanted[ARM_CHAMPION].dirty;
         if (!status) status = report_stats(s, &err);
         if (!status) {
             backoff_us = 100000;
@@ -391,6 +405,23 @@ static void *tail(void *context) {
 
 /* ---- life ---- */
 
+/* How far weir.models reaches now. */
+static weir_status find_models_ends(weir_serving *s, weir_err *err) {
+    s->models_partitions = weir_consumer_assignment(s->models_tail, NULL, 0);
+    s->models_ends = calloc(s->models_partitions + 1, sizeof *s->models_ends);
+    s->models_positions = calloc(s->models_partitions + 1, sizeof *s->models_positions);
+    if (!s->models_ends || !s->models_positions) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
+    (void)weir_consumer_assignment(s->models_tail, s->models_ends, s->models_partitions);
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && i < s->models_partitions; i++) {
+        weir_partition *end = &s->models_ends[i];
+        int64_t first;
+        status = weir_consumer_range(s->models_tail, WEIR_TOPIC_MODELS, end->partition, &first, &end->offset, 10000, err);
+        if (!status && first == end->offset) end->offset = -1;
+    }
+    return status;
+}
+
 /* Where each partition's replica goes on, and how far the topic reaches now. */
 static weir_status open_tails(weir_serving *s, weir_err *err) {
     int partitions = s->pipeline->partitions, total = s->pipeline->view_count * partitions;
@@ -401,6 +432,7 @@ static weir_status open_tails(weir_serving *s, weir_err *err) {
     const char *models = WEIR_TOPIC_MODELS;
     weir_status status = from && s->ends && s->positions && s->records ? weir_consumer_new_tail(s->env->brokers, &models, 1, false, &s->models_tail, err)
                                                                        : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
+    if (!status) status = find_models_ends(s, err);
     for (int i = 0; !status && i < total; i++) {
         int64_t next = -1, first;
         from[i] = (weir_partition){.topic = s->topics[i / partitions], .topic_index = i / partitions, .partition = i % partitions};
@@ -500,12 +532,18 @@ void weir_serving_stop(weir_serving *s) {
     free(s->records);
     free(s->positions);
     free(s->ends);
+    free(s->models_ends);
+    free(s->models_positions);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
 bool weir_serving_ready(const weir_serving *s) {
     return s->ready;
+}
+
+bool weir_serving_settled(const weir_serving *s) {
+    return s->settled;
 }
 weir_online *weir_serving_online(weir_serving *s) {
     return s->online;

@@ -40,6 +40,8 @@ const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size
 
 /** Caught up with the features topics as they stood at start. */
 bool weir_serving_ready(const weir_serving *serving);
+/** Has read the aliases as they stood at start, and serves the champion that they name; true, too, when they name none. */
+bool weir_serving_settled(const weir_serving *serving);
 /** First failure of the feeding thread, if any: then serving is stale and workers fail with it. */
 weir_status weir_serving_check(weir_serving *serving, weir_err *err) WEIR_MUST_CHECK;
 weir_online *weir_serving_online(weir_serving *serving);

@@ -75,6 +75,26 @@ def check_answers(p, payments):
     return len(asked)
 
 
+def check_champion_is_waited_for(p, payments):
+    """While the champion that the aliases name cannot be loaded, payments wait; none goes unscored."""
+    last, topic, out = payments.rows[-1], p.topic("predictions"), producer()
+    models = os.path.join(p.dir, "objects", "models")
+    p.kill("run", "0", signal.SIGTERM, 60)
+    os.rename(models, models + "-away")
+    p.start("run", wait=False)
+    rows = [dict(last, transaction_id="waiting%d" % i, customer_id="waiting%d" % i, us=last["us"] + DAY_US, tx_time=at(last["us"] + DAY_US)) for i in range(40)]
+    for row in rows:
+        out.produce(p.topic("events"), p.encode(p.topic("events"), payments.event(row)), ("default/" + row["customer_id"]).encode())
+    assert out.flush(60) == 0
+    wait_for("features of the payments that wait", lambda: sum(r["key"].startswith("default/waiting") for r in feature_records(p)) == len(rows), 60, 0.5)
+    mine = lambda: collections.Counter(x["join_id"] for x in (p.decode(topic, m.value()) for m in read_all(topic)) if x["join_id"].startswith("waiting"))
+    time.sleep(3)
+    assert not mine(), mine()
+    os.rename(models + "-away", models)
+    wait_for("their predictions", lambda: len(mine()) == len(rows), 60, 0.5)
+    assert set(mine().values()) == {1}, mine()
+
+
 def check_parity(p, predictions, asked, parity_worker):
     """Every vector that was served is computed again from history; a record that is not what it was, or is missing, is noticed."""
     wait_for("predictions in the offline store", lambda: query('SELECT count(*) FROM "%s".predictions' % p.name)[0][0] == predictions, 60, 1)
@@ -163,6 +183,7 @@ def main(workers=("run",), while_training=None):
         if "run" in workers:
             asked = check_answers(p, payments)
             check_parity(p, len(predictions) + asked, asked, "run")
+            check_champion_is_waited_for(p, payments)
     print("ok: %d predictions, both arms measured" % len(predictions))
 
 
