@@ -6,40 +6,18 @@
 
 #include "core/clock.h"
 #include "core/conf.h"
+#include "models/json.h"
 #include "models/memory.h"
 #include "models/prepared.h"
 
 enum { THREADS_MAX = 256, CARD_K_MAX = 1000000 };
-
-/* What a JSON value is, for messages. */
-static const char *kind_of(const cJSON *item) {
-    if (!item) return "nothing";
-    if (cJSON_IsString(item)) return "a string";
-    if (cJSON_IsNumber(item)) return "a number";
-    if (cJSON_IsBool(item)) return "true or false";
-    if (cJSON_IsArray(item)) return "an array";
-    return cJSON_IsObject(item) ? "an object" : "null";
-}
-
-static weir_status check_keys(const cJSON *object, const char *path, const char *const *known, weir_err *err) {
-    const cJSON *item;
-    if (!cJSON_IsObject(object)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected an object", path, kind_of(object));
-    cJSON_ArrayForEach(item, object) {
-        const char *const *k = known;
-        while (*k && strcmp(*k, item->string) != 0) k++;
-        if (*k) continue;
-        const char *near = weir_conf_nearest(item->string, known);
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: unknown key%s%s%s", path, item->string, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-    }
-    return WEIR_OK;
-}
 
 static weir_status read_text(const cJSON *object, const char *path, const char *key, bool required, const char **ret_text, weir_err *err) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     if (!item && !required) return WEIR_OK;
     const char *text = cJSON_GetStringValue(item);
     if (!text || !*text)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: found %s, expected a string that is not empty", path, key, text ? "an empty string" : kind_of(item));
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: found %s, expected a string that is not empty", path, key, text ? "an empty string" : weir_json_kind(item));
     *ret_text = text;
     return WEIR_OK;
 }
@@ -47,7 +25,7 @@ static weir_status read_text(const cJSON *object, const char *path, const char *
 static weir_status read_whole(const cJSON *object, const char *key, double min, double max, double *ret_number, weir_err *err) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     if (!item) return WEIR_OK;
-    if (!cJSON_IsNumber(item)) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.%s: found %s, expected a whole number", key, kind_of(item));
+    if (!cJSON_IsNumber(item)) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.%s: found %s, expected a whole number", key, weir_json_kind(item));
     double n = item->valuedouble;
     if (!(n >= min && n <= max) || n != floor(n))
         return WEIR_FAIL(err, WEIR_EINVAL, "$.training.%s: found %g, expected a whole number from %g to %g", key, n, min, max);
@@ -61,7 +39,7 @@ static weir_status read_days(const cJSON *split, const char *key, bool may_be_ze
     if (!item) return WEIR_OK;
     const char *text = cJSON_GetStringValue(item);
     int64_t us = 0;
-    if (!text) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.split.%s: found %s, expected days, such as \"7d\"", key, kind_of(item));
+    if (!text) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.split.%s: found %s, expected days, such as \"7d\"", key, weir_json_kind(item));
     weir_status status = weir_duration_parse(text, &us, err);
     if (status == WEIR_OK && (us % WEIR_DAY_US != 0 || (us == 0 && !may_be_zero)))
         return WEIR_FAIL(err, WEIR_EINVAL, "$.training.split.%s: found \"%s\", expected whole days, such as \"7d\"", key, text);
@@ -76,13 +54,13 @@ static weir_status read_split(const cJSON *training, weir_recipe *r, weir_err *e
     static const char *const keys[] = {"train", "delay", "test", "exclude_known", NULL};
     const cJSON *split = cJSON_GetObjectItemCaseSensitive(training, "split");
     if (!split) return WEIR_OK;
-    weir_status status = check_keys(split, "$.training.split", keys, err);
+    weir_status status = weir_json_check_keys(split, "$.training.split", keys, err);
     if (status == WEIR_OK) status = read_days(split, "train", false, &r->train_us, err);
     if (status == WEIR_OK) status = read_days(split, "delay", true, &r->delay_us, err);
     if (status == WEIR_OK) status = read_days(split, "test", false, &r->test_us, err);
     const cJSON *exclude = cJSON_GetObjectItemCaseSensitive(split, "exclude_known");
     if (status != WEIR_OK || !exclude) return status;
-    if (!cJSON_IsBool(exclude)) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.split.exclude_known: found %s, expected true or false", kind_of(exclude));
+    if (!cJSON_IsBool(exclude)) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.split.exclude_known: found %s, expected true or false", weir_json_kind(exclude));
     r->exclude_known = cJSON_IsTrue(exclude);
     return WEIR_OK;
 }
@@ -107,14 +85,14 @@ static weir_status read_columns(const weir_pipeline *pipeline, const cJSON *trai
     const cJSON *columns = cJSON_GetObjectItemCaseSensitive(training, "columns"), *item;
     int count = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
     if (count < 1 || count > WEIR_MODEL_COLUMNS_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns: found %s of %d, expected an array of 1 to %d names", kind_of(columns), count,
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns: found %s of %d, expected an array of 1 to %d names", weir_json_kind(columns), count,
                          WEIR_MODEL_COLUMNS_MAX);
     r->columns = weir_models_calloc((size_t)count + 1, sizeof *r->columns);
     if (!r->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", count);
     cJSON_ArrayForEach(item, columns) {
         const char *name = cJSON_GetStringValue(item);
         int i = r->column_count;
-        if (!name) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns[%d]: found %s, expected a name", i, kind_of(item));
+        if (!name) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns[%d]: found %s, expected a name", i, weir_json_kind(item));
         if (!strcmp(name, r->target)) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns[%d]: '%s' is the target", i, name);
         if (!has_column(pipeline, name))
             return WEIR_FAIL(err, WEIR_EINVAL, "$.training.columns[%d]: '%s' is neither a feature nor a column of the events", i, name);
@@ -142,7 +120,7 @@ static weir_status read_candidate(const cJSON *item, weir_recipe *r, weir_err *e
     char path[64], params_path[80];
     snprintf(path, sizeof path, "$.training.candidates[%d]", r->candidate_count);
     snprintf(params_path, sizeof params_path, "%s.params", path);
-    weir_status status = check_keys(item, path, keys, err);
+    weir_status status = weir_json_check_keys(item, path, keys, err);
     if (status == WEIR_OK) status = read_text(item, path, "name", true, &c->name, err);
     if (status == WEIR_OK) status = read_text(item, path, "algorithm", true, &c->algorithm, err);
     if (status != WEIR_OK) return status;
@@ -166,7 +144,7 @@ static weir_status read_candidates(const cJSON *training, weir_recipe *r, weir_e
     const cJSON *candidates = cJSON_GetObjectItemCaseSensitive(training, "candidates"), *item;
     int count = cJSON_IsArray(candidates) ? cJSON_GetArraySize(candidates) : 0;
     if (count < 1 || count > WEIR_CANDIDATES_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.candidates: found %s of %d, expected an array of 1 to %d candidates", kind_of(candidates), count,
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.candidates: found %s of %d, expected an array of 1 to %d candidates", weir_json_kind(candidates), count,
                          WEIR_CANDIDATES_MAX);
     cJSON_ArrayForEach(item, candidates) {
         weir_status status = read_candidate(item, r, err);
@@ -197,7 +175,7 @@ static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, we
     const char *task = "binary";
     double card_k = r->card_k, seed = (double)r->seed, threads = r->threads;
     if (!training) return WEIR_FAIL(err, WEIR_EINVAL, "$.training: found nothing, expected an object: this pipeline trains no models");
-    weir_status status = check_keys(training, "$.training", keys, err);
+    weir_status status = weir_json_check_keys(training, "$.training", keys, err);
     if (status == WEIR_OK) status = read_text(training, "$.training", "task", false, &task, err);
     if (status == WEIR_OK && strcmp(task, "binary") != 0) status = WEIR_FAIL(err, WEIR_EINVAL, "$.training.task: found '%s', expected 'binary'", task);
     if (status == WEIR_OK) status = read_text(training, "$.training", "target", true, &r->target, err);
