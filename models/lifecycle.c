@@ -37,6 +37,20 @@ weir_status weir_lifecycle_open(weir_pg *pg, weir_err *err) {
 
 /* ---- runs ---- */
 
+/* A run's session holds a lock while it lives, taken before others can see the run. A run of the model that is said to be running and whose lock is free was left by a process
+ * that went away. */
+static weir_status bury_dead_runs(weir_pg *pg, const char *space, const char *model, const char *run_id, weir_err *err) {
+    weir_status status = weir_pg_exec(pg, "SELECT pg_advisory_lock(hashtextextended($1, 0))", 1, &run_id, NULL, err);
+    const char *const params[] = {space, model, run_id};
+    return status ? status
+                  : weir_pg_exec(
+                        pg,
+                        "UPDATE weir.runs r SET status = 'failed', ended_at = clock_timestamp(), detail = detail || '{\"message\": \"its process went away\"}'"
+                        " FROM weir.experiment_runs e WHERE e.run_id = r.id AND r.pipeline = $1 AND e.model = $2 AND r.id <> $3 AND r.status = 'running'"
+                        " AND pg_try_advisory_xact_lock(hashtextextended(r.id, 0))",
+                        3, params, NULL, err);
+}
+
 weir_status weir_lifecycle_run_start(weir_pg *pg, const char *space, const char *model, const char *experiment, const cJSON *request, weir_run *ret_run,
                                      weir_err *err) {
     weir_run run = {0};
@@ -45,6 +59,7 @@ weir_status weir_lifecycle_run_start(weir_pg *pg, const char *space, const char 
     if (!status) status = weir_run_start(pg, space, request, &run, err);
     const char *const params[] = {run.id, experiment, model};
     if (!status) status = weir_pg_exec(pg, "INSERT INTO weir.experiment_runs (run_id, experiment, model) VALUES ($1, $2, $3)", 3, params, NULL, err);
+    if (!status) status = bury_dead_runs(pg, space, model, run.id, err);
     status = end(pg, status, err);
     if (!status) *ret_run = run;
     return status;

@@ -11,7 +11,7 @@
 /** Brings the tables up to date where the login may do that; where not, checks that it may use them: WEIR_EDENIED says what helps. */
 weir_status weir_lifecycle_open(weir_pg *pg, weir_err *err) WEIR_MUST_CHECK;
 
-/** Starts a run of an experiment, which is made when it is new. request: what the run was asked. */
+/** Starts a run of an experiment, which is made when it is new. request: what the run was asked. Runs of the model whose process went away are failed from then on. */
 weir_status weir_lifecycle_run_start(weir_pg *pg, const char *space, const char *model, const char *experiment, const cJSON *request, weir_run *ret_run,
                                      weir_err *err) WEIR_MUST_CHECK;
 

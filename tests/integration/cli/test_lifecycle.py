@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 missing = [name for name in ("WEIR_BINARY", "WEIR_PG_URL") if not os.environ.get(name)]
@@ -413,6 +414,25 @@ class Lifecycle(unittest.TestCase):
         validated = self.works("validate_model", *place, "--model-name", "ship", "--sample-size", "50")
         self.assertIn("4 of 4 checks passed", validated.out)
         self.assertIn("✓ 3/4 inference works: 50 rows", validated.out)
+
+    def test_a_killed_run_does_not_run_for_ever(self):
+        at, space = self.at("killed"), DEV + ".killed"
+        self.make_schema(space)
+        self.sql('CREATE TABLE "%s".tx AS SELECT random() AS a, random() AS b, (random() < 0.4)::int AS target FROM generate_series(1, 100000)' % space)
+        self.works("prepare_data", *at, "--source-table", "tx")
+        statuses = lambda: self.sql("SELECT status, detail->>'message' FROM weir.runs WHERE pipeline = %s ORDER BY started_at", (space,))
+        base = [os.environ["WEIR_BINARY"], "train_model", *at, "--model-name", "m"]
+        victim, other = (subprocess.Popen([*base, "--n-estimators", "9000"], env=self.env(), stdout=subprocess.DEVNULL) for _ in range(2))
+        deadline = time.monotonic() + 60
+        while len(statuses()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(statuses(), [("running", None)] * 2)
+        victim.kill()
+        victim.wait()
+        subprocess.run([*base, "--n-estimators", "3"], env=self.env(), stdout=subprocess.DEVNULL)
+        self.assertEqual(sorted(statuses()), [("failed", "its process went away"), ("running", None), ("succeeded", None)])
+        other.kill()
+        other.wait()
 
     def test_which_run_is_registered(self):
         space = DEV + ".register"
