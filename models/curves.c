@@ -21,7 +21,7 @@ typedef struct full_curve {
 
 static weir_status rank_outcomes(const weir_outcomes *o, weir_ranked **ret_rows, int64_t *ret_count, weir_err *err) {
     int64_t rows = 0;
-    weir_status status = weir_outcomes_check(o, WEIR_METRIC_BINARY, &rows, err);
+    weir_status status = weir_outcomes_check(o, WEIR_TASK_BINARY, &rows, err);
     if (status != WEIR_OK) return status;
     weir_ranked *ranked = weir_models_calloc((size_t)rows, sizeof *ranked);
     if (!ranked) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to rank %lld scores", (long long)rows);

@@ -4,7 +4,7 @@
 
 #include "models/metrics.h"
 
-/* The outcomes of every function here are WEIR_METRIC_BINARY; errors as of weir_outcomes. */
+/* The outcomes of every function here are WEIR_TASK_BINARY; errors as of weir_outcomes. */
 
 typedef struct weir_curve_point {
     double x, y;

@@ -43,7 +43,7 @@ static weir_status measure_binary(const weir_model_metric *self, const weir_outc
     weir_metrics_binary m;
     int64_t rows = 0;
     weir_eval_input input = {.row_count = o->row_count, .score = o->score, .label = o->label, .threshold = o->threshold};
-    weir_status status = weir_outcomes_check(o, WEIR_METRIC_BINARY, &rows, err);
+    weir_status status = weir_outcomes_check(o, WEIR_TASK_BINARY, &rows, err);
     if (status == WEIR_OK) status = weir_evaluate_binary(&input, &m, err);
     if (status == WEIR_OK) *ret_value = number_at(&m, self->field);
     return status;
@@ -59,11 +59,11 @@ static weir_status measure_calibration(const weir_model_metric *self, const weir
 }
 
 #define REGRESSION(field_)                                                                                                                                     \
-    .abi = WEIR_METRIC_ABI, .task = WEIR_METRIC_REGRESSION, .weighted = true, .measure = measure_regression, .field = offsetof(weir_metrics_regression, field_)
+    .abi = WEIR_METRIC_ABI, .task = WEIR_TASK_REGRESSION, .weighted = true, .measure = measure_regression, .field = offsetof(weir_metrics_regression, field_)
 #define CLASSES(field_)                                                                                                                                        \
-    .abi = WEIR_METRIC_ABI, .task = WEIR_METRIC_MULTICLASS, .weighted = true, .measure = measure_classes, .field = offsetof(weir_metrics_classes, field_)
-#define BINARY(field_) .abi = WEIR_METRIC_ABI, .task = WEIR_METRIC_BINARY, .measure = measure_binary, .field = offsetof(weir_metrics_binary, field_)
-#define DECISIONS(field_) .abi = WEIR_METRIC_ABI, .task = WEIR_METRIC_BINARY, .measure = measure_decisions, .field = offsetof(weir_metrics_decisions, field_)
+    .abi = WEIR_METRIC_ABI, .task = WEIR_TASK_MULTICLASS, .weighted = true, .measure = measure_classes, .field = offsetof(weir_metrics_classes, field_)
+#define BINARY(field_) .abi = WEIR_METRIC_ABI, .task = WEIR_TASK_BINARY, .measure = measure_binary, .field = offsetof(weir_metrics_binary, field_)
+#define DECISIONS(field_) .abi = WEIR_METRIC_ABI, .task = WEIR_TASK_BINARY, .measure = measure_decisions, .field = offsetof(weir_metrics_decisions, field_)
 
 static const weir_model_metric metrics[] = {
     {.name = "rmse", REGRESSION(rmse), .doc = "square root of the mean squared error"},
@@ -104,7 +104,7 @@ static const weir_model_metric metrics[] = {
     {.name = "precision_at_k", DECISIONS(precision_at_k), .greater_is_better = true, .doc = "share of positives among the k highest scores"},
     {.name = "expected_calibration_error",
      .abi = WEIR_METRIC_ABI,
-     .task = WEIR_METRIC_BINARY,
+     .task = WEIR_TASK_BINARY,
      .weighted = true,
      .doc = "mean difference of probability and share of positives over ten bins of equal width",
      .measure = measure_calibration,
@@ -116,7 +116,7 @@ const weir_model_metric *weir_model_metrics(void) {
     return metrics;
 }
 
-const weir_model_metric *weir_model_metric_find(weir_metric_task task, const char *name) {
+const weir_model_metric *weir_model_metric_find(weir_task task, const char *name) {
     for (const weir_model_metric *m = metrics; m->name; m++)
         if (m->task == task && !strcmp(m->name, name)) return m;
     return NULL;

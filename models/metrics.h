@@ -7,15 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/err.h"
+#include "models/task.h"
 
 enum { WEIR_METRIC_CLASSES_MAX = 1000 };
-
-typedef enum weir_metric_task {
-    WEIR_METRIC_BINARY, /* label 0 or 1; score [row_count] probability of 1, or anything that rises with it */
-    WEIR_METRIC_MULTICLASS, /* label 0 … class_count − 1; score [row_count][class_count] probabilities; called is the highest one's class, the first of equals */
-    WEIR_METRIC_REGRESSION, /* label any number; score [row_count] the predicted value */
-} weir_metric_task;
 
 /* Predictions with what happened. Rows whose label is NaN or whose weight is 0 are left out everywhere.
  * Every function below: a score that is not finite, or an error that is too large for a double, is WEIR_ENUMERIC; a label that the task does not allow, or a
@@ -85,7 +79,7 @@ weir_status weir_measure_decisions(const weir_outcomes *outcomes, weir_metrics_d
 typedef struct weir_model_metric {
     int abi; /* WEIR_METRIC_ABI */
     const char *name; /* "f1_macro"; unique within its task */
-    weir_metric_task task;
+    weir_task task;
     bool greater_is_better, weighted; /* weighted: it takes weights; one that does not refuses them */
     const char *doc;
     /** The value of the metric; NaN when it has none. Errors as of weir_outcomes; *ret_value is then untouched. Thread-safe. */
@@ -95,7 +89,7 @@ typedef struct weir_model_metric {
 
 /** The built-in metrics, ended by one without a name. */
 const weir_model_metric *weir_model_metrics(void);
-const weir_model_metric *weir_model_metric_find(weir_metric_task task, const char *name); /* NULL when there is none */
+const weir_model_metric *weir_model_metric_find(weir_task task, const char *name); /* NULL when there is none */
 /** WEIR_EINVAL when there are weights that the metric does not take. */
 weir_status weir_model_metric_measure(const weir_model_metric *metric, const weir_outcomes *outcomes, double *ret_value, weir_err *err) WEIR_MUST_CHECK;
 

@@ -98,7 +98,7 @@ static void rank_classes(const weir_outcomes *o, weir_ranked *ranked, weir_metri
 
 weir_status weir_measure_classes(const weir_outcomes *o, weir_metrics_classes *ret_metrics, weir_err *err) {
     weir_metrics_classes m = {.class_count = o->class_count};
-    weir_status status = weir_outcomes_check(o, WEIR_METRIC_MULTICLASS, &m.rows, err);
+    weir_status status = weir_outcomes_check(o, WEIR_TASK_MULTICLASS, &m.rows, err);
     if (status != WEIR_OK) return status;
     size_t classes = (size_t)o->class_count;
     m.confusion = weir_models_calloc(classes * classes, sizeof *m.confusion);

@@ -27,7 +27,7 @@ weir_status weir_measure_decisions(const weir_outcomes *o, weir_metrics_decision
     weir_metrics_decisions m = {0};
     if (isnan(o->threshold)) return WEIR_FAIL(err, WEIR_EINVAL, "threshold is %g, expected a number", o->threshold);
     if (o->k < 0) return WEIR_FAIL(err, WEIR_EINVAL, "k is %lld, expected a count", (long long)o->k);
-    weir_status status = weir_outcomes_check(o, WEIR_METRIC_BINARY, &m.rows, err);
+    weir_status status = weir_outcomes_check(o, WEIR_TASK_BINARY, &m.rows, err);
     if (status != WEIR_OK) return status;
     weir_ranked *rows = weir_models_calloc((size_t)m.rows, sizeof *rows);
     if (!rows) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to rank %lld scores", (long long)m.rows);

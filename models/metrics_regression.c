@@ -74,7 +74,7 @@ static void add_variances(const weir_outcomes *o, const sums *s, weir_metrics_re
 
 weir_status weir_measure_regression(const weir_outcomes *o, weir_metrics_regression *ret_metrics, weir_err *err) {
     weir_metrics_regression m = {0};
-    weir_status status = weir_outcomes_check(o, WEIR_METRIC_REGRESSION, &m.rows, err);
+    weir_status status = weir_outcomes_check(o, WEIR_TASK_REGRESSION, &m.rows, err);
     if (status != WEIR_OK) return status;
     weighted *errors = weir_models_calloc((size_t)m.rows, sizeof *errors);
     if (!errors) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld errors", (long long)m.rows);

@@ -54,22 +54,6 @@ const weir_algorithm *weir_algorithm_find(const char *name) {
     return NULL;
 }
 
-static const char *const task_names[WEIR_TASK_COUNT] = {
-    [WEIR_TASK_BINARY] = "binary", [WEIR_TASK_MULTICLASS] = "multiclass", [WEIR_TASK_REGRESSION] = "regression"};
-
-const char *weir_task_name(weir_task task) {
-    return task_names[task];
-}
-
-bool weir_task_find(const char *name, weir_task *ret_task) {
-    for (int task = 0; task < WEIR_TASK_COUNT; task++) {
-        if (strcmp(task_names[task], name) != 0) continue;
-        *ret_task = (weir_task)task;
-        return true;
-    }
-    return false;
-}
-
 void weir_sha256_hex(const void *bytes, size_t len, char text[65]) {
     static const char digits[] = "0123456789abcdef";
     unsigned char sum[SHA256_DIGEST_LENGTH];
@@ -156,8 +140,8 @@ static weir_status find_for_task(const char *name, weir_task task, const weir_al
     if (algorithm && weir_algorithm_can(algorithm, task)) return WEIR_OK;
     for (const weir_algorithm *const *a = algorithms; *a && len < (int)sizeof names; a++)
         if (weir_algorithm_can(*a, task)) len += snprintf(names + len, sizeof names - (size_t)len, "%s%s", len ? ", " : "", (*a)->name);
-    if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; for a %s task there are %s", name, task_names[task], names);
-    return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s cannot do a %s task; those that can are %s", name, task_names[task], names);
+    if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; for a %s task there are %s", name, weir_task_name(task), names);
+    return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s cannot do a %s task; those that can are %s", name, weir_task_name(task), names);
 }
 
 /* The hyperparameters that were in force, defaults included: an artifact then means the same when defaults change. */
@@ -192,7 +176,7 @@ static char *header_text(const weir_algorithm *algorithm, const void *params, co
     cJSON *columns = cJSON_CreateStringArray(train->column_names, train->column_count);
     cJSON *params_json = params_to_json(algorithm->params, params);
     bool ok = header && columns && params_json && cJSON_AddStringToObject(header, "algorithm", algorithm->name) &&
-              cJSON_AddStringToObject(header, "task", task_names[train->task]) && cJSON_AddNumberToObject(header, "class_count", class_count(train));
+              cJSON_AddStringToObject(header, "task", weir_task_name(train->task)) && cJSON_AddNumberToObject(header, "class_count", class_count(train));
     if (header && columns && cJSON_AddItemToObject(header, "columns", columns)) columns = NULL;
     if (header && params_json && cJSON_AddItemToObject(header, "params", params_json)) params_json = NULL;
     ok = ok && !columns && !params_json && add_raw(header, "seed", number) && cJSON_AddNumberToObject(header, "threads", threads) &&
@@ -321,7 +305,7 @@ static weir_status read_columns(weir_model *model, weir_err *err) {
 
 static weir_status read_task(weir_model *model, weir_err *err) {
     const cJSON *task = cJSON_GetObjectItemCaseSensitive(model->header, "task");
-    const char *name = task ? cJSON_GetStringValue(task) : task_names[WEIR_TASK_BINARY];
+    const char *name = task ? cJSON_GetStringValue(task) : weir_task_name(WEIR_TASK_BINARY);
     weir_model_shape *shape = &model->shape;
     if (!name || !weir_task_find(name, &shape->task)) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown task '%s'", name ? name : "");
     if (!weir_algorithm_can(model->algorithm, shape->task))
@@ -438,7 +422,7 @@ int weir_model_output_count(const weir_model *model) {
 
 weir_status weir_model_check_single_output(const weir_model *model, weir_err *err) {
     if (model->shape.output_count == 1) return WEIR_OK;
-    return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", task_names[model->shape.task], model->shape.output_count);
+    return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", weir_task_name(model->shape.task), model->shape.output_count);
 }
 
 /* As many rows at a time as their columns fit into a block on the stack; only wider rows than that take memory from the heap. */

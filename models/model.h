@@ -9,20 +9,9 @@
 #include "core/conf.h"
 #include "core/err.h"
 #include "core/mem.h"
+#include "models/task.h"
 
 enum { WEIR_MODEL_COLUMNS_MAX = 4096, WEIR_MODEL_CLASSES_MAX = 1024 };
-
-typedef enum weir_task {
-    WEIR_TASK_BINARY, /* label 0 or 1; one score a row: the probability of 1 */
-    WEIR_TASK_MULTICLASS, /* label 0 … class_count − 1; class_count scores a row: probabilities that sum to 1 */
-    WEIR_TASK_REGRESSION, /* any finite label; one score a row: the value */
-} weir_task;
-enum { WEIR_TASK_COUNT = WEIR_TASK_REGRESSION + 1 };
-
-/** "binary", "multiclass", "regression": as in an artifact's header. */
-const char *weir_task_name(weir_task task);
-/** False, and *ret_task untouched, when no task has that name. */
-bool weir_task_find(const char *name, weir_task *ret_task) WEIR_MUST_CHECK;
 
 /* A design matrix. values [row_count][column_count] row-major float64; NaN: missing. label [row_count] (may be NULL when scoring). weight [row_count], or NULL:
  * every row weighs 1; a row that weighs 2 counts as two rows, one that weighs 0 as none. class_count is of WEIR_TASK_MULTICLASS only. */
@@ -35,6 +24,7 @@ typedef struct weir_matrix {
     const double *weight;
     weir_task task;
     int class_count;
+    const struct weir_prep_column *kinds; /* [column_count] which columns are categories (models/prep.h), for a chain of preprocessing; NULL: all are numbers */
 } weir_matrix;
 
 /* What goes into a fitted model, and what comes out. */

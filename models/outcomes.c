@@ -11,8 +11,8 @@ static weir_status check_scores(const weir_outcomes *o, int64_t row, int scores,
     return WEIR_OK;
 }
 
-weir_status weir_outcomes_check(const weir_outcomes *o, weir_metric_task task, int64_t *ret_rows, weir_err *err) {
-    bool classes = task == WEIR_METRIC_MULTICLASS;
+weir_status weir_outcomes_check(const weir_outcomes *o, weir_task task, int64_t *ret_rows, weir_err *err) {
+    bool classes = task == WEIR_TASK_MULTICLASS;
     int64_t rows = 0;
     if (classes && (o->class_count < 2 || o->class_count > WEIR_METRIC_CLASSES_MAX))
         return WEIR_FAIL(err, WEIR_EINVAL, "%d classes, expected 2 to %d", o->class_count, WEIR_METRIC_CLASSES_MAX);
@@ -22,8 +22,8 @@ weir_status weir_outcomes_check(const weir_outcomes *o, weir_metric_task task, i
             return WEIR_FAIL(err, WEIR_EDATA, "weight of row %lld is %g, expected a finite number that is not negative", (long long)r, weight);
         if (!weir_outcomes_counts(o, r)) continue;
         int classes_expected = classes ? o->class_count : 2;
-        if (task == WEIR_METRIC_REGRESSION ? !isfinite(label) : !(label >= 0 && label < classes_expected && label == floor(label)))
-            return task == WEIR_METRIC_REGRESSION
+        if (task == WEIR_TASK_REGRESSION ? !isfinite(label) : !(label >= 0 && label < classes_expected && label == floor(label)))
+            return task == WEIR_TASK_REGRESSION
                        ? WEIR_FAIL(err, WEIR_EDATA, "label of row %lld is %g, expected a finite number", (long long)r, label)
                        : WEIR_FAIL(err, WEIR_EDATA, "label of row %lld is %g, expected a whole number from 0 to %d", (long long)r, label, classes_expected - 1);
         weir_status status = check_scores(o, r, classes ? o->class_count : 1, err);

@@ -15,7 +15,7 @@ static inline bool weir_outcomes_counts(const weir_outcomes *o, int64_t row) {
 }
 
 /** Checks labels, scores and weights for a task. *ret_rows: how many rows count, at least 1. */
-weir_status weir_outcomes_check(const weir_outcomes *outcomes, weir_metric_task task, int64_t *ret_rows, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_outcomes_check(const weir_outcomes *outcomes, weir_task task, int64_t *ret_rows, weir_err *err) WEIR_MUST_CHECK;
 
 typedef struct weir_ranked {
     double score, weight;

@@ -17,7 +17,8 @@ weir_status weir_prepared_check(const cJSON *chain, const char *path, const char
 }
 
 static weir_status fit_chain(const cJSON *chain, const char *path, const weir_matrix *train, weir_prep **ret_prep, bool *keep, weir_err *err) {
-    weir_prep_column *columns = number_columns(train->column_names, train->column_count);
+    weir_prep_column *numbers = train->kinds ? NULL : number_columns(train->column_names, train->column_count);
+    const weir_prep_column *columns = train->kinds ? train->kinds : numbers;
     if (!columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", train->column_count);
     const weir_prep_rows rows = {
         .row_count = train->row_count,
@@ -28,7 +29,7 @@ static weir_status fit_chain(const cJSON *chain, const char *path, const weir_ma
                                                       : WEIR_PREP_NO_TASK,
     };
     weir_status status = weir_prep_fit(chain, path, columns, train->column_count, &rows, ret_prep, keep, err);
-    weir_models_free(columns);
+    weir_models_free(numbers);
     return status;
 }
 

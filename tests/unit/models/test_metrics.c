@@ -146,7 +146,7 @@ static void every_metric_is_described_and_measured(void **state) {
         double value = NAN;
         weir_err err;
         weir_outcomes o = {
-            .row_count = 3, .class_count = 2, .label = label, .score = m->task == WEIR_METRIC_MULTICLASS ? classes : score, .threshold = 0.5, .k = 2};
+            .row_count = 3, .class_count = 2, .label = label, .score = m->task == WEIR_TASK_MULTICLASS ? classes : score, .threshold = 0.5, .k = 2};
         assert_int_equal(m->abi, WEIR_METRIC_ABI);
         assert_non_null(m->doc);
         assert_ptr_equal(weir_model_metric_find(m->task, m->name), m);
@@ -157,10 +157,10 @@ static void every_metric_is_described_and_measured(void **state) {
         assert_int_equal(weir_model_metric_measure(m, &o, &value, &err), m->weighted ? WEIR_OK : WEIR_EINVAL);
         assert_true((value == -77) == !m->weighted);
     }
-    assert_null(weir_model_metric_find(WEIR_METRIC_BINARY, "rmse"));
-    assert_null(weir_model_metric_find(WEIR_METRIC_REGRESSION, "rms"));
-    assert_false(weir_model_metric_find(WEIR_METRIC_REGRESSION, "rmse")->greater_is_better);
-    assert_true(weir_model_metric_find(WEIR_METRIC_MULTICLASS, "f1_macro")->greater_is_better);
+    assert_null(weir_model_metric_find(WEIR_TASK_BINARY, "rmse"));
+    assert_null(weir_model_metric_find(WEIR_TASK_REGRESSION, "rms"));
+    assert_false(weir_model_metric_find(WEIR_TASK_REGRESSION, "rmse")->greater_is_better);
+    assert_true(weir_model_metric_find(WEIR_TASK_MULTICLASS, "f1_macro")->greater_is_better);
 }
 
 /* Perfect predictions are never worse than poor ones, in the direction that the table tells. */
@@ -169,7 +169,7 @@ static void the_table_knows_which_way_is_better(void **state) {
     const double label[] = {0, 1, 1, 0}, good[] = {0, 1, 1, 0}, poor[] = {0.8, 0.3, 0.1, 0.9}, good_classes[] = {1, 0, 0, 1, 0, 1, 1, 0},
                  poor_classes[] = {0.2, 0.8, 0.7, 0.3, 0.9, 0.1, 0.1, 0.9};
     for (const weir_model_metric *m = weir_model_metrics(); m->name; m++) {
-        bool classes = m->task == WEIR_METRIC_MULTICLASS;
+        bool classes = m->task == WEIR_TASK_MULTICLASS;
         weir_outcomes o = {.row_count = 4, .class_count = 2, .label = label, .score = classes ? good_classes : good, .threshold = 0.5, .k = 2};
         double best, worst;
         assert_int_equal(weir_model_metric_measure(m, &o, &best, NULL), WEIR_OK);
@@ -179,7 +179,7 @@ static void the_table_knows_which_way_is_better(void **state) {
     }
 }
 
-static void expect_refusal(weir_outcomes o, weir_metric_task task, weir_status code, const char *message) {
+static void expect_refusal(weir_outcomes o, weir_task task, weir_status code, const char *message) {
     for (const weir_model_metric *m = weir_model_metrics(); m->name; m++) {
         double value = -77;
         weir_err err;
@@ -195,30 +195,30 @@ static void rows_that_cannot_be_measured_are_refused(void **state) {
     const double label[] = {0, 1}, halves[] = {0, 0.5}, endless[] = {0, INFINITY}, none[] = {NAN, NAN}, three[] = {0, 3};
     const double score[] = {0.5, 0.5, 0.5, 0.5}, broken[] = {0.5, NAN, 0.5, 0.5}, negative[] = {1, -1}, zero[] = {0, 0};
     weir_outcomes good = {.row_count = 2, .class_count = 2, .label = label, .score = score, .threshold = 0.5}, o;
-    for (int task = WEIR_METRIC_BINARY; task <= WEIR_METRIC_REGRESSION; task++) {
+    for (int task = WEIR_TASK_BINARY; task <= WEIR_TASK_REGRESSION; task++) {
         o = good, o.score = broken;
-        expect_refusal(o, (weir_metric_task)task, WEIR_ENUMERIC, "is nan, expected a finite number");
+        expect_refusal(o, (weir_task)task, WEIR_ENUMERIC, "is nan, expected a finite number");
         o = good, o.label = none;
-        expect_refusal(o, (weir_metric_task)task, WEIR_EDATA, "none of the 2 rows");
+        expect_refusal(o, (weir_task)task, WEIR_EDATA, "none of the 2 rows");
         o = good, o.row_count = 0;
-        expect_refusal(o, (weir_metric_task)task, WEIR_EDATA, "none of the 0 rows");
+        expect_refusal(o, (weir_task)task, WEIR_EDATA, "none of the 0 rows");
         o = good, o.label = endless;
-        expect_refusal(o, (weir_metric_task)task, WEIR_EDATA, "label of row 1 is inf");
+        expect_refusal(o, (weir_task)task, WEIR_EDATA, "label of row 1 is inf");
         o = good, o.weight = negative;
-        expect_refusal(o, (weir_metric_task)task, WEIR_EDATA, "weight of row 1 is -1");
+        expect_refusal(o, (weir_task)task, WEIR_EDATA, "weight of row 1 is -1");
         o = good, o.weight = zero;
-        expect_refusal(o, (weir_metric_task)task, WEIR_EDATA, "none of the 2 rows");
-        if (task == WEIR_METRIC_REGRESSION) continue;
+        expect_refusal(o, (weir_task)task, WEIR_EDATA, "none of the 2 rows");
+        if (task == WEIR_TASK_REGRESSION) continue;
         o = good, o.label = halves;
-        expect_refusal(o, (weir_metric_task)task, WEIR_EDATA, "label of row 1 is 0.5, expected a whole number from 0 to 1");
+        expect_refusal(o, (weir_task)task, WEIR_EDATA, "label of row 1 is 0.5, expected a whole number from 0 to 1");
         o = good, o.label = three;
-        expect_refusal(o, (weir_metric_task)task, WEIR_EDATA, "label of row 1 is 3");
+        expect_refusal(o, (weir_task)task, WEIR_EDATA, "label of row 1 is 3");
     }
     o = good, o.class_count = 1;
-    expect_refusal(o, WEIR_METRIC_MULTICLASS, WEIR_EINVAL, "1 classes, expected 2 to 1000");
+    expect_refusal(o, WEIR_TASK_MULTICLASS, WEIR_EINVAL, "1 classes, expected 2 to 1000");
     const double huge[] = {-1e308, -1e308}, opposite[] = {1e308, 1};
     o = good, o.label = opposite, o.score = huge;
-    expect_refusal(o, WEIR_METRIC_REGRESSION, WEIR_ENUMERIC, "larger than a double");
+    expect_refusal(o, WEIR_TASK_REGRESSION, WEIR_ENUMERIC, "larger than a double");
     weir_metrics_decisions m;
     o = good, o.threshold = NAN;
     assert_int_equal(weir_measure_decisions(&o, &m, NULL), WEIR_EINVAL);

@@ -1,0 +1,45 @@
+/* What there is to say about models that were judged on rows they had not seen: one JSON document, which is the report, and what its page is made of. */
+#ifndef WEIR_MODELS_ASSESSMENT_H
+#define WEIR_MODELS_ASSESSMENT_H
+
+#include "models/automl.h"
+
+/* One contender of the report. */
+typedef struct weir_assessed {
+    const char *name;
+    int version; /* 0: not registered */
+    const cJSON *spec;
+    weir_model *model; /* fitted on `train` */
+    const weir_crossval *validation; /* its folds on `train`; may be NULL */
+} weir_assessed;
+
+typedef struct weir_assessment {
+    const char *title; /* "traffic: volume one hour ahead" */
+    const weir_trainset *train, *test;
+    const weir_assessed *models; /* [model_count], the chosen one first */
+    int model_count;
+    const weir_model_metric *metric; /* by which they were chosen */
+    double threshold; /* binary; NaN: the one that costs least by the two costs below */
+    double cost_false_positive, cost_false_negative; /* 1 and 1 when 0 */
+    double interval_level; /* 0: 0.9 */
+    const char *const *slices; /* columns whose values make slices; NULL-terminated; NULL: none but tenants */
+    bool learning_curve; /* fits the chosen spec on 10, 20, 40, 70 and 100 % of train */
+    bool permutation; /* importance by permutation on test, beside gain */
+    bool market; /* label is whether the price went up; the next return is column `return_column` of `test_returns`: adds "backtest" */
+    const double *test_returns; /* [test rows] return of the period that the label is about */
+    const weir_leaderboard *board; /* may be NULL */
+    const cJSON *run; /* {"id", "pipeline", "started_at", "seconds", "steps": […], "seed", "code_version", …}; copied; may be NULL */
+    int64_t k; /* of precision@k; 0: 100 */
+    uint64_t seed;
+    int threads;
+    const _Atomic bool *cancel;
+} weir_assessment;
+
+/** Everything of T6 and the evaluation of models/metrics.h, curves.h, residuals.h, significance.h and conformal.h that fits the task, in the layout that docs/evaluation.md describes.
+ *  Errors: those of predictions and metrics, with the model's name. The caller deletes *ret_json. */
+weir_status weir_assess(const weir_assessment *assessment, cJSON **ret_json, weir_err *err) WEIR_MUST_CHECK;
+
+/** One self-contained page from such a document: no script, no request, light and dark, prints well. Errors: WEIR_EDATA naming what the document lacks. */
+weir_status weir_assessment_page(const cJSON *json, weir_buf *ret_html, weir_err *err) WEIR_MUST_CHECK;
+
+#endif

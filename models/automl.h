@@ -1,0 +1,76 @@
+/* The search for the best model that a budget allows: preprocessing × algorithm × parameters, then ensembles of the best. */
+#ifndef WEIR_MODELS_AUTOML_H
+#define WEIR_MODELS_AUTOML_H
+
+#include "core/pg.h"
+#include "models/crossval.h"
+#include "models/study.h"
+
+enum { WEIR_LEADERS_MAX = 64 };
+
+/* How it goes, told after every trial and about once a second in between. */
+typedef struct weir_automl_progress {
+    int trials_done, trials_running, trials_failed, trials_pruned;
+    double best; /* value of the metric, NaN before there is one */
+    const char *best_name; /* weir_spec_describe of it */
+    double elapsed_s, left_s; /* left_s: of the budget */
+    const char *now; /* what is done at the moment, for people */
+} weir_automl_progress;
+
+typedef struct weir_automl_settings {
+    const weir_trainset *set; /* what may be searched on: the rows that judge the winner in the end are not among them */
+    const weir_split *split;
+    const weir_model_metric *metric;
+    double budget_s; /* of the whole search, ensembles and final fits included; > 0 */
+    int trial_max; /* 0: as many as the budget allows */
+    double trial_s; /* time limit of one trial; 0: a quarter of the budget */
+    double cost_weight; /* value − weight × seconds of fitting; 0: cost does not matter */
+    const cJSON *space; /* what may be chosen (models/space.h), NULL: weir_automl_space of the set */
+    const char *const *algorithms; /* NULL-terminated names that may be chosen; NULL: all that can do the task and are no online learners */
+    const cJSON *candidates; /* array of specs to try first: the recipe's; may be NULL */
+    bool ensembles;
+    const char *sampler, *pruner; /* NULL: "tpe", "median" */
+    uint64_t seed;
+    int threads;
+    const _Atomic bool *cancel; /* may be NULL; once true the search ends cleanly, with the best so far */
+    void (*progress)(void *context, const weir_automl_progress *progress); /* may be NULL */
+    void *progress_context;
+    /* Where trials are kept, so that a search goes on after a crash and other workers take trials too; pg_url NULL: in memory. */
+    const char *pg_url, *pipeline, *study;
+    const char *worker; /* a name that no other has */
+} weir_automl_settings;
+
+/* A contender, best first. */
+typedef struct weir_leader {
+    cJSON *spec;
+    char *name; /* weir_spec_describe */
+    int trial; /* number; −1: a candidate or ensemble */
+    double mean, deviation; /* of the metric over the folds */
+    double fit_s; /* mean of a fold */
+    double *fold_values; /* [fold_count] */
+    double p_worse; /* corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first */
+} weir_leader;
+
+typedef struct weir_leaderboard {
+    weir_leader *leaders; /* [count], best first */
+    int count, fold_count;
+    int trials, failed, pruned; /* counted over the whole study */
+    const char *ended; /* "budget", "trials", "space", "cancelled" */
+    double elapsed_s;
+    int winner; /* index of the one to take: the first, or where several are not told apart from it (p ≥ 0.05), the one among them that fits fastest by half at least */
+} weir_leaderboard;
+
+/** The default space over a set: {"algorithm": choice, "impute", "scale", "select", "encode", and every algorithm's own parameters behind conditions}. The caller deletes it. */
+weir_status weir_automl_space(const weir_trainset *set, const char *const *algorithms, cJSON **ret_space, weir_err *err) WEIR_MUST_CHECK;
+/** The spec that a point of such a space stands for; the caller deletes it. */
+weir_status weir_automl_spec(const weir_trainset *set, const cJSON *params, cJSON **ret_spec, weir_err *err) WEIR_MUST_CHECK;
+/** Searches. A trial that fails, or takes longer than it may, is a failed trial and nothing more. Errors: WEIR_EINVAL (settings), WEIR_ENOTFOUND when nothing at all could be
+ *  fitted in the budget (with the last trial's reason), those of the database that retries did not mend. */
+weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboard *ret_board, weir_err *err) WEIR_MUST_CHECK;
+/** Runs trials of a study that another process leads, until it is over or cancelled: *ret_trials of them. settings as the leader's (same set: the digest is compared). */
+weir_status weir_automl_help(const weir_automl_settings *settings, int *ret_trials, weir_err *err) WEIR_MUST_CHECK;
+void weir_leaderboard_done(weir_leaderboard *board);
+/** [{"rank", "name", "spec", "mean", "deviation", "fit_seconds", "folds": […], "p_worse", "winner"}]; the caller deletes it; NULL: no memory. */
+cJSON *weir_leaderboard_json(const weir_leaderboard *board) WEIR_MUST_CHECK;
+
+#endif

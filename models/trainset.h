@@ -1,0 +1,49 @@
+/* A training set: rows with what is known of them beside their values. Everything that fits, validates, searches or judges takes one of these, whatever it was read from. */
+#ifndef WEIR_MODELS_TRAINSET_H
+#define WEIR_MODELS_TRAINSET_H
+
+#include "features/history.h"
+#include "models/model.h"
+#include "models/prep.h"
+#include "models/split.h"
+
+/* Rows ascend by time where they have one; every row has a label. Arrays are [matrix.row_count]; NULL: not known. */
+typedef struct weir_trainset {
+    weir_matrix matrix; /* label is the first target's */
+    int64_t *time_us;
+    int64_t *label_until_us; /* when the label was fully known: for purging */
+    uint32_t *entity; /* dense number, for grouped folds */
+    uint32_t entity_count;
+    uint32_t *tenant; /* place in tenant_names */
+    uint32_t tenant_count;
+    char **tenant_names; /* [tenant_count] */
+    char **class_names; /* [matrix.class_count], or two of a binary task; NULL: numbers */
+    int target_count; /* 1, or more of a regression with several targets */
+    char **target_names; /* [target_count] */
+    double *targets; /* [target_count][row_count]; the first is matrix.label */
+    int64_t without_label; /* rows that were left out */
+    char *source; /* what it was read from, for people: a file's path, a pipeline's name */
+    char *query; /* the same for lineage: what was asked */
+    char *digest; /* hex SHA-256 of values, labels and times */
+    struct weir_trainset_memory *memory; /* what the pointers above point into */
+} weir_trainset;
+
+/** Of a pipeline's history. columns and labels as the query says. Rows without a label are left out and counted. label_until_us is the event time + label_delay_us
+ *  (0: not known). history is borrowed and may be freed after. Errors: WEIR_EDATA for labels that are none of the task's; WEIR_ENOTFOUND when no row has a label. */
+weir_status weir_trainset_from_history(const weir_history *history, const char *source, const char *target, weir_task task, int64_t label_delay_us,
+                                       weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
+void weir_trainset_done(weir_trainset *set);
+
+/** The rows at `rows` [row_count], in that order, copied; what a set of all of them would be, but for the digest, which is the whole one's with the rows' added. */
+weir_status weir_trainset_take(const weir_trainset *set, const int64_t *rows, int64_t row_count, weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
+/** A set is cut by time: *ret_first has the rows before the first row whose time is at least (1 − share) of the way through the rows, *ret_last the others; rows of one time stay together.
+ *  Without times by the order of rows. gap_us: rows of ret_first whose label was not known when ret_last begins, or whose time is within gap_us of it, are in neither. */
+weir_status weir_trainset_cut(const weir_trainset *set, double last_share, int64_t gap_us, weir_trainset *ret_first, weir_trainset *ret_last,
+                              weir_err *err) WEIR_MUST_CHECK;
+/** What a splitter sees of the set; borrowed. */
+weir_split_rows weir_trainset_split_rows(const weir_trainset *set);
+/** The scheme for a set that nobody named one for: purged_k_fold where labels become known later than their rows, walk_forward where rows have times, grouped where entities repeat,
+ *  stratified for classes, else k_fold. folds ≥ 2. */
+weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed);
+
+#endif
