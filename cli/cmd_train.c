@@ -148,12 +148,9 @@ static weir_status ask_and_wait(const weir_settings *settings, const train_optio
 /* A search with its progress on the terminal. */
 static weir_status search_here(const weir_settings *settings, const train_options *options, const weir_pipeline *pipeline, const weir_recipe *recipe,
                                int *ret_exit, weir_err *err) {
-    const weir_model_metric *metric;
     weir_pipeline_job_end end = {0};
-    weir_status status = weir_pipeline_job_metric(recipe, &metric, err);
-    if (status) return status;
     weir_job_screen screen;
-    weir_job_screen_init(&screen, stderr, metric->name);
+    weir_job_screen_init(&screen, stderr, recipe->metric->name);
     const weir_pipeline_job job = {
         .pipeline = pipeline,
         .recipe = recipe,
@@ -171,7 +168,7 @@ static weir_status search_here(const weir_settings *settings, const train_option
         .watch = weir_job_screen_watch,
         .context = &screen,
     };
-    status = weir_pipeline_job_run(&job, &end, err);
+    weir_status status = weir_pipeline_job_run(&job, &end, err);
     if (!status) status = weir_job_summary_print(end.folder, end.record, (weir_output)options->output, stdout, err);
     if (status && *end.id) weir_err_prefix(err, "%s (go on with: weir train %s --resume %s)", end.id, pipeline->name, end.id);
     *ret_exit = !end.reaches_baseline;

@@ -17,7 +17,6 @@ typedef struct running {
     const weir_pipeline_job *job;
     weir_pipeline_job_end *end;
     weir_training training;
-    const weir_model_metric *metric;
     weir_pg *pg;
     cJSON *request;
     double budget_s;
@@ -29,11 +28,6 @@ typedef struct running {
 static const char *text_at(const cJSON *object, const char *name) {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
     return text ? text : "";
-}
-
-weir_status weir_pipeline_job_metric(const weir_recipe *recipe, const weir_model_metric **ret_metric, weir_err *err) {
-    *ret_metric = weir_model_metric_find(recipe->task, recipe->metric);
-    return *ret_metric ? WEIR_OK : WEIR_FAIL(err, WEIR_EINVAL, "$.training.metric: there is no '%s' for a %s task", recipe->metric, weir_task_name(recipe->task));
 }
 
 /* ---- what was asked ---- */
@@ -190,9 +184,9 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
     int version = 0;
     const char *alias = NULL;
     weir_status status = register_winner(r, &finalists[0], &version, err);
-    double reached = number_at(finalists[0].metrics, r->metric->name, NAN);
+    double reached = number_at(finalists[0].metrics, r->job->recipe->metric->name, NAN);
     double baseline = weir_recipe_baseline(r->job->recipe, r->job->environment);
-    r->end->reaches_baseline = isnan(baseline) || (r->metric->greater_is_better ? reached >= baseline : reached <= baseline);
+    r->end->reaches_baseline = isnan(baseline) || (r->job->recipe->metric->greater_is_better ? reached >= baseline : reached <= baseline);
     if (!status && r->end->reaches_baseline) status = give_alias(r, weir_model_digest(finalists[0].model), version, &alias, err);
     if (status) return status;
     cJSON *versions = cJSON_AddArrayToObject(result, "versions"), *entry = cJSON_CreateObject();
@@ -217,8 +211,7 @@ static weir_status prepare(running *r, weir_err *err) {
     r->budget_s = job->budget_s > 0 ? job->budget_s : BUDGET_S;
     r->trial_max = job->trial_max;
     snprintf(r->model, sizeof r->model, "%s-auto", job->pipeline->name);
-    weir_status status = weir_pipeline_job_metric(job->recipe, &r->metric, err);
-    if (!status) status = weir_pg_new(job->pg_url, &r->pg, err);
+    weir_status status = weir_pg_new(job->pg_url, &r->pg, err);
     if (!status && job->go_on) {
         snprintf(r->end->id, sizeof r->end->id, "%s", job->go_on);
         snprintf(r->end->folder, sizeof r->end->folder, "%s/runs/%s", job->objects_dir, r->end->id);
@@ -244,9 +237,9 @@ static weir_status run_workshop(running *r, weir_err *err) {
         .folder = r->end->folder,
         .request = r->request,
         .source = {.read = read_sets, .persist = persist, .context = r},
-        .validation = recipe->validation,
+        .validation = recipe->has_validation ? &recipe->validation : NULL,
         .budget_s = r->budget_s,
-        .search = {.metric = r->metric,
+        .search = {.metric = recipe->metric,
                    .ensembles = true,
                    .seed = recipe->seed,
                    .threads = recipe->threads,

@@ -29,9 +29,6 @@ typedef struct weir_pipeline_job_end {
     bool reaches_baseline; /* true where there is none */
 } weir_pipeline_job_end;
 
-/** The metric that a recipe is trained by. WEIR_EINVAL when the task has none of this name. */
-weir_status weir_pipeline_job_metric(const weir_recipe *recipe, const weir_model_metric **ret_metric, weir_err *err) WEIR_MUST_CHECK;
-
 /** Runs a job, or goes on with one. The run is one of the registry's, from "running" to "succeeded" or "failed"; the winner becomes a version of the model "<pipeline>-auto"
  *  with its test metrics, challenger of the pipeline, and champion where there is none. Alias moves keep to the baseline of the environment.
  *  Errors: those of weir_workshop_run; WEIR_ENOTFOUND when there is no job to go on with. *ret_end is filled as far as the job came. */

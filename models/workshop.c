@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "models/artifact_file.h"
-#include "models/evaluate.h"
 #include "models/json_file.h"
 #include "models/memory.h"
 #include "models/quality.h"
@@ -88,11 +87,8 @@ static weir_status read_sets(void *context, cJSON *result, weir_err *err) {
     status = check_same(before, result, "train", err);
     if (!status) status = check_same(before, result, "test", err);
     if (status) return status;
-    if (!b->w->validation) {
-        b->split = weir_trainset_default_split(&b->train, FOLDS, b->w->search.seed);
-        return WEIR_OK;
-    }
-    return weir_split_from_json(b->w->validation, "$.training.validation", &b->split, err);
+    b->split = b->w->validation ? *b->w->validation : weir_trainset_default_split(&b->train, FOLDS, b->w->search.seed);
+    return WEIR_OK;
 }
 
 static weir_status judge_quality(void *context, cJSON *result, weir_err *err) {
@@ -237,46 +233,20 @@ static weir_status load_finalists(bench *b, weir_err *err) {
     return status;
 }
 
-/* The threshold of a finalist, from scores of training rows by models that were not fitted on them. */
-static weir_status choose_threshold(const bench *b, int i, double *ret_threshold, weir_err *err) {
-    const weir_workshop *w = b->w;
-    const weir_trainset *set = &b->train;
-    const weir_crossval *cv = &b->validation[i];
-    *ret_threshold = w->threshold > 0 ? w->threshold : 0.5;
-    if (w->threshold_rule == WEIR_THRESHOLD_FIXED || !cv->scores) return WEIR_OK;
-    double *score = weir_models_calloc((size_t)set->matrix.row_count, 2 * sizeof *score), *label = score + set->matrix.row_count;
-    if (!score) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld scores", (long long)set->matrix.row_count);
-    int64_t n = 0;
-    for (int64_t r = 0; r < set->matrix.row_count; r++) {
-        if (isnan(cv->scores[r])) continue;
-        score[n] = cv->scores[r];
-        label[n++] = set->matrix.label[r];
-    }
-    weir_status status;
-    if (w->threshold_rule == WEIR_THRESHOLD_BEST_F1) {
-        status = weir_best_f1_threshold(score, label, n, ret_threshold, err);
-    } else {
-        const weir_outcomes outcomes = {.row_count = n, .label = label, .score = score};
-        weir_cost_choice choice;
-        status = weir_threshold_by_cost(&outcomes, w->assess.cost_false_positive, w->assess.cost_false_negative, &choice, err);
-        if (!status) *ret_threshold = choice.threshold;
-    }
-    weir_models_free(score);
-    return status;
-}
-
 /* Cross-validates a finalist for the comparison and its threshold, where there is time. */
 static weir_status validate_finalist(bench *b, int i, const weir_split_plan *plan, weir_err *err) {
     weir_finalist *f = &b->finalists[i];
     double expected_s = f->fit_s * weir_split_plan_folds(plan);
-    bool needed = !i && b->w->threshold_rule != WEIR_THRESHOLD_FIXED && b->train.matrix.task == WEIR_TASK_BINARY;
+    const weir_trainset *set = &b->train;
+    bool binary = set->matrix.task == WEIR_TASK_BINARY, needed = !i && binary && weir_threshold_learns(&b->w->threshold);
+    if (binary) f->threshold = b->w->threshold.value;
     if (!needed && seconds_left(b) < 2 * expected_s) return WEIR_OK;
-    const weir_crossval_options options = {.fit = fit_options(b), .metric = b->w->search.metric, .threshold = b->w->threshold};
+    const weir_crossval_options options = {.fit = fit_options(b), .metric = b->w->search.metric, .threshold = b->w->threshold.value};
     weir_status status = weir_crossval_run(f->spec, &b->train, plan, &options, &b->validation[i], err);
     if (status) return weir_err_prefix(err, "%s", f->name);
     f->validation_mean = b->validation[i].mean;
     f->validation_deviation = b->validation[i].deviation;
-    return b->train.matrix.task == WEIR_TASK_BINARY ? choose_threshold(b, i, &f->threshold, err) : WEIR_OK;
+    return binary ? weir_threshold_choose(&b->w->threshold, b->validation[i].scores, set->matrix.label, set->matrix.row_count, &f->threshold, err) : WEIR_OK;
 }
 
 static weir_status validate_finalists(bench *b, weir_err *err) {

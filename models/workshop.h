@@ -9,6 +9,7 @@
 
 #include "models/assessment.h"
 #include "models/job.h"
+#include "models/threshold.h"
 
 enum { WEIR_FINALISTS_MAX = 4 };
 
@@ -35,19 +36,16 @@ typedef struct weir_workshop_source {
     void *context;
 } weir_workshop_source;
 
-typedef enum weir_threshold_rule { WEIR_THRESHOLD_FIXED, WEIR_THRESHOLD_BEST_F1, WEIR_THRESHOLD_COST } weir_threshold_rule;
-
 /* A job's settings. search, assess: what is not about rows and models is taken from here, the rest is filled by the job. */
 typedef struct weir_workshop {
     const char *id, *folder;
     const cJSON *request; /* what was asked: kept in job.json; a job that goes on must be asked the same */
     weir_workshop_source source;
-    const cJSON *validation; /* a split (models/split.h); NULL: weir_trainset_default_split with 5 folds */
+    const weir_split *validation; /* folds of the training rows; NULL: weir_trainset_default_split with 5 folds */
     double budget_s; /* of the whole job; most of it is the search's */
     weir_automl_settings search;
     weir_assessment assess;
-    weir_threshold_rule threshold_rule; /* chosen on out-of-fold scores of the training rows */
-    double threshold; /* of WEIR_THRESHOLD_FIXED; 0: 0.5 */
+    weir_threshold threshold; /* of a binary task */
     const char *feature_hash; /* may be NULL */
     int finalists; /* models that are fitted, assessed and kept beside the winner's; 1 … WEIR_FINALISTS_MAX; 0: 2 */
     const _Atomic bool *abort; /* may be NULL; once true the job ends as interrupted. search.cancel only ends the search, which then has a winner all the same */
