@@ -1,6 +1,6 @@
 /* Cross-validation: the same figures as scikit-learn's, and nothing of a tested row in what it is judged by. */
-#include "tests/unit/starve.h"
 #include "models/prepared.h"
+#include "tests/unit/starve.h"
 #include "trainset_fixture.h"
 
 static fixture data;
@@ -163,7 +163,8 @@ static void expect_no_leak(const char *spec, weir_task task, weir_split split) {
 }
 
 #define EVERY_STEP                                                                                                                                             \
-    "\"preprocessing\": [{\"impute\": \"median\", \"columns\": [\"a\", \"b\", \"c\"], \"indicator\": true}, {\"outliers\": \"iqr\", \"action\": \"clip\", \"columns\": [\"a\", \"b\"]}, "  \
+    "\"preprocessing\": [{\"impute\": \"median\", \"columns\": [\"a\", \"b\", \"c\"], \"indicator\": true}, {\"outliers\": \"iqr\", \"action\": \"clip\", "    \
+    "\"columns\": [\"a\", \"b\"]}, "                                                                                                                           \
     "{\"encode\": \"one_hot\", \"columns\": [\"kind\"]}, {\"scale\": \"standard\"}, {\"select\": \"mutual_information\", \"k\": 6}]"
 
 static void what_is_tested_changes_nothing_of_what_is_fitted(void **state) {
@@ -227,12 +228,8 @@ static weir_trainset selected_outside(const weir_trainset *set) {
         values[c] = columns[c];
         kinds[c] = (weir_prep_column){.name = prepared.matrix.column_names[c]};
     }
-    const weir_trainset_source source = {.row_count = COIN_ROWS,
-                                         .column_count = 20,
-                                         .columns = kinds,
-                                         .values = (const double *const *)values,
-                                         .target_names = &target,
-                                         .targets = &labels};
+    const weir_trainset_source source = {
+        .row_count = COIN_ROWS, .column_count = 20, .columns = kinds, .values = (const double *const *)values, .target_names = &target, .targets = &labels};
     weir_trainset selected;
     if (weir_trainset_make(&source, &selected, &err)) fail_msg("%s", err.message);
     weir_prepared_done(&prepared);
@@ -249,7 +246,8 @@ static void selection_inside_the_fold_finds_nothing_where_nothing_is(void **stat
     double inside = 0, outside = 0;
     for (int i = 0; i < COIN_SETS; i++) {
         weir_trainset set = coin_set(100 + (uint64_t)i), selected = selected_outside(&set);
-        weir_crossval right = validated("{\"algorithm\": \"logistic\", \"preprocessing\": [{\"select\": \"mutual_information\", \"k\": 20, \"bins\": 4}]}", &set, split, &options);
+        weir_crossval right = validated("{\"algorithm\": \"logistic\", \"preprocessing\": [{\"select\": \"mutual_information\", \"k\": 20, \"bins\": 4}]}",
+                                        &set, split, &options);
         weir_crossval wrong = validated("{\"algorithm\": \"logistic\"}", &selected, split, &options);
         inside += right.mean / COIN_SETS;
         outside += wrong.mean / COIN_SETS;
