@@ -51,7 +51,6 @@ typedef struct train {
     weir_pg *pg;
     weir_event_codec requests, runs, models;
     train_job job;
-    double threshold;
     bool leads; /* holds the partition of the requests */
     int64_t look_at_us, labels_at_us;
 } train;
@@ -138,7 +137,6 @@ static void fill_job(train *t, const cJSON *run, train_step step) {
         .objects_dir = t->env->objects_dir,
         .run_id = job->run_id,
         .as_of_us = time_at(request, "as_of_us", INT64_MAX),
-        .threshold = t->threshold,
         .cancel = &job->cancel,
     };
 }
@@ -451,8 +449,6 @@ static weir_status train_init(weir_worker *worker, void **ret_context, weir_err 
     t->worker = worker;
     t->env = env;
     t->pipeline = shared->pipeline;
-    const cJSON *serving = cJSON_GetObjectItemCaseSensitive(t->pipeline->json, "serving");
-    t->threshold = number_at(serving, "threshold", 0.5);
     weir_status status = weir_recipe_load(t->pipeline, &t->recipe, err);
     if (!status) status = weir_pg_new(env->pg_url, &t->pg, err);
     if (!status) status = weir_event_codec_init(&t->requests, shared->registry, "schemas/training_request.avsc", WEIR_TOPIC_REQUESTS, err);
