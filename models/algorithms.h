@@ -1,4 +1,4 @@
-/* The algorithms that are compiled in; models/model.c lists them. */
+/* The algorithms that are compiled in; models/algorithms.c lists them. */
 #ifndef WEIR_MODELS_ALGORITHMS_H
 #define WEIR_MODELS_ALGORITHMS_H
 

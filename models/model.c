@@ -1,4 +1,4 @@
-/* The algorithms of this build and the artifact: what a fitted model is on disk.
+/* The artifact: what a fitted model is on disk.
  *
  *   offset        bytes
  *   0             8       "WEIRMOD1"
@@ -21,7 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "models/algorithms.h"
 #include "models/memory.h"
 #include "models/prepared.h"
 
@@ -39,20 +38,6 @@ struct weir_model {
     weir_model_shape fitted; /* of the rows that the algorithm was fitted on */
     char digest[65];
 };
-
-static const weir_algorithm *const algorithms[] = {&weir_algorithm_logistic,    &weir_algorithm_xgboost, &weir_algorithm_forest,
-                                                   &weir_algorithm_linear,      &weir_algorithm_ridge,   &weir_algorithm_lasso,
-                                                   &weir_algorithm_elastic_net, &weir_algorithm_svr,     NULL};
-
-const weir_algorithm *const *weir_algorithms(void) {
-    return algorithms;
-}
-
-const weir_algorithm *weir_algorithm_find(const char *name) {
-    for (const weir_algorithm *const *a = algorithms; *a; a++)
-        if (!strcmp((*a)->name, name)) return *a;
-    return NULL;
-}
 
 void weir_sha256_hex(const void *bytes, size_t len, char text[65]) {
     static const char digits[] = "0123456789abcdef";
@@ -138,7 +123,7 @@ static weir_status find_for_task(const char *name, weir_task task, const weir_al
     if ((int)task < 0 || (int)task >= WEIR_TASK_COUNT) return WEIR_FAIL(err, WEIR_EINVAL, "there is no task %d", (int)task);
     *ret_algorithm = algorithm;
     if (algorithm && weir_algorithm_can(algorithm, task)) return WEIR_OK;
-    for (const weir_algorithm *const *a = algorithms; *a && len < (int)sizeof names; a++)
+    for (const weir_algorithm *const *a = weir_algorithms(); *a && len < (int)sizeof names; a++)
         if (weir_algorithm_can(*a, task)) len += snprintf(names + len, sizeof names - (size_t)len, "%s%s", len ? ", " : "", (*a)->name);
     if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; for a %s task there are %s", name, weir_task_name(task), names);
     return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s cannot do a %s task; those that can are %s", name, weir_task_name(task), names);
