@@ -303,15 +303,13 @@ static cJSON *metrics_json(const weir_metrics_binary *m) {
 
 static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *version, const chosen *rows, uint32_t entity_count, double *scores,
                                     weir_err *err) {
-    char path[4096];
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "name"));
     const char *artifact = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "artifact_path"));
     if (!name || !artifact) return WEIR_FAIL(err, WEIR_EDATA, "a version of the run has no name or no artifact");
-    snprintf(path, sizeof path, "%s/%s", t->objects_dir, artifact);
     weir_model *model = NULL;
     weir_metrics_binary metrics;
     weir_status status = may_go_on(t, err);
-    if (!status) status = weir_model_load_file(path, &model, err);
+    if (!status) status = weir_artifact_load(t->objects_dir, artifact, &model, err);
     if (!status) status = weir_model_check_single_output(model, err);
     if (!status) status = weir_model_predict(model, rows->values, rows->matrix.row_count, scores, err);
     const weir_eval_input input = {
