@@ -58,7 +58,12 @@ weir_status weir_artifact_read(const char *objects_dir, const char *relative, we
     handle h;
     weir_status status = check_path(relative, false, err);
     if (!status) status = open_store(objects_dir, &h, err);
-    return status ? status : finish(&h, relative, h.ops->read(h.store, relative, ret_bytes, err), err);
+    if (status) return status;
+    size_t begin = ret_bytes->len;
+    status = finish(&h, relative, h.ops->read(h.store, relative, ret_bytes, err), err);
+    if (status) ret_bytes->len = begin;
+    if (ret_bytes->data) ret_bytes->data[ret_bytes->len] = 0;
+    return status;
 }
 
 weir_status weir_artifact_remove(const char *objects_dir, const char *relative, weir_err *err) {

@@ -52,6 +52,7 @@ static weir_status read_whole(int fd, const char *path, weir_buf *bytes, weir_er
         bytes->len += (size_t)got;
         left -= (size_t)got;
     }
+    bytes->data[bytes->len] = 0;
     return WEIR_OK;
 }
 

@@ -19,7 +19,7 @@ typedef struct weir_artifact_store {
     weir_status (*open)(const char *place, void **ret_store, weir_err *err);
     /** A reader, also one after a power failure, sees what was there before or all of the new bytes. */
     weir_status (*write)(void *store, const char *path, const void *bytes, size_t len, weir_err *err);
-    /** Appends what was written last. WEIR_ELIMIT beyond WEIR_ARTIFACT_BYTES_MAX. */
+    /** Appends what was written last, without a NUL behind; what was appended before a failure is taken back by the caller. WEIR_ELIMIT beyond WEIR_ARTIFACT_BYTES_MAX. */
     weir_status (*read)(void *store, const char *path, weir_buf *ret_bytes, weir_err *err);
     weir_status (*remove)(void *store, const char *path, weir_err *err);
     /** Appends every path that begins with "folder/", of an empty folder all, each ended by a NUL; in any order. Nothing there is no error. */
