@@ -74,7 +74,6 @@ static void check_bytes(const char *dir) {
     write_text(dir, "models/a", "again, and longer");
     expect_text(dir, "models/a", "again, and longer");
     expect_text(dir, "models/b/two", "second");
-    expect_missing(dir, "models/b");
     expect_list(dir, "", "models/a\nmodels/b-side\nmodels/b/two\n");
     expect_list(dir, "models/b", "models/b/two\n");
     expect_list(dir, "models/a", "");
