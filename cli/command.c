@@ -140,8 +140,8 @@ static int run_command(const weir_command *command, int argc, char **argv, FILE 
     } else if (!st) {
         const weir_settings *settings = (const weir_settings *)inv.object;
         weir_log_init(stderr, (weir_log_format)settings->log_format, (weir_log_level)settings->log_level);
-        weir_settings_apply(settings);
-        st = command->run(settings, inv.object + inv.options_offset, &code, &err);
+        st = weir_settings_apply(settings, &err);
+        if (!st) st = command->run(settings, inv.object + inv.options_offset, &code, &err);
     }
     if (st) code = complain(command, &err, complaints);
     invocation_done(&inv);

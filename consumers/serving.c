@@ -11,6 +11,7 @@
 #include "consumers/split.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "models/artifact_file.h"
 
 enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20 };
 #define RELOAD_AFTER_US (5 * WEIR_SECOND_US)
@@ -143,8 +144,6 @@ static int input_index(const weir_serving *serving, const char *name) {
 
 static weir_status load_served(weir_serving *s, int arm, weir_served **ret_served, weir_err *err) {
     const wanted_model *wanted = &s->wanted[arm];
-    char path[4096 + 520];
-    snprintf(path, sizeof path, "%s/%s", s->env->objects_dir, wanted->path);
     served_box *box = calloc(1, sizeof *box);
     if (!box) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
     box->references = 1;
@@ -152,10 +151,10 @@ static weir_status load_served(weir_serving *s, int arm, weir_served **ret_serve
     snprintf(served->arm, sizeof served->arm, "%s", arm_names[arm]);
     snprintf(served->name, sizeof served->name, "%s", wanted->name);
     served->version = wanted->version;
-    weir_status status = weir_model_load_file(path, &served->model, err);
+    weir_status status = weir_artifact_load(s->env->objects_dir, wanted->path, &served->model, err);
     if (!status && weir_model_check_single_output(served->model, err)) status = weir_err_prefix(err, "model %s version %d", wanted->name, wanted->version);
     if (!status && strcmp(weir_model_digest(served->model), wanted->digest))
-        status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %s, the registry says %s", path, weir_model_digest(served->model), wanted->digest);
+        status = WEIR_FAIL(err, WEIR_EDATA, "%s/%s has digest %s, the registry says %s", s->env->objects_dir, wanted->path, weir_model_digest(served->model), wanted->digest);
     if (!status && !(served->columns = calloc((size_t)weir_model_column_count(served->model), sizeof *served->columns)))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
     for (int i = 0; !status && i < weir_model_column_count(served->model); i++) {

@@ -307,14 +307,14 @@ static weir_status read_threshold(const weir_pipeline *pipeline, const cJSON *tr
     static const char *const keys[] = {"cost", NULL};
     const cJSON *of_serving = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(pipeline->json, "serving"), "threshold");
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(training, "threshold");
-    r->threshold = cJSON_IsNumber(of_serving) ? of_serving->valuedouble : 0.5;
+    r->threshold.value = cJSON_IsNumber(of_serving) ? of_serving->valuedouble : 0.5;
     if (!item) return WEIR_OK;
     if (r->task != WEIR_TASK_BINARY) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.threshold: a %s task has none", weir_task_name(r->task));
     if (cJSON_IsNumber(item) && item->valuedouble >= 0 && item->valuedouble <= 1) {
-        r->threshold_rule = WEIR_THRESHOLD_FIXED;
-        r->threshold = item->valuedouble;
+        r->threshold.rule = WEIR_THRESHOLD_FIXED;
+        r->threshold.value = item->valuedouble;
     } else if (cJSON_IsString(item) && !strcmp(item->valuestring, "best_f1")) {
-        r->threshold_rule = WEIR_THRESHOLD_BEST_F1;
+        r->threshold.rule = WEIR_THRESHOLD_BEST_F1;
     } else if (cJSON_IsObject(item)) {
         weir_status status = weir_json_check_keys(item, "$.training.threshold", keys, err);
         if (status != WEIR_OK) return status;
@@ -323,9 +323,9 @@ static weir_status read_threshold(const weir_pipeline *pipeline, const cJSON *tr
         if (cJSON_GetArraySize(cost) != 2 || !cJSON_IsNumber(fp) || !cJSON_IsNumber(fn) || fp->valuedouble < 0 || fn->valuedouble < 0 ||
             fp->valuedouble + fn->valuedouble <= 0)
             return bad_threshold(item, err);
-        r->threshold_rule = WEIR_THRESHOLD_COST;
-        r->cost_false_positive = fp->valuedouble;
-        r->cost_false_negative = fn->valuedouble;
+        r->threshold.rule = WEIR_THRESHOLD_COST;
+        r->threshold.cost_false_positive = fp->valuedouble;
+        r->threshold.cost_false_negative = fn->valuedouble;
     } else {
         return bad_threshold(item, err);
     }

@@ -6,6 +6,7 @@
 #include "models/metrics.h"
 #include "models/split.h"
 #include "models/task.h"
+#include "models/threshold.h"
 
 enum { WEIR_CANDIDATES_MAX = 32, WEIR_ENVIRONMENTS = 3, WEIR_SLICES_MAX = 32 };
 extern const char *const weir_environments[WEIR_ENVIRONMENTS]; /* "dev", "aut", "prod" */
@@ -15,14 +16,6 @@ typedef struct weir_candidate {
     const char *algorithm; /* or the kind of ensemble: "stacking" */
     cJSON *spec; /* what is fitted (models/spec.h), with the recipe's preprocessing where a spec has none of its own; the recipe's */
 } weir_candidate;
-
-/* From which score on a row of a binary task is called positive. */
-typedef enum weir_threshold_rule {
-    WEIR_THRESHOLD_SERVING, /* `serving.threshold`, for all versions */
-    WEIR_THRESHOLD_FIXED,
-    WEIR_THRESHOLD_BEST_F1, /* for each version the one that is best on scores out of fold of its training rows */
-    WEIR_THRESHOLD_COST, /* the same, by cost */
-} weir_threshold_rule;
 
 typedef struct weir_recipe {
     weir_task task;
@@ -44,9 +37,7 @@ typedef struct weir_recipe {
     double baseline[WEIR_ENVIRONMENTS]; /* value of the metric that a version has to reach there; NaN: none */
     const char **slices; /* columns by whose values results are told apart; NULL-terminated; NULL: none */
     double max_training_s; /* 0: no limit */
-    weir_threshold_rule threshold_rule;
-    double threshold; /* of WEIR_THRESHOLD_FIXED and _SERVING */
-    double cost_false_positive, cost_false_negative; /* of WEIR_THRESHOLD_COST */
+    weir_threshold threshold; /* of a binary task */
     weir_candidate candidates[WEIR_CANDIDATES_MAX];
     int candidate_count;
     const char *champion, *challenger; /* candidates that first take the aliases; default first and second; challenger is NULL with one candidate */

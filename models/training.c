@@ -176,7 +176,7 @@ static cJSON *describe_signature(const weir_recipe *recipe, double threshold) {
     }
     cJSON_AddStringToObject(signature, "task", weir_task_name(recipe->task));
     if (recipe->classes) cJSON_AddItemToObject(signature, "classes", cJSON_CreateStringArray(recipe->classes, recipe->class_count));
-    if (recipe->threshold_rule != WEIR_THRESHOLD_SERVING) cJSON_AddNumberToObject(signature, "threshold", threshold);
+    if (recipe->threshold.rule != WEIR_THRESHOLD_SERVING) cJSON_AddNumberToObject(signature, "threshold", threshold);
     return signature;
 }
 
@@ -205,43 +205,20 @@ static weir_fit_options fit_options(const weir_training *t) {
     };
 }
 
-/* The threshold that the recipe's rule finds on scores of rows that the model had not seen. scores and label [count] lose the rows without a score. */
-static weir_status threshold_of(const weir_recipe *r, double *scores, double *label, int64_t count, double *ret_threshold, weir_err *err) {
-    int64_t scored = 0;
-    weir_cost_choice choice;
-    for (int64_t i = 0; i < count; i++) {
-        if (isnan(scores[i])) continue;
-        scores[scored] = scores[i];
-        label[scored++] = label[i];
-    }
-    if (r->threshold_rule == WEIR_THRESHOLD_BEST_F1) return weir_best_f1_threshold(scores, label, scored, ret_threshold, err);
-    const weir_outcomes outcomes = {.row_count = scored, .label = label, .score = scores};
-    weir_status status = weir_threshold_by_cost(&outcomes, r->cost_false_positive, r->cost_false_negative, &choice, err);
-    if (!status) *ret_threshold = choice.threshold;
-    return status;
-}
-
 /* Never on the test days: out of fold on the training rows. */
 static weir_status choose_threshold(const weir_training *t, const weir_candidate *candidate, const weir_trainset *set, double *ret_threshold, weir_err *err) {
     const weir_recipe *r = t->recipe;
-    *ret_threshold = r->threshold;
-    if (r->threshold_rule != WEIR_THRESHOLD_BEST_F1 && r->threshold_rule != WEIR_THRESHOLD_COST) return WEIR_OK;
+    if (!weir_threshold_learns(&r->threshold)) return weir_threshold_choose(&r->threshold, NULL, NULL, 0, ret_threshold, err);
     weir_split split = r->has_validation ? r->validation : weir_trainset_default_split(set, THRESHOLD_FOLDS, r->seed);
     weir_split_rows rows = weir_trainset_split_rows(set);
     weir_split_plan *plan = NULL;
     weir_crossval result = {0};
-    double *label = weir_models_calloc((size_t)set->matrix.row_count, sizeof *label);
     const weir_crossval_options options = {.fit = fit_options(t), .metric = r->metric};
-    weir_status status =
-        label ? weir_split_plan_new(&split, &rows, &plan, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld labels", (long long)set->matrix.row_count);
+    weir_status status = weir_split_plan_new(&split, &rows, &plan, err);
     if (!status) status = weir_crossval_run(candidate->spec, set, plan, &options, &result, err);
-    if (!status) {
-        memcpy(label, set->matrix.label, sizeof *label * (size_t)set->matrix.row_count);
-        status = threshold_of(r, result.scores, label, set->matrix.row_count, ret_threshold, err);
-    }
+    if (!status) status = weir_threshold_choose(&r->threshold, result.scores, set->matrix.label, set->matrix.row_count, ret_threshold, err);
     weir_crossval_done(&result);
     weir_split_plan_free(plan);
-    weir_models_free(label);
     return status ? weir_err_prefix(err, "choosing a threshold") : WEIR_OK;
 }
 
@@ -467,19 +444,17 @@ static weir_status predict_set(weir_model *model, const weir_trainset *set, doub
 }
 
 static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *version, const weir_trainset *set, weir_err *err) {
-    char path[4096];
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "name"));
     const char *artifact = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "artifact_path"));
     const cJSON *chosen = cJSON_GetObjectItemCaseSensitive(version, "threshold");
     if (!name || !artifact) return WEIR_FAIL(err, WEIR_EDATA, "a version of the run has no name or no artifact");
-    snprintf(path, sizeof path, "%s/%s", t->objects_dir, artifact);
     weir_model *model = NULL;
     double *scores = NULL;
     cJSON *json = cJSON_CreateObject();
     weir_status status = may_go_on(t, err);
-    if (!status) status = weir_model_load_file(path, &model, err);
+    if (!status) status = weir_artifact_load(t->objects_dir, artifact, &model, err);
     if (!status) status = predict_set(model, set, &scores, err);
-    if (!status) status = measure(t, set, scores, cJSON_IsNumber(chosen) ? chosen->valuedouble : t->recipe->threshold, json, err);
+    if (!status) status = measure(t, set, scores, cJSON_IsNumber(chosen) ? chosen->valuedouble : t->recipe->threshold.value, json, err);
     if (!status)
         status = weir_version_metrics(pg, t->pipeline->name, name, (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")), json, err);
     if (!status) {

@@ -84,7 +84,7 @@ static void what_is_not_said_has_a_default(void **state) {
     assert_null(r.challenger);
     assert_null(cJSON_GetObjectItemCaseSensitive(r.candidates[0].spec, "params"));
     assert_true(r.task == WEIR_TASK_BINARY && !r.classes && !r.has_validation && !r.tuning && !r.slices && r.max_training_s == 0);
-    assert_true(isnan(r.baseline[0]) && isnan(r.baseline[2]) && r.threshold_rule == WEIR_THRESHOLD_SERVING && r.threshold == 0.5);
+    assert_true(isnan(r.baseline[0]) && isnan(r.baseline[2]) && r.threshold.rule == WEIR_THRESHOLD_SERVING && r.threshold.value == 0.5);
     weir_recipe_done(&r);
     sketch_done(&s);
 }
@@ -195,8 +195,8 @@ static void a_threshold_is_a_number_or_a_rule(void **state) {
                  "{\"target\": \"y\", \"columns\": [\"amount\"], \"threshold\": %s, \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\"}]}",
                  cases[i].json);
         load(&s, training, &r);
-        assert_int_equal(r.threshold_rule, cases[i].rule);
-        assert_true(r.threshold == cases[i].threshold && r.cost_false_positive == cases[i].fp && r.cost_false_negative == cases[i].fn);
+        assert_int_equal(r.threshold.rule, cases[i].rule);
+        assert_true(r.threshold.value == cases[i].threshold && r.threshold.cost_false_positive == cases[i].fp && r.threshold.cost_false_negative == cases[i].fn);
         weir_recipe_done(&r);
         sketch_done(&s);
     }
@@ -210,7 +210,7 @@ static void without_a_threshold_it_is_that_of_serving(void **state) {
     sketch_init(&s, "{\"target\": \"y\", \"columns\": [\"amount\"], \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\"}]}");
     cJSON_AddItemToObject(s.pipeline.json, "serving", cJSON_Parse("{\"threshold\": 0.3}"));
     if (weir_recipe_load(&s.pipeline, &r, &err) != WEIR_OK) fail_msg("%s", err.message);
-    assert_true(r.threshold_rule == WEIR_THRESHOLD_SERVING && r.threshold == 0.3);
+    assert_true(r.threshold.rule == WEIR_THRESHOLD_SERVING && r.threshold.value == 0.3);
     weir_recipe_done(&r);
     sketch_done(&s);
 }
