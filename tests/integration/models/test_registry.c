@@ -12,9 +12,8 @@
 #include <unistd.h>
 
 #include "models/registry.h"
+#include "tests/integration/models/database.h"
 
-static char url[1024], database[64]; /* of this run */
-static weir_pg *pg, *server;
 static char pipeline[64]; /* a new name for every test */
 
 static void ok(weir_status status, const weir_err *err) {
@@ -616,33 +615,14 @@ static int each(void **state) {
     return weir_outbox_done(pg, INT64_MAX, &err) != WEIR_OK;
 }
 
-/* A later dbname in a URL or a list of settings takes the place of an earlier one. */
-static int make_database(void **state) {
+static int make_stores(void **state) {
     (void)state;
-    const char *given = getenv("WEIR_PG_URL"), *join = !strstr(given, "://") ? " " : strchr(given, '?') ? "&" : "?";
-    char create[128];
-    weir_err err;
-    snprintf(database, sizeof database, "weir_test_registry_%ld", (long)getpid());
     snprintf(objects, sizeof objects, "/tmp/weir-objects-XXXXXX");
-    if (!mkdtemp(objects)) return 1;
-    snprintf(url, sizeof url, "%s%sdbname=%s", given, join, database);
-    snprintf(create, sizeof create, "CREATE DATABASE %s", database);
-    if (weir_pg_new(given, &server, &err) == WEIR_OK && weir_pg_exec(server, create, 0, NULL, NULL, &err) == WEIR_OK &&
-        weir_pg_new(url, &pg, &err) == WEIR_OK && weir_pg_migrate(pg, &err) == WEIR_OK)
-        return 0;
-    fprintf(stderr, "%s\n", err.message);
-    return 1;
+    return !mkdtemp(objects) || make_database_named("registry");
 }
 
-static int drop_database(void **state) {
-    (void)state;
-    char drop[128];
-    weir_err err;
-    weir_pg_free(pg);
-    snprintf(drop, sizeof drop, "DROP DATABASE %s", database);
-    weir_status status = weir_pg_exec(server, drop, 0, NULL, NULL, &err);
-    weir_pg_free(server);
-    return status != WEIR_OK || rmdir(objects);
+static int drop_stores(void **state) {
+    return drop_database(state) || rmdir(objects);
 }
 
 int main(void) {
@@ -668,5 +648,5 @@ int main(void) {
         printf("skipped: WEIR_PG_URL is not set\n");
         return 0;
     }
-    return cmocka_run_group_tests(tests, make_database, drop_database);
+    return cmocka_run_group_tests(tests, make_stores, drop_stores);
 }
