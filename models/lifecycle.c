@@ -203,7 +203,7 @@ static weir_status move_alias(weir_pg *pg, const char *space, const char *model,
         "WITH old AS (SELECT version FROM weir.model_aliases WHERE pipeline = $1 AND model = $2 AND alias = $3),"
         " moved AS (INSERT INTO weir.model_aliases (pipeline, model, alias, version) VALUES ($1, $2, $3, $4::int)"
         "  ON CONFLICT (pipeline, model, alias) DO UPDATE SET version = excluded.version, moved_at = clock_timestamp()"
-        "  WHERE model_aliases.version <> excluded.version RETURNING version)"
+        "  WHERE model_aliases.version <> excluded.version RETURNING version),"
         " kept AS (INSERT INTO weir.model_alias_history (pipeline, model, alias, from_version, to_version) SELECT $1, $2, $3, (SELECT version "
         "FROM old), version FROM moved RETURNING *)"
         " INSERT INTO weir.outbox (key, type, pipeline, model, version, digest, alias, artifact_path, payload)"
