@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/folder.h"
 #include "models/json_file.h"
 #include "models/memory.h"
 
@@ -53,16 +53,8 @@ static weir_status save(const weir_job *job, weir_err *err) {
 /* ---- opening ---- */
 
 static weir_status lock_folder(weir_job *job, weir_err *err) {
-    char path[sizeof job->folder];
-    snprintf(path, sizeof path, "%s", job->folder);
-    for (char *p = path + 1;; p++) {
-        if (*p && *p != '/') continue;
-        char end = *p;
-        *p = 0;
-        if (mkdir(path, 0755) && errno != EEXIST) return WEIR_FAIL(err, WEIR_EIO, "cannot make the folder %s: %s", path, strerror(errno));
-        *p = end;
-        if (!end) break;
-    }
+    weir_status status = weir_folder_make(job->folder, err);
+    if (status) return status;
     job->lock = open(job->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (job->lock < 0) return WEIR_FAIL(err, WEIR_EIO, "cannot open the folder %s: %s", job->folder, strerror(errno));
     if (!flock(job->lock, LOCK_EX | LOCK_NB)) return WEIR_OK;

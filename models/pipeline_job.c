@@ -126,7 +126,7 @@ static cJSON *describe_signature(const weir_model *model) {
 static weir_status copy_artifact(const running *r, const weir_finalist *winner, char path[512], weir_err *err) {
     weir_buf bytes = {0};
     snprintf(path, 512, "models/%s/%s/%s.weirmodel", r->job->pipeline->name, r->model, weir_model_digest(winner->model));
-    weir_status status = weir_artifact_read(winner->path, &bytes, err);
+    weir_status status = weir_artifact_read_file(winner->path, &bytes, err);
     if (!status) status = weir_artifact_write(r->job->objects_dir, path, &bytes, err);
     weir_buf_done(&bytes);
     return status;
