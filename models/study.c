@@ -315,6 +315,10 @@ weir_status weir_study_restore(weir_study *study, int number, const cJSON *param
     return status;
 }
 
+void weir_study_truncate(weir_study *study, int count) {
+    while (study->history.trial_count > count) free_trial(&study->trials[--study->history.trial_count]);
+}
+
 weir_status weir_study_best(const weir_study *study, int *ret_number, weir_err *err) {
     int best = -1;
     for (int i = 0; i < study->history.trial_count; i++) {

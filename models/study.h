@@ -70,6 +70,8 @@ weir_status weir_study_tell(weir_study *study, int number, const weir_outcome *o
  *  loss holding the value. Errors: as for report and tell; WEIR_EDATA when params do not belong to the space. The study is then as before. */
 weir_status weir_study_restore(weir_study *study, int number, const cJSON *params, const weir_report *reports, int report_count, const weir_outcome *outcome,
                                weir_err *err) WEIR_MUST_CHECK;
+/** Forgets the trials from number `count` on. */
+void weir_study_truncate(weir_study *study, int count);
 /** Takes the time since the study's first ask from elsewhere: it began `elapsed_us` ago. */
 void weir_study_began(weir_study *study, int64_t elapsed_us);
 
