@@ -212,7 +212,7 @@ static void equal_seeds_give_equal_leaderboards(void **state) {
 static void a_search_finds_a_model_as_good_as_the_truth(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, 1000, false);
-    weir_automl_settings s = settings_of(&set, "auc");
+    weir_automl_settings s = settings_of(&set, "roc_auc");
     s.trial_max = 12;
     s.ensembles = true;
     weir_leaderboard board = search(&s);
@@ -239,6 +239,7 @@ static void failures_are_recorded_and_counted_and_nothing_more(void **state) {
     cJSON *candidates = cJSON_Parse("[{\"algorithm\": \"nothing\"}, {\"algorithm\": \"ridge\", \"params\": {\"alpha\": 7}}]");
     s.space = space;
     s.candidates = candidates;
+    s.pruner = "none";
     s.trial_max = 10;
     weir_leaderboard board = search(&s);
     assert_int_equal(board.trials, 10);
@@ -259,7 +260,7 @@ static void failures_are_recorded_and_counted_and_nothing_more(void **state) {
 static void nothing_that_fits_is_an_error_with_the_last_reason(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, ROWS, false);
-    weir_automl_settings s = settings_of(&set, "auc");
+    weir_automl_settings s = settings_of(&set, "roc_auc");
     s.algorithms = (const char *const[]){"xgboost", NULL};
     s.trial_s = 0.001;
     s.trial_max = 2;
@@ -280,7 +281,7 @@ static double seconds_now(void) {
 static void a_trial_that_takes_too_long_is_interrupted(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, ROWS, false);
-    weir_automl_settings s = settings_of(&set, "auc");
+    weir_automl_settings s = settings_of(&set, "roc_auc");
     cJSON *space = cJSON_Parse("{\"algorithm\": [\"logistic\", \"xgboost\"], \"rounds\": {\"int\": [10000, 10000], \"when\": {\"algorithm\": [\"xgboost\"]}}, \"max_depth\": {\"int\": "
                                "[12, 12], \"when\": {\"algorithm\": [\"xgboost\"]}}}");
     s.space = space;
@@ -300,7 +301,7 @@ static void a_trial_that_takes_too_long_is_interrupted(void **state) {
 static void a_budget_is_kept(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, ROWS, false);
-    weir_automl_settings s = settings_of(&set, "auc");
+    weir_automl_settings s = settings_of(&set, "roc_auc");
     s.budget_s = 1.5;
     s.ensembles = true;
     double began = seconds_now();
@@ -336,7 +337,7 @@ static void on_progress(void *context, const weir_automl_progress *p) {
 static void a_cancelled_search_ends_with_the_best_so_far(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, FEW, false);
-    weir_automl_settings s = settings_of(&set, "auc");
+    weir_automl_settings s = settings_of(&set, "roc_auc");
     told t = {.best = NAN};
     s.algorithms = just_logistic;
     s.cancel = &t.cancel;
@@ -448,7 +449,7 @@ static void add(weir_search *s, const char *spec, int trial, double fit_s, const
 static void the_board_tells_who_is_worse_beyond_chance(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, FEW, false);
-    weir_automl_settings settings = settings_of(&set, "auc");
+    weir_automl_settings settings = settings_of(&set, "roc_auc");
     weir_search s = {.settings = &settings, .fold_count = 5, .output_count = 1, .test_to_train = 0.25};
     const double best[5] = {0.8, 0.82, 0.79, 0.81, 0.8}, d[3][5] = {{.01, .02, .015, .012, .018}, {.001, .03, -.02, .01, .004}, {.1, .11, .09, .12, .1}};
     double folds[3][5];
@@ -489,7 +490,7 @@ static void bad_settings_are_refused(void **state) {
     weir_leaderboard board;
     weir_err err;
     for (int i = 0; i < 7; i++) {
-        weir_automl_settings s = settings_of(&set, "auc");
+        weir_automl_settings s = settings_of(&set, "roc_auc");
         cJSON *space = cJSON_Parse("{\"algorithm\": [\"logistic\"], \"x\": {\"int\": [2, 1]}}");
         if (i == 0) s.budget_s = 0;
         if (i == 1) s.metric = weir_model_metric_find(WEIR_TASK_REGRESSION, "rmse");
