@@ -72,6 +72,27 @@ typedef struct weir_leaderboard {
 weir_status weir_automl_space(const weir_trainset *set, const char *const *algorithms, cJSON **ret_space, weir_err *err) WEIR_MUST_CHECK;
 /** The spec that a point of such a space stands for; the caller deletes it. */
 weir_status weir_automl_spec(const weir_trainset *set, const cJSON *params, cJSON **ret_spec, weir_err *err) WEIR_MUST_CHECK;
+enum { WEIR_TUNING_ALGORITHMS_MAX = 32 };
+/* What settings that were read from a file point into, beside the JSON itself. */
+typedef struct weir_automl_kept {
+    weir_split split;
+    const char *algorithms[WEIR_TUNING_ALGORITHMS_MAX + 1];
+    const char *objectives[WEIR_OBJECTIVES_MAX];
+} weir_automl_kept;
+
+/** Reads a file's section into settings; what it does not name stays as it is. path ("$.training.tuning") prefixes messages.
+ *
+ *    {"budget": "30m", "trials": 50, "trial_time": "2m", "algorithms": ["xgboost", "ridge"], "space": {…}, "ensembles": true, "cost_weight": 0.01, "seed": 42,
+ *     "sampler": "tpe", "sampler_settings": {…}, "pruner": "halving", "pruner_settings": {…}, "validation": {"scheme": "walk_forward", …},
+ *     "objectives": ["fit_seconds"], "selection": {"rule": "weights", "weights": [2, 1]}}
+ *
+ *  A selection is {"rule": "weights", "weights": [one an objective, the metric first]}, {"rule": "lexicographic", "order": ["mae", "rmse"], "tolerance": [0.1, 0]}, or
+ *  {"rule": "knee"}, which is what there is without one. metric: its name is the first objective. Names of samplers and so on are checked here; what depends on the training
+ *  set (whether an algorithm can do its task) when the search begins. tuning and kept are borrowed as long as settings are used; ret_settings is untouched on failure.
+ *  Errors: WEIR_EINVAL with the path, what was found and what was expected. */
+weir_status weir_automl_settings_from_json(const cJSON *tuning, const char *path, const weir_model_metric *metric, weir_automl_kept *kept,
+                                           weir_automl_settings *ret_settings, weir_err *err) WEIR_MUST_CHECK;
+
 /** Searches. A trial that fails, or takes longer than it may, is a failed trial and nothing more. Errors: WEIR_EINVAL (settings), WEIR_ENOTFOUND when nothing at all could be
  *  fitted in the budget (with the last trial's reason), those of the database that retries did not mend. */
 weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboard *ret_board, weir_err *err) WEIR_MUST_CHECK;
