@@ -1,5 +1,5 @@
 /* The style sheet of pages that stand alone: light and dark, on paper too. */
-#include "cli/page.h"
+#include "core/page.h"
 
 const char weir_page_style[] =
     ":root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1c2126;--soft:#5d6770;--rule:#e1e3e0;--panel:#f3f4f1;--c0:#2f6db3;--c1:#d9741f;--cn:#7a848c;"

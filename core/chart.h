@@ -1,10 +1,10 @@
 /* Charts as inline SVG. Colours, fonts and dark mode come from the page's style sheet through classes: series i is "c<i>" (stroke "s<i>", fill "f<i>"). */
-#ifndef WEIR_CLI_CHART_H
-#define WEIR_CLI_CHART_H
+#ifndef WEIR_CORE_CHART_H
+#define WEIR_CORE_CHART_H
 
 #include <stdbool.h>
 
-#include "cli/page.h"
+#include "core/page.h"
 
 typedef struct weir_point {
     double x, y; /* a point with a NaN breaks the line */

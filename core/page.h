@@ -1,6 +1,6 @@
 /* Text for people: HTML into a buffer with one failure flag, and numbers, dates and durations as a reader expects them. */
-#ifndef WEIR_CLI_PAGE_H
-#define WEIR_CLI_PAGE_H
+#ifndef WEIR_CORE_PAGE_H
+#define WEIR_CORE_PAGE_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* HTML text and readable numbers; see page.h. */
-#include "cli/page.h"
+#include "core/page.h"
 
 #include <math.h>
 #include <stdarg.h>
