@@ -30,14 +30,20 @@ typedef struct weir_automl_settings {
     const cJSON *candidates; /* array of specs to try first: the recipe's; may be NULL */
     bool ensembles;
     const char *sampler, *pruner; /* NULL: "tpe", "median" */
+    const cJSON *sampler_settings, *pruner_settings; /* objects; NULL: what suits folds */
+    /* What is wanted beside the metric, NULL-terminated, or NULL: names of other metrics of the task, "fit_seconds", "predict_seconds" (of a mean fold). With any of them the
+     * winner is what `selection` takes from the front, trials are not pruned, and cost_weight is 0. */
+    const char *const *objectives;
+    weir_selection selection; /* objective 0 is the metric */
     uint64_t seed;
     int threads;
     const _Atomic bool *cancel; /* may be NULL; once true the search ends cleanly, with the best so far */
-    void (*progress)(void *context, const weir_automl_progress *progress); /* may be NULL */
+    void (*progress)(void *context, const weir_automl_progress *progress); /* from one thread at a time, not always the caller's; may be NULL */
     void *progress_context;
     /* Where trials are kept, so that a search goes on after a crash and other workers take trials too; pg_url NULL: in memory. */
     const char *pg_url, *pipeline, *study;
     const char *worker; /* a name that no other has */
+    double lease_s; /* a worker that gives no sign of life for so long loses its trial to another; 0: 30 */
 } weir_automl_settings;
 
 /* A contender, best first. */

@@ -130,8 +130,7 @@ static weir_status check_rows(const weir_matrix *m, weir_err *err) {
     return check_counts(m, counted, classes, err);
 }
 
-/* The algorithm, or why there is none: the names of those that could. */
-static weir_status find_for_task(const char *name, weir_task task, const weir_algorithm **ret_algorithm, weir_err *err) {
+weir_status weir_algorithm_for_task(const char *name, weir_task task, const weir_algorithm **ret_algorithm, weir_err *err) {
     const weir_algorithm *algorithm = weir_algorithm_find(name);
     char names[256];
     int len = 0;
@@ -142,6 +141,16 @@ static weir_status find_for_task(const char *name, weir_task task, const weir_al
         if (weir_algorithm_can(*a, task)) len += snprintf(names + len, sizeof names - (size_t)len, "%s%s", len ? ", " : "", (*a)->name);
     if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; for a %s task there are %s", name, weir_task_name(task), names);
     return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s cannot do a %s task; those that can are %s", name, weir_task_name(task), names);
+}
+
+weir_status weir_algorithm_check_params(const weir_algorithm *algorithm, const cJSON *params, const char *path, weir_err *err) {
+    void *object = weir_models_calloc(1, algorithm->params_size);
+    if (!object) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
+    weir_status status = weir_conf_defaults(algorithm->params, object, err);
+    if (status == WEIR_OK && params) status = weir_conf_from_json(algorithm->params, object, params, path, err);
+    weir_conf_done(algorithm->params, object);
+    weir_models_free(object);
+    return status;
 }
 
 /* The hyperparameters that were in force, defaults included: an artifact then means the same when defaults change. */
@@ -231,10 +240,11 @@ static weir_status prepare(const cJSON *chain, const weir_matrix *train, weir_pr
 weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json, const cJSON *chain, const weir_matrix *train, const char *feature_hash,
                            uint64_t seed, int threads, weir_buf *ret_artifact, weir_err *err) {
     const weir_algorithm *algorithm = NULL;
-    weir_status status = find_for_task(algorithm_name, train->task, &algorithm, err);
+    weir_status status = weir_algorithm_for_task(algorithm_name, train->task, &algorithm, err);
     if (status == WEIR_OK && threads < 1) status = WEIR_FAIL(err, WEIR_EINVAL, "%d threads, expected at least 1", threads);
     if (status == WEIR_OK) status = check_columns(train, err);
     if (status == WEIR_OK) status = check_rows(train, err);
+    if (status == WEIR_OK) status = weir_prepared_check(chain, "$.preprocessing", train->column_names, train->kinds, train->column_count, err);
     if (status != WEIR_OK) return status;
     void *params = weir_models_calloc(1, algorithm->params_size);
     weir_buf body = {0}, text = {0};
