@@ -267,18 +267,15 @@ static void put_coverage_by_prediction(weir_assess_state *s, cJSON *parent, cons
 
 /* The last rows of the entity that has the last row. */
 static void put_shown_rows(weir_assess_state *s, cJSON *parent, double radius) {
-    if (!s->test->time_us) return;
-    int64_t first = s->rows, shown = 0;
     const uint32_t *entity = s->test->entity;
-    uint32_t of = entity ? entity[s->rows - 1] : 0;
-    while (first > 0 && shown < SHOWN_ROWS)
-        if (!entity || entity[--first] == of || !by_entity(s)) {
-            if (!entity) first--;
-            shown++;
-        }
+    bool one = by_entity(s);
+    if (!s->test->time_us || (entity && s->test->entity_count > 1 && !one)) return; /* rows of many entities make no line */
+    uint32_t of = one ? entity[s->rows - 1] : 0;
+    int64_t first = s->rows;
+    for (int shown = 0; first > 0 && shown < SHOWN_ROWS; shown += !one || entity[first] == of) first--;
     cJSON *array = weir_assess_array(s, parent, "last_rows");
     for (int64_t r = first; r < s->rows && !s->no_memory; r++) {
-        if (entity && by_entity(s) && entity[r] != of) continue;
+        if (one && entity[r] != of) continue;
         cJSON *row = weir_assess_object(s, array, NULL);
         weir_assess_time(s, row, "time_us", s->test->time_us[r]);
         weir_assess_number(s, row, "label", weir_assess_label(s, r));
