@@ -54,7 +54,8 @@ typedef struct weir_leader {
     double mean, deviation; /* of the metric over the folds */
     double fit_s; /* mean of a fold */
     double *fold_values; /* [fold_count] */
-    double p_worse; /* corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first */
+    double p_worse; /* two-sided corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first and where fewer than two folds say anything */
+    bool close; /* no more than one standard error of that test below the first */
 } weir_leader;
 
 typedef struct weir_leaderboard {
@@ -63,7 +64,8 @@ typedef struct weir_leaderboard {
     int trials, failed, pruned; /* counted over the whole study */
     const char *ended; /* "budget", "trials", "space", "cancelled" */
     double elapsed_s;
-    int winner; /* index of the one to take: the first, or where several are not told apart from it (p ≥ 0.05), the one among them that fits fastest by half at least */
+    int winner; /* index of the one to take: the first; or of those that are close and not told apart from it (p ≥ 0.05) the one that fits fastest, if it takes half the first's
+                   time at most, times below 0.1 s counting as 0.1 s; or what settings.selection took */
 } weir_leaderboard;
 
 /** The default space over a set: {"algorithm": choice, "impute", "scale", "select", "encode", and every algorithm's own parameters behind conditions}. The caller deletes it. */

@@ -71,10 +71,10 @@ typedef struct weir_contender {
     char *text; /* the spec as JSON: equal texts are one contender */
     int trial; /* −1: none */
     bool failed;
-    double mean, deviation, fit_s, cost; /* cost: fit_s */
-    double *fold_values; /* [fold_count] */
-    double *scores; /* [row_count][output_count] out of fold, or NULL */
-    char note[WEIR_AUTOML_NOTE_MAX];
+    double mean, deviation, fit_s, predict_s; /* seconds of a mean fold */
+    double *fold_values; /* [fold_count]; NaN: not known */
+    double *scores; /* [row_count][output_count] out of fold; NULL: not at hand */
+    char note[64]; /* why it failed */
 } weir_contender;
 
 typedef struct weir_search {
@@ -82,33 +82,43 @@ typedef struct weir_search {
     weir_split_plan *plan;
     int fold_count, output_count;
     int *fold_of; /* [row_count] the last fold that tests the row; −1: none */
-    bool by_time; /* folds go forward in time: what is fitted for one may see earlier ones only */
-    double test_to_train;
-    double train_share; /* of the rows, in the mean fold */
+    bool by_time; /* folds go forward in time: what is judged on one may be fitted on earlier ones only */
+    double test_to_train; /* of a mean fold */
+    double train_share; /* of the rows, in a mean fold */
     weir_trial_source *source;
     weir_watch *watch;
     weir_contender *contenders;
     int count, room;
-    int done, failed, pruned; /* in this process */
-    double *trial_seconds; /* of the last trials, for what the next one will take */
-    int trial_seconds_count;
+    int done, failed, pruned; /* trials that ended, of which failed and pruned; of the whole study where it is shared */
+    double *seconds; /* [seconds_count] that trials took which were fitted here */
+    int seconds_count;
     weir_err last; /* why the last one failed */
 } weir_search;
 
-/** Value and seconds in one number, more is better: what contenders are put in order by. NaN comes last. */
+/** Value and seconds in one number, more is better: what contenders are ranked by. */
 double weir_search_merit(const weir_search *search, const weir_contender *contender);
-/** By merit, best first; failed ones last. order [count]. */
-void weir_search_rank(const weir_search *search, int *order);
-/** Adds a contender; spec and scores are taken over. Equal ones are one: the first stays. */
+/** Contenders that did not fail, by merit, best first, of equals the earlier one. order [count]. Returns how many. */
+int weir_search_rank(const weir_search *search, int *order);
+/** Adds a contender with all that it owns, in any case. Errors: WEIR_ENOMEM. */
 weir_status weir_search_add(weir_search *search, weir_contender *contender, weir_err *err) WEIR_MUST_CHECK;
+void weir_contender_done(weir_contender *contender);
+/** Fits and judges a contender that has a spec; sets all that follows from that. limit_s as in weir_watch_begin. Errors: why not. */
+weir_status weir_search_judge(weir_search *search, weir_contender *contender, double limit_s, weir_err *err) WEIR_MUST_CHECK;
+/** A metric of scores [row_count][output_count] fold by fold; rows whose scores are NaN are left out. ret_values [fold_count], NaN where there is none. */
+weir_status weir_search_measure(const weir_search *search, const weir_model_metric *metric, const double *scores, double *ret_values,
+                                weir_err *err) WEIR_MUST_CHECK;
+/** Mean and deviation of values [count] that are numbers; NaN of none, and the deviation of one. */
+void weir_search_summary(const double *values, int count, double *ret_mean, double *ret_deviation);
+double weir_search_left_s(const weir_search *search);
 
 /* ---- automl_ensemble.c ---- */
 
-/** Judges ensembles of the best contenders that have scores, by rows that nothing in them was fitted on, and adds them. */
+/** Judges ensembles of the best contenders, by rows that nothing in them was fitted on, and adds those for whose final fit there is time. */
 weir_status weir_search_ensembles(weir_search *search, weir_err *err) WEIR_MUST_CHECK;
 
 /* ---- automl_board.c ---- */
 
-weir_status weir_search_board(const weir_search *search, weir_leaderboard *ret_board, weir_err *err) WEIR_MUST_CHECK;
+/** *ret_board is made of the contenders; ended, elapsed_s and the counts of trials are not set. chosen: the number of the trial to take; −1: by the rule of the header. */
+weir_status weir_search_board(const weir_search *search, int chosen, weir_leaderboard *ret_board, weir_err *err) WEIR_MUST_CHECK;
 
 #endif
