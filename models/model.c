@@ -17,12 +17,14 @@
 #include <fcntl.h>
 #include <math.h>
 #include <openssl/sha.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "models/algorithms.h"
 #include "models/memory.h"
+#include "models/model_parts.h"
 #include "models/prepared.h"
 
 enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20, PREPARED_MAX = 4096 };
@@ -37,6 +39,9 @@ struct weir_model {
     weir_model_shape shape; /* of the rows that are scored */
     weir_prep *prep; /* NULL: rows go to the algorithm as they are */
     weir_model_shape fitted; /* of the rows that the algorithm was fitted on */
+    weir_buf artifact; /* as it was loaded */
+    size_t body_at, body_len; /* the algorithm's part of it */
+    _Atomic(weir_trees *) trees; /* read from the body by whoever needs them first */
     char digest[65];
 };
 
@@ -350,7 +355,10 @@ weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_m
     weir_model *model = weir_models_calloc(1, sizeof *model);
     if (!model) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
     weir_sha256_hex(artifact, len, model->digest);
-    status = read_header(model, &parts, err);
+    model->body_at = (size_t)(parts.body - (const unsigned char *)artifact);
+    model->body_len = parts.body_len;
+    if (!weir_buf_append(&model->artifact, artifact, len)) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an artifact of %zu bytes", len);
+    if (status == WEIR_OK) status = read_header(model, &parts, err);
     if (status == WEIR_OK) status = model->algorithm->load(parts.body, parts.body_len, &model->fitted, &model->predictor, err);
     if (status != WEIR_OK) {
         weir_model_free(model);
@@ -395,6 +403,8 @@ void weir_model_free(weir_model *model) {
     if (!model) return;
     if (model->predictor) model->algorithm->unload(model->predictor);
     weir_prep_free(model->prep);
+    weir_trees_free(model->trees);
+    weir_buf_done(&model->artifact);
     weir_models_free(model->columns);
     cJSON_Delete(model->header);
     weir_models_free(model);
@@ -418,6 +428,34 @@ weir_task weir_model_task(const weir_model *model) {
 }
 int weir_model_output_count(const weir_model *model) {
     return model->shape.output_count;
+}
+
+weir_model_parts weir_model_inside(const weir_model *model) {
+    return (weir_model_parts){.algorithm = model->algorithm,
+                              .predictor = model->predictor,
+                              .header = model->header,
+                              .prep = model->prep,
+                              .shape = model->shape,
+                              .fitted = model->fitted,
+                              .artifact = model->artifact.data,
+                              .artifact_len = model->artifact.len,
+                              .body = model->artifact.data + model->body_at,
+                              .body_len = model->body_len};
+}
+
+/* Two threads may both read them; those of the second are thrown away. */
+weir_status weir_model_trees(weir_model *model, const weir_trees **ret_trees, weir_err *err) {
+    weir_trees *trees = model->trees, *none = NULL;
+    if (!trees) {
+        weir_status status = weir_trees_parse(model->artifact.data + model->body_at, model->body_len, &model->fitted, &trees, err);
+        if (status != WEIR_OK) return status;
+        if (!atomic_compare_exchange_strong(&model->trees, &none, trees)) {
+            weir_trees_free(trees);
+            trees = none;
+        }
+    }
+    *ret_trees = trees;
+    return WEIR_OK;
 }
 
 weir_status weir_model_check_single_output(const weir_model *model, weir_err *err) {
