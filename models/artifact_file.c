@@ -29,6 +29,27 @@ static weir_status sync_folder(char *path, weir_err *err) {
     return status;
 }
 
+weir_status weir_artifact_folders(const char *path, weir_err *err) {
+    char copy[4096];
+    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy) return WEIR_FAIL(err, WEIR_EINVAL, "the name of a folder is too long");
+    return make_dirs(copy, err);
+}
+
+weir_status weir_artifact_read(const char *path, weir_buf *ret_bytes, weir_err *err) {
+    FILE *file = fopen(path, "rbe");
+    if (!file) return WEIR_FAIL(err, errno == ENOENT || errno == ENOTDIR ? WEIR_ENOTFOUND : WEIR_EIO, "%s: %s", path, strerror(errno));
+    char chunk[16384];
+    size_t n;
+    bool fits = true;
+    while (fits && (n = fread(chunk, 1, sizeof chunk, file)) > 0) fits = weir_buf_append(ret_bytes, chunk, n);
+    fits = fits && weir_buf_reserve(ret_bytes, 0);
+    bool failed = ferror(file);
+    fclose(file);
+    if (fits && !failed) return WEIR_OK;
+    weir_buf_done(ret_bytes);
+    return fits ? WEIR_FAIL(err, WEIR_EIO, "%s cannot be read", path) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory to read %s", path);
+}
+
 weir_status weir_artifact_write(const char *objects_dir, const char *relative, const weir_buf *artifact, weir_err *err) {
     char path[4096], aside[4096 + 8];
     if (snprintf(path, sizeof path, "%s/%s", objects_dir, relative) >= (int)sizeof path)
