@@ -7,13 +7,15 @@
 #include "models/prep.h"
 #include "models/split.h"
 
+enum { WEIR_TRAINSET_TARGETS_MAX = 64 };
+
 /* Rows ascend by time where they have one; every row has a label. Arrays are [matrix.row_count]; NULL: not known. matrix.kinds is always there. */
 typedef struct weir_trainset {
     weir_matrix matrix; /* label is the first target's */
     int64_t *time_us;
     int64_t *label_until_us; /* when the label was fully known: for purging */
     uint32_t *entity; /* dense number, for grouped folds */
-    uint32_t entity_count;
+    uint32_t entity_count, entities_seen; /* numbers that there are; those that the rows have */
     uint32_t *tenant; /* place in tenant_names */
     uint32_t tenant_count;
     char **tenant_names; /* [tenant_count] */
@@ -69,6 +71,8 @@ weir_status weir_trainset_take(const weir_trainset *set, const int64_t *rows, in
  *  Without times by the order of rows. gap_us: rows of ret_first whose label was not known when ret_last begins, or whose time is within gap_us of it, are in neither. */
 weir_status weir_trainset_cut(const weir_trainset *set, double last_share, int64_t gap_us, weir_trainset *ret_first, weir_trainset *ret_last,
                               weir_err *err) WEIR_MUST_CHECK;
+/** The set with one of its targets only; it borrows everything from the whole one and needs no weir_trainset_done. Its digest is the whole one's. */
+weir_trainset weir_trainset_one_target(const weir_trainset *set, int target);
 /** What a splitter sees of the set; borrowed. */
 weir_split_rows weir_trainset_split_rows(const weir_trainset *set);
 /** The scheme for a set that nobody named one for: purged_k_fold where labels become known later than their rows, walk_forward where rows have times, grouped where entities repeat,
