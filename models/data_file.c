@@ -145,8 +145,8 @@ static weir_status sniff(const char *path, weir_file_format *ret_format, bool *r
 }
 
 static weir_status choose_format(const char *asked, listing *list, weir_file_format *ret_format, weir_err *err) {
-    weir_file_format format = WEIR_FILE_UNKNOWN, found;
-    bool zipped;
+    weir_file_format format = WEIR_FILE_UNKNOWN, found = WEIR_FILE_UNKNOWN;
+    bool zipped = false;
     for (int i = 0; asked && format_names[i]; i++)
         if (!strcmp(asked, format_names[i])) format = (weir_file_format)i;
     if (asked && strcmp(asked, "auto") != 0 && !format) {

@@ -12,7 +12,6 @@
 #include "models/trainset_schema.h"
 
 enum { CLASSES_OF_NUMBERS_MAX = 20, ROWS_A_CLASS_MIN = 10, TENANTS_MAX = 4096, ID_ROWS_MIN = 10 };
-enum { TARGETS_MAX = 64 };
 
 /* Texts of a column in the order of their bytes. */
 typedef struct names {
@@ -31,12 +30,12 @@ typedef struct reading {
     weir_target *kinds; /* [input_count] */
     names *categories; /* [input_count] */
     int input_count;
-    int targets[TARGETS_MAX], target_count, time, tenant, entity; /* −1: none */
+    int targets[WEIR_TRAINSET_TARGETS_MAX], target_count, time, tenant, entity; /* −1: none */
     weir_task task;
     names classes, tenants;
     double *class_values; /* [classes.count] of a target of numbers; else NULL */
     weir_intern entities;
-    double **values, *target_values[TARGETS_MAX]; /* [input_count] of [row_count] */
+    double **values, *target_values[WEIR_TRAINSET_TARGETS_MAX]; /* [input_count] of [row_count] */
     int64_t *time_us, *infinite; /* infinite [input_count] */
     uint32_t *tenant_of, *entity_of;
     int64_t row_count, without_time, without_place; /* rows without a time; labelled rows without a time, tenant or entity */
@@ -78,7 +77,7 @@ static weir_status find_roles(reading *r, weir_err *err) {
     weir_status status = WEIR_OK;
     r->time = r->tenant = r->entity = -1;
     for (; !status && q->targets[r->target_count]; r->target_count++) {
-        if (r->target_count == TARGETS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "more than %d targets, expected at most that many", TARGETS_MAX);
+        if (r->target_count == WEIR_TRAINSET_TARGETS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "more than %d targets, expected at most that many", WEIR_TRAINSET_TARGETS_MAX);
         status = weir_data_file_need(&r->file, "target", q->targets[r->target_count], &r->targets[r->target_count], err);
     }
     if (!status && !r->target_count) status = WEIR_FAIL(err, WEIR_EINVAL, "no target is named, expected a column to predict");
@@ -349,22 +348,26 @@ static weir_status make_select(reading *r, weir_sql *sql, weir_err *err) {
     return weir_sql_end(sql, err);
 }
 
+static bool make_columns(double **columns, int count, size_t rows) {
+    for (int i = 0; i < count; i++)
+        if (!(columns[i] = weir_models_calloc(rows, sizeof **columns))) return false;
+    return true;
+}
+
 static bool make_room(reading *r) {
     size_t rows = (size_t)r->file.row_count;
-    bool ok = (r->values = weir_models_calloc((size_t)r->input_count, sizeof *r->values)) && (r->infinite = weir_models_calloc((size_t)r->input_count, sizeof *r->infinite));
-    for (int i = 0; ok && i < r->input_count; i++) ok = r->values[i] = weir_models_calloc(rows, sizeof(double));
-    for (int t = 0; ok && t < r->target_count; t++) ok = r->target_values[t] = weir_models_calloc(rows, sizeof(double));
-    if (ok && r->time >= 0) ok = r->time_us = weir_models_calloc(rows, sizeof *r->time_us);
-    if (ok && r->tenant >= 0) ok = r->tenant_of = weir_models_calloc(rows, sizeof *r->tenant_of);
-    if (ok && r->entity >= 0) ok = r->entity_of = weir_models_calloc(rows, sizeof *r->entity_of);
-    return ok;
+    r->values = weir_models_calloc((size_t)r->input_count, sizeof *r->values);
+    r->infinite = weir_models_calloc((size_t)r->input_count, sizeof *r->infinite);
+    if (!r->values || !r->infinite || !make_columns(r->values, r->input_count, rows) || !make_columns(r->target_values, r->target_count, rows)) return false;
+    if (r->time >= 0 && !(r->time_us = weir_models_calloc(rows, sizeof *r->time_us))) return false;
+    if (r->tenant >= 0 && !(r->tenant_of = weir_models_calloc(rows, sizeof *r->tenant_of))) return false;
+    return r->entity < 0 || (r->entity_of = weir_models_calloc(rows, sizeof *r->entity_of));
 }
 
 /* Of classes their numbers; a text that is no class cannot be: all were read before. */
 static void take_labels(reading *r, weir_duck_cursor *cursor, int at, int64_t rows, double *out) {
-    const uint64_t *valid;
     if (!target_is_text(r)) {
-        weir_schema_take_numbers(weir_duck_values(cursor, at, &valid), valid, rows, out);
+        weir_schema_take_numbers(cursor, at, rows, out);
         for (int64_t i = 0; r->class_values && i < rows; i++) {
             int k = 0;
             while (k < r->classes.count && r->class_values[k] != out[i]) k++;
@@ -415,7 +418,6 @@ static weir_status take_places(reading *r, weir_duck_cursor *cursor, int at, int
 }
 
 static weir_status take_chunk(reading *r, weir_duck_cursor *cursor, int64_t rows, weir_err *err) {
-    const uint64_t *valid;
     weir_status status = WEIR_OK;
     int at = 0;
     if (r->row_count + rows > r->file.row_count) return WEIR_FAIL(err, WEIR_EDATA, "the data changed while it was read");
@@ -424,7 +426,7 @@ static weir_status take_chunk(reading *r, weir_duck_cursor *cursor, int64_t rows
         if (r->kinds[i] == WEIR_TARGET_TEXT)
             weir_schema_take_texts(cursor, at, rows, out);
         else
-            r->infinite[i] += weir_schema_take_numbers(weir_duck_values(cursor, at, &valid), valid, rows, out);
+            r->infinite[i] += weir_schema_take_numbers(cursor, at, rows, out);
     }
     for (int t = 0; t < r->target_count; t++) take_labels(r, cursor, at++, rows, r->target_values[t] + r->row_count);
     if (r->time >= 0) take_times(r, cursor, at++, rows);
@@ -551,7 +553,7 @@ static void reading_done(reading *r) {
         if (r->values) weir_models_free(r->values[i]);
         names_done(&r->categories[i]);
     }
-    for (int t = 0; t < TARGETS_MAX; t++) weir_models_free(r->target_values[t]);
+    for (int t = 0; t < WEIR_TRAINSET_TARGETS_MAX; t++) weir_models_free(r->target_values[t]);
     void *blocks[] = {r->filled, r->distinct, r->columns, r->inputs, r->kinds, r->categories, r->values, r->infinite, r->time_us, r->tenant_of, r->entity_of};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) weir_models_free(blocks[i]);
     weir_mem.realloc(r->class_values, 0);

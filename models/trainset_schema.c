@@ -21,7 +21,9 @@ const char *weir_schema_type_name(weir_target target) {
     return types[i].name;
 }
 
-int64_t weir_schema_take_numbers(const double *values, const uint64_t *valid, int64_t rows, double *out) {
+int64_t weir_schema_take_numbers(weir_duck_cursor *cursor, int column, int64_t rows, double *out) {
+    const uint64_t *valid;
+    const double *values = weir_duck_values(cursor, column, &valid);
     int64_t infinite = 0;
     for (int64_t i = 0; i < rows; i++) {
         double v = weir_duck_bit(valid, i) ? values[i] : NAN;
@@ -114,12 +116,11 @@ static weir_status check_convertible(const plan *p, const weir_data_file *file, 
 
 /* Rows of a chunk from its columns. column is scratch. */
 static void take_rows(const plan *p, weir_duck_cursor *cursor, int64_t rows, double *column, double *out) {
-    const uint64_t *valid;
     for (int c = 0; c < p->count; c++) {
         if (p->targets[c] == WEIR_TARGET_TEXT)
             weir_schema_take_texts(cursor, c, rows, column);
         else
-            weir_schema_take_numbers(weir_duck_values(cursor, c, &valid), valid, rows, column);
+            weir_schema_take_numbers(cursor, c, rows, column);
         for (int64_t i = 0; i < rows; i++) out[i * p->count + c] = column[i];
     }
 }

@@ -9,8 +9,8 @@
 /** "number", "boolean", "time", "category". */
 const char *weir_schema_type_name(weir_target target);
 
-/** A DOUBLE column of a chunk; null and what is not finite become NaN. Returns how many were infinite. */
-int64_t weir_schema_take_numbers(const double *values, const uint64_t *valid, int64_t rows, double *out);
+/** A DOUBLE column of the cursor's chunk; null and what is not finite become NaN. Returns how many were infinite. */
+int64_t weir_schema_take_numbers(weir_duck_cursor *cursor, int column, int64_t rows, double *out);
 /** A VARCHAR column of the cursor's chunk as weir_text_number; null becomes NaN. */
 void weir_schema_take_texts(weir_duck_cursor *cursor, int column, int64_t rows, double *out);
 
