@@ -373,7 +373,7 @@ static void predictions_stand_beside_the_rows_of_the_file(void **state) {
                      WEIR_EDATA);
     assert_non_null(strstr(err.message, "column 'temp' (VARCHAR): 1 values are no number"));
     assert_int_not_equal(access(path_of("o.csv"), F_OK), 0);
-    assert_int_equal(weir_file_predict(schema, model, csv, NULL, path_of("o.txt"), &rows, &err), WEIR_EINVAL);
+    assert_int_equal(weir_file_predict(schema, model, csv, NULL, path_of("o.xyz"), &rows, &err), WEIR_EINVAL);
     cJSON_DeleteItemFromArray(cJSON_GetObjectItemCaseSensitive(schema, "inputs"), 0);
     assert_int_equal(weir_file_predict(schema, model, csv, NULL, path_of("o.csv"), &rows, &err), WEIR_EDATA);
     cJSON_Delete(schema);
