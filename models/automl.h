@@ -30,14 +30,20 @@ typedef struct weir_automl_settings {
     const cJSON *candidates; /* array of specs to try first: the recipe's; may be NULL */
     bool ensembles;
     const char *sampler, *pruner; /* NULL: "tpe", "median" */
+    const cJSON *sampler_settings, *pruner_settings; /* objects; NULL: what suits folds */
+    /* What is wanted beside the metric, NULL-terminated, or NULL: names of other metrics of the task, "fit_seconds", "predict_seconds" (of a mean fold). With any of them the
+     * winner is what `selection` takes from the front, trials are not pruned, and cost_weight is 0. */
+    const char *const *objectives;
+    weir_selection selection; /* objective 0 is the metric */
     uint64_t seed;
     int threads;
     const _Atomic bool *cancel; /* may be NULL; once true the search ends cleanly, with the best so far */
-    void (*progress)(void *context, const weir_automl_progress *progress); /* may be NULL */
+    void (*progress)(void *context, const weir_automl_progress *progress); /* from one thread at a time, not always the caller's; may be NULL */
     void *progress_context;
     /* Where trials are kept, so that a search goes on after a crash and other workers take trials too; pg_url NULL: in memory. */
     const char *pg_url, *pipeline, *study;
     const char *worker; /* a name that no other has */
+    double lease_s; /* a worker that gives no sign of life for so long loses its trial to another; 0: 30 */
 } weir_automl_settings;
 
 /* A contender, best first. */
@@ -48,7 +54,8 @@ typedef struct weir_leader {
     double mean, deviation; /* of the metric over the folds */
     double fit_s; /* mean of a fold */
     double *fold_values; /* [fold_count] */
-    double p_worse; /* corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first */
+    double p_worse; /* two-sided corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first and where fewer than two folds say anything */
+    bool close; /* no more than one standard error of that test below the first */
 } weir_leader;
 
 typedef struct weir_leaderboard {
@@ -57,7 +64,8 @@ typedef struct weir_leaderboard {
     int trials, failed, pruned; /* counted over the whole study */
     const char *ended; /* "budget", "trials", "space", "cancelled" */
     double elapsed_s;
-    int winner; /* index of the one to take: the first, or where several are not told apart from it (p ≥ 0.05), the one among them that fits fastest by half at least */
+    int winner; /* index of the one to take: the first; or of those that are close and not told apart from it (p ≥ 0.05) the one that fits fastest, if it takes half the first's
+                   time at most, times below 0.1 s counting as 0.1 s; or what settings.selection took */
 } weir_leaderboard;
 
 /** The default space over a set: {"algorithm": choice, "impute", "scale", "select", "encode", and every algorithm's own parameters behind conditions}. The caller deletes it. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xgboost/c_api.h>
 
+#include "models/interrupt.h"
 #include "models/memory.h"
 
 /* Rows are scored in pieces of this many float32 values, which fit the stack and the first cache: scoring allocates nothing of ours. */
@@ -143,6 +144,8 @@ static weir_status train_rounds(const weir_xgb_plan *plan, BoosterHandle booster
     int best_round = 0, round = 0;
     for (; round < plan->rounds; round++) {
         double loss = 0;
+        weir_status wanted = weir_interrupt_check(err);
+        if (wanted != WEIR_OK) return wanted;
         if (XGBoosterUpdateOneIter(booster, round, matrix) != 0) return library_failed("training", err);
         if (!validation) continue;
         weir_status status = measure(booster, round, validation, &loss, err);
