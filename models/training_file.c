@@ -10,6 +10,7 @@
 #include "core/conf.h"
 #include "models/json.h"
 #include "models/memory.h"
+#include "models/training_metrics.h"
 
 #define IN(type, field) .offset = offsetof(type, field)
 static const weir_conf_item data_table[] = {
@@ -208,8 +209,7 @@ static weir_status read_data(weir_training_file *f, weir_err *err) {
     return WEIR_OK;
 }
 
-/* Names of metrics as scikit-learn has them too. */
-static const char *metric_name(const char *name) {
+const char *weir_training_metric_name(const char *name) {
     static const char *const others[][2] = {{"root_mean_squared_error", "rmse"}, {"neg_root_mean_squared_error", "rmse"}, {"mean_absolute_error", "mae"}, {"neg_mean_absolute_error", "mae"},
                                             {"mean_absolute_percentage_error", "mape"}, {"r2_score", "r2"}, {"auc", "roc_auc"}, {"logloss", "log_loss"}, {"roc_auc_ovr", "auc_ovr_macro"}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -220,7 +220,7 @@ static const char *metric_name(const char *name) {
 static unsigned tasks_of_metric(const char *name) {
     unsigned tasks = 0;
     for (int t = 0; t < WEIR_TASK_COUNT; t++)
-        if (weir_model_metric_find((weir_task)t, metric_name(name))) tasks |= WEIR_TASK_BIT(t);
+        if (weir_model_metric_find((weir_task)t, weir_training_metric_name(name))) tasks |= WEIR_TASK_BIT(t);
     return tasks;
 }
 
@@ -437,6 +437,7 @@ weir_status weir_training_file_spec(const weir_training_file *file, int candidat
         ok = several && cJSON_AddItemToObject(several, "targets", spec);
         spec = several;
     }
+    ok = ok && (status || cJSON_AddStringToObject(spec, "name", c->name));
     cJSON_Delete(own);
     cJSON_Delete(chain);
     if (!status && !ok) status = no_memory(err);

@@ -5,7 +5,6 @@
 #include "models/crossval.h"
 #include "models/export.h"
 #include "models/layout.h"
-#include "models/study.h"
 #include "models/training_models.h"
 #include "models/trainset_file.h"
 
