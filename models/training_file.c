@@ -194,12 +194,23 @@ static weir_status read_section(const weir_training_file *f, const char *name, c
     return status;
 }
 
+/* Files and folders only: another store's address can be neither read nor written here. */
+static weir_status check_folder(const char *key, const char *path, weir_err *err) {
+    const char *scheme = path ? strstr(path, "://") : NULL;
+    if (!scheme || !strncmp(path, "file://", 7)) return WEIR_OK;
+    const char *rest = strchr(scheme + 3, '/');
+    return WEIR_FAIL(err, WEIR_EINVAL, "$.%s: found '%s', expected a path here: Weir reads and writes files and folders, mounted ones too, and has no client of %.*s. Give the path where it lies, such as "
+                     "\"/data%s\"; nothing else in the file has to change",
+                     key, path, (int)(scheme - path), path, rest ? rest : "");
+}
+
 static weir_status read_data(weir_training_file *f, weir_err *err) {
     weir_training_data *d = &f->data;
     weir_task task;
     weir_status status = read_section(f, "data", NULL, data_table, d, err);
     if (status) return status;
     if (!d->source || !*d->source) return WEIR_FAIL(err, WEIR_EINVAL, "$.data.source: found nothing, expected a file or folder");
+    if ((status = check_folder("data.source", d->source, err))) return status;
     if (!d->target_columns || !d->target_columns[0]) return WEIR_FAIL(err, WEIR_EINVAL, "$.data.target_columns: found nothing, expected a column to predict");
     if (fabs(d->train_ratio + d->val_ratio + d->test_ratio - 1) > 1e-6)
         return WEIR_FAIL(err, WEIR_EINVAL, "$.data: train_ratio, val_ratio and test_ratio add up to %g, expected 1", d->train_ratio + d->val_ratio + d->test_ratio);
@@ -259,19 +270,10 @@ static weir_status read_evaluation(weir_training_file *f, weir_err *err) {
     return status;
 }
 
-/* A folder here: a store's address cannot be written to. */
-static weir_status check_folder(const char *key, const char *path, weir_err *err) {
-    const char *scheme = path ? strstr(path, "://") : NULL;
-    if (!scheme || !strncmp(path, "file://", 7)) return WEIR_OK;
-    const char *rest = strchr(scheme + 3, '/');
-    return WEIR_FAIL(err, WEIR_EINVAL, "$.persistence.%s: found '%s', expected the path of a folder: models are written to folders, mounted ones too, such as \"/data%s\"; nothing else in the file has to change",
-                     key, path, rest ? rest : "");
-}
-
 static weir_status read_persistence(weir_training_file *f, weir_err *err) {
     weir_status status = read_section(f, "persistence", NULL, persistence_table, &f->persistence, err);
-    if (!status && f->persistence.save_models) status = check_folder("hdfs_model_path", f->persistence.hdfs_model_path, err);
-    if (!status && f->persistence.save_models) status = check_folder("model_registry_path", f->persistence.model_registry_path, err);
+    if (!status && f->persistence.save_models) status = check_folder("persistence.hdfs_model_path", f->persistence.hdfs_model_path, err);
+    if (!status && f->persistence.save_models) status = check_folder("persistence.model_registry_path", f->persistence.model_registry_path, err);
     for (int i = 0; !status && f->persistence.export_formats && f->persistence.export_formats[i]; i++) {
         const char *name = f->persistence.export_formats[i], *near;
         static const char *const formats[] = {"native", "pickle", "json", "onnx", "pmml", NULL};

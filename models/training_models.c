@@ -409,7 +409,7 @@ static weir_status read_values(reading *r, const parameter *p, const cJSON *give
         if (!set(probe, p->ours, cJSON_Duplicate(value, true)))
             status = no_memory(err);
         else
-            status = check_params(r, probe, path, err);
+            status = check_params(r, probe, at, err);
         if (!status && is_new && !cJSON_AddItemToArray(values, value)) status = no_memory(err);
         if (!status && is_new) continue;
         cJSON_Delete(value);

@@ -52,6 +52,12 @@ static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to search for a model");
 }
 
+/* As the file calls it. */
+static const char *name_of(const cJSON *spec) {
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(spec, "name"));
+    return name ? name : "";
+}
+
 /* ---- judging a spec ---- */
 
 static weir_fit_options fit_options(searching *s, int candidate) {
@@ -212,7 +218,7 @@ static weir_status conclude(searching *s, int at, weir_contender *c, weir_status
     bool better = !judged && (isnan(s->best) || (s->sets->metric->greater_is_better ? c->mean > s->best : c->mean < s->best));
     if (better) {
         s->best = c->mean;
-        weir_spec_describe(c->spec, s->best_name, sizeof s->best_name);
+        snprintf(s->best_name, sizeof s->best_name, "%s", name_of(c->spec));
     }
     weir_study *study = t->number >= 0 ? s->studies[t->candidate] : NULL;
     const weir_outcome outcome = {.state = judged ? WEIR_TRIAL_FAILED : WEIR_TRIAL_COMPLETE, .values = {c->mean}, .note = judged ? why->message : NULL};
@@ -233,7 +239,7 @@ static void *work(void *context) {
             int candidate = s->trials[at].candidate;
             weir_err why = {0}, told;
             s->running++;
-            weir_spec_describe(c.spec, name, sizeof name);
+            snprintf(name, sizeof name, "%s", name_of(c.spec));
             tell_progress(s, name);
             pthread_mutex_unlock(&s->lock);
             weir_status judged = judge(s, candidate, &c, &why);
@@ -415,6 +421,17 @@ static weir_status make_plan(searching *s, weir_err *err) {
     return weir_split_plan_new(&s->split, &rows, &s->plan, err);
 }
 
+static weir_status name_leaders(weir_leaderboard *board, weir_err *err) {
+    for (int i = 0; i < board->count; i++) {
+        const char *name = name_of(board->leaders[i].spec);
+        char *copy = weir_models_calloc(1, strlen(name) + 1);
+        if (!copy) return no_memory(err);
+        weir_models_free(board->leaders[i].name);
+        board->leaders[i].name = strcpy(copy, name);
+    }
+    return WEIR_OK;
+}
+
 static weir_status make_board(searching *s, weir_leaderboard *ret_board, weir_err *err) {
     weir_automl_settings settings = {.set = &s->sets->train, .metric = s->sets->metric};
     weir_search ranking = {.settings = &settings, .fold_count = s->plan ? weir_split_plan_folds(s->plan) : 1, .test_to_train = s->test_to_train};
@@ -426,6 +443,7 @@ static weir_status make_board(searching *s, weir_leaderboard *ret_board, weir_er
     if (!status) status = weir_search_board(&ranking, -1, ret_board, err);
     for (int i = 0; i < ranking.count; i++) weir_contender_done(&ranking.contenders[i]);
     weir_models_free(ranking.contenders);
+    if (!status && (status = name_leaders(ret_board, err))) weir_leaderboard_done(ret_board);
     if (status) return status;
     ret_board->trials = s->count;
     ret_board->failed = s->failed;

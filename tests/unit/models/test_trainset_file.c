@@ -335,10 +335,12 @@ static weir_model *fit_on(const weir_trainset *set, const char *algorithm) {
     weir_model *model = NULL;
     weir_err err;
     cJSON *params = cJSON_Parse(strcmp(algorithm, "xgboost") ? "{}" : "{\"rounds\": 5, \"min_child_weight\": 0}");
-    if (weir_model_fit(algorithm, params, NULL, &set->matrix, NULL, 1, 1, &artifact, &err) || weir_model_load(artifact.data, artifact.len, &model, &err))
+    cJSON *chain = cJSON_Parse("[{\"encode\": \"one_hot\"}]");
+    if (weir_model_fit(algorithm, params, chain, &set->matrix, NULL, 1, 1, &artifact, &err) || weir_model_load(artifact.data, artifact.len, &model, &err))
         fail_msg("%s", err.message);
     weir_buf_done(&artifact);
     cJSON_Delete(params);
+    cJSON_Delete(chain);
     return model;
 }
 
