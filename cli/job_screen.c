@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/page.h"
+#include "core/page.h"
 #include "cli/stop.h"
 #include "cli/table.h"
 #include "models/json_file.h"

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "models/artifact_file.h"
 #include "models/json_file.h"
@@ -18,9 +19,10 @@ typedef struct running {
     weir_pipeline_job_end *end;
     weir_training training;
     weir_pg *pg;
-    cJSON *request;
-    double budget_s;
-    int trial_max;
+    cJSON *request, *specs;
+    weir_automl_settings search;
+    weir_automl_kept kept; /* what search points into */
+    double baseline; /* that the winner has to reach; NaN: none */
     char model[160]; /* name in the registry */
     char digests[2][65]; /* of the rows: training, test */
 } running;
@@ -45,7 +47,7 @@ static weir_status write_request(running *r, weir_err *err) {
     bool ok = json && recipe && cJSON_AddStringToObject(json, "pipeline", pipeline->name) && cJSON_AddStringToObject(json, "kind", "search");
     ok = ok && add_time(json, "train_from", r->training.window.train_from_us) && cJSON_AddStringToObject(json, "feature_hash", pipeline->feature_hash);
     ok = ok && (r->training.as_of_us == INT64_MAX || add_time(json, "as_of", r->training.as_of_us));
-    ok = ok && cJSON_AddNumberToObject(json, "budget_seconds", r->budget_s) && cJSON_AddNumberToObject(json, "trials", r->trial_max);
+    ok = ok && cJSON_AddNumberToObject(json, "budget_seconds", r->search.budget_s) && cJSON_AddNumberToObject(json, "trials", r->search.trial_max);
     if (ok && cJSON_AddItemToObject(json, "training", recipe)) return WEIR_OK;
     cJSON_Delete(recipe);
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the request");
@@ -67,8 +69,8 @@ static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_e
         status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of pipeline '%s', not '%s'", r->end->id, text_at(request, "pipeline"), r->job->pipeline->name);
     if (!status) status = weir_time_parse(text_at(request, "train_from"), ret_train_from_us, err);
     if (!status && *text_at(request, "as_of")) status = weir_time_parse(text_at(request, "as_of"), &r->training.as_of_us, err);
-    r->budget_s = number_at(request, "budget_seconds", r->budget_s);
-    r->trial_max = (int)number_at(request, "trials", r->trial_max);
+    r->search.budget_s = number_at(request, "budget_seconds", r->search.budget_s);
+    r->search.trial_max = (int)number_at(request, "trials", r->search.trial_max);
     cJSON_Delete(record);
     return status;
 }
@@ -185,7 +187,7 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
     const char *alias = NULL;
     weir_status status = register_winner(r, &finalists[0], &version, err);
     double reached = number_at(finalists[0].metrics, r->job->recipe->metric->name, NAN);
-    double baseline = weir_recipe_baseline(r->job->recipe, r->job->environment);
+    double baseline = r->baseline;
     r->end->reaches_baseline = isnan(baseline) || (r->job->recipe->metric->greater_is_better ? reached >= baseline : reached <= baseline);
     if (!status && r->end->reaches_baseline) status = give_alias(r, weir_model_digest(finalists[0].model), version, &alias, err);
     if (status) return status;
@@ -204,25 +206,69 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
 
 /* ---- the job ---- */
 
+static weir_status find_baseline(running *r, weir_err *err) {
+    const char *name = r->job->environment;
+    r->baseline = NAN;
+    if (!name || !*name) return WEIR_OK;
+    for (int e = 0; e < WEIR_ENVIRONMENTS; e++) {
+        if (strcmp(name, weir_environments[e]) != 0) continue;
+        r->baseline = r->job->recipe->baseline[e];
+        return WEIR_OK;
+    }
+    return WEIR_FAIL(err, WEIR_EINVAL, "there is no environment '%s', expected %s, %s or %s", name, weir_environments[0], weir_environments[1], weir_environments[2]);
+}
+
+/* The recipe's section "tuning", and over it what the command says. */
+static weir_status plan_search(running *r, weir_err *err) {
+    const weir_pipeline_job *job = r->job;
+    const weir_recipe *recipe = job->recipe;
+    r->search = (weir_automl_settings){
+        .metric = recipe->metric,
+        .budget_s = recipe->max_training_s > 0 ? recipe->max_training_s : BUDGET_S,
+        .ensembles = true,
+        .seed = recipe->seed,
+        .threads = recipe->threads,
+        .cancel = job->end_search,
+        .progress = job->progress,
+        .progress_context = job->context,
+        .pg_url = job->pg_url,
+        .pipeline = job->pipeline->name,
+    };
+    if (recipe->tuning) {
+        weir_status status = weir_automl_settings_from_json(recipe->tuning, "$.training.tuning", recipe->metric, &r->kept, &r->search, err);
+        if (status) return status;
+    }
+    if (job->budget_s > 0) r->search.budget_s = job->budget_s;
+    if (job->trial_max) r->search.trial_max = job->trial_max;
+    if (recipe->max_training_s > 0 && r->search.budget_s > recipe->max_training_s) r->search.budget_s = recipe->max_training_s;
+    if (!(r->specs = cJSON_CreateArray())) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the candidates");
+    for (int i = 0; i < recipe->candidate_count; i++) cJSON_AddItemReferenceToArray(r->specs, recipe->candidates[i].spec);
+    r->search.candidates = r->specs;
+    return WEIR_OK;
+}
+
+static void name_folder(running *r, const char *id) {
+    snprintf(r->end->id, sizeof r->end->id, "%s", id);
+    snprintf(r->end->folder, sizeof r->end->folder, "%s/runs/%s", r->job->objects_dir, id);
+}
+
 static weir_status prepare(running *r, weir_err *err) {
     const weir_pipeline_job *job = r->job;
     weir_run run = {0};
     int64_t train_from_us = job->train_from_us;
-    r->budget_s = job->budget_s > 0 ? job->budget_s : BUDGET_S;
-    r->trial_max = job->trial_max;
     snprintf(r->model, sizeof r->model, "%s-auto", job->pipeline->name);
-    weir_status status = weir_pg_new(job->pg_url, &r->pg, err);
+    weir_status status = find_baseline(r, err);
+    if (!status) status = plan_search(r, err);
+    if (!status) status = weir_pg_new(job->pg_url, &r->pg, err);
     if (!status && job->go_on) {
-        snprintf(r->end->id, sizeof r->end->id, "%s", job->go_on);
-        snprintf(r->end->folder, sizeof r->end->folder, "%s/runs/%s", job->objects_dir, r->end->id);
+        name_folder(r, job->go_on);
         status = recall_request(r, &train_from_us, err);
     }
     if (!status) status = weir_training_window(job->pipeline, job->recipe, job->pg_url, train_from_us, &r->training.window, err);
     if (!status) status = write_request(r, err);
     if (status || job->go_on) return status;
     status = weir_run_start(r->pg, job->pipeline->name, r->request, &run, err);
-    snprintf(r->end->id, sizeof r->end->id, "%s", run.id);
-    snprintf(r->end->folder, sizeof r->end->folder, "%s/runs/%s", job->objects_dir, run.id);
+    if (!status) name_folder(r, run.id);
     return status;
 }
 
@@ -231,34 +277,30 @@ static weir_status run_workshop(running *r, weir_err *err) {
     const weir_recipe *recipe = job->recipe;
     char title[256], worker[64];
     snprintf(title, sizeof title, "%s: %s", job->pipeline->name, recipe->target);
-    snprintf(worker, sizeof worker, "leader-%s", r->end->id);
-    weir_workshop workshop = {
+    snprintf(worker, sizeof worker, "leader-%s-%d", r->end->id, (int)getpid());
+    r->search.study = r->end->id;
+    r->search.worker = worker;
+    const weir_workshop workshop = {
         .id = r->end->id,
         .folder = r->end->folder,
         .request = r->request,
         .source = {.read = read_sets, .persist = persist, .context = r},
-        .validation = recipe->has_validation ? &recipe->validation : NULL,
-        .budget_s = r->budget_s,
-        .search = {.metric = recipe->metric,
-                   .ensembles = true,
-                   .seed = recipe->seed,
-                   .threads = recipe->threads,
-                   .candidates = recipe->specs,
-                   .cancel = job->end_search,
-                   .progress = job->progress,
-                   .progress_context = job->context,
-                   .pg_url = job->pg_url,
-                   .pipeline = job->pipeline->name,
-                   .study = r->end->id,
-                   .worker = worker},
-        .assess = {.title = title, .slices = recipe->slices, .learning_curve = true, .permutation = true, .k = recipe->card_k},
+        .validation = r->search.split ? r->search.split : recipe->has_validation ? &recipe->validation : NULL,
+        .budget_s = r->search.budget_s,
+        .search = r->search,
+        .assess = {.title = title,
+                   .slices = recipe->slices,
+                   .learning_curve = true,
+                   .permutation = true,
+                   .k = recipe->card_k,
+                   .cost_false_positive = recipe->threshold.cost_false_positive,
+                   .cost_false_negative = recipe->threshold.cost_false_negative},
+        .threshold = recipe->threshold,
         .feature_hash = job->pipeline->feature_hash,
         .abort = job->abort,
         .watch = job->watch,
         .watch_context = job->context,
     };
-    weir_recipe_threshold(recipe, &workshop);
-    workshop.search.trial_max = r->trial_max;
     return weir_workshop_run(&workshop, &r->end->record, err);
 }
 
@@ -297,6 +339,7 @@ weir_status weir_pipeline_job_run(const weir_pipeline_job *job, weir_pipeline_jo
         status = end_run(&r, status, err);
     }
     cJSON_Delete(r.request);
+    cJSON_Delete(r.specs);
     weir_pg_free(r.pg);
     return status;
 }

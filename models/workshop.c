@@ -94,7 +94,7 @@ static weir_status read_sets(void *context, cJSON *result, weir_err *err) {
 static weir_status judge_quality(void *context, cJSON *result, weir_err *err) {
     bench *b = context;
     cJSON *json = NULL;
-    weir_status status = weir_quality(&b->train, &json, err);
+    weir_status status = weir_quality_report(&b->train, &json, err);
     if (!status) status = weir_json_file_write(b->w->folder, "quality.json", json, err);
     cJSON_Delete(json);
     describe_set(result, "train", &b->train);
