@@ -190,10 +190,22 @@ static weir_status search_pipeline(const weir_settings *settings, const train_op
     return status;
 }
 
+static bool searches(const train_options *options) {
+    return options->budget || (options->resume && *options->resume);
+}
+
+static bool asks(const train_options *options) {
+    return options->now || options->train_from || options->as_of;
+}
+
+static bool is_once(const void *options) {
+    return searches(options) || asks(options);
+}
+
 static weir_status train(const weir_settings *settings, const void *object, int *ret_exit, weir_err *err) {
     const train_options *options = object;
-    if (options->budget || (options->resume && *options->resume)) return search_pipeline(settings, options, ret_exit, err);
-    if (options->now || options->train_from || options->as_of) {
+    if (searches(options)) return search_pipeline(settings, options, ret_exit, err);
+    if (asks(options)) {
         weir_pipeline *pipeline = NULL;
         weir_status status = weir_pipeline_load(options->pipeline, &pipeline, err);
         if (!status) status = ask_and_wait(settings, options, pipeline->name, ret_exit, err);
@@ -210,5 +222,6 @@ const weir_command weir_command_train = {
     .options = train_table,
     .options_size = sizeof(train_options),
     .is_service = true,
+    .is_once = is_once,
     .run = train,
 };

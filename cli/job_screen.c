@@ -9,7 +9,7 @@
 #include "cli/table.h"
 #include "models/json_file.h"
 
-enum { LEADERS_SHOWN = 10, NAME_SHOWN = 60 };
+enum { LEADERS_SHOWN = 10, NAME_SHOWN = 36, PARAMS_SHOWN = 100 };
 
 void weir_job_screen_init(weir_job_screen *screen, FILE *out, const char *metric) {
     *screen = (weir_job_screen){.out = out, .on = isatty(fileno(out)), .stop = weir_stop_flag(), .metric = metric};
@@ -62,10 +62,28 @@ static const cJSON *at(const cJSON *object, const char *name) {
     return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 
+/* "eta 0.057, max_depth 5, rounds 298": of a spec of one algorithm. */
+static void list_params(const cJSON *spec, char *text, size_t size) {
+    const cJSON *param;
+    size_t used = 0;
+    *text = 0;
+    cJSON_ArrayForEach(param, at(spec, "params")) {
+        const char *comma = used ? ", " : "";
+        int len = cJSON_IsNumber(param)   ? snprintf(text + used, size - used, "%s%s %.3g", comma, param->string, param->valuedouble)
+                  : cJSON_IsString(param) ? snprintf(text + used, size - used, "%s%s %s", comma, param->string, param->valuestring)
+                                          : 0;
+        if (len < 0 || used + (size_t)len >= size) break;
+        used += (size_t)len;
+    }
+    text[used] = 0; /* whole parameters only */
+}
+
 static void print_leader(const cJSON *leader, FILE *out) {
     const cJSON *p = at(leader, "p_worse");
     const char *name = cJSON_GetStringValue(at(leader, "name"));
-    fprintf(out, "%c %4d  %-*.*s %10.5g", cJSON_IsTrue(at(leader, "winner")) ? '*' : ' ', (int)cJSON_GetNumberValue(at(leader, "rank")), NAME_SHOWN, NAME_SHOWN,
+    char params[PARAMS_SHOWN + 1];
+    list_params(at(leader, "spec"), params, sizeof params);
+    fprintf(out, "%c %4d  %-*s %10.5g", cJSON_IsTrue(at(leader, "winner")) ? '*' : ' ', (int)cJSON_GetNumberValue(at(leader, "rank")), NAME_SHOWN,
             name ? name : "", cJSON_GetNumberValue(at(leader, "mean")));
     if (cJSON_IsNumber(at(leader, "deviation")))
         fprintf(out, " ± %-8.2g", cJSON_GetNumberValue(at(leader, "deviation")));
@@ -75,20 +93,20 @@ static void print_leader(const cJSON *leader, FILE *out) {
         fprintf(out, " %7.2g", p->valuedouble);
     else
         fprintf(out, " %7s", "");
-    fprintf(out, " %8.3g s\n", cJSON_GetNumberValue(at(leader, "fit_seconds")));
+    fprintf(out, " %7.3g s  %s\n", cJSON_GetNumberValue(at(leader, "fit_seconds")), params);
 }
 
 static void print_leaderboard(const cJSON *board, FILE *out) {
     const cJSON *leader;
     int shown = 0;
-    fprintf(out, "\n  RANK  %-*s %10s   %-8s %7s %10s\n", NAME_SHOWN, "MODEL", "MEAN", "± SD", "P", "FIT");
+    fprintf(out, "\n  RANK  %-*s %10s   %-8s %7s %9s  PARAMETERS\n", NAME_SHOWN, "MODEL", "MEAN", "± SD", "P", "FIT");
     cJSON_ArrayForEach(leader, board) {
         if (shown++ == LEADERS_SHOWN) break;
         print_leader(leader, out);
     }
     int more = cJSON_GetArraySize(board) - LEADERS_SHOWN;
     if (more > 0) fprintf(out, "        and %d more\n", more);
-    fputs("  * taken: the fastest of those that the folds cannot tell from the first. p: that a model is no worse than the first.\n", out);
+    fputs("  * taken. p: of a difference from the first as large as this by chance, all comparisons together\n", out);
 }
 
 static void print_test(const cJSON *report, FILE *out) {
@@ -96,7 +114,11 @@ static void print_test(const cJSON *report, FILE *out) {
     const char *name = cJSON_GetStringValue(at(chosen, "name"));
     fprintf(out, "\n%s, on rows that nothing before had seen:\n", name ? name : "The chosen model");
     cJSON_ArrayForEach(metric, at(chosen, "metrics")) {
-        if (cJSON_IsNumber(metric)) fprintf(out, "  %-24s %10.5g\n", metric->string, metric->valuedouble);
+        const cJSON *low = at(metric, "low"), *high = at(metric, "high");
+        if (!cJSON_IsNumber(at(metric, "value"))) continue;
+        fprintf(out, "  %-28s %10.5g", metric->string, at(metric, "value")->valuedouble);
+        if (cJSON_IsNumber(low) && cJSON_IsNumber(high)) fprintf(out, "   %.5g to %.5g", low->valuedouble, high->valuedouble);
+        putc('\n', out);
     }
 }
 

@@ -134,6 +134,14 @@ static weir_status copy_artifact(const running *r, const weir_finalist *winner, 
     return status;
 }
 
+/* By the names that the versions of train workers have, so that versions can be compared. */
+static cJSON *name_metrics(const weir_finalist *winner) {
+    cJSON *metrics = cJSON_Duplicate(winner->metrics, true), *auc = cJSON_DetachItemFromObjectCaseSensitive(metrics, "roc_auc");
+    if (auc) cJSON_AddItemToObject(metrics, "auc_roc", auc);
+    if (isfinite(winner->threshold)) cJSON_AddNumberToObject(metrics, "threshold", winner->threshold);
+    return metrics;
+}
+
 static weir_status register_winner(running *r, const weir_finalist *winner, int *ret_version, weir_err *err) {
     char path[512];
     cJSON *lineage = describe_lineage(r, winner), *signature = describe_signature(winner->model);
@@ -151,7 +159,9 @@ static weir_status register_winner(running *r, const weir_finalist *winner, int 
     };
     weir_status status = copy_artifact(r, winner, path, err);
     if (!status) status = weir_version_register(r->pg, &version, ret_version, err);
-    if (!status) status = weir_version_metrics(r->pg, r->job->pipeline->name, r->model, *ret_version, winner->metrics, err);
+    cJSON *metrics = status ? NULL : name_metrics(winner);
+    if (!status) status = weir_version_metrics(r->pg, r->job->pipeline->name, r->model, *ret_version, metrics, err);
+    cJSON_Delete(metrics);
     cJSON_Delete(lineage);
     cJSON_Delete(signature);
     return status;

@@ -21,7 +21,7 @@ typedef struct bench {
     weir_trainset train, test;
     bool has_sets;
     weir_split split;
-    cJSON *board, *report;
+    cJSON *board, *report, *metrics;
     weir_finalist finalists[WEIR_FINALISTS_MAX];
     weir_crossval validation[WEIR_FINALISTS_MAX];
     char names[WEIR_FINALISTS_MAX][NAME_ROOM], paths[WEIR_FINALISTS_MAX][PATH_ROOM];
@@ -308,15 +308,28 @@ static weir_status recall(bench *b, weir_err *err) {
     return status;
 }
 
+/* {"rmse": {"value": 1.5, "low": …}} of the report as {"rmse": 1.5}. */
+static weir_status take_metrics(bench *b, weir_err *err) {
+    const cJSON *models = cJSON_GetObjectItemCaseSensitive(b->report, "models"), *metric;
+    cJSON_Delete(b->metrics);
+    if (!(b->metrics = cJSON_CreateArray())) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the metrics");
+    for (int i = 0; i < b->finalist_count; i++) {
+        cJSON *plain = cJSON_CreateObject();
+        cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(models, i), "metrics"))
+            cJSON_AddItemToObject(plain, metric->string, cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(metric, "value"), true));
+        cJSON_AddItemToArray(b->metrics, plain);
+        b->finalists[i].metrics = plain;
+    }
+    return WEIR_OK;
+}
+
 static weir_status persist(void *context, cJSON *result, weir_err *err) {
     bench *b = context;
-    const cJSON *models;
     weir_status status = may_go_on(b, err);
     if (!status) status = recall(b, err);
     if (status) return status;
-    models = cJSON_GetObjectItemCaseSensitive(b->report, "models");
-    for (int i = 0; i < b->finalist_count; i++)
-        b->finalists[i].metrics = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(models, i), "metrics");
+    status = take_metrics(b, err);
+    if (status) return status;
     return b->w->source.persist(b->w->source.context, b->finalists, b->finalist_count, b->report, result, err);
 }
 
@@ -375,6 +388,7 @@ weir_status weir_workshop_run(const weir_workshop *workshop, cJSON **ret_record,
     }
     cJSON_Delete(b->board);
     cJSON_Delete(b->report);
+    cJSON_Delete(b->metrics);
     weir_job_close(b->job);
     weir_models_free(b);
     return status;
