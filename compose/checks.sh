@@ -116,7 +116,7 @@ test_environment() {
 cmd_bench() {
     need build stack
     build "$ROOT/build-release" "weir weir_bench weir_bench_training" -DCMAKE_BUILD_TYPE=Release
-    "$ROOT/build-release/weir_bench_training"
+    foreground "$ROOT/build-release/weir_bench_training"
     lock_stack
     separate_stack bench 2000
     WHEN_DONE=stack
