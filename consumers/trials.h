@@ -22,7 +22,7 @@ typedef struct weir_trial_invitation {
     int64_t label_delay_us;
 } weir_trial_invitation;
 
-/** Sends an invitation and waits until it is delivered. pipeline: whose training section it is about. */
+/** For weir_automl_settings.opened: before the study is open nobody can join it. Sends an invitation and waits until it is delivered. pipeline: whose training section it is about. */
 weir_status weir_trials_invite(weir_registry *registry, weir_producer *producer, const weir_pipeline *pipeline, const weir_trial_invitation *invitation,
                                weir_err *err) WEIR_MUST_CHECK;
 

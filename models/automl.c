@@ -614,6 +614,7 @@ weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboa
     const char *why = "budget";
     int count = 0;
     weir_status status = search_init(&search, settings, NULL, err);
+    if (status == WEIR_OK && settings->pg_url && settings->opened) settings->opened(settings->opened_context);
     if (status == WEIR_OK) status = judge_candidates(&search, err);
     if (status == WEIR_OK) status = run_trials(&search, true, &count, &why, err);
     /* Workers stop before the ensembles are made; a study whose leader failed ends with its lease. */

@@ -43,6 +43,8 @@ typedef struct weir_automl_settings {
     /* Where trials are kept, so that a search goes on after a crash and other workers take trials too; pg_url NULL: in memory. */
     const char *pg_url, *pipeline, *study;
     const char *worker; /* a name that no other has */
+    void (*opened)(void *context); /* the leader's study is open from here on: the moment to invite others; may be NULL */
+    void *opened_context;
     double lease_s; /* a worker that gives no sign of life for so long loses its trial to another; 0: 30 */
 } weir_automl_settings;
 

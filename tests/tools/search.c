@@ -23,13 +23,19 @@ static void show(void *context, const weir_automl_progress *p) {
     fprintf(stderr, "%d done, %d failed, %d pruned, best %.5f %s, %.0f s left, now %s\n", p->trials_done, p->trials_failed, p->trials_pruned, p->best, p->best_name, p->left_s, p->now);
 }
 
-static void invite(const weir_pipeline *pipeline, const weir_trial_invitation *invitation) {
+typedef struct inviting {
+    const weir_pipeline *pipeline;
+    const weir_trial_invitation *invitation;
+} inviting;
+
+static void invite(void *context) {
+    const inviting *i = context;
     weir_registry *registry = NULL;
     weir_producer *producer = NULL;
     weir_err err;
     must(weir_registry_new(getenv("WEIR_REGISTRY_URL"), &registry, &err), &err);
     must(weir_producer_new(getenv("WEIR_BROKERS"), "weir-tool-search", &producer, &err), &err);
-    must(weir_trials_invite(registry, producer, pipeline, invitation, &err), &err);
+    must(weir_trials_invite(registry, producer, i->pipeline, i->invitation, &err), &err);
     weir_producer_free(producer);
     weir_registry_free(registry);
 }
@@ -62,7 +68,7 @@ int main(int argc, char **argv) {
     must(weir_time_parse(argv[4], &invitation.to_us, &err), &err);
     must(weir_trials_read_rows(&(weir_trials_rows){pipeline, &recipe, getenv("WEIR_PG_URL"), getenv("WEIR_OBJECTS_DIR")}, &invitation, &set, &err), &err);
     invitation.dataset_digest = set.digest;
-    invite(pipeline, &invitation);
+    inviting others = {pipeline, &invitation};
     const weir_split split = {.scheme = WEIR_SPLIT_STRATIFIED_K_FOLD, .folds = 3, .shuffle = true, .seed = 1};
     cJSON *space = cJSON_Parse(argv[8]);
     const weir_automl_settings settings = {.set = &set,
@@ -79,6 +85,8 @@ int main(int argc, char **argv) {
                                            .pipeline = pipeline->name,
                                            .study = argv[2],
                                            .worker = argv[10],
+                                           .opened = invite,
+                                           .opened_context = &others,
                                            .lease_s = atof(argv[7])};
     must(weir_automl_run(&settings, &board, &err), &err);
     print(&board);
