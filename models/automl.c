@@ -18,6 +18,7 @@
 
 enum { REPEATS_MAX = 50, SECONDS_KEPT = 21, WAIT_MS = 100, SCORES_AN_ALGORITHM = 2 };
 #define FINAL_FIT_MARGIN 1.2
+#define HELP_MAX_S 1e7 /* of one who helps: its leader ends the search */
 #define TRIAL_SHARE 0.25 /* of the budget that one trial may take, when nothing is said */
 
 /* ---- contenders ---- */
@@ -567,11 +568,11 @@ static void search_done(weir_search *search) {
     weir_split_plan_free(search->plan);
 }
 
-static weir_status search_init(weir_search *search, const weir_automl_settings *settings, bool leads, weir_err *err) {
+static weir_status search_init(weir_search *search, const weir_automl_settings *settings, const cJSON *joined, weir_err *err) {
     *search = (weir_search){.settings = settings};
     weir_status status = check_settings(settings, err);
     if (status == WEIR_OK) status = plan_folds(search, err);
-    if (status == WEIR_OK) status = weir_trial_source_open(settings, search->fold_count, leads, &search->source, err);
+    if (status == WEIR_OK) status = weir_trial_source_open(settings, search->fold_count, joined, &search->source, err);
     if (status == WEIR_OK) status = weir_watch_start(settings, search->source, &search->watch, err);
     return status;
 }
@@ -612,7 +613,8 @@ weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboa
     weir_err ending;
     const char *why = "budget";
     int count = 0;
-    weir_status status = search_init(&search, settings, true, err);
+    weir_status status = search_init(&search, settings, NULL, err);
+    if (status == WEIR_OK && settings->pg_url && settings->opened) settings->opened(settings->opened_context);
     if (status == WEIR_OK) status = judge_candidates(&search, err);
     if (status == WEIR_OK) status = run_trials(&search, true, &count, &why, err);
     /* Workers stop before the ensembles are made; a study whose leader failed ends with its lease. */
@@ -625,13 +627,20 @@ weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboa
 }
 
 weir_status weir_automl_help(const weir_automl_settings *settings, int *ret_trials, weir_err *err) {
-    weir_search search;
+    weir_search search = {0};
+    weir_automl_settings joined = *settings;
+    weir_automl_kept kept;
+    cJSON *definition = NULL;
     const char *why;
     int count = 0;
-    if (!settings->pg_url) return WEIR_FAIL(err, WEIR_EINVAL, "only a study in PostgreSQL can be helped with");
-    weir_status status = search_init(&search, settings, false, err);
+    if (!settings->set || !settings->pg_url || !settings->pipeline || !settings->study || !settings->worker || settings->threads < 1)
+        return WEIR_FAIL(err, WEIR_EINVAL, "to help with a search needs its training set, a database, a pipeline, a study, a worker and a thread");
+    if (!(joined.budget_s > 0)) joined.budget_s = HELP_MAX_S;
+    weir_status status = weir_trial_source_join(&joined, &kept, &definition, err);
+    if (status == WEIR_OK) status = search_init(&search, &joined, definition, err);
     if (status == WEIR_OK) status = run_trials(&search, false, &count, &why, err);
     search_done(&search);
+    cJSON_Delete(definition);
     if (status == WEIR_OK) *ret_trials = count;
     return status;
 }

@@ -35,7 +35,7 @@ typedef struct weir_automl_settings {
      * winner is what `selection` takes from the front, trials are not pruned, and cost_weight is 0. */
     const char *const *objectives;
     weir_selection selection; /* objective 0 is the metric */
-    uint64_t seed;
+    uint64_t seed; /* below 2^53 */
     int threads;
     const _Atomic bool *cancel; /* may be NULL; once true the search ends cleanly, with the best so far */
     void (*progress)(void *context, const weir_automl_progress *progress); /* from one thread at a time, not always the caller's; may be NULL */
@@ -43,6 +43,8 @@ typedef struct weir_automl_settings {
     /* Where trials are kept, so that a search goes on after a crash and other workers take trials too; pg_url NULL: in memory. */
     const char *pg_url, *pipeline, *study;
     const char *worker; /* a name that no other has */
+    void (*opened)(void *context); /* the leader's study is open from here on: the moment to invite others; may be NULL */
+    void *opened_context;
     double lease_s; /* a worker that gives no sign of life for so long loses its trial to another; 0: 30 */
 } weir_automl_settings;
 
@@ -96,7 +98,9 @@ weir_status weir_automl_settings_from_json(const cJSON *tuning, const char *path
 /** Searches. A trial that fails, or takes longer than it may, is a failed trial and nothing more. Errors: WEIR_EINVAL (settings), WEIR_ENOTFOUND when nothing at all could be
  *  fitted in the budget (with the last trial's reason), those of the database that retries did not mend. */
 weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboard *ret_board, weir_err *err) WEIR_MUST_CHECK;
-/** Runs trials of a study that another process leads, until it is over or cancelled: *ret_trials of them. settings as the leader's (same set: the digest is compared). */
+/** Runs trials of a study that another process leads, until it is over, abandoned or cancelled: *ret_trials of them. Of settings it takes set, pg_url, pipeline, study, worker,
+ *  threads, trial_s, cancel, progress, and budget_s where it is more than 0; all else is as the leader has it. Errors: WEIR_ENOTFOUND when no such study goes on;
+ *  WEIR_ECONFLICT when it is about other rows (by digest); those of the database that retries did not mend. */
 weir_status weir_automl_help(const weir_automl_settings *settings, int *ret_trials, weir_err *err) WEIR_MUST_CHECK;
 void weir_leaderboard_done(weir_leaderboard *board);
 /** [{"rank", "name", "spec", "mean", "deviation", "fit_seconds", "folds": […], "p_worse", "winner"}]; the caller deletes it; NULL: no memory. */

@@ -446,3 +446,18 @@ weir_status weir_study_store_over(weir_study_store *s, char why[32], weir_err *e
     PQclear(result);
     return status;
 }
+
+weir_status weir_study_store_definition(weir_pg *pg, const char *pipeline, const char *name, cJSON **ret_definition, weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(pg,
+                                      "SELECT definition FROM weir.studies WHERE pipeline = $1 AND name = $2 AND ended IS NULL AND "
+                                      "(leader_until IS NULL OR leader_until >= clock_timestamp())",
+                                      2, (const char *const[]){pipeline, name}, &result, err);
+    if (status == WEIR_OK && PQntuples(result) != 1)
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline '%s' has no study '%s' that goes on", pipeline, name);
+    cJSON *definition = status == WEIR_OK ? cJSON_Parse(PQgetvalue(result, 0, 0)) : NULL;
+    if (status == WEIR_OK && !definition) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the definition of a study");
+    PQclear(result);
+    if (status == WEIR_OK) *ret_definition = definition;
+    return status;
+}
