@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "models/algorithms.h"
 #include "models/memory.h"
 #include "models/model_parts.h"
 #include "models/prep_internal.h"
@@ -87,22 +88,93 @@ static void gather_inputs(const weir_model_parts *parts, const double *fitted, d
     }
 }
 
-static weir_status explain_prepared(weir_model *model, const weir_model_parts *parts, const double *row, double *contributions, weir_err *err) {
-    size_t width = (size_t)parts->fitted.column_count, outputs = (size_t)parts->shape.output_count;
+static weir_status explain_single(weir_model *model, const double *row, double *contributions, weir_err *err) {
+    weir_model_parts parts = weir_model_inside(model);
+    size_t width = (size_t)parts.fitted.column_count, outputs = (size_t)parts.shape.output_count;
+    if (!parts.prep) return explain_fitted(model, row, contributions, err);
     double *prepared = weir_models_calloc(width + outputs * (width + 1), sizeof *prepared), *fitted = prepared ? prepared + width : NULL;
     if (!prepared) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to explain a row of %zu columns", width);
-    weir_prep_apply(parts->prep, row, 1, prepared);
+    weir_prep_apply(parts.prep, row, 1, prepared);
     weir_status status = explain_fitted(model, prepared, fitted, err);
-    if (status == WEIR_OK) gather_inputs(parts, fitted, contributions);
+    if (status == WEIR_OK) gather_inputs(&parts, fitted, contributions);
     weir_models_free(prepared);
     return status;
 }
 
+static weir_status explain(weir_model *model, const double *row, double *contributions, weir_err *err);
+
+/* Shapley values of a sum are the sums of those of its parts, so where a member's score is its margin, the ensemble's contributions are known exactly. Log odds do not add up to those of an
+ * average of probabilities: no contributions to log odds would be true. */
+static weir_status check_adds_up(const weir_model *ensemble, weir_err *err) {
+    for (int i = 0; i < weir_model_member_count(ensemble); i++) {
+        const weir_model *member = weir_model_member(ensemble, i);
+        bool share = weir_model_task(member) == WEIR_TASK_BINARY && weir_model_inside(member).algorithm == &weir_algorithm_forest;
+        if (weir_model_task(member) != WEIR_TASK_REGRESSION && !share)
+            return WEIR_FAIL(err, WEIR_EINVAL,
+                             "the model combines probabilities, to which the contributions of member %d (%s) to log odds do not add up; explain its members one by one, "
+                             "or use permutation importance",
+                             i, weir_model_algorithm(member));
+    }
+    return WEIR_OK;
+}
+
+/* How much of each member's score goes into the ensemble's, and what is added to the sum: ret_factor [member_count]. */
+static weir_status linear_combination(const weir_model *ensemble, double *ret_factor, double *ret_constant, weir_err *err) {
+    const double *weights = weir_model_weights(ensemble);
+    const weir_model *meta = weir_model_meta(ensemble);
+    int count = weir_model_member_count(ensemble);
+    *ret_constant = 0;
+    if (weights) {
+        memcpy(ret_factor, weights, (size_t)count * sizeof *ret_factor);
+        return WEIR_OK;
+    }
+    const weir_linear_form *form = weir_model_linear_form(meta);
+    if (!form || weir_model_task(meta) != WEIR_TASK_REGRESSION || weir_model_inside(meta).prep)
+        return WEIR_FAIL(err, WEIR_EINVAL, "contributions to a stacking whose meta model is %s%s are not known exactly, only to a linear one's value", weir_model_algorithm(meta),
+                         weir_model_inside(meta).prep ? " behind preprocessing" : "");
+    *ret_constant = form->intercept[0];
+    for (int i = 0; i < count; i++) {
+        ret_factor[i] = form->coefficient[i] / form->scale[i];
+        *ret_constant -= ret_factor[i] * form->mean[i];
+    }
+    return WEIR_OK;
+}
+
+static weir_status explain_ensemble(weir_model *model, const double *row, double *contributions, weir_err *err) {
+    double factor[WEIR_MODEL_MEMBERS_MAX], constant = 0;
+    int width = weir_model_column_count(model) + 1;
+    weir_status status = check_adds_up(model, err);
+    if (status == WEIR_OK) status = linear_combination(model, factor, &constant, err);
+    if (status != WEIR_OK) return status;
+    double *own = weir_models_calloc((size_t)width, sizeof *own);
+    if (!own) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to explain a row of %d columns", width - 1);
+    memset(contributions, 0, (size_t)width * sizeof *contributions);
+    contributions[width - 1] = constant;
+    for (int i = 0; status == WEIR_OK && i < weir_model_member_count(model); i++) {
+        if (factor[i] == 0) continue;
+        status = explain_single(weir_model_member(model, i), row, own, err);
+        for (int c = 0; status == WEIR_OK && c < width; c++) contributions[c] += factor[i] * own[c];
+    }
+    weir_models_free(own);
+    return status;
+}
+
+static weir_status explain(weir_model *model, const double *row, double *contributions, weir_err *err) {
+    weir_status status = WEIR_OK;
+    switch (weir_model_composition(model)) {
+    case WEIR_MODEL_SINGLE: return explain_single(model, row, contributions, err);
+    case WEIR_MODEL_TARGETS: break;
+    default: return explain_ensemble(model, row, contributions, err);
+    }
+    for (int i = 0; status == WEIR_OK && i < weir_model_member_count(model); i++)
+        status = explain(weir_model_member(model, i), row, contributions + (ptrdiff_t)i * (weir_model_column_count(model) + 1), err);
+    return status;
+}
+
 weir_status weir_explain_row(weir_model *model, const double *row, double *contributions, weir_err *err) {
-    weir_model_parts parts = weir_model_inside(model);
-    for (int c = 0; c < parts.shape.column_count; c++)
+    for (int c = 0; c < weir_model_column_count(model); c++)
         if (isinf(row[c])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the row has an infinite value in column '%s'", weir_model_columns(model)[c]);
-    return parts.prep ? explain_prepared(model, &parts, row, contributions, err) : explain_fitted(model, row, contributions, err);
+    return explain(model, row, contributions, err);
 }
 
 /* ---- the whole model ---- */
@@ -138,16 +210,50 @@ static weir_status fitted_importance(weir_model *model, double *importance, weir
     return WEIR_OK;
 }
 
-weir_status weir_explain_importance(weir_model *model, double *ret_importance, weir_err *err) {
+/* Adds `share` times the importance of the inputs of a single model, made to sum to 1, to importance [columns]. */
+static weir_status add_single(weir_model *model, double share, double *importance, weir_err *err) {
     weir_model_parts parts = weir_model_inside(model);
     double *fitted = weir_models_calloc((size_t)parts.fitted.column_count, sizeof *fitted), sum = 0;
     if (!fitted) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", parts.fitted.column_count);
     weir_status status = fitted_importance(model, fitted, err);
     for (int c = 0; c < parts.fitted.column_count; c++) sum += fitted[c];
-    if (status == WEIR_OK) {
-        memset(ret_importance, 0, (size_t)parts.shape.column_count * sizeof *ret_importance);
-        for (int c = 0; sum > 0 && c < parts.fitted.column_count; c++) ret_importance[input_of(parts.prep, c)] += fitted[c] / sum;
-    }
+    for (int c = 0; status == WEIR_OK && sum > 0 && c < parts.fitted.column_count; c++) importance[input_of(parts.prep, c)] += share * fitted[c] / sum;
     weir_models_free(fitted);
+    return status;
+}
+
+/* Importance of each member: its weight, what the meta model makes of its scores, or the same of each target. ret_share [member_count]. */
+static weir_status member_shares(weir_model *model, double *ret_share, weir_err *err) {
+    int count = weir_model_member_count(model), outputs = weir_model_output_count(model);
+    const double *weights = weir_model_weights(model);
+    weir_model *meta = weir_model_meta(model);
+    for (int i = 0; i < count; i++) ret_share[i] = weights ? weights[i] : meta ? 0 : 1.0 / count;
+    if (!meta) return WEIR_OK;
+    double *scores = weir_models_calloc((size_t)weir_model_column_count(meta), sizeof *scores);
+    if (!scores) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d scores of members", weir_model_column_count(meta));
+    weir_status status = add_single(meta, 1, scores, err);
+    for (int c = 0; c < weir_model_column_count(meta); c++) ret_share[c / outputs] += scores[c];
+    weir_models_free(scores);
+    return status;
+}
+
+/* Models of several do not go deeper than three levels. */
+static weir_status add_importance(weir_model *model, double share, double *importance, weir_err *err) {
+    double member_share[WEIR_MODEL_MEMBERS_MAX];
+    if (weir_model_composition(model) == WEIR_MODEL_SINGLE) return add_single(model, share, importance, err);
+    weir_status status = member_shares(model, member_share, err);
+    for (int i = 0; status == WEIR_OK && i < weir_model_member_count(model); i++)
+        if (member_share[i] > 0) status = add_importance(weir_model_member(model, i), share * member_share[i], importance, err);
+    return status;
+}
+
+weir_status weir_explain_importance(weir_model *model, double *ret_importance, weir_err *err) {
+    int columns = weir_model_column_count(model);
+    double *importance = weir_models_calloc((size_t)columns, sizeof *importance), sum = 0;
+    if (!importance) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", columns);
+    weir_status status = add_importance(model, 1, importance, err);
+    for (int c = 0; c < columns; c++) sum += importance[c]; /* less than 1 where a member uses none of its columns */
+    for (int c = 0; status == WEIR_OK && c < columns; c++) ret_importance[c] = sum > 0 ? importance[c] / sum : 0;
+    weir_models_free(importance);
     return status;
 }

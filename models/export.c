@@ -4,7 +4,8 @@
  *   json     {"format": "weir-model", "version": 1, "digest": "9f…", "header": the artifact's header, the fitted chain included,
  *             "model": {"kind": "trees", "link", "base", "trees": [{"output", "left", "right", "column", "value", "missing_left", "cover", "gain"}, …]}
  *                    | {"kind": "linear", "link", "intercept", "mean", "scale", "coefficient"}
- *                    | {"kind": "support_vectors", "kernel", "degree", "gamma", "coef0", "intercept", "mean", "scale", "coefficient", "vector"}}
+ *                    | {"kind": "support_vectors", "kernel", "degree", "gamma", "coef0", "intercept", "mean", "scale", "coefficient", "vector"}
+ *                    | {"kind": "average" | "weighted" | "stacking" | "targets", "weights", "members": [{"digest", "header", "model"}, …], "meta": {"digest", "header", "model"}}}
  *
  * models/trees.h and models/linear_form.h say what the numbers mean. They have as many digits as give the same bits again. */
 #include "models/export.h"
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "models/export_internal.h"
+#include "models/model_internal.h"
 #include "models/prep_internal.h"
 
 static const char *const names[WEIR_EXPORT_FORMAT_COUNT] = {"native", "json", "onnx", "pmml"};
@@ -112,14 +114,17 @@ static bool put_trees(weir_buf *out, const weir_trees *trees) {
 
 /* The header stands between the first 16 bytes and the 8 that count the body's. */
 static bool put_header(weir_buf *out, const weir_model *model, const weir_model_parts *parts) {
-    enum { HEADER_AT = 16, BODY_COUNT = 8 };
-    size_t len = (size_t)((const char *)parts->body - (const char *)parts->artifact) - HEADER_AT - BODY_COUNT;
-    return weir_buf_printf(out, "{\"format\": \"weir-model\", \"version\": 1, \"digest\": \"%s\",\n\"header\": ", weir_model_digest(model)) &&
-           weir_buf_append(out, (const char *)parts->artifact + HEADER_AT, len) && weir_buf_printf(out, ",\n\"model\": ");
+    enum { LENGTH_AT = 12, HEADER_AT = 16 };
+    const unsigned char *artifact = parts->artifact;
+    return weir_buf_printf(out, "\"digest\": \"%s\",\n\"header\": ", weir_model_digest(model)) &&
+           weir_buf_append(out, artifact + HEADER_AT, weir_get_le(artifact + LENGTH_AT, 4)) && weir_buf_printf(out, ",\n\"model\": ");
 }
 
-weir_status weir_export_json(const weir_model *model, weir_buf *out, weir_err *err) {
-    weir_model_parts parts = weir_model_inside(model);
+static weir_status no_memory(weir_err *err) {
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the JSON of a model");
+}
+
+static weir_status put_single(weir_buf *out, const weir_model *model, weir_err *err) {
     const weir_linear_form *form = weir_model_linear_form(model);
     const weir_svr *svr = weir_model_svr(model);
     weir_trees *trees = NULL;
@@ -127,10 +132,42 @@ weir_status weir_export_json(const weir_model *model, weir_buf *out, weir_err *e
         return WEIR_FAIL(err, WEIR_EINVAL, "json: the body of algorithm %s is known to itself only; native can hold it", weir_model_algorithm(model));
     weir_status status = weir_model_has_trees(model) ? weir_export_trees(model, &trees, err) : WEIR_OK;
     if (status != WEIR_OK) return status;
-    bool ok = put_header(out, model, &parts) && (trees ? put_trees(out, trees) : form ? put_linear(out, form, parts.shape.task) : put_svr(out, svr)) &&
-              weir_buf_printf(out, "}\n");
+    bool ok = trees ? put_trees(out, trees) : form ? put_linear(out, form, weir_model_task(model)) : put_svr(out, svr);
     weir_trees_free(trees);
-    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the JSON of a model");
+    return ok ? WEIR_OK : no_memory(err);
+}
+
+static weir_status put_model(weir_buf *out, const weir_model *model, weir_err *err);
+
+static weir_status put_several(weir_buf *out, const weir_model *model, weir_err *err) {
+    int count = weir_model_member_count(model);
+    const double *weights = weir_model_weights(model);
+    const weir_model *meta = weir_model_meta(model);
+    weir_status status = WEIR_OK;
+    bool ok = weir_buf_printf(out, "{\"kind\": \"%s\"", weir_composition_name(weir_model_composition(model))) &&
+              (!weights || put_doubles(out, ", \"weights\": ", weights, (size_t)count)) && weir_buf_printf(out, ", \"members\": [");
+    for (int i = 0; ok && status == WEIR_OK && i < count; i++) {
+        ok = weir_buf_printf(out, i ? ",\n{" : "\n{");
+        if (ok) status = put_model(out, weir_model_member(model, i), err);
+    }
+    ok = ok && weir_buf_printf(out, "]") && (!meta || weir_buf_printf(out, ",\n\"meta\": {"));
+    if (ok && status == WEIR_OK && meta) status = put_model(out, meta, err);
+    ok = ok && weir_buf_printf(out, "}");
+    return status == WEIR_OK && !ok ? no_memory(err) : status;
+}
+
+/* What follows the opening brace of a model, with the closing one. Models of several do not go deeper than three levels. */
+static weir_status put_model(weir_buf *out, const weir_model *model, weir_err *err) {
+    weir_model_parts parts = weir_model_inside(model);
+    if (!put_header(out, model, &parts)) return no_memory(err);
+    weir_status status = weir_model_composition(model) == WEIR_MODEL_SINGLE ? put_single(out, model, err) : put_several(out, model, err);
+    return status != WEIR_OK || weir_buf_printf(out, "}") ? status : no_memory(err);
+}
+
+weir_status weir_export_json(const weir_model *model, weir_buf *out, weir_err *err) {
+    if (!weir_buf_printf(out, "{\"format\": \"weir-model\", \"version\": 1, ")) return no_memory(err);
+    weir_status status = put_model(out, model, err);
+    return status != WEIR_OK || weir_buf_printf(out, "\n") ? status : no_memory(err);
 }
 
 /* ---- all formats ---- */

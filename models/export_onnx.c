@@ -382,7 +382,7 @@ static int svr_scores(graph *g, const weir_svr *svr, int rows) {
 
 /* ---- the file ---- */
 
-static weir_status model_scores(graph *g, const weir_model *model, int rows, int *ret_scores, weir_err *err) {
+static weir_status single_scores(graph *g, const weir_model *model, int rows, int *ret_scores, weir_err *err) {
     weir_model_parts parts = weir_model_inside(model);
     const weir_linear_form *form = weir_model_linear_form(model);
     weir_status status = weir_export_check(model, "onnx", err);
@@ -391,6 +391,46 @@ static weir_status model_scores(graph *g, const weir_model *model, int rows, int
     if (weir_model_has_trees(model)) return tree_scores(g, model, rows, ret_scores, err);
     *ret_scores = form ? linear_scores(g, form, parts.shape.task, rows) : svr_scores(g, weir_model_svr(model), rows);
     return WEIR_OK;
+}
+
+static weir_status model_scores(graph *g, const weir_model *model, int rows, int *ret_scores, weir_err *err);
+
+static weir_status average_scores(graph *g, const weir_model *model, int rows, int *ret_scores, weir_err *err) {
+    const double *weights = weir_model_weights(model);
+    int sum = number(g, 0);
+    for (int i = 0; i < weir_model_member_count(model); i++) {
+        int scores = INPUT;
+        if (weights[i] == 0) continue;
+        weir_status status = model_scores(g, weir_model_member(model, i), rows, &scores, err);
+        if (status != WEIR_OK) return status;
+        sum = binary(g, "Add", sum, binary(g, "Mul", scores, number(g, weights[i])));
+    }
+    *ret_scores = weir_model_task(model) == WEIR_TASK_REGRESSION ? sum : bound(g, "Greater", sum, number(g, 1));
+    return WEIR_OK;
+}
+
+/* The scores of all members beside each other. */
+static weir_status member_scores(graph *g, const weir_model *model, int rows, int *ret_scores, weir_err *err) {
+    int scores[WEIR_MODEL_MEMBERS_MAX] = {INPUT}, count = weir_model_member_count(model);
+    for (int i = 0; i < count; i++) {
+        weir_status status = model_scores(g, weir_model_member(model, i), rows, &scores[i], err);
+        if (status != WEIR_OK) return status;
+    }
+    *ret_scores = with_int(g, "Concat", scores, count, "axis", 1);
+    return WEIR_OK;
+}
+
+/* Models of several do not go deeper than three levels. */
+static weir_status model_scores(graph *g, const weir_model *model, int rows, int *ret_scores, weir_err *err) {
+    weir_status status = WEIR_OK;
+    switch (weir_model_composition(model)) {
+    case WEIR_MODEL_SINGLE: return single_scores(g, model, rows, ret_scores, err);
+    case WEIR_MODEL_AVERAGE:
+    case WEIR_MODEL_WEIGHTED: return average_scores(g, model, rows, ret_scores, err);
+    case WEIR_MODEL_TARGETS: return member_scores(g, model, rows, ret_scores, err);
+    case WEIR_MODEL_STACKING: status = member_scores(g, model, rows, &rows, err);
+    }
+    return status == WEIR_OK ? model_scores(g, weir_model_meta(model), rows, ret_scores, err) : status;
 }
 
 /* The class of the highest score, the first of equals; of a binary task 1 from a half on. */

@@ -1,9 +1,10 @@
 /* PMML 4.4.
  *
- *   chains         DerivedFields of the TransformationDictionary, one a node of the forest that a chain is (models/prep_internal.h)
+ *   chains         DerivedFields, one a node of the forest that a chain is (models/prep_internal.h)
  *   trees          a MiningModel: for each margin the sum of its trees, then a RegressionModel that makes scores of the margins
  *   linear models  a RegressionModel over the standardised columns, which are DerivedFields
  *   svr            a SupportVectorMachineModel over them
+ *   ensembles      a MiningModel of their members: weightedAverage, or for stacking a modelChain whose last model takes the scores of those before it
  *
  * Output fields are `predicted` and, of classes, `probability(0)`, `probability(1)`, …. PMML computes in double, XGBoost compares float32: a threshold t is written as the least double
  * that, once it is float32, is not less than t; so every row takes the leaves that it takes here, and only the sums of leaves differ, which are float32 here.
@@ -22,15 +23,19 @@
 #include "models/prep_internal.h"
 
 static const char own_prefix[] = "weir.";
-enum { FIELD_MAX_BYTES = 64 };
+enum { FIELD_MAX_BYTES = 64, SCORES = -1, NOTHING = -2 };
 
 /* What is written. Once memory ran out ok is false, and nothing more is written. */
 typedef struct writer {
     weir_buf *out;
     bool ok;
+    int model_count, node_count; /* of single models and of tree nodes so far */
+    /* of the model that is being written: */
     const weir_model *model;
     weir_model_parts parts;
-    int node_count; /* of tree nodes, for their ids */
+    bool is_meta; /* its columns are the fields weir.in0, weir.in1, … that the members before it gave */
+    int gives; /* what becomes of its scores: SCORES of the whole file, NOTHING, or the first of the fields weir.in that they are */
+    char prefix[24]; /* of the names that are made for it */
 } writer;
 
 static void put(writer *w, const char *format, ...) WEIR_PRINTF(2, 3);
@@ -73,14 +78,24 @@ static void put_constant(writer *w, double value) {
 
 /* ---- fields ---- */
 
+/* Name of a column of the rows. */
+static const char *column_field(const writer *w, int c, char own[FIELD_MAX_BYTES]) {
+    if (!w->is_meta) return weir_model_columns(w->model)[c];
+    snprintf(own, FIELD_MAX_BYTES, "%sin%d", own_prefix, c);
+    return own;
+}
+
+/* Name of a node of the chain. */
+static const char *node_field(const writer *w, int i, char own[FIELD_MAX_BYTES]) {
+    const weir_prep_node *n = &w->parts.prep->nodes[i];
+    if (n->parent < 0) return column_field(w, n->input, own);
+    snprintf(own, FIELD_MAX_BYTES, "%snode%d", w->prefix, i);
+    return own;
+}
+
 /* Name of a column that the algorithm was fitted on. */
 static const char *fitted_field(const writer *w, int c, char own[FIELD_MAX_BYTES]) {
-    const weir_prep *prep = w->parts.prep;
-    if (!prep) return weir_model_columns(w->model)[c];
-    const weir_prep_node *n = &prep->nodes[prep->outputs[c]];
-    if (n->parent < 0) return n->name;
-    snprintf(own, FIELD_MAX_BYTES, "%snode%d", own_prefix, prep->outputs[c]);
-    return own;
+    return w->parts.prep ? node_field(w, w->parts.prep->outputs[c], own) : column_field(w, c, own);
 }
 
 static void put_field_ref(writer *w, const char *name) {
@@ -235,17 +250,15 @@ static void put_chain(writer *w) {
         const weir_prep_node *n = &prep->nodes[i];
         char own[FIELD_MAX_BYTES], parent[FIELD_MAX_BYTES];
         if (!wanted[i] || n->parent < 0) continue;
-        snprintf(own, sizeof own, "%snode%d", own_prefix, i);
-        snprintf(parent, sizeof parent, "%snode%d", own_prefix, n->parent);
-        begin_derived(w, own);
-        put_operation(w, n, prep->nodes[n->parent].parent < 0 ? prep->nodes[n->parent].name : parent);
+        begin_derived(w, node_field(w, i, own));
+        put_operation(w, n, node_field(w, n->parent, parent));
         put(w, "</DerivedField>\n");
     }
     weir_models_free(wanted);
 }
 
-static void standardised_name(int c, char own[FIELD_MAX_BYTES]) {
-    snprintf(own, FIELD_MAX_BYTES, "%sz%d", own_prefix, c);
+static void standardised_name(const writer *w, int c, char own[FIELD_MAX_BYTES]) {
+    snprintf(own, FIELD_MAX_BYTES, "%sz%d", w->prefix, c);
 }
 
 /* A missing value becomes the mean: 0. */
@@ -253,7 +266,7 @@ static void put_standardised(writer *w, const weir_linear_form *f) {
     for (int c = 0; c < f->column_count; c++) {
         char own[FIELD_MAX_BYTES], fitted[FIELD_MAX_BYTES];
         const char *x = fitted_field(w, c, fitted);
-        standardised_name(c, own);
+        standardised_name(w, c, own);
         begin_derived(w, own);
         begin_unless_missing(w, x, 0);
         put_twice(w, "/", "-", x, f->mean[c], f->scale[c]);
@@ -283,16 +296,47 @@ static void put_dictionary(writer *w) {
 
 static void put_schema(writer *w) {
     put(w, "<MiningSchema>\n");
-    for (int c = 0; c < w->parts.shape.column_count; c++) put_named(w, "<MiningField name=\"", weir_model_columns(w->model)[c], "\"/>\n");
+    for (int c = 0; c < w->parts.shape.column_count; c++) {
+        char own[FIELD_MAX_BYTES];
+        put_named(w, "<MiningField name=\"", column_field(w, c, own), "\"/>\n");
+    }
     put(w, "<MiningField name=\"%starget\" usageType=\"target\"/>\n</MiningSchema>\n", own_prefix);
 }
 
+static void put_probability(writer *w, const char *name, int number, int category) {
+    put(w, "<OutputField name=\"%s%d%s\" optype=\"continuous\" dataType=\"double\" feature=\"probability\" value=\"%d\"/>", name, number, *name == 'p' ? ")" : "",
+        category);
+}
+
+/* Scores as a member's: weir.in<k>, of a binary task the one of class 1. */
+static void put_member_output(writer *w) {
+    char name[FIELD_MAX_BYTES];
+    snprintf(name, sizeof name, "%sin", own_prefix);
+    put(w, "<Output>");
+    if (w->parts.shape.task == WEIR_TASK_REGRESSION)
+        put(w, "<OutputField name=\"%s%d\" optype=\"continuous\" dataType=\"double\" feature=\"predictedValue\"/>", name, w->gives);
+    else if (w->parts.shape.task == WEIR_TASK_BINARY)
+        put_probability(w, name, w->gives, 1);
+    for (int k = 0; w->parts.shape.task == WEIR_TASK_MULTICLASS && k < class_count(w); k++) put_probability(w, name, w->gives + k, k);
+    put(w, "</Output>\n");
+}
+
 static void put_output(writer *w) {
+    if (w->gives >= 0) put_member_output(w);
+    if (w->gives != SCORES) return;
     put(w, "<Output><OutputField name=\"predicted\" optype=\"%s\" dataType=\"%s\" feature=\"predictedValue\"/>", class_count(w) ? "categorical" : "continuous",
         class_count(w) ? "integer" : "double");
-    for (int k = 0; k < class_count(w); k++)
-        put(w, "<OutputField name=\"probability(%d)\" optype=\"continuous\" dataType=\"double\" feature=\"probability\" value=\"%d\"/>", k, k);
+    for (int k = 0; k < class_count(w); k++) put_probability(w, "probability(", k, k);
     put(w, "</Output>\n");
+}
+
+/* The columns that the algorithm gets; form NULL: as the chain leaves them. */
+static void put_transformations(writer *w, const weir_linear_form *form) {
+    if (!w->parts.prep && !form) return;
+    put(w, "<LocalTransformations>\n");
+    if (w->parts.prep) put_chain(w);
+    if (form) put_standardised(w, form);
+    put(w, "</LocalTransformations>\n");
 }
 
 /* ---- linear models and support vectors ---- */
@@ -303,7 +347,7 @@ static void put_table(writer *w, const weir_linear_form *f, int k, int category)
     put(w, ">");
     for (int c = 0; c < f->column_count; c++) {
         char own[FIELD_MAX_BYTES];
-        standardised_name(c, own);
+        standardised_name(w, c, own);
         put(w, "<NumericPredictor name=\"%s\" coefficient=\"%.17g\"/>", own, f->coefficient[(size_t)k * (size_t)f->column_count + (size_t)c]);
     }
     put(w, "</RegressionTable>\n");
@@ -314,6 +358,7 @@ static void put_linear(writer *w, const weir_linear_form *f) {
     put(w, "<RegressionModel functionName=\"%s\" normalizationMethod=\"%s\">\n", function_name(w), links[w->parts.shape.task]);
     put_schema(w);
     put_output(w);
+    put_transformations(w, f);
     if (w->parts.shape.task == WEIR_TASK_MULTICLASS) {
         for (int k = 0; k < f->output_count; k++) put_table(w, f, k, k);
     } else {
@@ -339,7 +384,7 @@ static void put_vectors(writer *w, const weir_svr *svr) {
     put(w, "<VectorDictionary numberOfVectors=\"%lld\">\n<VectorFields numberOfFields=\"%d\">", (long long)svr->head.count, p);
     for (int c = 0; c < p; c++) {
         char own[FIELD_MAX_BYTES];
-        standardised_name(c, own);
+        standardised_name(w, c, own);
         put_field_ref(w, own);
     }
     put(w, "</VectorFields>\n");
@@ -356,6 +401,7 @@ static void put_svr(writer *w, const weir_svr *svr) {
     put(w, "<SupportVectorMachineModel functionName=\"regression\" svmRepresentation=\"SupportVectors\">\n");
     put_schema(w);
     put_output(w);
+    put_transformations(w, svr->form);
     put_kernel(w, &svr->head);
     put_vectors(w, svr);
     put(w, "<SupportVectorMachine>\n<SupportVectors numberOfAttributes=\"%d\" numberOfSupportVectors=\"%lld\">", svr->form->column_count, count);
@@ -425,7 +471,7 @@ static void put_fitted_schema(writer *w) {
 static void put_sum(writer *w, const weir_trees *trees, int k, bool *used) {
     put(w, "<Segment id=\"margin%d\"><True/>\n<MiningModel functionName=\"regression\">\n", k);
     put_fitted_schema(w);
-    put(w, "<Output><OutputField name=\"%smargin%d\" optype=\"continuous\" dataType=\"double\" feature=\"predictedValue\"/></Output>\n", own_prefix, k);
+    put(w, "<Output><OutputField name=\"%smargin%d\" optype=\"continuous\" dataType=\"double\" feature=\"predictedValue\"/></Output>\n", w->prefix, k);
     put(w, "<Segmentation multipleModelMethod=\"sum\">\n");
     for (int t = 0; w->ok && t < trees->tree_count; t++) {
         const weir_tree *tree = &trees->trees[t];
@@ -443,12 +489,12 @@ static void put_sum(writer *w, const weir_trees *trees, int k, bool *used) {
 static void put_margin(writer *w, const weir_trees *trees, int k) {
     put(w, "<Apply function=\"+\">");
     put_constant(w, (double)trees->base);
-    put(w, "<FieldRef field=\"%smargin%d\"/></Apply>", own_prefix, k);
+    put(w, "<FieldRef field=\"%smargin%d\"/></Apply>", w->prefix, k);
 }
 
 /* weir.share<k> = min(max(margin, 0), 1). */
 static void put_clamped(writer *w, const weir_trees *trees, int k) {
-    put(w, "<DerivedField name=\"%sshare%d\" optype=\"continuous\" dataType=\"double\"><Apply function=\"min\"><Apply function=\"max\">", own_prefix, k);
+    put(w, "<DerivedField name=\"%sshare%d\" optype=\"continuous\" dataType=\"double\"><Apply function=\"min\"><Apply function=\"max\">", w->prefix, k);
     put_margin(w, trees, k);
     put_constant(w, 0);
     put(w, "</Apply>");
@@ -462,22 +508,22 @@ static void put_shares(writer *w, const weir_trees *trees) {
     put(w, "<LocalTransformations>\n");
     for (int k = 0; k < outputs; k++) put_clamped(w, trees, k);
     if (outputs == 1) {
-        put(w, "<DerivedField name=\"%sscore1\" optype=\"continuous\" dataType=\"double\"><FieldRef field=\"%sshare0\"/></DerivedField>\n", own_prefix, own_prefix);
-        put(w, "<DerivedField name=\"%sscore0\" optype=\"continuous\" dataType=\"double\"><Apply function=\"-\">", own_prefix);
+        put(w, "<DerivedField name=\"%sscore1\" optype=\"continuous\" dataType=\"double\"><FieldRef field=\"%sshare0\"/></DerivedField>\n", w->prefix, w->prefix);
+        put(w, "<DerivedField name=\"%sscore0\" optype=\"continuous\" dataType=\"double\"><Apply function=\"-\">", w->prefix);
         put_constant(w, 1);
-        put(w, "<FieldRef field=\"%sshare0\"/></Apply></DerivedField>\n</LocalTransformations>\n", own_prefix);
+        put(w, "<FieldRef field=\"%sshare0\"/></Apply></DerivedField>\n</LocalTransformations>\n", w->prefix);
         return;
     }
-    put(w, "<DerivedField name=\"%sall\" optype=\"continuous\" dataType=\"double\"><Apply function=\"sum\">", own_prefix);
-    for (int k = 0; k < outputs; k++) put(w, "<FieldRef field=\"%sshare%d\"/>", own_prefix, k);
+    put(w, "<DerivedField name=\"%sall\" optype=\"continuous\" dataType=\"double\"><Apply function=\"sum\">", w->prefix);
+    for (int k = 0; k < outputs; k++) put(w, "<FieldRef field=\"%sshare%d\"/>", w->prefix, k);
     put(w, "</Apply></DerivedField>\n");
     for (int k = 0; k < outputs; k++) {
-        put(w, "<DerivedField name=\"%sscore%d\" optype=\"continuous\" dataType=\"double\"><Apply function=\"if\">", own_prefix, k);
-        put(w, "<Apply function=\"equal\"><FieldRef field=\"%sall\"/>", own_prefix);
+        put(w, "<DerivedField name=\"%sscore%d\" optype=\"continuous\" dataType=\"double\"><Apply function=\"if\">", w->prefix, k);
+        put(w, "<Apply function=\"equal\"><FieldRef field=\"%sall\"/>", w->prefix);
         put_constant(w, 0);
         put(w, "</Apply>");
         put_constant(w, 1.0 / outputs);
-        put(w, "<Apply function=\"/\"><FieldRef field=\"%sshare%d\"/><FieldRef field=\"%sall\"/></Apply></Apply></DerivedField>\n", own_prefix, k, own_prefix);
+        put(w, "<Apply function=\"/\"><FieldRef field=\"%sshare%d\"/><FieldRef field=\"%sall\"/></Apply></Apply></DerivedField>\n", w->prefix, k, w->prefix);
     }
     put(w, "</LocalTransformations>\n");
 }
@@ -485,7 +531,7 @@ static void put_shares(writer *w, const weir_trees *trees) {
 static void put_score_table(writer *w, double intercept, const char *field, int k, int category) {
     put(w, "<RegressionTable intercept=\"%.17g\"", intercept);
     if (category >= 0) put(w, " targetCategory=\"%d\"", category);
-    put(w, "><NumericPredictor name=\"%s%s%d\" coefficient=\"1\"/></RegressionTable>\n", own_prefix, field, k);
+    put(w, "><NumericPredictor name=\"%s%s%d\" coefficient=\"1\"/></RegressionTable>\n", w->prefix, field, k);
 }
 
 /* The last segment: scores of margins. */
@@ -493,9 +539,8 @@ static void put_link(writer *w, const weir_trees *trees) {
     static const char *const links[] = {[WEIR_LINK_VALUE] = "none", [WEIR_LINK_LOGISTIC] = "logit", [WEIR_LINK_SOFTMAX] = "softmax", [WEIR_LINK_SHARES] = "simplemax"};
     double base = (double)trees->base;
     put(w, "<Segment id=\"scores\"><True/>\n<RegressionModel functionName=\"%s\" normalizationMethod=\"%s\">\n<MiningSchema>", function_name(w), links[trees->link]);
-    for (int k = 0; k < trees->output_count; k++) put(w, "<MiningField name=\"%smargin%d\"/>", own_prefix, k);
+    for (int k = 0; k < trees->output_count; k++) put(w, "<MiningField name=\"%smargin%d\"/>", w->prefix, k);
     put(w, "<MiningField name=\"%starget\" usageType=\"target\"/></MiningSchema>\n", own_prefix);
-    put_output(w);
     if (trees->link == WEIR_LINK_SHARES) put_shares(w, trees);
     if (trees->link == WEIR_LINK_VALUE) put_score_table(w, base, "margin", 0, -1);
     if (trees->link == WEIR_LINK_LOGISTIC) {
@@ -507,13 +552,15 @@ static void put_link(writer *w, const weir_trees *trees) {
     put(w, "</RegressionModel></Segment>\n");
 }
 
-static weir_status put_trees(writer *w, weir_err *err) {
+static weir_status put_ensemble(writer *w, weir_err *err) {
     weir_trees *trees = NULL;
     bool *used = weir_models_calloc((size_t)w->parts.fitted.column_count, sizeof *used);
     weir_status status = used ? weir_export_trees(w->model, &trees, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for PMML");
     if (status == WEIR_OK) {
         put(w, "<MiningModel functionName=\"%s\">\n", function_name(w));
         put_schema(w);
+        put_output(w);
+        put_transformations(w, NULL);
         put(w, "<Segmentation multipleModelMethod=\"modelChain\">\n");
         for (int k = 0; k < trees->output_count; k++) put_sum(w, trees, k, used);
         put_link(w, trees);
@@ -539,23 +586,76 @@ static weir_status check_names(const weir_model *model, weir_err *err) {
     return WEIR_OK;
 }
 
+static weir_status put_model(writer *w, const weir_model *model, weir_err *err);
+
+static weir_status put_single(writer *w, weir_err *err) {
+    const weir_linear_form *form = weir_model_linear_form(w->model);
+    weir_status status = weir_export_check(w->model, "pmml", err);
+    if (status != WEIR_OK) return status;
+    snprintf(w->prefix, sizeof w->prefix, "%s%d.", own_prefix, w->model_count++);
+    if (weir_model_has_trees(w->model)) return put_ensemble(w, err);
+    if (form)
+        put_linear(w, form);
+    else
+        put_svr(w, weir_model_svr(w->model));
+    return WEIR_OK;
+}
+
+/* A MiningModel whose segments are the members; after it is opened, w is as it was before. */
+static void begin_several(writer *w, const char *method) {
+    put(w, "<MiningModel functionName=\"%s\">\n", function_name(w));
+    put_schema(w);
+    put_output(w);
+    put(w, "<Segmentation multipleModelMethod=\"%s\">\n", method);
+}
+
+/* The model of a segment; the writer is then as it was, but for what it counts. */
+static weir_status put_segment(writer *w, const weir_model *model, double weight, int gives, bool is_meta, weir_err *err) {
+    writer inner = *w;
+    inner.gives = gives;
+    inner.is_meta = is_meta;
+    put(&inner, "<Segment weight=\"%.17g\"><True/>\n", weight);
+    weir_status status = put_model(&inner, model, err);
+    put(&inner, "</Segment>\n");
+    w->ok = inner.ok;
+    w->model_count = inner.model_count;
+    w->node_count = inner.node_count;
+    return status;
+}
+
+static weir_status put_several(writer *w, const weir_model *model, weir_err *err) {
+    bool stacking = weir_model_composition(model) == WEIR_MODEL_STACKING;
+    const double *weights = weir_model_weights(model);
+    weir_status status = WEIR_OK;
+    begin_several(w, stacking ? "modelChain" : "weightedAverage");
+    for (int i = 0; status == WEIR_OK && i < weir_model_member_count(model); i++) {
+        if (weights && weights[i] == 0) continue;
+        status = put_segment(w, weir_model_member(model, i), weights ? weights[i] : 1, stacking ? i * weir_model_output_count(model) : NOTHING, false, err);
+    }
+    if (status == WEIR_OK && stacking) status = put_segment(w, weir_model_meta(model), 1, NOTHING, true, err);
+    put(w, "</Segmentation>\n</MiningModel>\n");
+    return status;
+}
+
+static weir_status put_model(writer *w, const weir_model *model, weir_err *err) {
+    w->model = model;
+    w->parts = weir_model_inside(model);
+    switch (weir_model_composition(model)) {
+    case WEIR_MODEL_SINGLE: return put_single(w, err);
+    case WEIR_MODEL_TARGETS:
+        return WEIR_FAIL(err, WEIR_EINVAL, "pmml: the model has %d targets and the format one a model; onnx and json can hold them", weir_model_output_count(model));
+    default: return put_several(w, model, err);
+    }
+}
+
 weir_status weir_export_pmml(const weir_model *model, weir_buf *out, weir_err *err) {
-    writer w = {.out = out, .ok = true, .model = model, .parts = weir_model_inside(model)};
-    const weir_linear_form *form = weir_model_linear_form(model);
-    const weir_svr *svr = weir_model_svr(model);
-    weir_status status = weir_export_check(model, "pmml", err);
-    if (status == WEIR_OK) status = check_names(model, err);
+    writer w = {.out = out, .ok = true, .gives = SCORES, .model = model, .parts = weir_model_inside(model)};
+    weir_status status = check_names(model, err);
     if (status != WEIR_OK) return status;
     put(&w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PMML xmlns=\"http://www.dmg.org/PMML-4_4\" version=\"4.4\">\n");
     put(&w, "<Header description=\"%s, %s\"><Application name=\"Weir\" version=\"%s\"/></Header>\n", weir_model_algorithm(model), weir_model_digest(model), WEIR_VERSION);
     put_dictionary(&w);
-    put(&w, "<TransformationDictionary>\n");
-    if (w.parts.prep) put_chain(&w);
-    if (form || svr) put_standardised(&w, form ? form : svr->form);
-    put(&w, "</TransformationDictionary>\n");
-    if (weir_model_has_trees(model)) status = put_trees(&w, err);
-    if (form) put_linear(&w, form);
-    if (svr) put_svr(&w, svr);
+    status = put_model(&w, model, err);
     put(&w, "</PMML>\n");
     return status == WEIR_OK && !w.ok ? WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the PMML of a model") : status;
 }

@@ -3,7 +3,8 @@
  *   fit SPEC values labels artifact      SPEC: a JSON file {"algorithm", "params", "preprocessing" or null, "task", "classes", "columns": [{"name", "kind": "number" | "category"}]}
  *   export artifact FORMAT file
  *   explain artifact values out          contributions [rows][outputs][columns + 1]
- *   importance artifact out */
+ *   importance artifact out
+ *   combine KIND WEIGHTS artifact member…        a model of several; KIND: average, weighted, stacking (the last member is the meta model), targets; WEIGHTS: a JSON array */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "models/explain.h"
 #include "models/export.h"
+#include "models/model_internal.h"
 #include "models/prep.h"
 
 static _Noreturn void fail(const char *what) {
@@ -124,12 +126,54 @@ static void importance(char **args) {
     weir_model_free(model);
 }
 
+static weir_composition find_kind(const char *name) {
+    for (int kind = WEIR_MODEL_AVERAGE; kind <= WEIR_MODEL_TARGETS; kind++)
+        if (!strcmp(weir_composition_name((weir_composition)kind), name)) return (weir_composition)kind;
+    fail("kind");
+}
+
+static void combine(char **args, int count) {
+    static const char *const targets[] = {"t0", "t1", "t2", "t3"};
+    weir_composition kind = find_kind(args[0]);
+    const cJSON *given = cJSON_Parse(args[1]);
+    weir_buf members[WEIR_MODEL_MEMBERS_MAX] = {0}, body = {0}, artifact = {0};
+    double weights[WEIR_MODEL_MEMBERS_MAX] = {0};
+    weir_err err;
+    for (int i = 0; i < count; i++) {
+        size_t len;
+        char *bytes = read_file(args[3 + i], &len);
+        if (!weir_buf_append(&members[i], bytes, len)) fail("memory");
+        weights[i] = cJSON_GetNumberValue(cJSON_GetArrayItem(given, i));
+        free(bytes);
+    }
+    bool stacking = kind == WEIR_MODEL_STACKING, several = kind == WEIR_MODEL_TARGETS;
+    weir_model *first = load(args[3]);
+    const weir_matrix train = {.column_count = weir_model_column_count(first),
+                               .column_names = weir_model_columns(first),
+                               .task = weir_model_task(first),
+                               .class_count = weir_model_output_count(first)};
+    cJSON *params = cJSON_CreateObject();
+    const weir_artifact_header header = {.params = params,
+                                         .algorithm = several ? &weir_algorithm_multi_target : &weir_algorithm_ensemble,
+                                         .train = &train,
+                                         .targets = several ? targets : NULL,
+                                         .target_count = several ? count : 0};
+    must(weir_composite_write(kind, members, count - stacking, stacking || several ? NULL : weights, stacking ? &members[count - 1] : NULL, &body, &err), &err);
+    must(weir_artifact_append(&header, &body, &artifact, &err), &err);
+    write_file(args[2], artifact.data, artifact.len);
+    weir_model_free(first);
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int args;
         void (*run)(char **args);
     } commands[] = {{"fit", 4, fit}, {"export", 3, export}, {"explain", 3, explain}, {"importance", 2, importance}};
+    if (argc > 6 && !strcmp(argv[1], "combine")) {
+        combine(argv + 2, argc - 5);
+        return 0;
+    }
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name) != 0 || argc != commands[i].args + 2) continue;
         commands[i].run(argv + 2);

@@ -35,6 +35,7 @@ ORDINAL = [{"outliers": "zscore", "action": "mark", "columns": ["amount"]}, {"ou
            {"select": "variance", "threshold": 0}]
 CHAINS = {"plain": None, "one_hot": ONE_HOT, "ordinal": ORDINAL}
 TREES = {"xgboost": {"rounds": 12, "max_depth": 5, "max_bin": 64}, "random_forest": {"trees": 8, "max_bin": 64}}
+LINEAR = ["logistic", "linear", "ridge", "lasso", "elastic_net"]
 MODELS = [(a, t, p) for a, p in TREES.items() for t in ("binary", "multiclass", "regression")] + [
     ("logistic", "binary", {}), ("logistic", "multiclass", {}), ("linear", "regression", {}), ("linear", "regression", {"intercept": False}), ("ridge", "regression", {}),
     ("lasso", "regression", {}), ("elastic_net", "regression", {})] + [("svr", "regression", {"kernel": k, "degree": 2} if k == "poly" else {"kernel": k})
@@ -75,6 +76,15 @@ class Fitted:
         spec = {"algorithm": algorithm, "params": params, "preprocessing": chain, "task": task, "classes": 3 if task == "multiclass" else 0, "columns": columns}
         self.path("spec").write_text(json.dumps(spec))
         self.tool("export", "fit", self.path("spec"), self.put("values", x), self.put("labels", y), self.path("artifact"))
+
+    @classmethod
+    def several(cls, kind, members, weights=(), meta=None):
+        self = cls.__new__(cls)
+        self.folder = tempfile.TemporaryDirectory()
+        self.columns, self.task = members[0].columns, members[0].task
+        parts = [m.path("artifact") for m in [*members, *([meta] if meta else [])]]
+        self.tool("export", "combine", kind, json.dumps(list(weights)), self.path("artifact"), *parts)
+        return self
 
     def path(self, name):
         return Path(self.folder.name) / name
@@ -142,6 +152,29 @@ def edges(fitted, width):
     return np.array(rows)
 
 
+def json_tree_scores(model, x):
+    """Trees as the JSON describes them."""
+    outputs = 1 + max(t["output"] for t in model["trees"])
+    margin = np.full((len(x), outputs), float(model["base"]))
+    narrow = x.clip(-3.4028234663852886e38, 3.4028234663852886e38).astype(np.float32)
+    for tree in model["trees"]:
+        for r, row in enumerate(narrow):
+            i = 0
+            while tree["left"][i]:
+                v = row[tree["column"][i]]
+                left = tree["missing_left"][i] if np.isnan(v) else v < np.float32(tree["value"][i])
+                i = tree["left" if left else "right"][i]
+            margin[r, tree["output"]] += tree["value"][i]
+    if model["link"] == "logistic":
+        return 1 / (1 + np.exp(-margin))
+    if model["link"] == "softmax":
+        return np.exp(margin) / np.exp(margin).sum(axis=1, keepdims=True)
+    if model["link"] == "shares":
+        margin = margin.clip(0, 1)
+        return margin if outputs == 1 else np.where(margin.sum(axis=1, keepdims=True) == 0, 1 / outputs, margin / margin.sum(axis=1, keepdims=True))
+    return margin
+
+
 class Case(typing.NamedTuple):
     algorithm: str
     task: str
@@ -173,6 +206,31 @@ class Exports(unittest.TestCase):
                     x = x[6:]  # not those whose scores leave the finite numbers
                 cls.cases.append(Case(algorithm, task, params, name, fitted, x, fitted.predict(x)))
 
+        cls.add_several(test)
+
+    @classmethod
+    def add_several(cls, test):
+        def members(task, *algorithms):
+            return [next(c.fitted for c in cls.cases if (c.algorithm, c.task, c.chain) == (a, task, chain)) for a, chain in algorithms]
+
+        def add(kind, fitted):
+            cls.addClassCleanup(fitted.folder.cleanup)
+            cls.cases.append(Case(kind, fitted.task, {}, "members'", fitted, test[6:], fitted.predict(test[6:])))
+
+        classes = ("xgboost", "one_hot"), ("logistic", "ordinal"), ("random_forest", "ordinal")
+        values = ("xgboost", "one_hot"), ("ridge", "one_hot"), ("svr", "ordinal"), ("random_forest", "ordinal")
+        for task in ("binary", "multiclass", "regression"):
+            parts = members(task, *(values if task == "regression" else classes))
+            add("average", Fitted.several("average", parts, [1 / len(parts)] * len(parts)))
+            add("weighted", Fitted.several("weighted", parts, [0.7, 0.3, 0, 0][: len(parts)]))
+            scores = np.hstack([p.predict(cls.train) for p in parts])
+            names = [{"name": f"m{i}", "kind": "number"} for i in range(scores.shape[1])]
+            for meta in ("ridge",) if task == "regression" else ("logistic", "xgboost"):
+                judge = Fitted(meta, task, {}, [{"scale": "minmax"}] if meta == "xgboost" else None, names, scores, make_labels(cls.train, task))
+                cls.addClassCleanup(judge.folder.cleanup)
+                add("stacking", Fitted.several("stacking", parts, meta=judge))
+        add("targets", Fitted.several("targets", members("regression", *values[:2])))
+
     def each(self, check, only=lambda case: True):
         for case in filter(only, self.cases):
             with self.subTest(algorithm=case.algorithm, task=case.task, params=case.params, chain=case.chain):
@@ -185,7 +243,7 @@ class Exports(unittest.TestCase):
     def test_onnx_scores_are_the_models(self):
         def check(case):
             found, label = onnx_scores(case.fitted.export("onnx"), case.x)
-            self.near(found, case.scores, 1e-6 if case.algorithm in TREES else 1e-9 if case.algorithm == "svr" else 1e-11)
+            self.near(found, case.scores, 1e-11 if case.algorithm in LINEAR else 1e-9 if case.algorithm == "svr" else 1e-6)
             best = np.sort(case.scores)
             if case.task == "multiclass":
                 sure = best[:, -1] - best[:, -2] > 1e-6
@@ -203,9 +261,95 @@ class Exports(unittest.TestCase):
             path = case.fitted.export("pmml")
             xml.etree.ElementTree.parse(path)
             found = pmml_scores(path, [c["name"] for c in case.fitted.columns], case.x, case.task)
-            self.near(found, case.scores, 1e-6 if case.algorithm in TREES else 1e-9)
+            self.near(found, case.scores, 1e-9 if case.algorithm in (*LINEAR, "svr") else 1e-6)
+
+        self.each(check, lambda case: case.algorithm != "targets")
+
+
+    def test_formats_say_what_they_cannot_hold(self):
+        hashed = Fitted("ridge", "regression", {}, [{"encode": "hashing", "buckets": 4}], COLUMNS, self.train, make_labels(self.train, "regression"))
+        self.addCleanup(hashed.folder.cleanup)
+        targets = next(c.fitted for c in self.cases if c.algorithm == "targets")
+        for fitted, format, said in [(hashed, "onnx", "hashed"), (hashed, "pmml", "hashed"), (targets, "pmml", "2 targets")]:
+            with self.assertRaisesRegex(RuntimeError, f"{format}: .*{said}"):
+                fitted.export(format)
+
+    def test_json_and_native_say_everything(self):
+        def check(case):
+            found, native = json.loads(case.fitted.export("json").read_text()), case.fitted.export("native").read_bytes()
+            self.assertEqual(native, case.fitted.path("artifact").read_bytes())
+            self.assertEqual((found["header"]["task"], found["header"]["columns"]), (case.task, [c["name"] for c in case.fitted.columns]))
+            self.assertEqual("chain" in found["header"], case.chain in ("one_hot", "ordinal"))
+            if case.algorithm in TREES and case.chain == "plain":
+                self.near(json_tree_scores(found["model"], case.x), case.scores, 1e-6)
 
         self.each(check)
+
+    def test_contributions_are_xgboosts(self):
+        def check(case):
+            # The body of the artifact is XGBoost's own: between the header with its length, and the checksum.
+            bytes_ = case.fitted.path("artifact").read_bytes()
+            body = bytes_[16 + int.from_bytes(bytes_[12:16], "little") + 8 : -32]
+            booster = xgboost.Booster(model_file=bytearray(body))
+            x = case.x.clip(-3.4028234663852886e38, 3.4028234663852886e38).astype(np.float32)
+            matrix = xgboost.DMatrix(x, missing=np.nan)
+            expected = booster.predict(matrix, pred_contribs=True, strict_shape=True, validate_features=False)
+            found = case.fitted.explain(case.x)
+            self.near(found, expected, 1e-4)
+            margin = booster.predict(matrix, output_margin=True, strict_shape=True, validate_features=False)
+            self.near(found.sum(axis=2), margin, 1e-5)
+
+        self.each(check, lambda case: case.algorithm in TREES and case.chain == "plain")
+
+    def test_contributions_sum_to_the_margin(self):
+        def check(case):
+            found = case.fitted.explain(case.x)
+            sums, scores = found.sum(axis=2), case.scores
+            if case.task == "multiclass" and case.algorithm == "random_forest":
+                sums = sums.clip(0, 1) / sums.clip(0, 1).sum(axis=1, keepdims=True)
+            elif case.task == "multiclass":
+                sums = np.exp(sums) / np.exp(sums).sum(axis=1, keepdims=True)
+            elif case.task == "binary" and case.algorithm != "random_forest":
+                sums = 1 / (1 + np.exp(-sums))
+            self.near(sums, scores, 1e-9 if case.algorithm in LINEAR else 1e-6)
+            importance = case.fitted.importance()
+            self.assertAlmostEqual(importance.sum(), 1, 12)
+            self.assertGreater(importance.min(), -1e-15)
+            # What a model never splits on, or a chain drops, explains nothing.
+            self.assertTrue((found[:, :, :-1][:, :, importance == 0] == 0).all())
+
+        def exact(case):
+            if case.algorithm == "svr":
+                return case.params["kernel"] == "linear"
+            return case.algorithm not in ("average", "weighted", "stacking", "targets")
+
+        self.each(check, exact)
+
+    def test_what_has_no_exact_contributions_is_refused(self):
+        def check(case):
+            with self.assertRaisesRegex(RuntimeError, "not known exactly|do not add up"):
+                case.fitted.explain(case.x[:1])
+
+        self.each(check, lambda case: case.algorithm == "svr" and case.params["kernel"] != "linear")
+        self.each(check, lambda case: case.algorithm in ("average", "weighted", "stacking") and case.task != "regression")
+
+    def test_members_contributions_add_up(self):
+        forest, ridge = (next(c.fitted for c in self.cases if (c.algorithm, c.task, c.chain) == (a, "regression", "one_hot")) for a in ("random_forest", "ridge"))
+        parts, x = [forest, ridge], self.cases[-1].x
+        scores = np.hstack([p.predict(self.train) for p in parts])
+        judge = Fitted("linear", "regression", {}, None, [{"name": n, "kind": "number"} for n in ("m0", "m1")], scores, make_labels(self.train, "regression"))
+        for kind, weights, meta in [("weighted", [0.25, 0.75], None), ("stacking", [], judge), ("targets", [], None)]:
+            with self.subTest(kind):
+                fitted = Fitted.several(kind, parts, weights, meta)
+                found = fitted.explain(x)
+                self.near(found.sum(axis=2), fitted.predict(x), 1e-6)
+                if kind == "weighted":
+                    self.near(found, 0.25 * forest.explain(x) + 0.75 * ridge.explain(x), 1e-12)
+                if kind == "targets":
+                    self.near(found, np.hstack([forest.explain(x), ridge.explain(x)]), 1e-12)
+                self.assertAlmostEqual(fitted.importance().sum(), 1, 12)
+                fitted.folder.cleanup()
+        judge.folder.cleanup()
 
 
 if __name__ == "__main__":
