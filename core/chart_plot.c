@@ -7,7 +7,7 @@
 #include "core/chart_svg.h"
 #include "core/clock.h"
 
-enum { LEFT = 62, RIGHT = 14, BELOW = 50, ROW = 26, NAME_HALF = 150, NAME_WIDE = 240, TEXT_HALF = 84, TEXT_WIDE = 200, CELL_HEIGHT = 40 };
+enum { LEFT = 62, RIGHT = 14, BELOW = 50, ROW = 26, NAME_HALF = 176, NAME_WIDE = 240, TEXT_HALF = 66, TEXT_WIDE = 200, CELL_HEIGHT = 40 };
 
 static weir_svg_frame frame_of(const weir_chart_plot *p) {
     return (weir_svg_frame){.left = p->left, .top = p->top, .width = p->width, .height = p->height, .x0 = p->x0, .x1 = p->x1, .y0 = p->y0, .y1 = p->y1};
@@ -274,20 +274,21 @@ typedef struct rows_layout {
 
 static rows_layout lay_rows(int count, bool wide, double low, double high, int below) {
     int name = wide ? NAME_WIDE : NAME_HALF, text = wide ? TEXT_WIDE : TEXT_HALF;
-    rows_layout l = {.width = wide ? WEIR_SVG_WIDE : WEIR_SVG_HALF, .characters = wide ? 34 : 21};
+    rows_layout l = {.width = wide ? WEIR_SVG_WIDE : WEIR_SVG_HALF, .characters = wide ? 34 : 25};
     l.height = 6 + ROW * count + below;
     l.frame = (weir_svg_frame){.left = name, .top = 4, .width = l.width - name - text, .height = (double)ROW * count, .x0 = low, .x1 = high, .y1 = 1};
     return l;
 }
 
-static void row_words(weir_page *page, const rows_layout *l, const weir_chart_bar *bar, double y) {
+/* digits: after the point, where no text is given. */
+static void row_words(weir_page *page, const rows_layout *l, const weir_chart_bar *bar, double y, int digits) {
     char name[256], words[WEIR_WORDS_MAX];
     weir_page_printf(page, "<text x=\"0\" y=\"%.1f\" text-anchor=\"start\"><title>", y + 5);
     weir_page_text(page, bar->name);
     weir_page_put(page, "</title>");
     weir_page_text(page, shortened(bar->name, l->characters, name));
     weir_page_put(page, "</text>");
-    weir_svg_text(page, l->width, y + 5, "label", "end", bar->text ? bar->text : weir_words_number(bar->value, 3, words));
+    weir_svg_text(page, l->width, y + 5, "label", "end", bar->text ? bar->text : weir_words_ratio(bar->value, digits, words));
 }
 
 static void row_whisker(weir_page *page, const weir_svg_frame *f, const weir_chart_bar *bar, double y, const char *class) {
@@ -296,6 +297,12 @@ static void row_whisker(weir_page *page, const weir_svg_frame *f, const weir_cha
     weir_svg_line(page, low, y, high, y, class);
     weir_svg_line(page, low, y - 4, low, y + 4, class);
     weir_svg_line(page, high, y - 4, high, y + 4, class);
+}
+
+/* So many digits that the largest has three, and all are aligned. */
+static int common_digits(double low, double high) {
+    double size = fmax(fabs(low), fabs(high));
+    return isfinite(size) && size > 0 ? (int)fmin(fmax(2 - floor(log10(size)), 0), 9) : 0;
 }
 
 static void reach(const weir_chart_bar *bars, int count, double *low, double *high) {
@@ -323,7 +330,7 @@ void weir_chart_bars(weir_page *page, const char *title, const weir_chart_bar *b
                              fmax(fabs(x - zero), 0.5));
             row_whisker(page, &l.frame, &bars[i], y, "whisker sn");
         }
-        row_words(page, &l, &bars[i], y);
+        row_words(page, &l, &bars[i], y, common_digits(low, high));
     }
     weir_svg_line(page, weir_svg_x(&l.frame, 0), l.frame.top, weir_svg_x(&l.frame, 0), l.frame.top + l.frame.height, "zero");
     weir_page_put(page, "</svg>");
@@ -354,7 +361,7 @@ void weir_chart_points(weir_page *page, const char *title, const weir_chart_bar 
             row_whisker(page, &l.frame, &rows[i], y, class);
             weir_page_printf(page, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\"/>", rows[i].series, weir_svg_x(&l.frame, rows[i].value), y);
         }
-        row_words(page, &l, &rows[i], y);
+        row_words(page, &l, &rows[i], y, common_digits(low, high));
     }
     weir_page_put(page, "</svg>");
 }

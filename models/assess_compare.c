@@ -356,7 +356,10 @@ static weir_status put_slices(weir_assess_state *s, const slices *x, weir_err *e
 
 weir_status weir_assess_slices(weir_assess_state *s, weir_err *err) {
     size_t n = (size_t)s->rows;
-    if (!s->rows) return WEIR_OK;
+    if (s->rows < 2 * SLICE_ROWS_MIN) {
+        if (s->a->slices || s->test->tenant_count > 1) weir_assess_none(s, s->json, "slices", "there are fewer than 60 test rows");
+        return WEIR_OK;
+    }
     slices x = {.list = weir_models_calloc(SLICES, sizeof *x.list), .of_row = weir_models_calloc(n, sizeof *x.of_row)};
     x.label = weir_models_calloc(2 * n, sizeof *x.label);
     x.score = weir_models_calloc(2 * n * (size_t)s->width, sizeof *x.score);

@@ -118,7 +118,7 @@ static weir_status tests(weir_assess_state *s, cJSON *parent, errors *e, weir_er
                      isnan(t.durbin_watson)    ? "Nothing to test: the errors do not vary."
                      : t.durbin_watson < 1.5   ? "Below 1.5: an error tends to be followed by one of the same sign."
                      : t.durbin_watson > 2.5   ? "Above 2.5: an error tends to be followed by one of the other sign."
-                                               : "Near 2: neighbouring errors hardly follow on each other.");
+                                               : "Between 1.5 and 2.5: neighbouring errors follow on each other little, if at all.");
     put_test(s, object, "ljung_box", t.ljung_box, "Errors can be told in part from earlier errors: the model leaves some of what time knows unused.",
              "No sign that errors follow on earlier errors.");
     weir_assess_number(s, cJSON_GetObjectItem(object, "ljung_box"), "lags", lags);

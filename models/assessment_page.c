@@ -11,7 +11,7 @@
 
 static const char more_style[] =
     "section{break-inside:auto}h2,h3{break-after:avoid}.note{max-width:none}figure>.note{min-height:0;margin-bottom:10px}"
-    "figure h3{margin-bottom:2px}td.worse{font-weight:650;color:var(--c4)}.tag.chosen{background:var(--c2)}"
+    ".pair{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))}figure h3{margin-bottom:2px}td.best small{font-weight:400}td.worse{font-weight:650;color:var(--c4)}.tag.chosen{background:var(--c2)}"
     ".mini{width:96px;height:22px;display:inline-block;vertical-align:-4px;min-width:0}.small{font-size:13.5px}.small td{padding:5px 8px}.small th{padding:5px 8px}"
     "pre{font:12.5px/1.45 ui-monospace,\"SF Mono\",Menlo,Consolas,\"DejaVu Sans Mono\",monospace;background:var(--panel);padding:12px 14px;border-radius:8px;"
     "white-space:pre-wrap;overflow-wrap:anywhere;margin:10px 0}"
@@ -109,6 +109,10 @@ char *weir_section_p(double p, char text[WEIR_WORDS_MAX]) {
     return weir_words_ratio(p, p < 0.1 ? 3 : 2, text);
 }
 
+char *weir_section_plain(double value, char text[WEIR_WORDS_MAX]) {
+    return value == floor(value) && fabs(value) < 1e12 ? weir_words_count(llround(value), text) : weir_words_number(value, 3, text);
+}
+
 char *weir_section_percent(double share, int digits, char text[WEIR_WORDS_MAX]) {
     char number[WEIR_WORDS_MAX];
     if (!isfinite(share)) return weir_words_ratio(share, digits, text);
@@ -201,6 +205,7 @@ static void lead_of_task(weir_section *s) {
     } else if (!strcmp(task, "binary")) {
         weir_page_printf(&s->page, " it ranks a positive row above a negative one in %s of all pairs%s.", weir_section_percent(value_of(s, "roc_auc"), 1, a),
                          interval_words(s, "roc_auc", true, i));
+        if (weir_section_number(metric_of(s, "roc_auc"), "low") <= 0.5) weir_page_put(&s->page, " Chance alone would give 50\u00a0%, so <b>nothing shows that it knows anything</b>.");
         weir_page_printf(&s->page, " At its threshold it finds %s of the positives, and %s of what it raises is right.",
                          weir_section_percent(value_of(s, "recall"), 0, b), weir_section_percent(value_of(s, "precision"), 0, c));
     } else {
@@ -221,8 +226,8 @@ static void lead_of_others(weir_section *s) {
     else if (worse && !alike)
         weir_page_put(&s->page, worse == 1 ? " The other model is worse beyond chance." : " Every other model is worse beyond chance.");
     else if (alike)
-        weir_page_printf(&s->page, " Of the other models, %d %s told apart from it on these rows%s.", alike, alike == 1 ? "cannot be" : "cannot be",
-                         worse ? "; the rest are worse" : "");
+        weir_page_printf(&s->page, alike + worse == 1 ? " The other model cannot be told apart from it on these rows." : " Of the %d other models, %d cannot be told apart from it on these rows%s.",
+                         alike + worse, alike, worse ? "; the rest are worse" : "");
 }
 
 static void lead(weir_section *s) {
@@ -240,6 +245,8 @@ static void lead(weir_section *s) {
     if (isfinite(from)) weir_page_printf(&s->page, ", %s to %s,", weir_words_date((int64_t)from, b), weir_words_date((int64_t)to, c));
     lead_of_task(s);
     lead_of_others(s);
+    const char *none = weir_section_text(weir_section_get(s->json, "intervals"), "none");
+    if (*none) weir_page_put(&s->page, " <b>So few rows do not say how good it is.</b>");
     weir_page_put(&s->page, "</p>");
 }
 

@@ -30,6 +30,8 @@ double *weir_section_numbers(weir_section *s, const cJSON *array, int *ret_count
 
 /** "RMSE", "ROC AUC"; a name that is not known stays. */
 const char *weir_section_metric(const char *name);
+/** A number without digits that say nothing: 4, 362, 0.25. */
+char *weir_section_plain(double value, char text[WEIR_WORDS_MAX]);
 /** "0.03", "below 0.001", "–" */
 char *weir_section_p(double p, char text[WEIR_WORDS_MAX]);
 char *weir_section_percent(double share, int digits, char text[WEIR_WORDS_MAX]);

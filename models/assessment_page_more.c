@@ -12,7 +12,7 @@ enum { COLUMNS_SHOWN = 80, IMPORTANT = 20, LEADERS_SHOWN = 25, COLUMN_CELLS = 10
 /* ---- models ---- */
 
 static const char *const *shown_metrics(const weir_section *s) {
-    static const char *const binary[] = {"roc_auc", "average_precision", "f1", "precision", "recall", "log_loss", "brier", NULL};
+    static const char *const binary[] = {"roc_auc", "average_precision", "f1", "precision", "recall", "log_loss", NULL};
     static const char *const multiclass[] = {"accuracy", "f1_macro", "f1_weighted", "auc_ovr_macro", "log_loss", NULL};
     static const char *const regression[] = {"rmse", "mae", "r2", "mape", "median_absolute_error", NULL};
     const char *task = weir_section_text(s->json, "task");
@@ -45,9 +45,9 @@ static void models_table(weir_section *s, const cJSON *models) {
     const cJSON *m;
     bool validated = weir_section_get(s->chosen, "validation");
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
-    weir_page_put(&s->page, "<div class=\"scroll\"><table><thead><tr><th>Model</th>");
+    weir_page_put(&s->page, "<div class=\"scroll\"><table class=\"small\"><thead><tr><th>Model</th>");
     for (int i = 0; metrics[i]; i++) weir_page_printf(&s->page, "<th>%s</th>", weir_section_metric(metrics[i]));
-    if (validated) weir_section_escaped(s, "<th>", weir_section_metric(s->metric), " in<br>cross-validation</th><th>Seconds<br>to fit</th>");
+    if (validated) weir_section_escaped(s, "<th>", weir_section_metric(s->metric), " in cross-<br>validation</th><th>Seconds<br>to fit</th>");
     weir_page_put(&s->page, "</tr></thead><tbody>");
     cJSON_ArrayForEach(m, models) {
         weir_section_escaped(s, "<tr><td>", weir_section_text(m, "name"), "");
@@ -163,7 +163,7 @@ static int slices_figure(weir_section *s, const cJSON *list) {
         bool bad = cJSON_IsTrue(weir_section_get(slice, "worse"));
         snprintf(names[count], NAME, "%s = %s", weir_section_text(slice, "column"), weir_section_text(slice, "value"));
         rows[count] = (weir_chart_bar){.name = names[count], .text = texts[count], .value = weir_section_number(slice, "metric"), .low = weir_section_number(slice, "low"), .high = weir_section_number(slice, "high"), .series = bad ? 4 : 0};
-        snprintf(texts[count], sizeof *texts, "%.40s   n = %.40s", weir_words_number(rows[count].value, 3, a), weir_words_count((int64_t)weir_section_number(slice, "rows"), b));
+        snprintf(texts[count], sizeof *texts, "%.40s · n = %.40s", weir_words_number(rows[count].value, 3, a), weir_words_count((int64_t)weir_section_number(slice, "rows"), b));
         worse += bad;
         count++;
     }
@@ -180,7 +180,7 @@ static int slices_figure(weir_section *s, const cJSON *list) {
 
 void weir_section_slices(weir_section *s) {
     const cJSON *slices = weir_section_get(s->json, "slices"), *list = weir_section_get(slices, "list"), *slice;
-    if (!cJSON_GetArraySize(list)) return;
+    if (!cJSON_GetArraySize(list)) return; /* a document that says why there are none is no reason for a section */
     int worse = 0;
     cJSON_ArrayForEach(slice, list) worse += cJSON_IsTrue(weir_section_get(slice, "worse"));
     weir_page_put(&s->page, "<section><h2>Is it as good for everybody?</h2>");
@@ -294,7 +294,7 @@ static void explained_row(weir_section *s, const cJSON *row) {
         snprintf(label, sizeof label, "%.200s", weir_section_text(row, "label"));
     char when[WEIR_WORDS_MAX] = "";
     if (isfinite(weir_section_number(row, "time_us"))) weir_words_moment((int64_t)weir_section_number(row, "time_us"), when);
-    weir_section_figure(s, title, "%s%s%s %s%s%s; what happened: %s.", when, *when ? ": " : "", value ? "predicted" : "score", weir_words_number(weir_section_number(row, "score"), 4, score),
+    weir_section_figure(s, title, "%s%s%s %s%s%s. What happened: %s.", when, *when ? ": " : "", *when ? value ? "predicted" : "score" : value ? "Predicted" : "Score", weir_words_number(weir_section_number(row, "score"), 4, score),
                         *weir_section_text(row, "called") ? " for " : "", weir_section_text(row, "called"), label);
     if (count) weir_chart_bars(&s->page, title, bars, count, false);
     weir_section_figure_end(s);
@@ -407,7 +407,7 @@ static void column_row(weir_section *s, const cJSON *c) {
     weir_section_escaped(s, "<td class=\"text\">", weir_section_text(c, "kind"), "</td>");
     weir_page_printf(&s->page, "<td>%s</td>", weir_section_percent(weir_section_number(c, "missing"), 1, a));
     weir_page_printf(&s->page, "<td>%s</td>", weir_words_count((int64_t)fmax(weir_section_number(c, "distinct"), 0), a));
-    for (int i = 0; i < 5; i++) weir_page_printf(&s->page, "<td>%s</td>", weir_words_number(weir_section_number(c, numbers[i]), 3, a));
+    for (int i = 0; i < 5; i++) weir_page_printf(&s->page, "<td>%s</td>", weir_section_plain(weir_section_number(c, numbers[i]), a));
     weir_page_printf(&s->page, "<td%s>%s</td><td>", shift > 0.2 ? " class=\"worse\"" : "", weir_words_ratio(shift, 2, a));
     mini_histogram(s, weir_section_get(c, "histogram"));
     weir_page_put(&s->page, "</td></tr>");

@@ -268,19 +268,22 @@ void weir_section_regression(weir_section *s) {
         targets_table(s, r);
         weir_page_put(&s->page, "</section><section><h2>How sure are predictions?</h2>");
         if (!weir_section_none(s, intervals, "Prediction intervals")) {
-            interval_words(s, intervals);
-            last_rows(s, intervals);
             weir_section_pair_begin(s);
+            weir_page_put(&s->page, "<div>");
+            interval_words(s, intervals);
+            weir_page_put(&s->page, "</div>");
             coverage_chart(s, intervals);
-            over_time(s, r);
             weir_section_pair_end(s);
+            last_rows(s, intervals);
         }
         weir_page_put(&s->page, "</section><section><h2>What is left in the errors?</h2>");
         weir_section_pair_begin(s);
         error_histogram(s, r);
         quantiles(s, r);
         autocorrelation(s, r);
+        over_time(s, r);
         weir_section_pair_end(s);
+        weir_section_none(s, weir_section_get(r, "over_time"), "Errors over time");
         tests_table(s, r);
     }
     weir_page_put(&s->page, "</section>");
@@ -323,18 +326,22 @@ static void calibration(weir_section *s, const cJSON *part, const char *x_key, c
     weir_chart_range ranges[64];
     int count = 0;
     char a[WEIR_WORDS_MAX];
-    double above = 0;
+    double said = 0, happened = 0, rows = 0;
     weir_chart_plot plot = {.title = "Calibration", .x_label = x_label, .y_label = y_label, .x1 = 1, .y1 = 1, .exact_x = true, .exact_y = true, .height = 330};
     cJSON_ArrayForEach(b, weir_section_get(part, "bins")) {
         if (count == 64) break;
         points[count] = (weir_point){weir_section_number(b, x_key), weir_section_number(b, y_key)};
         ranges[count] = (weir_chart_range){points[count].x, weir_section_number(b, "low"), weir_section_number(b, "high")};
-        above += points[count].y - points[count].x;
+        double n = weir_section_number(b, "rows");
+        said += n * points[count].x;
+        happened += n * points[count].y;
+        rows += n;
         count++;
     }
+    bool by_chance = fabs(said - happened) < 1.96 * sqrt(happened * (1 - happened / fmax(rows, 1)));
     weir_section_figure(s, "Are the scores probabilities?", "Rows of similar score: what was said against how often it happened. On the dashed line both agree. The mean gap is %s; %s.",
                         weir_words_ratio(error, 3, a),
-                        fabs(above) < 0.01 * count ? "neither too high nor too low on the whole" : above > 0 ? "scores are rather too low" : "scores are rather too high");
+                        by_chance ? "on the whole scores are neither too high nor too low" : happened > said ? "on the whole scores are too low" : "on the whole scores are too high");
     weir_chart_plot_open(&s->page, &plot);
     weir_chart_plot_rule(&s->page, &plot, 0, 0, 1, 1, "chance");
     weir_chart_plot_whiskers(&s->page, &plot, ranges, count, 0);
@@ -381,8 +388,9 @@ static void confusion(weir_section *s, const cJSON *part) {
     double *cells = weir_section_numbers(s, weir_section_get(part, "confusion"), &count);
     if (count == 4) {
         const char *const names[] = {class_name(s, 0), class_name(s, 1)};
-        weir_section_figure(s, "Decisions at the threshold", "Of %.0f positive rows %.0f are raised and %.0f are missed; %.0f negative ones are raised with them.", cells[2] + cells[3], cells[3], cells[2],
-                            cells[1]);
+        char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX];
+        weir_section_figure(s, "Decisions at the threshold", "Of %s positive rows %s are raised and %s are missed; %s negative ones are raised with them.",
+                            weir_section_plain(cells[2] + cells[3], a), weir_section_plain(cells[3], b), weir_section_plain(cells[2], c), weir_section_plain(cells[1], d));
         weir_chart_heat(&s->page, "Confusion matrix", "actual", "decided", names, cells, 2);
         weir_section_figure_end(s);
     }
@@ -393,15 +401,15 @@ static void cost(weir_section *s, const cJSON *b) {
     const cJSON *t = weir_section_get(b, "threshold");
     int count = 0;
     weir_point *points = weir_section_pairs(s, weir_section_get(t, "points"), &count);
-    char a[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX], e[WEIR_WORDS_MAX];
+    char a[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX], e[WEIR_WORDS_MAX], f[WEIR_WORDS_MAX];
     if (count) {
         weir_chart_plot plot = {.title = "Cost by threshold", .x_label = "threshold", .y_label = "cost on the test rows", .x0 = points[0].x, .x1 = points[count - 1].x};
         for (int i = 0; i < count; i++) plot.y1 = fmax(plot.y1, points[i].y);
         plot.exact_x = true;
         weir_section_figure(s, "Cost by threshold", "A false alarm costs %s, a miss %s. At %s (%s) the test rows cost %s; raising none would cost %s.",
-                            weir_words_number(weir_section_number(t, "cost_false_positive"), 3, a), weir_words_number(weir_section_number(t, "cost_false_negative"), 3, c),
-                            weir_words_number(weir_section_number(t, "value"), 3, d), weir_section_text(t, "chosen"), weir_words_number(weir_section_number(t, "cost"), 4, e),
-                            weir_words_number(weir_section_number(t, "cost_of_none"), 4, (char[WEIR_WORDS_MAX]){0}));
+                            weir_section_plain(weir_section_number(t, "cost_false_positive"), a), weir_section_plain(weir_section_number(t, "cost_false_negative"), c),
+                            weir_words_number(weir_section_number(t, "value"), 3, d), weir_section_text(t, "chosen"), weir_section_plain(weir_section_number(t, "cost"), e),
+                            weir_section_plain(weir_section_number(t, "cost_of_none"), f));
         weir_chart_plot_open(&s->page, &plot);
         weir_chart_plot_line(&s->page, &plot, points, count, 0);
         double at = weir_section_number(t, "value");
@@ -449,9 +457,12 @@ void weir_section_binary(weir_section *s) {
         weir_section_pair_end(s);
         weir_page_put(&s->page, "</section><section><h2>What does a threshold decide?</h2>");
         weir_section_pair_begin(s);
+        weir_page_put(&s->page, "<div>");
         confusion(s, b);
-        cost(s, b);
+        weir_page_put(&s->page, "<div style=\"height:26px\"></div>");
         precision_at(s, b);
+        weir_page_put(&s->page, "</div>");
+        cost(s, b);
         weir_section_pair_end(s);
     }
     weir_page_put(&s->page, "</section>");
