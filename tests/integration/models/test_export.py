@@ -7,6 +7,7 @@ Reads WEIR_BUILD (default build)."""
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import typing
@@ -256,6 +257,7 @@ class Exports(unittest.TestCase):
 
         self.each(check)
 
+    @unittest.skipUnless(shutil.which("java") or os.environ.get("JAVA_HOME"), "pypmml needs Java")
     def test_pmml_scores_are_the_models(self):
         def check(case):
             path = case.fitted.export("pmml")
