@@ -161,6 +161,11 @@ static weir_prep_kind *first_kinds(const weir_prep_column *columns, int column_c
 }
 
 weir_status weir_prep_check(const cJSON *spec, const char *path, const weir_prep_column *columns, int column_count, weir_err *err) {
+    return weir_prep_check_kinds(spec, path, columns, column_count, NULL, err);
+}
+
+weir_status weir_prep_check_kinds(const cJSON *spec, const char *path, const weir_prep_column *columns, int column_count, weir_prep_kind *ret_kinds,
+                                  weir_err *err) {
     weir_status status = check_shape(spec, path, columns, column_count, err);
     if (status != WEIR_OK) return status;
     weir_prep_kind *kinds = first_kinds(columns, column_count);
@@ -175,6 +180,7 @@ weir_status weir_prep_check(const cJSON *spec, const char *path, const weir_prep
         if (status != WEIR_OK) break;
         use_done(&use);
     }
+    if (status == WEIR_OK && ret_kinds) memcpy(ret_kinds, kinds, (size_t)column_count * sizeof *kinds);
     weir_models_free(kinds);
     return status;
 }

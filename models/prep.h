@@ -70,6 +70,10 @@ typedef struct weir_prep weir_prep;
  *  Errors: WEIR_EINVAL with the JSON path, what was found and what was expected. */
 weir_status weir_prep_check(const cJSON *spec, const char *path, const weir_prep_column *columns, int column_count, weir_err *err) WEIR_MUST_CHECK;
 
+/** The same, and what becomes of each column: ret_kinds [column_count], by its kind after the chain (WEIR_PREP_FLAG of an encoded category); may be NULL. */
+weir_status weir_prep_check_kinds(const cJSON *spec, const char *path, const weir_prep_column *columns, int column_count, weir_prep_kind *ret_kinds,
+                                  weir_err *err) WEIR_MUST_CHECK;
+
 /** Fits a chain on these rows and no others. ret_keep [row_count] (may be NULL) says which rows a "drop_rows" left for training: the caller leaves out the rest. Later
  *  steps are fitted without them. Rows are dropped while fitting only, never while applying.
  *  Equal input gives an equal chain, to the bit. A column without any value is filled with 0 and neither moved nor scaled.

@@ -8,11 +8,26 @@ static weir_prep_column *number_columns(const char *const *names, int count) {
     return columns;
 }
 
-weir_status weir_prepared_check(const cJSON *chain, const char *path, const char *const *column_names, int column_count, weir_err *err) {
-    weir_prep_column *columns = number_columns(column_names, column_count);
-    if (!columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", column_count);
-    weir_status status = weir_prep_check(chain, path, columns, column_count, err);
-    weir_models_free(columns);
+static weir_status check_kinds(const cJSON *chain, const char *path, const weir_prep_column *columns, int column_count, weir_err *err) {
+    weir_prep_kind *kinds = weir_models_calloc((size_t)column_count, sizeof *kinds);
+    weir_status status = WEIR_OK;
+    if (!kinds) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", column_count);
+    for (int c = 0; c < column_count; c++) kinds[c] = columns[c].kind;
+    if (chain) status = weir_prep_check_kinds(chain, path, columns, column_count, kinds, err);
+    for (int c = 0; status == WEIR_OK && c < column_count; c++)
+        if (kinds[c] == WEIR_PREP_CATEGORY)
+            status =
+                WEIR_FAIL(err, WEIR_EINVAL, "%s: column '%s' is a category, which no algorithm can take as it is: add an encode step", path, columns[c].name);
+    weir_models_free(kinds);
+    return status;
+}
+
+weir_status weir_prepared_check(const cJSON *chain, const char *path, const char *const *column_names, const weir_prep_column *kinds, int column_count,
+                                weir_err *err) {
+    weir_prep_column *numbers = kinds ? NULL : number_columns(column_names, column_count);
+    if (!kinds && !numbers) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", column_count);
+    weir_status status = check_kinds(chain, path, kinds ? kinds : numbers, column_count, err);
+    weir_models_free(numbers);
     return status;
 }
 
@@ -53,6 +68,7 @@ static void take_rows(weir_prepared *p, const weir_matrix *train, const bool *ke
         .weight = p->weight,
         .task = train->task,
         .class_count = train->class_count,
+        .class_names = train->class_names,
     };
 }
 

@@ -11,12 +11,14 @@ typedef struct weir_prepared {
     double *values, *label, *weight; /* what the matrix points into; weight NULL: as the rows had none */
 } weir_prepared;
 
-/** Fits the chain on all rows of the matrix, whose columns are all numbers, and applies it to them row by row, as scoring does. path prefixes messages.
+/** Fits the chain on all rows of the matrix and applies it to them row by row, as scoring does. path prefixes messages.
  *  Errors: those of weir_prep_fit; *ret_prepared is then untouched. */
 weir_status weir_prepared_make(const cJSON *chain, const char *path, const weir_matrix *train, weir_prepared *ret_prepared, weir_err *err) WEIR_MUST_CHECK;
 void weir_prepared_done(weir_prepared *prepared);
 
-/** Validates a chain over columns that are all numbers. Errors: as weir_prep_check. */
-weir_status weir_prepared_check(const cJSON *chain, const char *path, const char *const *column_names, int column_count, weir_err *err) WEIR_MUST_CHECK;
+/** Validates a chain, NULL: none. kinds [column_count]: the columns; NULL: those of column_names, all numbers.
+ *  Errors: as weir_prep_check; WEIR_EINVAL for a column that is a category still when the chain is through, naming it. */
+weir_status weir_prepared_check(const cJSON *chain, const char *path, const char *const *column_names, const weir_prep_column *kinds, int column_count,
+                                weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -103,17 +103,6 @@ static weir_status read_columns(const weir_pipeline *pipeline, const cJSON *trai
     return WEIR_OK;
 }
 
-/* Unknown or bad hyperparameters should fail when the file is read, not in the middle of a run. */
-static weir_status check_params(const weir_algorithm *algorithm, const cJSON *params, const char *path, weir_err *err) {
-    void *object = weir_models_calloc(1, algorithm->params_size);
-    if (!object) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
-    weir_status status = weir_conf_defaults(algorithm->params, object, err);
-    if (status == WEIR_OK) status = weir_conf_from_json(algorithm->params, object, params, path, err);
-    weir_conf_done(algorithm->params, object);
-    weir_models_free(object);
-    return status;
-}
-
 static weir_status read_candidate(const cJSON *item, weir_recipe *r, weir_err *err) {
     static const char *const keys[] = {"name", "algorithm", "params", NULL};
     weir_candidate *c = &r->candidates[r->candidate_count];
@@ -137,7 +126,8 @@ static weir_status read_candidate(const cJSON *item, weir_recipe *r, weir_err *e
     if (!weir_algorithm_can(algorithm, WEIR_TASK_BINARY)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.algorithm: '%s' cannot do a binary task", path, c->algorithm);
     c->params = cJSON_GetObjectItemCaseSensitive(item, "params");
     r->candidate_count++;
-    return c->params ? check_params(algorithm, c->params, params_path, err) : WEIR_OK;
+    /* unknown or bad hyperparameters should fail when the file is read, not in the middle of a run */
+    return weir_algorithm_check_params(algorithm, c->params, params_path, err);
 }
 
 static weir_status read_candidates(const cJSON *training, weir_recipe *r, weir_err *err) {
@@ -165,7 +155,7 @@ static weir_status read_alias(const cJSON *training, const weir_recipe *r, const
 
 static weir_status read_preprocessing(const cJSON *training, weir_recipe *r, weir_err *err) {
     r->preprocessing = cJSON_GetObjectItemCaseSensitive(training, "preprocessing");
-    return r->preprocessing ? weir_prepared_check(r->preprocessing, "$.training.preprocessing", r->columns, r->column_count, err) : WEIR_OK;
+    return r->preprocessing ? weir_prepared_check(r->preprocessing, "$.training.preprocessing", r->columns, NULL, r->column_count, err) : WEIR_OK;
 }
 
 static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, weir_err *err) {

@@ -1,6 +1,6 @@
 /* What is to be fitted, as JSON: the common language of recipes, tuning, leaderboards and lineage.
  *
- *   {"algorithm": "xgboost", "params": {"max_depth": 6}, "preprocessing": [{"impute": "median"}]}
+ *   {"algorithm": "xgboost", "params": {"max_depth": 6}, "preprocessing": [{"impute": "median"}], "name": "any"}
  *   {"ensemble": "average" | "weighted" | "stacking", "members": [SPEC, …], "meta": SPEC, "folds": 5}
  *   {"targets": SPEC}                                                   one model a target, together one artifact
  *
@@ -20,6 +20,9 @@ typedef struct weir_fit_options {
     int threads;
     const _Atomic bool *cancel; /* may be NULL; once true: WEIR_ETIMEOUT, RETRY, at the next member or fold */
 } weir_fit_options;
+
+/** WEIR_ETIMEOUT, RETRY, when the caller wants no more. */
+weir_status weir_fit_may_go_on(const weir_fit_options *options, weir_err *err) WEIR_MUST_CHECK;
 
 /** Validates a spec for a task over these columns. path ("$.training.candidates[0]") prefixes messages. Errors: WEIR_EINVAL with the path, what was found and what was expected. */
 weir_status weir_spec_check(const cJSON *spec, const char *path, weir_task task, const weir_prep_column *columns, int column_count,
