@@ -77,7 +77,8 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
     if (status) return status;
     for (const weir_worker_ops *const *kind = weir_worker_kinds(); *kind; kind++) {
         bool idle = (*kind)->needs_training && !weir_pipeline_trains(pipeline);
-        bool wanted = only ? !strcmp((*kind)->name, only) : !idle && (*kind != &weir_mlflow_ops || (settings->mlflow_tracking_uri && *settings->mlflow_tracking_uri));
+        bool wanted =
+            only ? !strcmp((*kind)->name, only) : !idle && (*kind != &weir_mlflow_ops || (settings->mlflow_tracking_uri && *settings->mlflow_tracking_uri));
         if (count < KINDS_MAX && wanted) kinds[count++] = *kind;
         if (only && idle && !strcmp((*kind)->name, only))
             status = WEIR_FAIL(err, WEIR_EINVAL, "%s has no training section: there is nothing for %s to do", pipeline->path, only);
@@ -126,7 +127,8 @@ static weir_status run_all(const weir_settings *settings, const void *options, i
 const weir_command weir_command_run = {
     .name = "run",
     .args = "PIPELINE",
-    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, parity; mlflow where --mlflow-tracking-uri names a server.",
+    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, parity; mlflow where --mlflow-tracking-uri names a "
+           "server.",
     .options = run_table,
     .options_size = sizeof(run_options),
     .is_service = true,

@@ -178,7 +178,8 @@ static void mlflow_done(void *context) {
 }
 
 static weir_status copy_url(const char *url, char **ret_url, weir_err *err) {
-    if (!url || !*url) return WEIR_FAIL(err, WEIR_EINVAL, "there is no MLflow server to show runs in: --mlflow-tracking-uri (WEIR_MLFLOW_TRACKING_URI) names one");
+    if (!url || !*url)
+        return WEIR_FAIL(err, WEIR_EINVAL, "there is no MLflow server to show runs in: --mlflow-tracking-uri (WEIR_MLFLOW_TRACKING_URI) names one");
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
         return WEIR_FAIL(err, WEIR_EINVAL, "--mlflow-tracking-uri is no http or https URL; stores without a server are not written to");
     char *copy = strdup(url);

@@ -12,7 +12,8 @@ bool weir_mlflow_escape(weir_buf *out, const char *text, bool is_path) {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
     bool fits = true;
     for (; fits && *text; text++)
-        fits = strchr(plain, *text) || (is_path && *text == '/') ? weir_buf_append(out, text, 1) : weir_buf_printf(out, "%%%02X", (unsigned)(unsigned char)*text);
+        fits =
+            strchr(plain, *text) || (is_path && *text == '/') ? weir_buf_append(out, text, 1) : weir_buf_printf(out, "%%%02X", (unsigned)(unsigned char)*text);
     return fits;
 }
 
@@ -34,7 +35,8 @@ static weir_status refusal(int http_status, const char *what, const weir_buf *an
         status = WEIR_RETRY(err, WEIR_EDENIED, "MLflow: %s: HTTP %d: the credentials do not allow it", what, http_status);
     else if (http_status == 500 && code)
         status = WEIR_RETRY(err, WEIR_EINTERNAL, "MLflow: %s: %.200s", what, message);
-    else if (http_status >= 500 || http_status == 408 || http_status == 429 || !code) /* without a code it is not MLflow that speaks, but a proxy, or the address is wrong */
+    else if (http_status >= 500 || http_status == 408 || http_status == 429 ||
+             !code) /* without a code it is not MLflow that speaks, but a proxy, or the address is wrong */
         status = WEIR_RETRY(err, WEIR_ENET, "MLflow: %s: HTTP %d", what, http_status);
     else if (!strcmp(code, "RESOURCE_DOES_NOT_EXIST"))
         status = WEIR_REJECT(err, WEIR_ENOTFOUND, "MLflow: %s: %.200s", what, message);
@@ -66,7 +68,8 @@ weir_status weir_mlflow_call(const weir_mlflow *m, const char *method, const cha
     char *text = body ? cJSON_PrintUnformatted(body) : NULL;
     snprintf(what, sizeof what, "%.*s", (int)strcspn(path, "?"), path);
     weir_status status = weir_buf_printf(&url, "%s/api/2.0/mlflow/%s", m->url, path) && (text || !body) ? WEIR_OK : no_memory(err);
-    if (!status) status = send(m, method, url.data, text ? "application/json" : NULL, text, text ? strlen(text) : 0, CALL_TIMEOUT_MS, &http_status, &answer, err);
+    if (!status)
+        status = send(m, method, url.data, text ? "application/json" : NULL, text, text ? strlen(text) : 0, CALL_TIMEOUT_MS, &http_status, &answer, err);
     if (!status && (http_status < 200 || http_status > 299)) status = refusal(http_status, what, &answer, err);
     if (!status && ret_answer) {
         *ret_answer = answer.data ? cJSON_ParseWithLength(answer.data, answer.len) : NULL;
@@ -97,7 +100,8 @@ weir_status weir_mlflow_put(const weir_mlflow *m, const char *artifact_uri, cons
                 weir_buf_append(&url, "/", 1) && weir_mlflow_escape(&url, path, true) && weir_buf_append(&url, "", 1);
     weir_status status = fits ? WEIR_OK : no_memory(err);
     if (!status)
-        status = send(m, "PUT", url.data, "application/octet-stream", bytes->data ? bytes->data : "", bytes->len, UPLOAD_TIMEOUT_MS, &http_status, &answer, err);
+        status =
+            send(m, "PUT", url.data, "application/octet-stream", bytes->data ? bytes->data : "", bytes->len, UPLOAD_TIMEOUT_MS, &http_status, &answer, err);
     if (!status && (http_status < 200 || http_status > 299)) status = refusal(http_status, "artifact", &answer, err);
     weir_buf_done(&url);
     weir_buf_done(&answer);

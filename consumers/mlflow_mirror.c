@@ -125,7 +125,8 @@ static weir_status find_run(const weir_mirror *m, const char *experiment_id, con
 
 /* As the user the one who asked is not known; the tag makes a repeat find the run. */
 static weir_status create_run(const weir_mirror *m, const char *experiment_id, const cJSON *run, mirrored_run *ret_run, weir_err *err) {
-    cJSON *answer = NULL, *body = OBJECT("experiment_id", experiment_id, "run_name", text_at(run, "id")), *tags = body ? cJSON_AddArrayToObject(body, "tags") : NULL;
+    cJSON *answer = NULL, *body = OBJECT("experiment_id", experiment_id, "run_name", text_at(run, "id")),
+          *tags = body ? cJSON_AddArrayToObject(body, "tags") : NULL;
     bool made = tags && cJSON_AddNumberToObject(body, "start_time", (double)(int64_t)(number_at(run, "started_us") / 1000)) &&
                 add_pair(tags, "weir.run_id", text_at(run, "id")) && add_pair(tags, "weir.pipeline", text_at(run, "pipeline")) &&
                 add_pair(tags, "mlflow.source.name", "weir") && add_pair(tags, "weir.code_version", text_at(run, "code_version"));
@@ -143,8 +144,7 @@ static weir_status ensure_run(const weir_mirror *m, const cJSON *run, mirrored_r
     char fallback[WEIR_EXPERIMENT_NAME_MAX + 1], experiment_id[64] = "";
     const char *experiment = text_at(run, "experiment");
     *ret_run = (mirrored_run){0};
-    weir_status status =
-        ensure_experiment(m, *experiment ? experiment : weir_track_default_experiment(text_at(run, "pipeline"), fallback), experiment_id, err);
+    weir_status status = ensure_experiment(m, *experiment ? experiment : weir_track_default_experiment(text_at(run, "pipeline"), fallback), experiment_id, err);
     if (!status) status = find_run(m, experiment_id, text_at(run, "id"), ret_run, err);
     if (!status && !*ret_run->id) status = create_run(m, experiment_id, run, ret_run, err);
     return status;
@@ -226,12 +226,13 @@ static cJSON *input_of(const cJSON *dataset) {
     cJSON *input = cJSON_CreateObject(), *source = cJSON_CreateObject(), *profile = cJSON_CreateObject();
     snprintf(digest, sizeof digest, "%.*s", DIGEST_MAX, text_at(dataset, "digest"));
     bool made = input && cJSON_AddStringToObject(source, "query", text_at(dataset, "query")) &&
-                cJSON_AddNumberToObject(source, "version", number_at(dataset, "version")) && cJSON_AddStringToObject(source, "digest", text_at(dataset, "digest")) &&
+                cJSON_AddNumberToObject(source, "version", number_at(dataset, "version")) &&
+                cJSON_AddStringToObject(source, "digest", text_at(dataset, "digest")) &&
                 cJSON_AddNumberToObject(profile, "num_rows", number_at(dataset, "rows"));
     char *source_text = made ? cJSON_PrintUnformatted(source) : NULL, *profile_text = made ? cJSON_PrintUnformatted(profile) : NULL;
-    cJSON *inner = source_text && profile_text ? OBJECT("name", text_at(dataset, "name"), "digest", digest, "source_type", "weir", "source", source_text, "profile",
-                                                        profile_text)
-                                               : NULL;
+    cJSON *inner = source_text && profile_text
+                       ? OBJECT("name", text_at(dataset, "name"), "digest", digest, "source_type", "weir", "source", source_text, "profile", profile_text)
+                       : NULL;
     cJSON *tags = inner ? cJSON_AddArrayToObject(input, "tags") : NULL;
     made = tags && add_pair(tags, "mlflow.data.context", text_at(dataset, "context"));
     if (!inner || !cJSON_AddItemToObject(input, "dataset", inner) || !made) {
@@ -268,7 +269,8 @@ static weir_status is_uploaded(const weir_mirror *m, const char *mlflow_id, cons
     const char *slash = strrchr(path, '/');
     *ret_there = false;
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 0, path);
-    bool fits = weir_buf_printf(&text, "artifacts/list?run_id=%s&path=", mlflow_id) && weir_mlflow_escape(&text, folder, false) && weir_buf_append(&text, "", 1);
+    bool fits =
+        weir_buf_printf(&text, "artifacts/list?run_id=%s&path=", mlflow_id) && weir_mlflow_escape(&text, folder, false) && weir_buf_append(&text, "", 1);
     weir_status status = fits ? weir_mlflow_call(&m->api, "GET", text.data, NULL, &answer, err) : no_memory(err);
     if (!status) cJSON_ArrayForEach(file, member(answer, "files")) {
             const cJSON *found = member(file, "file_size"); /* a 64-bit number: as text, or not */
@@ -385,7 +387,8 @@ static weir_status ensure_model(const weir_mirror *m, const char *name, weir_err
 }
 
 /* The folder of the artifact within the run's. */
-static weir_status create_version(const weir_mirror *m, const char *name, const cJSON *row, int version, const mirrored_run *run, cJSON **ret_found, weir_err *err) {
+static weir_status create_version(const weir_mirror *m, const char *name, const cJSON *row, int version, const mirrored_run *run, cJSON **ret_found,
+                                  weir_err *err) {
     char source[2200], number[16], description[400];
     const char *path = text_at(row, "artifact_path"), *slash = strrchr(path, '/');
     cJSON *answer = NULL;
@@ -434,7 +437,9 @@ static weir_status set_tags(const weir_mirror *m, const char *name, const cJSON 
             snprintf(value, sizeof value, "%.17g", item->valuedouble);
             if ((status = set_tag(m, name, found, key, value, err))) break;
         }
-    if (!status) cJSON_ArrayForEach(item, member(row, "tags")) if ((status = set_tag(m, name, found, item->string, text_at(member(row, "tags"), item->string), err))) break;
+    if (!status)
+        cJSON_ArrayForEach(item,
+                           member(row, "tags")) if ((status = set_tag(m, name, found, item->string, text_at(member(row, "tags"), item->string), err))) break;
     return status;
 }
 
@@ -443,9 +448,11 @@ static weir_status read_version(const weir_mirror *m, const char *pipeline, cons
     snprintf(number, sizeof number, "%d", version);
     return weir_pg_query_json(
         m->pg,
-        "SELECT coalesce((SELECT json_build_object('semver', array_to_string(semver, '.'), 'digest', digest, 'algorithm', algorithm, 'feature_hash', feature_hash,"
+        "SELECT coalesce((SELECT json_build_object('semver', array_to_string(semver, '.'), 'digest', digest, 'algorithm', algorithm, 'feature_hash', "
+        "feature_hash,"
         " 'dataset_digest', dataset_digest, 'run_id', run_id, 'artifact_path', artifact_path, 'metrics', metrics, 'deleted', deleted_at IS NOT NULL,"
-        " 'tags', (SELECT coalesce(json_object_agg(name, value), '{}') FROM weir.version_tags t WHERE (t.pipeline, t.model, t.version) = (v.pipeline, v.model, v.version)))"
+        " 'tags', (SELECT coalesce(json_object_agg(name, value), '{}') FROM weir.version_tags t WHERE (t.pipeline, t.model, t.version) = (v.pipeline, v.model, "
+        "v.version)))"
         " FROM weir.model_versions v WHERE pipeline = $1 AND model = $2 AND version = $3::int), 'null')",
         3, (const char *const[]){pipeline, model, number}, ret_row, err);
 }
@@ -504,7 +511,8 @@ static weir_status drop_alias(const weir_mirror *m, const char *pipeline, const 
 static weir_status read_alias(const weir_mirror *m, const char *pipeline, const char *model, const char *alias, cJSON **ret_row, weir_err *err) {
     static const char of_pipeline[] =
         "SELECT json_build_object('model', a.model, 'version', a.version, 'others', (SELECT coalesce(json_agg(DISTINCT h.was), '[]') FROM"
-        " (SELECT from_model AS was FROM weir.alias_history WHERE pipeline = $1 AND alias = $2 UNION SELECT to_model FROM weir.alias_history WHERE pipeline = $1 AND alias = $2) h"
+        " (SELECT from_model AS was FROM weir.alias_history WHERE pipeline = $1 AND alias = $2 UNION SELECT to_model FROM weir.alias_history WHERE pipeline = "
+        "$1 AND alias = $2) h"
         " WHERE h.was IS NOT NULL AND h.was IS DISTINCT FROM a.model)) FROM (SELECT 1) one LEFT JOIN weir.aliases a ON a.pipeline = $1 AND a.alias = $2";
     static const char of_model[] = "SELECT json_build_object('model', a.model, 'version', a.version, 'others', '[]'::json) FROM (SELECT 1) one"
                                    " LEFT JOIN weir.model_aliases a ON a.pipeline = $1 AND a.alias = $2 AND a.model = $3";

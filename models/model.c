@@ -362,7 +362,8 @@ static weir_status read_chain(weir_model *model, weir_err *err) {
     if (!same) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing has other columns than its header");
     model->fitted.column_count = weir_prep_output_count(model->prep);
     if (model->fitted.column_count > WEIR_MODEL_COLUMNS_MAX)
-        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing makes %d columns, expected at most %d", model->fitted.column_count, WEIR_MODEL_COLUMNS_MAX);
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing makes %d columns, expected at most %d", model->fitted.column_count,
+                         WEIR_MODEL_COLUMNS_MAX);
     return WEIR_OK;
 }
 
