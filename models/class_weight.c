@@ -23,7 +23,8 @@ weir_status weir_class_weights(const double *label, const double *weight, int64_
     weir_status status = add_up(label, weight, row_count, class_count, totals, err);
     for (int k = 0; !status && k < class_count; k++) {
         all += totals[k];
-        if (!(totals[k] > 0)) status = WEIR_FAIL(err, WEIR_EDATA, "no row of class %d weighs anything, expected some of each of the %d classes", k, class_count);
+        if (!(totals[k] > 0))
+            status = WEIR_FAIL(err, WEIR_EDATA, "no row of class %d weighs anything, expected some of each of the %d classes", k, class_count);
     }
     if (!status && !isfinite(all)) status = WEIR_FAIL(err, WEIR_ENUMERIC, "the weights add up to more than a double can hold");
     for (int k = 0; !status && k < class_count; k++) ret_weight[k] = all / (class_count * totals[k]);

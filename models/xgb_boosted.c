@@ -40,13 +40,21 @@ typedef enum objective {
     TWEEDIE,
     GAMMA,
 } objective;
-static const char *const objectives[] = {
-    [SQUARED_ERROR] = "squared_error", [ABSOLUTE_ERROR] = "absolute_error", [HUBER] = "huber", [QUANTILE] = "quantile",
-    [POISSON] = "poisson",             [TWEEDIE] = "tweedie",               [GAMMA] = "gamma", NULL};
+static const char *const objectives[] = {[SQUARED_ERROR] = "squared_error",
+                                         [ABSOLUTE_ERROR] = "absolute_error",
+                                         [HUBER] = "huber",
+                                         [QUANTILE] = "quantile",
+                                         [POISSON] = "poisson",
+                                         [TWEEDIE] = "tweedie",
+                                         [GAMMA] = "gamma",
+                                         NULL};
 static const char *const library_names[] = {
-    [SQUARED_ERROR] = "reg:squarederror",  [ABSOLUTE_ERROR] = "reg:absoluteerror",
-    [HUBER] = "reg:pseudohubererror",      [QUANTILE] = "reg:squarederror", /* what is done with a score, not how it is learnt */
-    [POISSON] = "count:poisson",           [TWEEDIE] = "reg:tweedie",
+    [SQUARED_ERROR] = "reg:squarederror",
+    [ABSOLUTE_ERROR] = "reg:absoluteerror",
+    [HUBER] = "reg:pseudohubererror",
+    [QUANTILE] = "reg:squarederror", /* what is done with a score, not how it is learnt */
+    [POISSON] = "count:poisson",
+    [TWEEDIE] = "reg:tweedie",
     [GAMMA] = "reg:gamma",
 };
 #define NO_QUANTILE 0.5 /* the parameters' defaults, with which they say nothing */

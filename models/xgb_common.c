@@ -157,8 +157,7 @@ static weir_status train_round(const weir_xgb_plan *plan, BoosterHandle booster,
     const float *scores = NULL;
     row_range fitted = data->rows[0];
     weir_status status = predict_matrix(booster, data->matrices[0], &scores, err);
-    if (status == WEIR_OK)
-        status = weir_xgb_quantile_gradients(data->train, fitted.from, fitted.to, plan->quantile, scores, data->gradient, data->second, err);
+    if (status == WEIR_OK) status = weir_xgb_quantile_gradients(data->train, fitted.from, fitted.to, plan->quantile, scores, data->gradient, data->second, err);
     if (status == WEIR_OK && XGBoosterBoostOneIter(booster, data->matrices[0], data->gradient, data->second, (bst_ulong)(fitted.to - fitted.from)) != 0)
         status = library_failed("training", err);
     return status;

@@ -38,8 +38,8 @@ weir_status weir_xgb_train(const weir_xgb_plan *plan, const weir_matrix *train, 
 weir_status weir_xgb_label_quantile(const weir_matrix *train, int64_t from, int64_t to, double quantile, double *ret_value, weir_err *err) WEIR_MUST_CHECK;
 /** A round of boosting towards a quantile: gradients and second derivatives [to − from] of rows [from, to) at their predictions `score`. Sums of squares of nothing are none: labels that are
  *  met exactly pull nowhere. */
-weir_status weir_xgb_quantile_gradients(const weir_matrix *train, int64_t from, int64_t to, double quantile, const float *score, float *gradient,
-                                        float *second, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_xgb_quantile_gradients(const weir_matrix *train, int64_t from, int64_t to, double quantile, const float *score, float *gradient, float *second,
+                                        weir_err *err) WEIR_MUST_CHECK;
 /** Mean pinball loss of rows [from, to). */
 double weir_xgb_quantile_loss(const weir_matrix *train, int64_t from, int64_t to, double quantile, const float *score);
 

@@ -72,8 +72,8 @@ static weir_status sparsity(const weir_matrix *train, int64_t from, int64_t to, 
     return WEIR_OK;
 }
 
-weir_status weir_xgb_quantile_gradients(const weir_matrix *train, int64_t from, int64_t to, double quantile, const float *score, float *gradient,
-                                        float *second, weir_err *err) {
+weir_status weir_xgb_quantile_gradients(const weir_matrix *train, int64_t from, int64_t to, double quantile, const float *score, float *gradient, float *second,
+                                        weir_err *err) {
     double s = 0;
     weir_status status = sparsity(train, from, to, quantile, score, &s, err);
     for (int64_t r = from; !status && r < to; r++) {

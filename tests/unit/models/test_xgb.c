@@ -332,13 +332,12 @@ static void quantiles_have_the_share_of_labels_below_them_that_they_name(void **
 }
 
 static const double sides_x[] = {0, 0, 0, 0, 0, 1, 1, 1, 1, 1}, sides_y[] = {1, 2, 3, 4, 10, 20, 21, 22, 23, 44};
-static const weir_matrix sides = {
-    .row_count = 10, .column_count = 1, .values = sides_x, .label = sides_y, .column_names = names, .task = WEIR_TASK_REGRESSION};
+static const weir_matrix sides = {.row_count = 10, .column_count = 1, .values = sides_x, .label = sides_y, .column_names = names, .task = WEIR_TASK_REGRESSION};
 
 static void expect_sides(const char *objective, double left, double right, double tolerance) {
     char params[256];
-    snprintf(params, sizeof params, "{%s, \"rounds\": 400, \"eta\": 0.3, \"l2\": 0, \"min_child_weight\": 0, \"subsample\": 1, \"colsample_bytree\": 1, \"max_depth\": 1}",
-             objective);
+    snprintf(params, sizeof params,
+             "{%s, \"rounds\": 400, \"eta\": 0.3, \"l2\": 0, \"min_child_weight\": 0, \"subsample\": 1, \"colsample_bytree\": 1, \"max_depth\": 1}", objective);
     weir_model *model = fit_model("xgboost", params, &sides);
     double a = predict_one(model, 0), b = predict_one(model, 1);
     if (fabs(a - left) > tolerance || fabs(b - right) > tolerance) fail_msg("%s: %g and %g, expected %g and %g", objective, a, b, left, right);
