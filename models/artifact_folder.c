@@ -8,23 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/folder.h"
 #include "models/artifact_file.h"
 #include "models/artifact_store.h"
 #include "models/memory.h"
 
 enum { FILE_PATH_MAX = 4096, ASIDE_MAX = 40 };
 static const char aside_suffix[] = ".part";
-
-static weir_status make_dirs(char *path, weir_err *err) {
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/') continue;
-        *p = 0;
-        int failed = mkdir(path, 0755) && errno != EEXIST;
-        *p = '/';
-        if (failed) return WEIR_FAIL(err, WEIR_EIO, "cannot make the folders of %s: %s", path, strerror(errno));
-    }
-    return WEIR_OK;
-}
 
 /* So that the name of a file survives a power failure as its bytes do: the registry is about to name it. */
 static weir_status sync_folder(char *path, weir_err *err) {
@@ -107,7 +97,7 @@ static int open_aside(const char *path, char aside[FILE_PATH_MAX + ASIDE_MAX]) {
 static weir_status folder_write(void *store, const char *relative, const void *bytes, size_t len, weir_err *err) {
     char path[FILE_PATH_MAX], aside[FILE_PATH_MAX + ASIDE_MAX];
     full_path(store, relative, path);
-    weir_status status = make_dirs(path, err);
+    weir_status status = weir_folder_make_above(path, err);
     if (status) return status;
     int fd = open_aside(path, aside);
     if (fd < 0) return WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", aside, strerror(errno));

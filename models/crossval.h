@@ -9,6 +9,7 @@ typedef struct weir_crossval_fold {
     weir_fold rows; /* how many of which kind */
     double value; /* of the metric, on the fold's test rows; NaN when it has none there */
     double fit_s, predict_s;
+    char digest[65]; /* of the artifact that was fitted in the fold */
 } weir_crossval_fold;
 
 typedef struct weir_crossval {
@@ -23,7 +24,8 @@ typedef struct weir_crossval {
 
 typedef struct weir_crossval_options {
     weir_fit_options fit; /* its split is what members of ensembles use inside a fold */
-    const weir_model_metric *metric; /* NULL: scores are wanted only, values are NaN. With weights where it takes them. Of several targets: the mean over them */
+    const weir_model_metric
+        *metric; /* NULL: scores are wanted only, values are NaN. With weights where it takes them. Of several targets: the mean over them */
     double threshold; /* binary metrics that decide; 0: 0.5 */
     /** After each fold; false stops, and what was done so far is the result. May be NULL. */
     bool (*on_fold)(void *context, int fold, const weir_crossval *so_far);

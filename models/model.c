@@ -9,16 +9,20 @@
  *   24+H          B       body, the algorithm's own format
  *   24+H+B        32      SHA-256 of all bytes before it
  *
- * Numbers are little-endian. The digest of a model is the SHA-256 of the whole file.
+ * Numbers are little-endian. The digest of a model is the SHA-256 of the whole file. The body of a model of several holds the artifacts of its members
+ * (models/composite.h).
  * A header without `task` is of a binary model: there were no others once. */
 #include "models/model.h"
 
 #include <math.h>
 #include <openssl/sha.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "models/artifact_file.h"
 #include "models/memory.h"
+#include "models/model_internal.h"
+#include "models/model_parts.h"
 #include "models/prepared.h"
 
 enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20, PREPARED_MAX = 4096 };
@@ -28,10 +32,15 @@ struct weir_model {
     const weir_algorithm *algorithm;
     void *predictor;
     cJSON *header; /* columns and names point into it */
-    const char **columns;
+    const char **columns, **classes, **targets; /* the latter two may be NULL */
+    unsigned char *artifact; /* as it was loaded */
+    size_t artifact_len;
+    const unsigned char *body; /* of a single model: its part of the artifact */
+    size_t body_len;
     weir_model_shape shape; /* of the rows that are scored */
     weir_prep *prep; /* NULL: rows go to the algorithm as they are */
     weir_model_shape fitted; /* of the rows that the algorithm was fitted on */
+    _Atomic(weir_trees *) trees; /* read from the body by whoever needs them first */
     char digest[65];
 };
 
@@ -158,44 +167,39 @@ static bool add_raw(cJSON *header, const char *name, const char *text) {
     return cJSON_AddRawToObject(header, name, text) != NULL;
 }
 
-/* columns are those of the rows to be scored; the fitted chain says what the algorithm gets. */
-static char *header_text(const weir_algorithm *algorithm, const void *params, const weir_matrix *train, const char *chain, const char *feature_hash,
-                         uint64_t seed, int threads) {
+/* Takes the array over. */
+static bool add_texts(cJSON *header, const char *name, const char *const *texts, int count) {
+    cJSON *array = cJSON_CreateStringArray(texts, count);
+    if (array && cJSON_AddItemToObject(header, name, array)) return true;
+    cJSON_Delete(array);
+    return false;
+}
+
+static char *header_text(const weir_artifact_header *h) {
+    const weir_matrix *train = h->train;
+    int classes = class_count(train);
     char number[24];
-    snprintf(number, sizeof number, "%llu", (unsigned long long)seed); /* a JSON number made from a double would lose digits */
+    snprintf(number, sizeof number, "%llu", (unsigned long long)h->seed); /* a JSON number made from a double would lose digits */
     cJSON *header = cJSON_CreateObject();
-    cJSON *columns = cJSON_CreateStringArray(train->column_names, train->column_count);
-    cJSON *params_json = params_to_json(algorithm->params, params);
-    bool ok = header && columns && params_json && cJSON_AddStringToObject(header, "algorithm", algorithm->name) &&
-              cJSON_AddStringToObject(header, "task", weir_task_name(train->task)) && cJSON_AddNumberToObject(header, "class_count", class_count(train));
-    if (header && columns && cJSON_AddItemToObject(header, "columns", columns)) columns = NULL;
-    if (header && params_json && cJSON_AddItemToObject(header, "params", params_json)) params_json = NULL;
-    ok = ok && !columns && !params_json && add_raw(header, "seed", number) && cJSON_AddNumberToObject(header, "threads", threads) &&
-         (!chain || add_raw(header, "chain", chain)) && cJSON_AddStringToObject(header, "preprocessing", algorithm->preprocessing) &&
-         cJSON_AddStringToObject(header, "feature_hash", feature_hash ? feature_hash : "");
+    bool ok = header && cJSON_AddStringToObject(header, "algorithm", h->algorithm->name) &&
+              cJSON_AddStringToObject(header, "task", weir_task_name(train->task)) && cJSON_AddNumberToObject(header, "class_count", classes) &&
+              (!classes || !train->class_names || add_texts(header, "classes", train->class_names, classes)) &&
+              (!h->target_count || add_texts(header, "targets", h->targets, h->target_count)) &&
+              add_texts(header, "columns", train->column_names, train->column_count) && cJSON_AddItemReferenceToObject(header, "params", (cJSON *)h->params) &&
+              add_raw(header, "seed", number) && cJSON_AddNumberToObject(header, "threads", h->threads) && (!h->chain || add_raw(header, "chain", h->chain)) &&
+              cJSON_AddStringToObject(header, "preprocessing", h->algorithm->preprocessing) &&
+              cJSON_AddStringToObject(header, "feature_hash", h->feature_hash ? h->feature_hash : "");
     char *text = ok ? cJSON_PrintUnformatted(header) : NULL;
-    cJSON_Delete(columns);
-    cJSON_Delete(params_json);
     cJSON_Delete(header);
     return text;
 }
 
-static void put_le(unsigned char *out, uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; i++) out[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint64_t get_le(const unsigned char *in, int bytes) {
-    uint64_t value = 0;
-    for (int i = 0; i < bytes; i++) value |= (uint64_t)in[i] << (8 * i);
-    return value;
-}
-
-static weir_status append_artifact(const char *header, const weir_buf *body, weir_buf *artifact, weir_err *err) {
+static weir_status append_parts(const char *header, const weir_buf *body, weir_buf *artifact, weir_err *err) {
     unsigned char front[8], body_len[8], sum[SHA256_DIGEST_LENGTH];
     size_t start = artifact->len, header_len = strlen(header);
-    put_le(front, FORMAT_VERSION, 4);
-    put_le(front + 4, header_len, 4);
-    put_le(body_len, body->len, 8);
+    weir_put_le(front, FORMAT_VERSION, 4);
+    weir_put_le(front + 4, header_len, 4);
+    weir_put_le(body_len, body->len, 8);
     bool ok = header_len <= HEADER_MAX && weir_buf_append(artifact, magic, sizeof magic) && weir_buf_append(artifact, front, sizeof front) &&
               weir_buf_append(artifact, header, header_len) && weir_buf_append(artifact, body_len, sizeof body_len) &&
               weir_buf_append(artifact, body->data, body->len);
@@ -208,11 +212,20 @@ static weir_status append_artifact(const char *header, const weir_buf *body, wei
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an artifact with a body of %zu bytes", body->len);
 }
 
+weir_status weir_artifact_append(const weir_artifact_header *header, const weir_buf *body, weir_buf *artifact, weir_err *err) {
+    char *text = header_text(header);
+    weir_status status = text ? append_parts(text, body, artifact, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
+    cJSON_free(text);
+    return status;
+}
+
 /* What the algorithm is fitted on: the training rows, or what a chain makes of them; then its text goes into the header. */
 static weir_status prepare(const cJSON *chain, const weir_matrix *train, weir_prepared *prepared, weir_buf *text, weir_err *err) {
     prepared->matrix = *train;
     if (!chain) return WEIR_OK;
     weir_status status = weir_prepared_make(chain, "$.preprocessing", train, prepared, err);
+    if (status == WEIR_OK && prepared->matrix.column_count > WEIR_MODEL_COLUMNS_MAX)
+        status = WEIR_FAIL(err, WEIR_EINVAL, "$.preprocessing makes %d columns, expected at most %d", prepared->matrix.column_count, WEIR_MODEL_COLUMNS_MAX);
     if (status == WEIR_OK) status = check_rows(&prepared->matrix, true, err); /* a class may be gone with the rows that were dropped */
     if (status == WEIR_OK) status = weir_prep_to_json(prepared->prep, text, err);
     if (status == WEIR_OK && !weir_buf_append(text, "", 1)) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the fitted preprocessing");
@@ -229,18 +242,19 @@ weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json,
     if (status == WEIR_OK) status = weir_prepared_check(chain, "$.preprocessing", train->column_names, train->kinds, train->column_count, err);
     if (status != WEIR_OK) return status;
     void *params = weir_models_calloc(1, algorithm->params_size);
+    cJSON *in_force = NULL;
     weir_buf body = {0}, text = {0};
     weir_prepared prepared = {0};
-    char *header = NULL;
     if (!params) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
     status = weir_conf_defaults(algorithm->params, params, err);
     if (status == WEIR_OK && params_json) status = weir_conf_from_json(algorithm->params, params, params_json, "$.params", err);
     if (status == WEIR_OK) status = prepare(chain, train, &prepared, &text, err);
-    if (status == WEIR_OK && !(header = header_text(algorithm, params, train, text.data, feature_hash, seed, threads)))
-        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
+    if (status == WEIR_OK && !(in_force = params_to_json(algorithm->params, params))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
     if (status == WEIR_OK) status = algorithm->fit(params, &prepared.matrix, seed, threads, &body, err);
-    if (status == WEIR_OK) status = append_artifact(header, &body, ret_artifact, err);
-    cJSON_free(header);
+    const weir_artifact_header header = {
+        .algorithm = algorithm, .params = in_force, .train = train, .chain = text.data, .feature_hash = feature_hash, .seed = seed, .threads = threads};
+    if (status == WEIR_OK) status = weir_artifact_append(&header, &body, ret_artifact, err);
+    cJSON_Delete(in_force);
     weir_prepared_done(&prepared);
     weir_buf_done(&text);
     weir_buf_done(&body);
@@ -263,14 +277,14 @@ static weir_status split_artifact(const unsigned char *bytes, size_t len, artifa
     unsigned char sum[SHA256_DIGEST_LENGTH];
     if (len < HEADER_AT) return WEIR_FAIL(err, WEIR_EDATA, "the artifact ends after %zu bytes, inside its first %d", len, HEADER_AT);
     if (memcmp(bytes, magic, sizeof magic) != 0) return WEIR_FAIL(err, WEIR_EDATA, "the artifact does not begin with WEIRMOD1");
-    uint64_t version = get_le(bytes + 8, 4), header_len = get_le(bytes + 12, 4);
+    uint64_t version = weir_get_le(bytes + 8, 4), header_len = weir_get_le(bytes + 12, 4);
     if (version != FORMAT_VERSION)
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact has format version %llu, expected %d", (unsigned long long)version, FORMAT_VERSION);
     size_t rest = len - HEADER_AT;
     if (header_len > HEADER_MAX || rest < header_len + 8)
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header claims %llu bytes, %zu are left", (unsigned long long)header_len, rest);
     rest -= header_len + 8;
-    uint64_t body_len = get_le(bytes + HEADER_AT + header_len, 8);
+    uint64_t body_len = weir_get_le(bytes + HEADER_AT + header_len, 8);
     if (rest < sizeof sum || body_len != rest - sizeof sum)
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's body claims %llu bytes, %zu are left for body and checksum", (unsigned long long)body_len, rest);
     SHA256(bytes, len - sizeof sum, sum);
@@ -280,18 +294,18 @@ static weir_status split_artifact(const unsigned char *bytes, size_t len, artifa
     return WEIR_OK;
 }
 
-static weir_status read_columns(weir_model *model, weir_err *err) {
-    const cJSON *columns = cJSON_GetObjectItemCaseSensitive(model->header, "columns"), *column;
-    int count = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
-    if (count < 1 || count > WEIR_MODEL_COLUMNS_MAX)
-        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header lists %d columns, expected 1 to %d", count, WEIR_MODEL_COLUMNS_MAX);
-    model->columns = weir_models_calloc((size_t)count + 1, sizeof *model->columns);
-    if (!model->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d column names", count);
-    cJSON_ArrayForEach(column, columns) {
-        const char *text = cJSON_GetStringValue(column);
-        if (!text) return WEIR_FAIL(err, WEIR_EDATA, "column %d in the artifact's header is not a string", model->shape.column_count);
-        model->columns[model->shape.column_count++] = text;
+/* Texts of the header's array, with a NULL after them; borrowed from the header. */
+static weir_status read_texts(const weir_model *model, const char *name, int min, int max, const char ***ret_texts, int *ret_count, weir_err *err) {
+    const cJSON *array = cJSON_GetObjectItemCaseSensitive(model->header, name), *item;
+    int count = cJSON_IsArray(array) ? cJSON_GetArraySize(array) : 0, n = 0;
+    if (count < min || count > max) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header lists %d %s, expected %d to %d", count, name, min, max);
+    const char **texts = *ret_texts = weir_models_calloc((size_t)count + 1, sizeof *texts);
+    if (!texts) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d %s", count, name);
+    cJSON_ArrayForEach(item, array) {
+        if (!(texts[n] = cJSON_GetStringValue(item))) return WEIR_FAIL(err, WEIR_EDATA, "item %d of %s in the artifact's header is not a string", n, name);
+        n++;
     }
+    *ret_count = n;
     return WEIR_OK;
 }
 
@@ -303,12 +317,20 @@ static weir_status read_task(weir_model *model, weir_err *err) {
     if (!weir_algorithm_can(model->algorithm, shape->task))
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header claims a %s task, which algorithm %s cannot do", name, model->algorithm->name);
     shape->output_count = 1;
+    if (model->algorithm == &weir_algorithm_multi_target)
+        return read_texts(model, "targets", 1, WEIR_MODEL_MEMBERS_MAX, &model->targets, &shape->output_count, err);
     if (shape->task != WEIR_TASK_MULTICLASS) return WEIR_OK;
     double classes = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model->header, "class_count"));
     if (!(classes >= 2 && classes <= WEIR_MODEL_CLASSES_MAX && classes == floor(classes)))
         return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header claims %g classes, expected a whole number from 2 to %d", classes, WEIR_MODEL_CLASSES_MAX);
     shape->output_count = (int)classes;
     return WEIR_OK;
+}
+
+static weir_status read_classes(weir_model *model, weir_err *err) {
+    int count = model->shape.task == WEIR_TASK_BINARY ? 2 : model->shape.output_count;
+    if (!cJSON_GetObjectItemCaseSensitive(model->header, "classes") || model->shape.task == WEIR_TASK_REGRESSION) return WEIR_OK;
+    return read_texts(model, "classes", count, count, &model->classes, &count, err);
 }
 
 static weir_status read_chain(weir_model *model, weir_err *err) {
@@ -321,35 +343,86 @@ static weir_status read_chain(weir_model *model, weir_err *err) {
     for (int c = 0; same && c < model->shape.column_count; c++) same = !strcmp(weir_prep_input_names(model->prep)[c], model->columns[c]);
     if (!same) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing has other columns than its header");
     model->fitted.column_count = weir_prep_output_count(model->prep);
+    if (model->fitted.column_count > WEIR_MODEL_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing makes %d columns, expected at most %d", model->fitted.column_count, WEIR_MODEL_COLUMNS_MAX);
     return WEIR_OK;
 }
 
-static weir_status read_header(weir_model *model, const artifact_parts *parts, weir_err *err) {
+/* Which algorithm it is; models of several only where they may be. */
+typedef enum nesting { ANYTHING, MEMBER_OF_TARGETS, MEMBER_OF_ENSEMBLE } nesting;
+
+static weir_status find_algorithm(weir_model *model, nesting where, weir_err *err) {
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(model->header, "algorithm"));
+    const weir_algorithm *composites[] = {&weir_algorithm_ensemble, &weir_algorithm_multi_target};
+    if (name) model->algorithm = weir_algorithm_find(name);
+    for (int i = 0; name && !model->algorithm && i < 2; i++) {
+        if (strcmp(composites[i]->name, name) != 0) continue;
+        if (where == MEMBER_OF_ENSEMBLE || (where == MEMBER_OF_TARGETS && i == 1))
+            return WEIR_FAIL(err, WEIR_EDATA, "the artifact is a member, and of the kind %s: models of several do not go so deep", name);
+        model->algorithm = composites[i];
+    }
+    return model->algorithm ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
+}
+
+static weir_status read_header(weir_model *model, const artifact_parts *parts, nesting where, weir_err *err) {
     model->header = cJSON_ParseWithLength(parts->header, parts->header_len);
     if (!cJSON_IsObject(model->header)) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header is not a JSON object");
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(model->header, "algorithm"));
-    if (!name || !(model->algorithm = weir_algorithm_find(name)))
-        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
-    weir_status status = read_task(model, err);
-    if (status == WEIR_OK) status = read_columns(model, err);
+    weir_status status = find_algorithm(model, where, err);
+    if (status == WEIR_OK) status = read_task(model, err);
+    if (status == WEIR_OK) status = read_classes(model, err);
+    if (status == WEIR_OK) status = read_texts(model, "columns", 1, WEIR_MODEL_COLUMNS_MAX, &model->columns, &model->shape.column_count, err);
     return status == WEIR_OK ? read_chain(model, err) : status;
 }
 
-weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) {
+static const weir_composite *composite_of(const weir_model *model) {
+    return model->algorithm == &weir_algorithm_ensemble || model->algorithm == &weir_algorithm_multi_target ? model->predictor : NULL;
+}
+
+static weir_status keep_artifact(weir_model *model, const void *artifact, size_t len, weir_err *err) {
+    if (!(model->artifact = weir_models_calloc(len, 1))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an artifact of %zu bytes", len);
+    memcpy(model->artifact, artifact, model->artifact_len = len);
+    return WEIR_OK;
+}
+
+/* The members of a model of several must take the columns that the header lists. */
+static weir_status read_body(weir_model *model, const artifact_parts *parts, weir_err *err) {
+    weir_status status = model->algorithm->load(parts->body, parts->body_len, &model->fitted, &model->predictor, err);
+    if (status) return status;
+    for (int i = 0; i < weir_model_member_count(model); i++)
+        for (int c = 0; c < model->shape.column_count; c++)
+            if (strcmp(weir_model_member(model, i)->columns[c], model->columns[c]) != 0)
+                return WEIR_FAIL(err, WEIR_EDATA, "member %d of the model takes column '%s', expected '%s'", i, weir_model_member(model, i)->columns[c],
+                                 model->columns[c]);
+    if (composite_of(model)) return WEIR_OK;
+    model->body = model->artifact + model->artifact_len - SHA256_DIGEST_LENGTH - parts->body_len;
+    model->body_len = parts->body_len;
+    return WEIR_OK;
+}
+
+static weir_status load_artifact(const void *artifact, size_t len, nesting where, weir_model **ret_model, weir_err *err) {
     artifact_parts parts = {0};
     weir_status status = split_artifact(artifact, len, &parts, err);
     if (status != WEIR_OK) return status;
     weir_model *model = weir_models_calloc(1, sizeof *model);
     if (!model) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
     weir_sha256_hex(artifact, len, model->digest);
-    status = read_header(model, &parts, err);
-    if (status == WEIR_OK) status = model->algorithm->load(parts.body, parts.body_len, &model->fitted, &model->predictor, err);
+    status = keep_artifact(model, artifact, len, err);
+    if (status == WEIR_OK) status = read_header(model, &parts, where, err);
+    if (status == WEIR_OK) status = read_body(model, &parts, err);
     if (status != WEIR_OK) {
         weir_model_free(model);
         return status;
     }
     *ret_model = model;
     return WEIR_OK;
+}
+
+weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) {
+    return load_artifact(artifact, len, ANYTHING, ret_model, err);
+}
+
+weir_status weir_model_load_member(const void *artifact, size_t len, bool may_be_ensemble, weir_model **ret_model, weir_err *err) {
+    return load_artifact(artifact, len, may_be_ensemble ? MEMBER_OF_TARGETS : MEMBER_OF_ENSEMBLE, ret_model, err);
 }
 
 weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_err *err) {
@@ -367,7 +440,11 @@ void weir_model_free(weir_model *model) {
     if (!model) return;
     if (model->predictor) model->algorithm->unload(model->predictor);
     weir_prep_free(model->prep);
+    weir_trees_free(model->trees);
     weir_models_free(model->columns);
+    weir_models_free(model->classes);
+    weir_models_free(model->targets);
+    weir_models_free(model->artifact);
     cJSON_Delete(model->header);
     weir_models_free(model);
 }
@@ -390,6 +467,79 @@ weir_task weir_model_task(const weir_model *model) {
 }
 int weir_model_output_count(const weir_model *model) {
     return model->shape.output_count;
+}
+
+weir_composition weir_model_composition(const weir_model *model) {
+    const weir_composite *c = composite_of(model);
+    return c ? c->kind : WEIR_MODEL_SINGLE;
+}
+int weir_model_member_count(const weir_model *model) {
+    const weir_composite *c = composite_of(model);
+    return c ? c->member_count : 0;
+}
+weir_model *weir_model_member(const weir_model *model, int i) {
+    return composite_of(model)->members[i];
+}
+const double *weir_model_weights(const weir_model *model) {
+    const weir_composite *c = composite_of(model);
+    return c && (c->kind == WEIR_MODEL_AVERAGE || c->kind == WEIR_MODEL_WEIGHTED) ? c->weights : NULL;
+}
+weir_model *weir_model_meta(const weir_model *model) {
+    const weir_composite *c = composite_of(model);
+    return c ? c->meta : NULL;
+}
+const cJSON *weir_model_header(const weir_model *model) {
+    return model->header;
+}
+const cJSON *weir_model_params(const weir_model *model) {
+    return cJSON_GetObjectItemCaseSensitive(model->header, "params");
+}
+const weir_prep *weir_model_chain(const weir_model *model) {
+    return model->prep;
+}
+int weir_model_fitted_count(const weir_model *model) {
+    return model->fitted.column_count;
+}
+const char *const *weir_model_fitted_columns(const weir_model *model) {
+    return model->prep ? weir_prep_output_names(model->prep) : model->columns;
+}
+const void *weir_model_body(const weir_model *model, size_t *ret_len) {
+    *ret_len = model->body_len;
+    return model->body;
+}
+const char *const *weir_model_class_names(const weir_model *model) {
+    return model->classes;
+}
+const char *const *weir_model_target_names(const weir_model *model) {
+    return model->targets;
+}
+
+weir_model_parts weir_model_inside(const weir_model *model) {
+    return (weir_model_parts){.algorithm = model->algorithm,
+                              .predictor = model->predictor,
+                              .header = model->header,
+                              .prep = model->prep,
+                              .shape = model->shape,
+                              .fitted = model->fitted,
+                              .artifact = model->artifact,
+                              .artifact_len = model->artifact_len,
+                              .body = model->body,
+                              .body_len = model->body_len};
+}
+
+/* Two threads may both read them; those of the second are thrown away. */
+weir_status weir_model_trees(weir_model *model, const weir_trees **ret_trees, weir_err *err) {
+    weir_trees *trees = model->trees, *none = NULL;
+    if (!trees) {
+        weir_status status = weir_trees_parse(model->body, model->body_len, &model->fitted, &trees, err);
+        if (status != WEIR_OK) return status;
+        if (!atomic_compare_exchange_strong(&model->trees, &none, trees)) {
+            weir_trees_free(trees);
+            trees = none;
+        }
+    }
+    *ret_trees = trees;
+    return WEIR_OK;
 }
 
 weir_status weir_model_check_single_output(const weir_model *model, weir_err *err) {
@@ -492,7 +642,7 @@ weir_status weir_model_continue(const void *artifact, size_t len, const weir_mat
     if (status == WEIR_OK) status = prepare_more(model, more, &rows, &values, err);
     if (status == WEIR_OK) status = learn_more(model, &parts, &rows, &body, err);
     if (status == WEIR_OK) status = continued_header(model, &parts, &header, err);
-    if (status == WEIR_OK) status = append_artifact(header.data, &body, ret_artifact, err);
+    if (status == WEIR_OK) status = append_parts(header.data, &body, ret_artifact, err);
     weir_buf_done(&header);
     weir_buf_done(&body);
     weir_models_free(values);

@@ -25,13 +25,14 @@ typedef struct weir_matrix {
     weir_task task;
     int class_count;
     const struct weir_prep_column *kinds; /* [column_count] which columns are categories (models/prep.h), for a chain of preprocessing; NULL: all are numbers */
+    const char *const *class_names; /* [class_count], of a binary task two, for the artifact; NULL: their numbers */
 } weir_matrix;
 
 /* What goes into a fitted model, and what comes out. */
 typedef struct weir_model_shape {
     int column_count;
     weir_task task;
-    int output_count; /* scores a row: the classes of a multiclass model, otherwise 1 */
+    int output_count; /* scores a row: the classes of a multiclass model, the targets of one of several, otherwise 1 */
 } weir_model_shape;
 
 typedef struct weir_model weir_model;
@@ -104,6 +105,38 @@ weir_status weir_model_check_single_output(const weir_model *model, weir_err *er
 /** Shapes: rows [row_count][column_count] row-major, out [row_count][output_count]. NaN: missing. Preprocessing included. Thread-safe. An infinite value is
  *  WEIR_ENUMERIC, REJECT. */
 weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) WEIR_MUST_CHECK;
+
+/* ---- what a model is made of: for explanations and exports; everything is borrowed from the model ---- */
+
+/* A model of several is one artifact whose body holds whole artifacts. */
+typedef enum weir_composition {
+    WEIR_MODEL_SINGLE,
+    WEIR_MODEL_AVERAGE, /* of its members' scores */
+    WEIR_MODEL_WEIGHTED, /* the same with weights */
+    WEIR_MODEL_STACKING, /* a meta model over its members' scores */
+    WEIR_MODEL_TARGETS, /* a member a target; a member may be one of the three above, whose members are single */
+} weir_composition;
+enum { WEIR_MODEL_MEMBERS_MAX = 64 };
+
+weir_composition weir_model_composition(const weir_model *model);
+int weir_model_member_count(const weir_model *model); /* 0 of a single one */
+/** 0 ≤ i < member count. A member takes the same columns. */
+weir_model *weir_model_member(const weir_model *model, int i);
+const double *weir_model_weights(const weir_model *model); /* [member_count] of an average or a weighted one, sum 1; else NULL */
+/** Of stacking: a model over the members' scores, [member_count][output_count] a row: "m0", "m1", … or "m0=CLASS"; else NULL. */
+weir_model *weir_model_meta(const weir_model *model);
+const cJSON *weir_model_header(const weir_model *model);
+const cJSON *weir_model_params(const weir_model *model); /* the hyperparameters that were in force; NULL when the header lists none */
+const struct weir_prep *weir_model_chain(const weir_model *model); /* the fitted preprocessing (models/prep.h), NULL: none */
+/** What the algorithm was fitted on: the columns that the chain makes, by name, or those of the rows. */
+int weir_model_fitted_count(const weir_model *model);
+const char *const *weir_model_fitted_columns(const weir_model *model);
+/** The algorithm's own bytes; NULL of a model of several. */
+const void *weir_model_body(const weir_model *model, size_t *ret_len);
+/** [output_count] of a multiclass model, two of a binary one; NULL: they have no names but their numbers. */
+const char *const *weir_model_class_names(const weir_model *model);
+/** [output_count] of a model of several targets; else NULL. */
+const char *const *weir_model_target_names(const weir_model *model);
 
 /** Hex SHA-256 of bytes into text[65]. */
 void weir_sha256_hex(const void *bytes, size_t len, char text[65]);

@@ -117,7 +117,7 @@ static weir_status fit_dimension(dimension *d, const double *const *points, int 
     d->mean = weir_arena_alloc(arena, (size_t)kernel_count * sizeof *d->mean);
     if (!d->mean) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d kernels", kernel_count);
     for (int k = 0; k + 1 < kernel_count; k++) d->mean[k] = points[k][d->index];
-    if (d->param->kind != WEIR_PARAM_CHOICE) {
+    if (d->param->kind != WEIR_SPACE_CHOICE) {
         d->low = to_scale(d->param, d->param->low - d->param->step / 2);
         d->high = to_scale(d->param, d->param->high + d->param->step / 2);
         return fit_number(d, kernel_count, arena, err);
@@ -179,7 +179,7 @@ void weir_parzen_sample(const weir_parzen *parzen, weir_draw *draw, double *poin
     while (kernel + 1 < parzen->kernel_count && u > parzen->cumulative[kernel]) kernel++;
     for (int i = 0; i < parzen->count; i++) {
         const dimension *d = &parzen->dimensions[i];
-        point[d->index] = d->param->kind == WEIR_PARAM_CHOICE ? sample_choice(d, kernel, draw) : sample_number(d, kernel, draw);
+        point[d->index] = d->param->kind == WEIR_SPACE_CHOICE ? sample_choice(d, kernel, draw) : sample_number(d, kernel, draw);
     }
 }
 
@@ -218,7 +218,7 @@ weir_status weir_parzen_log_density(const weir_parzen *parzen, const double *con
         for (int j = 0; j < parzen->count; j++) {
             const dimension *d = &parzen->dimensions[j];
             double x = points[i][d->index];
-            if (d->param->kind == WEIR_PARAM_CHOICE)
+            if (d->param->kind == WEIR_SPACE_CHOICE)
                 add_choice(d, kernels, x, terms);
             else if (d->param->step > 0)
                 add_stepped(d, kernels, x, terms);

@@ -16,7 +16,8 @@ static weir_status check_kinds(const cJSON *chain, const char *path, const weir_
     if (chain) status = weir_prep_check_kinds(chain, path, columns, column_count, kinds, err);
     for (int c = 0; status == WEIR_OK && c < column_count; c++)
         if (kinds[c] == WEIR_PREP_CATEGORY)
-            status = WEIR_FAIL(err, WEIR_EINVAL, "%s: column '%s' is a category, which no algorithm can take as it is: add an encode step", path, columns[c].name);
+            status =
+                WEIR_FAIL(err, WEIR_EINVAL, "%s: column '%s' is a category, which no algorithm can take as it is: add an encode step", path, columns[c].name);
     weir_models_free(kinds);
     return status;
 }
@@ -67,6 +68,7 @@ static void take_rows(weir_prepared *p, const weir_matrix *train, const bool *ke
         .weight = p->weight,
         .task = train->task,
         .class_count = train->class_count,
+        .class_names = train->class_names,
     };
 }
 

@@ -1,11 +1,15 @@
 /* What is to be fitted, as JSON: the common language of recipes, tuning, leaderboards and lineage.
  *
- *   {"algorithm": "xgboost", "params": {"max_depth": 6}, "preprocessing": [{"impute": "median"}], "name": "any"}
+ *   {"algorithm": "xgboost", "params": {"max_depth": 6}, "preprocessing": [{"impute": "median"}]}
  *   {"ensemble": "average" | "weighted" | "stacking", "members": [SPEC, …], "meta": SPEC, "folds": 5}
  *   {"targets": SPEC}                                                   one model a target, together one artifact
  *
- * "meta" is of stacking only, over the members' scores out of fold ("m0", "m1", … or "m0=CLASS"); without: ridge, or logistic of classes. Weights of "weighted" are those that make the
- * out-of-fold predictions best (squared error, or log loss), none negative, sum 1. */
+ * Members are of one algorithm each, and so is "meta"; what is fitted a target may be an ensemble. Each may have a "name", for people.
+ *
+ * An average is of probabilities, or values of a regression. Weights of "weighted" are those that make the out-of-fold predictions best (squared error, or log loss), none negative, sum 1.
+ * "meta" is of stacking only, over the members' scores out of fold ("m0", "m1", … or "m0=CLASS"); without: ridge, or logistic of classes. Weights and meta model are fitted on the rows that are
+ * in a test part of the folds: with walk_forward not the first ones. The members themselves are fitted on all rows.
+ * Sources: Wolpert, Stacked generalization, Neural Networks 5, 1992; Breiman, Stacked regressions, Machine Learning 24, 1996. */
 #ifndef WEIR_MODELS_SPEC_H
 #define WEIR_MODELS_SPEC_H
 
@@ -14,7 +18,7 @@
 enum { WEIR_SPEC_MEMBERS_MAX = 32 };
 
 typedef struct weir_fit_options {
-    const weir_split *split; /* the folds of stacking and weighted; NULL: weir_trainset_default_split */
+    const weir_split *split; /* the folds of stacking and weighted; NULL: weir_trainset_default_split with the spec's "folds" */
     const char *feature_hash; /* may be NULL */
     uint64_t seed;
     int threads;

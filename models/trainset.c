@@ -177,6 +177,7 @@ static weir_status start(const weir_trainset_source *s, int64_t row_count, weir_
               (!s->class_names || copy_texts(set, s->class_names, classes, &set->class_names)) &&
               (!s->tenant_names || copy_texts(set, s->tenant_names, s->tenant_count, &set->tenant_names)) && (set->source = copy_text(set, s->source)) &&
               (set->query = copy_text(set, s->query)) && make_room(set, s);
+    set->matrix.class_names = (const char *const *)set->class_names;
     if (ok) return WEIR_OK;
     weir_trainset_done(set);
     return no_memory(row_count, s->column_count, err);

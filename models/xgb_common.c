@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xgboost/c_api.h>
 
+#include "models/interrupt.h"
 #include "models/memory.h"
 
 /* Rows are scored in pieces of this many float32 values, which fit the stack and the first cache: scoring allocates nothing of ours. */
@@ -46,16 +47,8 @@ void weir_xgb_put(weir_xgb_params *params, const char *name, const char *format,
     va_end(args);
 }
 
-/* The one place where values become float32, for training and scoring alike. XGBoost refuses infinity, so what float32 cannot hold becomes its largest number:
- * on the same side of every threshold. */
-static float narrow(double value) {
-    if (value > FLT_MAX) return FLT_MAX;
-    if (value < -FLT_MAX) return -FLT_MAX;
-    return (float)value;
-}
-
 static void narrow_all(const double *values, size_t count, float *out) {
-    for (size_t i = 0; i < count; i++) out[i] = narrow(values[i]);
+    for (size_t i = 0; i < count; i++) out[i] = weir_xgb_narrow(values[i]);
 }
 
 /* Rows [from, to) of the training set. */
@@ -178,7 +171,8 @@ static weir_status train_rounds(const weir_xgb_plan *plan, BoosterHandle booster
     int best_round = 0, round = 0;
     for (; round < plan->rounds; round++) {
         double loss = 0;
-        weir_status status = train_round(plan, booster, data, round, err);
+        weir_status status = weir_interrupt_check(err);
+        if (status == WEIR_OK) status = train_round(plan, booster, data, round, err);
         if (status == WEIR_OK && validation) status = measure_held(plan, booster, data, round, &loss, err);
         if (status != WEIR_OK) return status;
         if (!validation) continue;

@@ -2,6 +2,8 @@
 #ifndef WEIR_MODELS_XGB_COMMON_H
 #define WEIR_MODELS_XGB_COMMON_H
 
+#include <float.h>
+
 #include "models/model.h"
 
 /* One XGBoost parameter; see weir_xgb_put. */
@@ -42,6 +44,14 @@ weir_status weir_xgb_quantile_gradients(const weir_matrix *train, int64_t from, 
                                         weir_err *err) WEIR_MUST_CHECK;
 /** Mean pinball loss of rows [from, to). */
 double weir_xgb_quantile_loss(const weir_matrix *train, int64_t from, int64_t to, double quantile, const float *score);
+
+/* The one place where values become float32, for training and scoring alike. XGBoost refuses infinity, so what float32 cannot hold becomes its largest number:
+ * on the same side of every threshold. */
+static inline float weir_xgb_narrow(double value) {
+    if (value > FLT_MAX) return FLT_MAX;
+    if (value < -FLT_MAX) return -FLT_MAX;
+    return (float)value;
+}
 
 /* load, predict and unload of weir_algorithm. Probabilities are clamped to [0, 1], those of several classes made to sum to 1. */
 weir_status weir_xgb_load(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err) WEIR_MUST_CHECK;
