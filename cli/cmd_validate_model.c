@@ -96,7 +96,8 @@ static void check_load(validation *v) {
                weir_model_digest(v->model));
         return;
     }
-    report(v, false, "model does not load: %s/%s has digest %.12s, the registry %.12s", v->objects_dir, path, weir_model_digest(v->model), text_of(v->version, "digest"));
+    report(v, false, "model does not load: %s/%s has digest %.12s, the registry %.12s", v->objects_dir, path, weir_model_digest(v->model),
+           text_of(v->version, "digest"));
     weir_model_free(v->model); /* another model: whatever it scores says nothing of this version */
     v->model = NULL;
 }

@@ -154,7 +154,8 @@ static weir_status load_served(weir_serving *s, int arm, weir_served **ret_serve
     weir_status status = weir_artifact_load(s->env->objects_dir, wanted->path, &served->model, err);
     if (!status && weir_model_check_single_output(served->model, err)) status = weir_err_prefix(err, "model %s version %d", wanted->name, wanted->version);
     if (!status && strcmp(weir_model_digest(served->model), wanted->digest))
-        status = WEIR_FAIL(err, WEIR_EDATA, "%s/%s has digest %s, the registry says %s", s->env->objects_dir, wanted->path, weir_model_digest(served->model), wanted->digest);
+        status = WEIR_FAIL(err, WEIR_EDATA, "%s/%s has digest %s, the registry says %s", s->env->objects_dir, wanted->path, weir_model_digest(served->model),
+                           wanted->digest);
     if (!status && !(served->columns = calloc((size_t)weir_model_column_count(served->model), sizeof *served->columns)))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
     for (int i = 0; !status && i < weir_model_column_count(served->model); i++) {

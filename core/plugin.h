@@ -1,13 +1,6 @@
 /* Plugins: shared objects in C that add to what Weir has. One may bring things of several kinds; each kind has its own function, which returns an array ended by an entry
- * without a name, that lives as long as the program. Entries begin with `int abi; const char *name;`.
- *
- *   kind        function                  header
- *   operators   weir_plugin_operators     features/operator.h
- *   algorithms  weir_plugin_algorithms    models/model.h
- *   metrics     weir_plugin_metrics       models/metrics.h
- *   stores      weir_plugin_stores        models/artifact_store.h
- *
- * A plugin may call what cmake/plugin.symbols lists, and nothing else of Weir. docs/plugins.md. */
+ * without a name, that lives as long as the program. Entries begin with `int abi; const char *name;`. A plugin may call what cmake/plugin.symbols lists, and nothing else of Weir.
+ * docs/plugins.md lists the kinds. */
 #ifndef WEIR_CORE_PLUGIN_H
 #define WEIR_CORE_PLUGIN_H
 

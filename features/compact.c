@@ -409,7 +409,8 @@ weir_status weir_compact(const weir_pipeline *pipeline, const weir_compact_conf 
         return WEIR_FAIL(err, WEIR_EINVAL, "%s partitions its tables by a longer period than the day: only days are compacted",
                          pipeline->path ? pipeline->path : pipeline->name);
     if (strstr(conf->objects_dir, "://"))
-        return WEIR_FAIL(err, WEIR_EINVAL, "objects_dir is the store %s, expected a folder: days are compacted into files that queries read in place", conf->objects_dir);
+        return WEIR_FAIL(err, WEIR_EINVAL, "objects_dir is the store %s, expected a folder: days are compacted into files that queries read in place",
+                         conf->objects_dir);
     *ret_done = (weir_compacted){0};
     compactor *c = weir_mem.realloc(NULL, sizeof *c);
     if (!c) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for compacting");

@@ -41,10 +41,10 @@ static weir_status open_store(const char *dir, handle *ret_handle, weir_err *err
     return WEIR_OK;
 }
 
-/* Closes; a failure gets its context. */
+/* Closes; a failure gets its context, where the store has not said it. */
 static weir_status finish(handle *h, const char *path, weir_status status, weir_err *err) {
     h->ops->close(h->store);
-    return status && err ? weir_err_prefix(err, "%s/%s", h->dir, path) : status;
+    return status && err && !strstr(err->message, path) ? weir_err_prefix(err, "%s/%s", h->dir, path) : status;
 }
 
 weir_status weir_artifact_write(const char *objects_dir, const char *relative, const weir_buf *artifact, weir_err *err) {

@@ -13,7 +13,7 @@
 #include "models/artifact_store.h"
 #include "models/memory.h"
 
-enum { FILE_PATH_MAX = 4096 };
+enum { FILE_PATH_MAX = 4096, ASIDE_MAX = 40 };
 static const char aside_suffix[] = ".part";
 
 /* So that the name of a file survives a power failure as its bytes do: the registry is about to name it. */
@@ -57,9 +57,8 @@ weir_status weir_artifact_read_file(const char *path, weir_buf *ret_bytes, weir_
 /* The store is the folder's name. */
 static weir_status folder_open(const char *place, void **ret_store, weir_err *err) {
     size_t len = strlen(place);
-    if (!len || len + WEIR_ARTIFACT_PATH_MAX + sizeof aside_suffix + 1 >= FILE_PATH_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "the folder's name has %zu bytes, expected 1 to %zu", len,
-                         FILE_PATH_MAX - WEIR_ARTIFACT_PATH_MAX - sizeof aside_suffix - 2);
+    if (!len || len + WEIR_ARTIFACT_PATH_MAX + 2 > FILE_PATH_MAX)
+        return WEIR_FAIL(err, WEIR_EINVAL, "the folder's name has %zu bytes, expected 1 to %d", len, FILE_PATH_MAX - WEIR_ARTIFACT_PATH_MAX - 2);
     char *folder = weir_models_calloc(len + 1, 1);
     if (!folder) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the name of a folder");
     memcpy(folder, place, len);
@@ -84,13 +83,23 @@ static weir_status write_all(int fd, const char *aside, const char *bytes, size_
     return fsync(fd) ? WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", aside, strerror(errno)) : WEIR_OK;
 }
 
+/* A file beside path, of a name that no other writer has: not in this process, nor in another, nor on another machine that has the folder too. */
+static int open_aside(const char *path, char aside[FILE_PATH_MAX + ASIDE_MAX]) {
+    static _Atomic unsigned number;
+    int fd = -1;
+    do {
+        snprintf(aside, FILE_PATH_MAX + ASIDE_MAX, "%s.%ld-%u%s", path, (long)getpid(), number++, aside_suffix);
+        fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    } while (fd < 0 && errno == EEXIST);
+    return fd;
+}
+
 static weir_status folder_write(void *store, const char *relative, const void *bytes, size_t len, weir_err *err) {
-    char path[FILE_PATH_MAX], aside[FILE_PATH_MAX + sizeof aside_suffix];
+    char path[FILE_PATH_MAX], aside[FILE_PATH_MAX + ASIDE_MAX];
     full_path(store, relative, path);
     weir_status status = weir_folder_make_above(path, err);
     if (status) return status;
-    snprintf(aside, sizeof aside, "%s%s", path, aside_suffix);
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd = open_aside(path, aside);
     if (fd < 0) return WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", aside, strerror(errno));
     status = write_all(fd, aside, bytes, len, err);
     close(fd);

@@ -447,7 +447,13 @@ static const weir_conf_item params_table[] = {
      .fallback = "0.05",
      .doc = "bound below which two splits are as good as each other"},
     {.name = "max_depth", .type = WEIR_CONF_INT, .offset = AT(max_depth), .min = 0, .max = 1000, .fallback = "20", .doc = "splits above a leaf"},
-    {.name = "max_leaves", .type = WEIR_CONF_INT, .offset = AT(max_leaves), .min = 1, .max = 100000, .fallback = "1000", .doc = "leaves at most: bounds the memory"},
+    {.name = "max_leaves",
+     .type = WEIR_CONF_INT,
+     .offset = AT(max_leaves),
+     .min = 1,
+     .max = 100000,
+     .fallback = "1000",
+     .doc = "leaves at most: bounds the memory"},
     {.name = NULL},
 };
 

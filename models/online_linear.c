@@ -133,8 +133,7 @@ static void enter_row(online *o, const double *x, double y, double weight) {
     weir_linear_form *f = o->form;
     for (int c = 0; c < o->p; c++)
         if (!isnan(x[c])) enter(x[c], weight, &o->column_weight[c], &f->mean[c], &o->column_squares[c], &f->scale[c]);
-    if (o->task == WEIR_TASK_REGRESSION)
-        enter(y, weight, &o->head[LABEL_WEIGHT], &o->head[LABEL_MEAN], &o->head[LABEL_SQUARES], &o->head[LABEL_SCALE]);
+    if (o->task == WEIR_TASK_REGRESSION) enter(y, weight, &o->head[LABEL_WEIGHT], &o->head[LABEL_MEAN], &o->head[LABEL_SQUARES], &o->head[LABEL_SCALE]);
 }
 
 /* η to what is scored, on the scale that is learnt on. */
@@ -210,8 +209,8 @@ static weir_status learn_rows(const void *params, bool standardise, step_functio
 }
 
 /* body NULL: from nothing. */
-static weir_status go_on(bool ftrl, const void *params, const void *body, size_t len, const weir_model_shape *shape, const weir_matrix *rows, weir_buf *ret_body,
-                         weir_err *err) {
+static weir_status go_on(bool ftrl, const void *params, const void *body, size_t len, const weir_model_shape *shape, const weir_matrix *rows,
+                         weir_buf *ret_body, weir_err *err) {
     online *o = NULL;
     const char *magic = ftrl ? ftrl_magic : sgd_magic;
     bool standardise = ftrl ? ((const ftrl_params *)params)->standardise : ((const sgd_params *)params)->standardise;
@@ -282,7 +281,8 @@ static weir_status predict(void *predictor, const double *rows, int64_t row_coun
 
 #define EVERY_TASK (WEIR_TASK_BIT(WEIR_TASK_BINARY) | WEIR_TASK_BIT(WEIR_TASK_MULTICLASS) | WEIR_TASK_BIT(WEIR_TASK_REGRESSION))
 #define STANDARDISE_DOC "columns, and labels of a regression, are standardised by the mean and deviation of the rows so far"
-static const char preprocessing[] = "missing values become the column's running mean; columns are standardised by what the rows so far say, where `standardise` is on";
+static const char preprocessing[] =
+    "missing values become the column's running mean; columns are standardised by what the rows so far say, where `standardise` is on";
 
 #define AT(field) offsetof(sgd_params, field)
 static const weir_conf_item sgd_table[] = {
@@ -291,7 +291,8 @@ static const weir_conf_item sgd_table[] = {
      .offset = AT(schedule),
      .choices = schedules,
      .fallback = "adagrad",
-     .doc = "how steps become smaller: adagrad by each column's gradients so far, inverse_scaling by rate / t^power, constant never: it keeps following a drift"},
+     .doc =
+         "how steps become smaller: adagrad by each column's gradients so far, inverse_scaling by rate / t^power, constant never: it keeps following a drift"},
     {.name = "rate", .type = WEIR_CONF_NUMBER, .offset = AT(rate), .min = 1e-9, .max = 1e3, .fallback = "0.1", .doc = "size of the first step"},
     {.name = "power", .type = WEIR_CONF_NUMBER, .offset = AT(power), .min = 0, .max = 2, .fallback = "0.25", .doc = "of inverse_scaling"},
     {.name = "l2", .type = WEIR_CONF_NUMBER, .offset = AT(l2), .min = 0, .max = 1e6, .fallback = "0.0001", .doc = "penalty on squared coefficients, a row"},
@@ -304,7 +305,13 @@ static const weir_conf_item sgd_table[] = {
 static const weir_conf_item ftrl_table[] = {
     {.name = "alpha", .type = WEIR_CONF_NUMBER, .offset = AT(alpha), .min = 1e-9, .max = 1e3, .fallback = "0.1", .doc = "size of the steps"},
     {.name = "beta", .type = WEIR_CONF_NUMBER, .offset = AT(beta), .min = 0, .max = 1e6, .fallback = "1", .doc = "makes the first steps of a column smaller"},
-    {.name = "l1", .type = WEIR_CONF_NUMBER, .offset = AT(l1), .min = 0, .max = 1e9, .fallback = "0", .doc = "penalty on coefficients, which leaves columns out"},
+    {.name = "l1",
+     .type = WEIR_CONF_NUMBER,
+     .offset = AT(l1),
+     .min = 0,
+     .max = 1e9,
+     .fallback = "0",
+     .doc = "penalty on coefficients, which leaves columns out"},
     {.name = "l2", .type = WEIR_CONF_NUMBER, .offset = AT(l2), .min = 0, .max = 1e9, .fallback = "0", .doc = "penalty on squared coefficients"},
     {.name = "standardise", .type = WEIR_CONF_BOOL, .offset = AT(standardise), .fallback = "true", .doc = STANDARDISE_DOC},
     {.name = NULL},
@@ -329,7 +336,8 @@ const weir_algorithm weir_algorithm_sgd = {
 const weir_algorithm weir_algorithm_ftrl = {
     .abi = WEIR_ALGORITHM_ABI,
     .name = "ftrl",
-    .doc = "Linear or logistic regression learnt row by row by FTRL-proximal, a step size a column, with few coefficients where l1 is set; goes on learning from a stream",
+    .doc = "Linear or logistic regression learnt row by row by FTRL-proximal, a step size a column, with few coefficients where l1 is set; goes on learning "
+           "from a stream",
     .tasks = EVERY_TASK,
     .params = ftrl_table,
     .params_size = sizeof(ftrl_params),

@@ -82,6 +82,8 @@ static weir_status read_link(weir_trees *t, weir_ubjson objective, double base_s
         t->base = -logf(1.0f / base - 1.0f); /* in float32, as the library does */
     } else if (found && is_text(name, "multi:softprob") && shape->task == WEIR_TASK_MULTICLASS) {
         t->link = WEIR_LINK_SOFTMAX;
+    } else if (found && (is_text(name, "reg:absoluteerror") || is_text(name, "reg:pseudohubererror")) && shape->task == WEIR_TASK_REGRESSION) {
+        t->link = WEIR_LINK_VALUE;
     } else if (found && is_text(name, "reg:squarederror")) {
         t->link = shape->task == WEIR_TASK_REGRESSION ? WEIR_LINK_VALUE : WEIR_LINK_SHARES;
     } else {

@@ -67,7 +67,9 @@ static weir_status put_bytes(int fd, const char *aside, const char *bytes, size_
 
 /* Aside, synced, renamed; folders are made. */
 static weir_status put_file(char *full, const void *bytes, size_t len, weir_err *err) {
-    char aside[FULL_MAX + 8];
+    static _Atomic unsigned number;
+    char aside[FULL_MAX + 40];
+    int fd = -1;
     for (char *p = full + 1; *p; p++) {
         if (*p != '/') continue;
         *p = 0;
@@ -75,8 +77,10 @@ static weir_status put_file(char *full, const void *bytes, size_t len, weir_err 
         *p = '/';
         if (failed) return WEIR_FAIL(err, WEIR_EIO, "cannot make the folders of %s: %s", full, strerror(errno));
     }
-    snprintf(aside, sizeof aside, "%s.part", full);
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    do { /* of a name that no other writer has */
+        snprintf(aside, sizeof aside, "%s.%ld-%u.part", full, (long)getpid(), number++);
+        fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    } while (fd < 0 && errno == EEXIST);
     if (fd < 0) return WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", aside, strerror(errno));
     weir_status status = put_bytes(fd, aside, bytes, len, err);
     close(fd);

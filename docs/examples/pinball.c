@@ -29,8 +29,10 @@ static weir_status measure(const weir_model_metric *self, const weir_outcomes *o
 }
 
 #define PINBALL(percent)                                                                                                                                       \
-    {.abi = WEIR_METRIC_ABI, .name = "pinball_" #percent, .task = WEIR_TASK_REGRESSION, .weighted = true, .measure = measure, .field = percent,               \
-     .doc = "pinball loss of the " #percent " % quantile"}
+    {                                                                                                                                                          \
+        .abi = WEIR_METRIC_ABI, .name = "pinball_" #percent, .task = WEIR_TASK_REGRESSION, .weighted = true, .measure = measure, .field = percent,             \
+        .doc = "pinball loss of the " #percent " % quantile"                                                                                                   \
+    }
 
 static const weir_model_metric metrics[] = {PINBALL(5), PINBALL(10), PINBALL(50), PINBALL(90), PINBALL(95), {.name = NULL}};
 

@@ -1,4 +1,5 @@
 /* What every store must keep, and how one is chosen. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -150,6 +151,50 @@ static void check_starving(const char *dir) {
     assert_true(n > 2);
 }
 
+/* ---- at once ---- */
+
+enum { WRITERS = 4, ROUNDS = 20, LONG = 100000 };
+typedef struct writer {
+    const char *dir;
+    char byte;
+    int failures;
+} writer;
+
+static void *write_often(void *context) {
+    writer *w = context;
+    weir_buf bytes = {.data = malloc(LONG), .len = LONG};
+    if (bytes.data) memset(bytes.data, w->byte, LONG);
+    for (int i = 0; bytes.data && i < ROUNDS; i++) w->failures += weir_artifact_write(w->dir, "models/same", &bytes, NULL) != WEIR_OK;
+    w->failures += !bytes.data;
+    free(bytes.data);
+    return NULL;
+}
+
+/* A reader sees the bytes of one writer, all of them. */
+static void check_writers(const char *dir) {
+    pthread_t threads[WRITERS];
+    writer writers[WRITERS];
+    weir_err err;
+    write_text(dir, "models/same", "");
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = (writer){dir, (char)('a' + i % 2), 0}; /* two of each, so that some write the same bytes */
+        assert_int_equal(pthread_create(&threads[i], NULL, write_often, &writers[i]), 0);
+    }
+    for (int i = 0; i < 2 * ROUNDS; i++) {
+        weir_buf bytes = {0};
+        if (weir_artifact_read(dir, "models/same", &bytes, &err) != WEIR_OK) fail_msg("%s", err.message);
+        assert_true(bytes.len == 0 || bytes.len == LONG);
+        for (size_t at = 1; at < bytes.len; at++)
+            if (bytes.data[at] != bytes.data[0]) fail_msg("bytes of two writers");
+        weir_buf_done(&bytes);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(writers[i].failures, 0);
+    }
+    expect_list(dir, "", "models/same\n");
+}
+
 /* Runs a check in a place of its own of every store. */
 static void for_each_store(const char *name, void (*check)(const char *dir)) {
     char dir[256];
@@ -183,6 +228,11 @@ static void every_store_keeps_all_bytes(void **state) {
 static void memory_that_runs_out_is_an_error_of_every_store(void **state) {
     (void)state;
     for_each_store("starving", check_starving);
+}
+
+static void every_store_has_several_writers_at_once(void **state) {
+    (void)state;
+    for_each_store("writers", check_writers);
 }
 
 static void a_scheme_that_no_store_has_is_refused(void **state) {
@@ -285,6 +335,7 @@ int main(void) {
         cmocka_unit_test(every_store_takes_paths_up_to_their_longest_and_none_that_leads_out),
         cmocka_unit_test(every_store_keeps_all_bytes),
         cmocka_unit_test(memory_that_runs_out_is_an_error_of_every_store),
+        cmocka_unit_test(every_store_has_several_writers_at_once),
         cmocka_unit_test(a_scheme_that_no_store_has_is_refused),
         cmocka_unit_test(places_of_a_store_do_not_mix),
         cmocka_unit_test(a_folder_and_its_uri_are_one_store),

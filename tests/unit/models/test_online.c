@@ -75,8 +75,7 @@ static void gradient_descent_takes_the_steps_of_scikit_learn(void **state) {
         {scaled, WEIR_TASK_BINARY, true, {2.2090898415154219, -1.0799740471572425, -0.35690638343171388, 0.73000833889291228}},
         {scaled, WEIR_TASK_REGRESSION, true, {3.0225819104409264, -1.9997054769326761, 0.02368617529050282, 0.34869233973441466}},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        expect_coefficients("sgd", cases[i].params, cases[i].task, cases[i].weighted, cases[i].expected);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect_coefficients("sgd", cases[i].params, cases[i].task, cases[i].weighted, cases[i].expected);
 }
 
 /* A numpy implementation of McMahan et al. 2013, algorithm 1, written for this test: w made from z and n before each row, as there; the intercept without l1 and l2. */

@@ -6,8 +6,6 @@
 #include "models/artifact_store.h"
 #include "models/metrics.h"
 
-
-
 #define PLUGIN(name) WEIR_PLUGINS_DIR "/" name ".so"
 
 static void load(const char *path) {
