@@ -34,7 +34,7 @@ static void run(fixture *f, const char *sql) {
 
 static void measure(fixture *f, weir_measure *ret_measure) {
     weir_err err = {0};
-    if (weir_measure_arms(f->pg, f->pipeline, 0.5, 1, ret_measure, &err)) fail_msg("%s", err.message);
+    if (weir_measure_arms(f->pg, f->pipeline, WEIR_TASK_BINARY, 0.5, 1, ret_measure, &err)) fail_msg("%s", err.message);
 }
 
 static int setup(void **state) {
