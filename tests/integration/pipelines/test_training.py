@@ -77,10 +77,10 @@ def params(p, model):
     return next(c for c in p.spec["training"]["candidates"] if c["name"] == model)["params"]
 
 
-def boosted(kind, given):
+def boosted(kind, given, seed=1):
     """XGBoost as Weir's table says it."""
     return kind(n_estimators=given["rounds"], max_depth=given["max_depth"], learning_rate=given["eta"], min_child_weight=given.get("min_child_weight", 2), subsample=0.8,
-                colsample_bytree=0.8, n_jobs=1, random_state=1)
+                colsample_bytree=0.8, n_jobs=1, random_state=seed)
 
 
 def logistic(given):
@@ -147,11 +147,12 @@ def test_churn():
         (x, y, first), (z, truth, rest) = rows_of(p, window)
         assert set(first) == set(file.customerID[:4000]) and set(rest) == set(file.customerID[4000:])
         assert y.sum() == file.Churn[:4000].sum() and truth.sum() == file.Churn[4000:].sum()
-        scores = {"churn-logistic": logistic(params(p, "churn-logistic")).fit(x, y).predict_proba(z)[:, 1],
-                  "churn-boosted": boosted(XGBClassifier, params(p, "churn-boosted")).fit(x, y).predict_proba(z)[:, 1]}
-        references = {name: roc_auc_score(truth, score) for name, score in scores.items()}
-        references["churn-blend"] = roc_auc_score(truth, sum(scores.values()))
-        compare("churn", "AUC", {name: v["metrics"]["auc_roc"] for name, v in versions.items()}, references, 0.865)
+        flat = logistic(params(p, "churn-logistic")).fit(x, y).predict_proba(z)[:, 1]
+        # with a thousand rows to test, the seed alone moves the AUC of trees by 0.004: their mean is the reference
+        trees = [boosted(XGBClassifier, params(p, "churn-boosted"), seed).fit(x, y).predict_proba(z)[:, 1] for seed in range(5)]
+        references = {"churn-logistic": roc_auc_score(truth, flat), "churn-boosted": np.mean([roc_auc_score(truth, t) for t in trees]),
+                      "churn-blend": np.mean([roc_auc_score(truth, flat + t) for t in trees])}
+        compare("churn", "AUC", {name: v["metrics"]["auc_roc"] for name, v in versions.items()}, references, 0.865, slack=0.004)
 
 
 if __name__ == "__main__":
