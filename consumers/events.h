@@ -51,6 +51,9 @@ enum {
     PERF_RECALL,
     PERF_BRIER,
     PERF_CARD,
+    PERF_RMSE,
+    PERF_MAE,
+    PERF_R2,
     PERF_COUNT
 };
 

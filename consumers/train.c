@@ -165,6 +165,15 @@ static weir_status start_job(train *t, const cJSON *run, train_step step, weir_e
     return status;
 }
 
+/* In units of the target, which no ratio is. */
+static bool is_error(const char *metric) {
+    static const char *const errors[] = {"rmse", "mae", "median_absolute_error", "max_error"};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        if (!strcmp(metric, errors[i])) return true;
+    }
+    return false;
+}
+
 /* Every metric of every version, for the dashboard. */
 static void show_metrics(const train *t, const cJSON *detail) {
     const cJSON *version, *metric;
@@ -172,9 +181,11 @@ static void show_metrics(const train *t, const cJSON *detail) {
         char number[16];
         snprintf(number, sizeof number, "%d", (int)number_at(version, "version", 0));
         cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(version, "metrics")) {
-            if (cJSON_IsNumber(metric))
-                weir_metric_set(WEIR_METRIC("weir_train_metric_ratio", t->pipeline->name, text_at(version, "name"), number, metric->string),
-                                metric->valuedouble);
+            if (!cJSON_IsNumber(metric)) continue;
+            weir_metric_set(is_error(metric->string)
+                                ? WEIR_METRIC("weir_train_error_value", t->pipeline->name, text_at(version, "name"), number, metric->string)
+                                : WEIR_METRIC("weir_train_metric_ratio", t->pipeline->name, text_at(version, "name"), number, metric->string),
+                            metric->valuedouble);
         }
     }
 }

@@ -40,6 +40,10 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_train_runs_total", WEIR_COUNTER, "training runs that ended", {"pipeline", "outcome"}},
     {"weir_train_trials_total", WEIR_COUNTER, "trials that this worker ran of searches that another leads", {"pipeline"}},
     {"weir_train_run_seconds", WEIR_HISTOGRAM, "time of a training run", {"pipeline"}},
+    {"weir_train_error_value",
+     WEIR_GAUGE,
+     "test error of a regression's version, in units of its target (rmse, mae, ...)",
+     {"pipeline", "model", "version", "metric"}},
     {"weir_train_metric_ratio", WEIR_GAUGE, "test metric of a model version (auc_roc, average_precision, ...)", {"pipeline", "model", "version", "metric"}},
     {"weir_mlflow_events_total",
      WEIR_COUNTER,
@@ -63,6 +67,10 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_serve_request_seconds", WEIR_HISTOGRAM, "time to answer a request", {"pipeline", "endpoint"}},
     /* experiments */
     {"weir_experiment_predictions_joined_total", WEIR_COUNTER, "predictions whose label arrived", {"pipeline", "arm"}},
+    {"weir_experiment_error_value",
+     WEIR_GAUGE,
+     "error of a served regression on labelled predictions, in units of its target",
+     {"pipeline", "model", "version", "arm", "metric"}},
     {"weir_experiment_metric_ratio", WEIR_GAUGE, "metric of a served version on labelled predictions", {"pipeline", "model", "version", "arm", "metric"}},
     {"weir_experiment_share_ratio", WEIR_GAUGE, "measured share of predictions of an arm", {"pipeline", "arm"}},
     /* parity */

@@ -333,7 +333,9 @@ static weir_status fit_candidates(const weir_training *t, weir_pg *pg, const wei
             status = fit_candidate(t, pg, &t->recipe->candidates[i], set, dataset, versions, err);
         }
     }
-    return status ? status : give_aliases(t, pg, versions, err);
+    /* The arms serve one score a row (consumers/serving.c). */
+    bool served = t->recipe->task != WEIR_TASK_MULTICLASS;
+    return status || !served ? status : give_aliases(t, pg, versions, err);
 }
 
 weir_status weir_training_fit(const weir_training *t, weir_pg *pg, cJSON *detail, weir_err *err) {
