@@ -408,6 +408,68 @@ static void classes_are_chosen_by_their_metric(void **state) {
     weir_training_file_free(f);
 }
 
+/* Parquet, as the file says, from the rows of the tests. */
+static void to_parquet(const char *to) {
+    weir_duck *duck = NULL;
+    weir_err err;
+    char sql[400];
+    snprintf(sql, sizeof sql, "COPY (SELECT to_timestamp(timestamp) AS timestamp, * EXCLUDE timestamp FROM '%s') TO '%s' (FORMAT parquet)", path_of("rows.csv"), to);
+    if (weir_duck_new(&duck, &err) || weir_duck_exec(duck, sql, &err)) fail_msg("%s", err.message);
+    weir_duck_free(duck);
+}
+
+static void the_published_file_runs(void **state) {
+    (void)state;
+    char text[4096], parquet[200];
+    snprintf(parquet, sizeof parquet, "mkdir -p '%s'", path_of("features"));
+    assert_int_equal(system(parquet), 0);
+    to_parquet(path_of("features/part-0.parquet"));
+    snprintf(text, sizeof text, published, path_of("features"), path_of("models"));
+    FILE *out = fopen(path_of("published.json"), "w");
+    fputs(text, out);
+    fclose(out);
+    weir_training_file *f = NULL;
+    weir_err err;
+    if (weir_training_file_load(path_of("published.json"), NULL, &f, &err)) fail_msg("%s", err.message);
+    weir_training_sets sets = read_sets(f);
+    assert_int_equal(sets.whole.target_count, 2);
+    assert_int_equal(sets.whole.matrix.column_count, 4); /* x1, x2, x3, busy */
+    assert_int_equal(sets.metric_count, 4);
+    weir_leaderboard board = search(f, &sets, 2);
+    assert_int_equal(board.trials, 2 + 12);
+    assert_true(board.count == 14 && !board.failed);
+    assert_string_equal(board.leaders[0].name, "linear_regression"); /* so the rows are made, all but noise */
+    weir_leaderboard_done(&board);
+    weir_training_sets_done(&sets);
+    weir_training_file_free(f);
+}
+
+/* Real rows, where they are at hand: hours of traffic on a road, and its temperature as a second target. */
+static void traffic_of_a_road_is_learnt(void **state) {
+    (void)state;
+    const char *data = getenv("WEIR_TEST_DATA");
+    char text[2048], path[512];
+    snprintf(path, sizeof path, "%s/traffic/metro_i94_2012-2017.csv.gz", data && *data ? data : "../shared/data");
+    if (access(path, R_OK)) skip();
+    snprintf(text, sizeof text,
+             "{\"data\": {\"source\": \"%s\", \"target_columns\": [\"traffic_volume\", \"temp\"], \"time_column\": \"date_time\"},"
+             " \"models\": {\"linear_regression\": {}, \"gradient_boosting\": {\"hyperparameters\": {\"n_estimators\": 20}, \"hyperparameter_grid\": {\"max_depth\": [2, 4]}}},"
+             " \"training\": {\"cross_validation\": {\"folds\": 3}, \"parallel_training\": true, \"max_training_time_minutes\": 5}}",
+             path);
+    weir_training_file *f = read_json(parse(text), NULL);
+    weir_training_sets sets = read_sets(f);
+    assert_true(sets.whole.matrix.row_count > 30000 && sets.whole.target_count == 2);
+    const char *const expected[] = {"holiday", "rain_1h", "snow_1h", "clouds_all", "weather_main", "weather_description"};
+    assert_int_equal(sets.whole.matrix.column_count, 6);
+    for (int c = 0; c < 6; c++) assert_string_equal(sets.whole.matrix.column_names[c], expected[c]);
+    weir_leaderboard board = search(f, &sets, 2);
+    assert_true(board.count == 3 && !strcmp(board.leaders[0].name, "gradient_boosting"));
+    assert_true(board.leaders[0].mean < board.leaders[2].mean);
+    weir_leaderboard_done(&board);
+    weir_training_sets_done(&sets);
+    weir_training_file_free(f);
+}
+
 /* ---- keeping it ---- */
 
 static weir_buf fit(const weir_training_file *f, const weir_training_sets *sets, cJSON **ret_spec) {
@@ -511,6 +573,8 @@ int main(void) {
         cmocka_unit_test(parallel_workers_find_what_one_finds),
         cmocka_unit_test(the_time_limit_ends_the_search_with_the_best_so_far),
         cmocka_unit_test(classes_are_chosen_by_their_metric),
+        cmocka_unit_test(the_published_file_runs),
+        cmocka_unit_test(traffic_of_a_road_is_learnt),
         cmocka_unit_test(versions_follow_what_changed_and_score_files),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
     };
