@@ -400,10 +400,11 @@ static weir_status check(const weir_trainset *set, const weir_shared_settings *s
     if (!set->tenant || !set->tenant_count) return WEIR_FAIL(err, WEIR_EINVAL, "the training set has no tenants, expected a tenant of every row");
     if (set->target_count != 1) return WEIR_FAIL(err, WEIR_EINVAL, "%d targets, expected one to compare models of tenants by", set->target_count);
     if (s->metric->task != set->matrix.task)
-        return WEIR_FAIL(err, WEIR_EINVAL, "metric %s is of a %s task, the training set is %s", s->metric->name, weir_task_name(s->metric->task), weir_task_name(set->matrix.task));
+        return WEIR_FAIL(err, WEIR_EINVAL, "metric %s is of a %s task, the training set is %s", s->metric->name, weir_task_name(s->metric->task),
+                         weir_task_name(set->matrix.task));
     if (!(s->gap >= 0 && s->gap < 1) || !(s->alpha >= 0 && s->alpha < 1) || s->replicates < 0 || s->replicates > REPLICATES_MAX)
-        return WEIR_FAIL(err, WEIR_EINVAL, "gap %g, alpha %g and %d replicates, expected gap and alpha from 0 to 1 and at most %d replicates", s->gap, s->alpha, s->replicates,
-                         REPLICATES_MAX);
+        return WEIR_FAIL(err, WEIR_EINVAL, "gap %g, alpha %g and %d replicates, expected gap and alpha from 0 to 1 and at most %d replicates", s->gap, s->alpha,
+                         s->replicates, REPLICATES_MAX);
     return weir_spec_check(s->spec, "$", set->matrix.task, set->matrix.kinds, set->matrix.column_count, err);
 }
 
@@ -467,9 +468,10 @@ static bool put_number(cJSON *object, const char *name, double x) {
 static bool put_tenant(const weir_shared_tenant *t, cJSON *list) {
     cJSON *item = cJSON_CreateObject();
     return cJSON_AddItemToArray(list, item) && cJSON_AddStringToObject(item, "tenant", t->name) && put_number(item, "rows", (double)t->rows) &&
-           put_number(item, "judged", (double)t->judged) && put_number(item, "shared", t->shared) && put_number(item, "own", t->own) && put_number(item, "gap", t->gap) &&
-           put_number(item, "low", t->low) && put_number(item, "high", t->high) && put_number(item, "p", t->p) && put_number(item, "p_adjusted", t->p_adjusted) &&
-           cJSON_AddBoolToObject(item, "migrate", t->migrate) && (t->compared ? cJSON_AddNullToObject(item, "why") : cJSON_AddStringToObject(item, "why", t->why));
+           put_number(item, "judged", (double)t->judged) && put_number(item, "shared", t->shared) && put_number(item, "own", t->own) &&
+           put_number(item, "gap", t->gap) && put_number(item, "low", t->low) && put_number(item, "high", t->high) && put_number(item, "p", t->p) &&
+           put_number(item, "p_adjusted", t->p_adjusted) && cJSON_AddBoolToObject(item, "migrate", t->migrate) &&
+           (t->compared ? cJSON_AddNullToObject(item, "why") : cJSON_AddStringToObject(item, "why", t->why));
 }
 
 weir_status weir_shared_json(const weir_shared_comparison *comparison, cJSON **ret_json, weir_err *err) {
@@ -495,11 +497,11 @@ weir_status weir_shared_text(const weir_shared_comparison *comparison, weir_buf 
         const weir_shared_tenant *t = &comparison->tenants[i];
         char interval[40];
         snprintf(interval, sizeof interval, "%.1f … %.1f %%", 100 * t->low, 100 * t->high);
-        ok = t->compared ? weir_buf_printf(out, "%-24s %9lld %12.5g %12.5g %6.1f %% %20s %9.4f  %s\n", t->name, (long long)t->judged, t->shared, t->own, 100 * t->gap, interval,
-                                           t->p_adjusted, t->migrate ? "migrate" : "stay")
+        ok = t->compared ? weir_buf_printf(out, "%-24s %9lld %12.5g %12.5g %6.1f %% %20s %9.4f  %s\n", t->name, (long long)t->judged, t->shared, t->own,
+                                           100 * t->gap, interval, t->p_adjusted, t->migrate ? "migrate" : "stay")
                          : weir_buf_printf(out, "%-24s %9lld  not compared: %s\n", t->name, (long long)t->rows, t->why);
     }
-    ok = ok && weir_buf_printf(out, "%d of %d tenants gain more than %g %% of %s by a model of their own, beyond chance (alpha %g over all of them).\n", comparison->migrating,
-                               comparison->count, 100 * comparison->gap, comparison->metric->name, comparison->alpha);
+    ok = ok && weir_buf_printf(out, "%d of %d tenants gain more than %g %% of %s by a model of their own, beyond chance (alpha %g over all of them).\n",
+                               comparison->migrating, comparison->count, 100 * comparison->gap, comparison->metric->name, comparison->alpha);
     return ok ? WEIR_OK : no_memory(err);
 }

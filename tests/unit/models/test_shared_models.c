@@ -17,7 +17,8 @@ static cJSON *linear_spec(void) {
 
 static const weir_prep_column two_columns[] = {{"x1", WEIR_PREP_NUMBER, NULL}, {"x2", WEIR_PREP_NUMBER, NULL}};
 
-static weir_trainset make_set(int64_t rows, const double *x1, const double *x2, const double *y, const uint32_t *tenant, int tenants, const uint32_t *entity, weir_task task) {
+static weir_trainset make_set(int64_t rows, const double *x1, const double *x2, const double *y, const uint32_t *tenant, int tenants, const uint32_t *entity,
+                              weir_task task) {
     static const char *const target[] = {"y"}, *const names[] = {"t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"};
     const double *values[] = {x1, x2}, *targets[] = {y};
     weir_trainset set = {0};
