@@ -258,7 +258,8 @@ static weir_status expand(cJSON *node, const char *path, weir_err *err) {
 
 /* ---- sections ---- */
 
-/* A section without the keys that are null, which is as if they were not there, and without `apart`, which is read by itself. A text where a list is expected is a list of it. */
+/* A section without the keys that are null, which is as if they were not there, and without `apart`, which is read by itself. A text where a list is expected
+ * is a list of it. */
 static cJSON *plain_section(const cJSON *section, const char *apart) {
     static const char *const lists[] = {"feature_columns", "target_columns", "categorical_columns", "metrics", "export_formats", NULL};
     cJSON *copy = cJSON_Duplicate(section, true), *item, *next;

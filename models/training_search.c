@@ -1,4 +1,5 @@
-/* Workers take points in turns, a model after the other; a supervisor watches the time. What is tried first, and so what wins a tie, does not depend on how many workers there are. */
+/* Workers take points in turns, a model after the other; a supervisor watches the time. What is tried first, and so what wins a tie, does not depend on how
+ * many workers there are. */
 #include "models/training_search.h"
 
 #include <errno.h>

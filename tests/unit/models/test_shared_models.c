@@ -1,5 +1,6 @@
-/* One model for all tenants against one each. Values of the metric are those of scikit-learn 1.9: n = 120, i = np.arange(n), t = i % 2, x1 = ((i*37)%101)/10, x2 = ((i*53)%89)/7,
- * y = np.where(t == 0, 3*x1-x2, -x1+2*x2+4) + 3*np.sin(i); of each tenant KFold(5) over its rows; LinearRegression on [x1, x2, t == 0, t == 1] of all tenants' training rows against [x1, x2] of its own. */
+/* One model for all tenants against one each. Values of the metric are those of scikit-learn 1.9: n = 120, i = np.arange(n), t = i % 2, x1 = ((i*37)%101)/10,
+ * x2 = ((i*53)%89)/7, y = np.where(t == 0, 3*x1-x2, -x1+2*x2+4) + 3*np.sin(i); of each tenant KFold(5) over its rows; LinearRegression on [x1, x2, t == 0, t
+ * == 1] of all tenants' training rows against [x1, x2] of its own. */
 #include "fixture.h"
 
 #include <math.h>

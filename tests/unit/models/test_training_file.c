@@ -1,4 +1,5 @@
-/* The training file: what is read from it, what is refused, and that what it asks for is done. Numbers of the search are those of scikit-learn 1.9 on the same rows:
+/* The training file: what is read from it, what is refused, and that what it asks for is done. Numbers of the search are those of scikit-learn 1.9 on the
+ * same rows:
  *
  *   i = np.arange(300); x1 = ((i*37)%101)/10; x2 = ((i*53)%89)/7; x3 = ((i*17)%23)/3; y = 3*x1-2*x2+x1*x3/4+5*np.sin(i); z = 10-x1+np.cos(i); X = np.c_[x1,x2,x3]
  *   v = []; for a, b in KFold(5).split(X[:210]): m.fit(X[a], y[a]); v.append(np.sqrt(np.mean((m.predict(X[b])-y[b])**2)))
