@@ -11,7 +11,8 @@
 #include "core/conf.h"
 #include "models/memory.h"
 
-static const char *const format_names[] = {[WEIR_FILE_UNKNOWN] = "auto", [WEIR_FILE_PARQUET] = "parquet", [WEIR_FILE_CSV] = "csv", [WEIR_FILE_JSON] = "json", NULL};
+static const char *const format_names[] = {
+    [WEIR_FILE_UNKNOWN] = "auto", [WEIR_FILE_PARQUET] = "parquet", [WEIR_FILE_CSV] = "csv", [WEIR_FILE_JSON] = "json", NULL};
 
 /* The files of a path, in order. */
 typedef struct listing {
@@ -98,7 +99,8 @@ static weir_status local_path(const char *given, const char **ret_path, weir_err
     if (scheme) {
         const char *rest = strchr(scheme + 3, '/');
         return WEIR_FAIL(err, WEIR_EINVAL,
-                         "found '%s', expected a path of files: Weir reads folders and has no client of %.*s. Copy or mount the data and give its folder here, such as \"/data%s\"; "
+                         "found '%s', expected a path of files: Weir reads folders and has no client of %.*s. Copy or mount the data and give its folder here, "
+                         "such as \"/data%s\"; "
                          "nothing else in the file has to change",
                          given, (int)(scheme - given), given, rest ? rest : "");
     }
@@ -151,15 +153,16 @@ static weir_status choose_format(const char *asked, listing *list, weir_file_for
         if (!strcmp(asked, format_names[i])) format = (weir_file_format)i;
     if (asked && strcmp(asked, "auto") != 0 && !format) {
         const char *near = weir_conf_nearest(asked, format_names);
-        return WEIR_FAIL(err, WEIR_EINVAL, "found format '%s', expected parquet, csv, json or auto%s%s%s", asked, near ? "; did you mean '" : "", near ? near : "",
-                         near ? "'?" : "");
+        return WEIR_FAIL(err, WEIR_EINVAL, "found format '%s', expected parquet, csv, json or auto%s%s%s", asked, near ? "; did you mean '" : "",
+                         near ? near : "", near ? "'?" : "");
     }
     for (int i = 0; i < list->count; i++) {
         weir_status status = sniff(list->paths[i], &found, &zipped, err);
         if (status) return status;
         if (!i) list->zipped = zipped && !strstr(list->paths[i], ".gz");
         if (!format && !found)
-            return WEIR_FAIL(err, WEIR_EDATA, "%s: cannot tell what it is from its name or how it begins; say the format: parquet, csv or json", list->paths[i]);
+            return WEIR_FAIL(err, WEIR_EDATA, "%s: cannot tell what it is from its name or how it begins; say the format: parquet, csv or json",
+                             list->paths[i]);
         if (!format) format = found;
         if ((found == WEIR_FILE_PARQUET) != (format == WEIR_FILE_PARQUET) || (found && !asked && found != format))
             return WEIR_FAIL(err, WEIR_EDATA, "%s is %s, expected %s as %s", list->paths[i], format_names[found], format_names[format],
@@ -186,7 +189,8 @@ static void add_reader(const listing *list, weir_file_format format, weir_sql *s
 /* ---- columns ---- */
 
 static weir_status add_column(weir_data_file *file, const weir_datum *name, const weir_datum *type, weir_err *err) {
-    if (file->column_count == WEIR_DATA_COLUMNS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "more than %d columns, expected at most that many", WEIR_DATA_COLUMNS_MAX);
+    if (file->column_count == WEIR_DATA_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "more than %d columns, expected at most that many", WEIR_DATA_COLUMNS_MAX);
     weir_data_column *column = &file->columns[file->column_count++];
     column->stored = weir_stored_of(type->p, type->len);
     column->name = copy_text(name->p, name->len);

@@ -66,7 +66,8 @@ static bool open_source(source *s) {
     for (int t = 0; t < set->target_count; t++)
         s->fields[s->field_count++] = (weir_profile_field){set->target_names[t], set->class_names ? WEIR_PROFILE_TEXT : WEIR_PROFILE_NUMBER};
     if (set->time_us) s->fields[s->time = s->field_count++] = (weir_profile_field){"<time>", WEIR_PROFILE_TIME};
-    if (set->time_us && (set->entity || set->tenant_names)) s->fields[s->owner = s->field_count++] = (weir_profile_field){set->entity ? "<entity>" : "<tenant>", WEIR_PROFILE_TEXT};
+    if (set->time_us && (set->entity || set->tenant_names))
+        s->fields[s->owner = s->field_count++] = (weir_profile_field){set->entity ? "<entity>" : "<tenant>", WEIR_PROFILE_TEXT};
     return true;
 }
 
@@ -172,7 +173,8 @@ static bool add_targets(const weir_trainset *set, cJSON *report) {
         ok = cJSON_AddItemToArray(targets, target) && cJSON_AddStringToObject(target, "name", set->target_names[t]) &&
              cJSON_AddStringToObject(target, "task", weir_task_name(set->matrix.task));
         if (!ok) break;
-        ok = set->matrix.task == WEIR_TASK_REGRESSION ? add_spread(set->targets + t * set->matrix.row_count, set->matrix.row_count, target) : add_classes(set, target, counts, classes);
+        ok = set->matrix.task == WEIR_TASK_REGRESSION ? add_spread(set->targets + t * set->matrix.row_count, set->matrix.row_count, target)
+                                                      : add_classes(set, target, counts, classes);
     }
     weir_models_free(counts);
     return ok;

@@ -16,55 +16,151 @@
 static const weir_conf_item data_table[] = {
     {.name = "source", .type = WEIR_CONF_STRING, IN(weir_training_data, source), .flags = WEIR_CONF_REQUIRED, .doc = "a file, a folder of files or a pattern"},
     {.name = "format", .type = WEIR_CONF_STRING, IN(weir_training_data, format), .fallback = "auto", .doc = "parquet, csv, json, or auto: what the files are"},
-    {.name = "train_ratio", .type = WEIR_CONF_NUMBER, IN(weir_training_data, train_ratio), .min = 0, .max = 1, .fallback = "0.7", .doc = "share of the rows that models are fitted on"},
-    {.name = "val_ratio", .type = WEIR_CONF_NUMBER, IN(weir_training_data, val_ratio), .min = 0, .max = 1, .fallback = "0.2", .doc = "share that they are chosen by where there are no folds"},
-    {.name = "test_ratio", .type = WEIR_CONF_NUMBER, IN(weir_training_data, test_ratio), .min = 0, .max = 1, .fallback = "0.1", .doc = "share that the chosen one is judged by: the last rows by time"},
-    {.name = "feature_columns", .type = WEIR_CONF_LIST, IN(weir_training_data, feature_columns), .fallback = "auto_detect", .doc = "inputs; auto_detect: every column that can be one"},
-    {.name = "target_columns", .type = WEIR_CONF_LIST, IN(weir_training_data, target_columns), .flags = WEIR_CONF_REQUIRED, .doc = "what is predicted; several of a regression"},
+    {.name = "train_ratio",
+     .type = WEIR_CONF_NUMBER,
+     IN(weir_training_data, train_ratio),
+     .min = 0,
+     .max = 1,
+     .fallback = "0.7",
+     .doc = "share of the rows that models are fitted on"},
+    {.name = "val_ratio",
+     .type = WEIR_CONF_NUMBER,
+     IN(weir_training_data, val_ratio),
+     .min = 0,
+     .max = 1,
+     .fallback = "0.2",
+     .doc = "share that they are chosen by where there are no folds"},
+    {.name = "test_ratio",
+     .type = WEIR_CONF_NUMBER,
+     IN(weir_training_data, test_ratio),
+     .min = 0,
+     .max = 1,
+     .fallback = "0.1",
+     .doc = "share that the chosen one is judged by: the last rows by time"},
+    {.name = "feature_columns",
+     .type = WEIR_CONF_LIST,
+     IN(weir_training_data, feature_columns),
+     .fallback = "auto_detect",
+     .doc = "inputs; auto_detect: every column that can be one"},
+    {.name = "target_columns",
+     .type = WEIR_CONF_LIST,
+     IN(weir_training_data, target_columns),
+     .flags = WEIR_CONF_REQUIRED,
+     .doc = "what is predicted; several of a regression"},
     {.name = "categorical_columns", .type = WEIR_CONF_LIST, IN(weir_training_data, categorical_columns), .doc = "inputs whose numbers are names"},
     {.name = "time_column", .type = WEIR_CONF_STRING, IN(weir_training_data, time_column), .doc = "time of a row; with it the split is by time"},
     {.name = "tenant_column", .type = WEIR_CONF_STRING, IN(weir_training_data, tenant_column), .doc = "whose the row is"},
     {.name = "entity_column", .type = WEIR_CONF_STRING, IN(weir_training_data, entity_column), .doc = "what the row is about, for grouped folds"},
-    {.name = "task", .type = WEIR_CONF_STRING, IN(weir_training_data, task), .doc = "binary, multiclass or regression; without: that of the metric, else of the target"},
+    {.name = "task",
+     .type = WEIR_CONF_STRING,
+     IN(weir_training_data, task),
+     .doc = "binary, multiclass or regression; without: that of the metric, else of the target"},
     {.name = NULL},
 };
 
 static const char *const searches[] = {"grid", "random", "tpe", NULL};
 static const weir_conf_item training_table[] = {
     {.name = "primary_metric", .type = WEIR_CONF_STRING, IN(weir_training_settings, primary_metric), .fallback = "rmse", .doc = "what models are chosen by"},
-    {.name = "parallel_training", .type = WEIR_CONF_BOOL, IN(weir_training_settings, parallel_training), .fallback = "false", .doc = "as many fits at once as there are processors"},
-    {.name = "max_training_time_minutes", .type = WEIR_CONF_NUMBER, IN(weir_training_settings, max_training_time_minutes), .min = 0.001, .max = 1e6, .fallback = "120", .unit = "min",
+    {.name = "parallel_training",
+     .type = WEIR_CONF_BOOL,
+     IN(weir_training_settings, parallel_training),
+     .fallback = "false",
+     .doc = "as many fits at once as there are processors"},
+    {.name = "max_training_time_minutes",
+     .type = WEIR_CONF_NUMBER,
+     IN(weir_training_settings, max_training_time_minutes),
+     .min = 0.001,
+     .max = 1e6,
+     .fallback = "120",
+     .unit = "min",
      .doc = "after which the search ends with the best so far"},
-    {.name = "search", .type = WEIR_CONF_ENUM, IN(weir_training_settings, search), .choices = searches, .fallback = "grid", .doc = "every point of a grid, points drawn from it, or chosen by those before"},
-    {.name = "search_iterations", .type = WEIR_CONF_INT, IN(weir_training_settings, search_iterations), .min = 1, .max = 100000, .fallback = "20", .doc = "points a model of random and tpe"},
-    {.name = "random_state", .type = WEIR_CONF_INT, IN(weir_training_settings, random_state), .min = 0, .max = 0x1p53, .fallback = "42", .doc = "seed of the split, the search and of models that name none"},
+    {.name = "search",
+     .type = WEIR_CONF_ENUM,
+     IN(weir_training_settings, search),
+     .choices = searches,
+     .fallback = "grid",
+     .doc = "every point of a grid, points drawn from it, or chosen by those before"},
+    {.name = "search_iterations",
+     .type = WEIR_CONF_INT,
+     IN(weir_training_settings, search_iterations),
+     .min = 1,
+     .max = 100000,
+     .fallback = "20",
+     .doc = "points a model of random and tpe"},
+    {.name = "random_state",
+     .type = WEIR_CONF_INT,
+     IN(weir_training_settings, random_state),
+     .min = 0,
+     .max = 9e15,
+     .fallback = "42",
+     .doc = "seed of the split, the search and of models that name none"},
     {.name = NULL},
 };
 
 static const weir_conf_item validation_table[] = {
-    {.name = "enabled", .type = WEIR_CONF_BOOL, IN(weir_training_validation, enabled), .fallback = "true", .doc = "folds of the training rows; else the validation rows"},
-    {.name = "folds", .type = WEIR_CONF_INT, IN(weir_training_validation, folds), .min = 2, .max = 100, .fallback = "5", .doc = "parts that each are left out once"},
-    {.name = "shuffle", .type = WEIR_CONF_BOOL, IN(weir_training_validation, shuffle), .fallback = "false", .doc = "rows are drawn; else blocks in their order"},
-    {.name = "random_state", .type = WEIR_CONF_INT, IN(weir_training_validation, random_state), .min = 0, .max = 0x1p53, .fallback = "42", .doc = "seed of the shuffle"},
+    {.name = "enabled",
+     .type = WEIR_CONF_BOOL,
+     IN(weir_training_validation, enabled),
+     .fallback = "true",
+     .doc = "folds of the training rows; else the validation rows"},
+    {.name = "folds",
+     .type = WEIR_CONF_INT,
+     IN(weir_training_validation, folds),
+     .min = 2,
+     .max = 100,
+     .fallback = "5",
+     .doc = "parts that each are left out once"},
+    {.name = "shuffle",
+     .type = WEIR_CONF_BOOL,
+     IN(weir_training_validation, shuffle),
+     .fallback = "false",
+     .doc = "rows are drawn; else blocks in their order"},
+    {.name = "random_state",
+     .type = WEIR_CONF_INT,
+     IN(weir_training_validation, random_state),
+     .min = 0,
+     .max = 9e15,
+     .fallback = "42",
+     .doc = "seed of the shuffle"},
     {.name = NULL},
 };
 
 static const weir_conf_item evaluation_table[] = {
     {.name = "metrics", .type = WEIR_CONF_LIST, IN(weir_training_evaluation, metrics), .doc = "that are reported; without: all of the task"},
     {.name = "generate_plots", .type = WEIR_CONF_BOOL, IN(weir_training_evaluation, generate_plots), .fallback = "true", .doc = "the page with figures"},
-    {.name = "prediction_intervals", .type = WEIR_CONF_BOOL, IN(weir_training_evaluation, prediction_intervals), .fallback = "true", .doc = "with their measured coverage"},
+    {.name = "prediction_intervals",
+     .type = WEIR_CONF_BOOL,
+     IN(weir_training_evaluation, prediction_intervals),
+     .fallback = "true",
+     .doc = "with their measured coverage"},
     {.name = "residual_analysis", .type = WEIR_CONF_BOOL, IN(weir_training_evaluation, residual_analysis), .fallback = "true", .doc = "what errors depend on"},
-    {.name = "model_comparison", .type = WEIR_CONF_BOOL, IN(weir_training_evaluation, model_comparison), .fallback = "true", .doc = "tests of the models against each other"},
+    {.name = "model_comparison",
+     .type = WEIR_CONF_BOOL,
+     IN(weir_training_evaluation, model_comparison),
+     .fallback = "true",
+     .doc = "tests of the models against each other"},
     {.name = NULL},
 };
 
 static const char *const strategies[] = {"semantic", "sequential", NULL};
 static const weir_conf_item persistence_table[] = {
     {.name = "save_models", .type = WEIR_CONF_BOOL, IN(weir_training_persistence, save_models), .fallback = "true", .doc = "write versions"},
-    {.name = "versioning_strategy", .type = WEIR_CONF_ENUM, IN(weir_training_persistence, versioning_strategy), .choices = strategies, .fallback = "semantic", .doc = "by what changed, or counted"},
-    {.name = "model_registry_path", .type = WEIR_CONF_STRING, IN(weir_training_persistence, model_registry_path), .fallback = "model_registry", .doc = "folder of versions where hdfs_model_path names none"},
+    {.name = "versioning_strategy",
+     .type = WEIR_CONF_ENUM,
+     IN(weir_training_persistence, versioning_strategy),
+     .choices = strategies,
+     .fallback = "semantic",
+     .doc = "by what changed, or counted"},
+    {.name = "model_registry_path",
+     .type = WEIR_CONF_STRING,
+     IN(weir_training_persistence, model_registry_path),
+     .fallback = "model_registry",
+     .doc = "folder of versions where hdfs_model_path names none"},
     {.name = "hdfs_model_path", .type = WEIR_CONF_STRING, IN(weir_training_persistence, hdfs_model_path), .doc = "folder of versions"},
-    {.name = "export_formats", .type = WEIR_CONF_LIST, IN(weir_training_persistence, export_formats), .doc = "native (pickle is taken for it), json, onnx, pmml"},
+    {.name = "export_formats",
+     .type = WEIR_CONF_LIST,
+     IN(weir_training_persistence, export_formats),
+     .doc = "native (pickle is taken for it), json, onnx, pmml"},
     {.name = NULL},
 };
 
@@ -95,7 +191,8 @@ static bool merge(cJSON *into, const cJSON *over) {
 }
 
 static weir_status apply_environment(weir_training_file *f, const char *asked, weir_err *err) {
-    cJSON *all = cJSON_DetachItemFromObjectCaseSensitive(f->json, "environments"), *own = cJSON_DetachItemFromObjectCaseSensitive(f->json, "environment"), *item;
+    cJSON *all = cJSON_DetachItemFromObjectCaseSensitive(f->json, "environments"), *own = cJSON_DetachItemFromObjectCaseSensitive(f->json, "environment"),
+          *item;
     const char *name = asked ? asked : cJSON_GetStringValue(own), *names[64] = {NULL};
     weir_status status = WEIR_OK;
     int n = 0;
@@ -103,13 +200,15 @@ static weir_status apply_environment(weir_training_file *f, const char *asked, w
     if (!status && all && !cJSON_IsObject(all)) status = WEIR_FAIL(err, WEIR_EINVAL, "$.environments: found %s, expected an object", weir_json_kind(all));
     cJSON_ArrayForEach(item, all) {
         if (n < 63) names[n++] = item->string;
-        if (!status && !cJSON_IsObject(item)) status = WEIR_FAIL(err, WEIR_EINVAL, "$.environments.%s: found %s, expected an object", item->string, weir_json_kind(item));
+        if (!status && !cJSON_IsObject(item))
+            status = WEIR_FAIL(err, WEIR_EINVAL, "$.environments.%s: found %s, expected an object", item->string, weir_json_kind(item));
     }
     if (!status && name) {
         const cJSON *over = cJSON_GetObjectItemCaseSensitive(all, name);
         const char *near = over ? NULL : weir_conf_nearest(name, names);
         if (!over)
-            status = WEIR_FAIL(err, WEIR_EINVAL, "$.environments: there is no environment '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+            status = WEIR_FAIL(err, WEIR_EINVAL, "$.environments: there is no environment '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
+                               near ? "'?" : "");
         else if (!merge(f->json, over))
             status = no_memory(err);
     }
@@ -159,7 +258,8 @@ static weir_status expand(cJSON *node, const char *path, weir_err *err) {
 
 /* ---- sections ---- */
 
-/* A section without the keys that are null, which is as if they were not there, and without `apart`, which is read by itself. A text where a list is expected is a list of it. */
+/* A section without the keys that are null, which is as if they were not there, and without `apart`, which is read by itself. A text where a list is expected
+ * is a list of it. */
 static cJSON *plain_section(const cJSON *section, const char *apart) {
     static const char *const lists[] = {"feature_columns", "target_columns", "categorical_columns", "metrics", "export_formats", NULL};
     cJSON *copy = cJSON_Duplicate(section, true), *item, *next;
@@ -199,7 +299,9 @@ static weir_status check_folder(const char *key, const char *path, weir_err *err
     const char *scheme = path ? strstr(path, "://") : NULL;
     if (!scheme || !strncmp(path, "file://", 7)) return WEIR_OK;
     const char *rest = strchr(scheme + 3, '/');
-    return WEIR_FAIL(err, WEIR_EINVAL, "$.%s: found '%s', expected a path here: Weir reads and writes files and folders, mounted ones too, and has no client of %.*s. Give the path where it lies, such as "
+    return WEIR_FAIL(err, WEIR_EINVAL,
+                     "$.%s: found '%s', expected a path here: Weir reads and writes files and folders, mounted ones too, and has no client of %.*s. Give the "
+                     "path where it lies, such as "
                      "\"/data%s\"; nothing else in the file has to change",
                      key, path, (int)(scheme - path), path, rest ? rest : "");
 }
@@ -213,16 +315,25 @@ static weir_status read_data(weir_training_file *f, weir_err *err) {
     if ((status = check_folder("data.source", d->source, err))) return status;
     if (!d->target_columns || !d->target_columns[0]) return WEIR_FAIL(err, WEIR_EINVAL, "$.data.target_columns: found nothing, expected a column to predict");
     if (fabs(d->train_ratio + d->val_ratio + d->test_ratio - 1) > 1e-6)
-        return WEIR_FAIL(err, WEIR_EINVAL, "$.data: train_ratio, val_ratio and test_ratio add up to %g, expected 1", d->train_ratio + d->val_ratio + d->test_ratio);
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.data: train_ratio, val_ratio and test_ratio add up to %g, expected 1",
+                         d->train_ratio + d->val_ratio + d->test_ratio);
     if (d->train_ratio <= 0 || d->test_ratio <= 0)
         return WEIR_FAIL(err, WEIR_EINVAL, "$.data: train_ratio is %g and test_ratio %g, expected both above 0", d->train_ratio, d->test_ratio);
-    if (d->task && !weir_task_find(d->task, &task)) return WEIR_FAIL(err, WEIR_EINVAL, "$.data.task: found '%s', expected binary, multiclass or regression", d->task);
+    if (d->task && !weir_task_find(d->task, &task))
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.data.task: found '%s', expected binary, multiclass or regression", d->task);
     return WEIR_OK;
 }
 
 const char *weir_training_metric_name(const char *name) {
-    static const char *const others[][2] = {{"root_mean_squared_error", "rmse"}, {"neg_root_mean_squared_error", "rmse"}, {"mean_absolute_error", "mae"}, {"neg_mean_absolute_error", "mae"},
-                                            {"mean_absolute_percentage_error", "mape"}, {"r2_score", "r2"}, {"auc", "roc_auc"}, {"logloss", "log_loss"}, {"roc_auc_ovr", "auc_ovr_macro"}};
+    static const char *const others[][2] = {{"root_mean_squared_error", "rmse"},
+                                            {"neg_root_mean_squared_error", "rmse"},
+                                            {"mean_absolute_error", "mae"},
+                                            {"neg_mean_absolute_error", "mae"},
+                                            {"mean_absolute_percentage_error", "mape"},
+                                            {"r2_score", "r2"},
+                                            {"auc", "roc_auc"},
+                                            {"logloss", "log_loss"},
+                                            {"roc_auc_ovr", "auc_ovr_macro"}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (!strcmp(others[i][0], name)) return others[i][1];
     return name;
@@ -254,7 +365,10 @@ static weir_status read_training(weir_training_file *f, weir_err *err) {
     if (!f->validation.enabled && f->data.val_ratio <= 0)
         return WEIR_FAIL(err, WEIR_EINVAL, "$.training.cross_validation: there are no folds, and data.val_ratio is 0: nothing is left to choose a model by");
     if (f->validation.enabled && f->validation.shuffle && f->data.time_column)
-        return add_note(f, "$.training.cross_validation: shuffled folds over rows with times let a model be judged on times between those it was fitted on; the test rows are later ones all the same", err);
+        return add_note(f,
+                        "$.training.cross_validation: shuffled folds over rows with times let a model be judged on times between those it was fitted on; the "
+                        "test rows are later ones all the same",
+                        err);
     return WEIR_OK;
 }
 
@@ -264,7 +378,8 @@ static weir_status read_evaluation(weir_training_file *f, weir_err *err) {
     for (; !status && f->evaluation.metrics && f->evaluation.metrics[i]; i++) {
         char path[48];
         snprintf(path, sizeof path, "$.evaluation.metrics[%d]", i);
-        if (i == WEIR_TRAINING_METRICS_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "%s: more than %d metrics, expected at most that many", path, WEIR_TRAINING_METRICS_MAX);
+        if (i == WEIR_TRAINING_METRICS_MAX)
+            return WEIR_FAIL(err, WEIR_EINVAL, "%s: more than %d metrics, expected at most that many", path, WEIR_TRAINING_METRICS_MAX);
         if (!tasks_of_metric(f->evaluation.metrics[i])) return unknown_metric(path, f->evaluation.metrics[i], err);
     }
     return status;
@@ -282,10 +397,11 @@ static weir_status read_persistence(weir_training_file *f, weir_err *err) {
         while (formats[k] && strcmp(formats[k], name) != 0) k++;
         near = formats[k] ? NULL : weir_conf_nearest(name, formats);
         if (!formats[k])
-            return WEIR_FAIL(err, WEIR_EINVAL, "$.persistence.export_formats[%d]: found '%s', expected native, pickle, json, onnx or pmml%s%s%s", i, name, near ? "; did you mean '" : "",
-                             near ? near : "", near ? "'?" : "");
+            return WEIR_FAIL(err, WEIR_EINVAL, "$.persistence.export_formats[%d]: found '%s', expected native, pickle, json, onnx or pmml%s%s%s", i, name,
+                             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         f->exports[places[k]] = true;
-        if (!strcmp(name, "pickle")) status = add_note(f, "$.persistence.export_formats: pickle is Python's; the native format " WEIR_LAYOUT_MODEL_FILE " is written in its place", err);
+        if (!strcmp(name, "pickle"))
+            status = add_note(f, "$.persistence.export_formats: pickle is Python's; the native format " WEIR_LAYOUT_MODEL_FILE " is written in its place", err);
     }
     f->exports[WEIR_EXPORT_NATIVE] = true;
     return status;
@@ -293,7 +409,8 @@ static weir_status read_persistence(weir_training_file *f, weir_err *err) {
 
 static weir_status read_ensembles(weir_training_file *f, weir_err *err) {
     static const char *const keys[] = {"ensemble_models", NULL}, *const kinds[] = {"average", "weighted", "stacking", NULL};
-    const cJSON *section = cJSON_GetObjectItemCaseSensitive(f->json, "model_selection"), *wanted = cJSON_GetObjectItemCaseSensitive(section, "ensemble_models"), *item;
+    const cJSON *section = cJSON_GetObjectItemCaseSensitive(f->json, "model_selection"), *wanted = cJSON_GetObjectItemCaseSensitive(section, "ensemble_models"),
+                *item;
     if (!section) return WEIR_OK;
     weir_status status = weir_json_check_keys(section, "$.model_selection", keys, err);
     if (status) return status;
@@ -301,7 +418,8 @@ static weir_status read_ensembles(weir_training_file *f, weir_err *err) {
         f->ensembles[f->ensemble_count++] = kinds[0];
         f->ensembles[f->ensemble_count++] = kinds[2];
     } else if (wanted && !cJSON_IsFalse(wanted) && !cJSON_IsNull(wanted) && !cJSON_IsArray(wanted)) {
-        return WEIR_FAIL(err, WEIR_EINVAL, "$.model_selection.ensemble_models: found %s, expected true, false or a list of average, weighted, stacking", weir_json_kind(wanted));
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.model_selection.ensemble_models: found %s, expected true, false or a list of average, weighted, stacking",
+                         weir_json_kind(wanted));
     }
     if (!cJSON_IsArray(wanted)) return WEIR_OK;
     cJSON_ArrayForEach(item, wanted) {
@@ -309,7 +427,9 @@ static weir_status read_ensembles(weir_training_file *f, weir_err *err) {
         int k = 0;
         if (name && !strcmp(name, "voting")) name = "average";
         while (kinds[k] && (!name || strcmp(kinds[k], name) != 0)) k++;
-        if (!kinds[k]) return WEIR_FAIL(err, WEIR_EINVAL, "$.model_selection.ensemble_models: found %s, expected average, weighted or stacking", name ? name : weir_json_kind(item));
+        if (!kinds[k])
+            return WEIR_FAIL(err, WEIR_EINVAL, "$.model_selection.ensemble_models: found %s, expected average, weighted or stacking",
+                             name ? name : weir_json_kind(item));
         for (int i = 0; i < f->ensemble_count; i++)
             if (f->ensembles[i] == kinds[k]) return WEIR_FAIL(err, WEIR_EINVAL, "$.model_selection.ensemble_models: '%s' is there twice", name);
         f->ensembles[f->ensemble_count++] = kinds[k];
@@ -318,8 +438,10 @@ static weir_status read_ensembles(weir_training_file *f, weir_err *err) {
 }
 
 static weir_status read_file(weir_training_file *f, const char *environment, weir_err *err) {
-    static const char *const keys[] = {"data", "models", "training", "evaluation", "persistence", "preprocessing", "model_selection", "spark", "name", "description", NULL};
-    weir_status status = cJSON_IsObject(f->json) ? apply_environment(f, environment, err) : WEIR_FAIL(err, WEIR_EINVAL, "$: found %s, expected an object", weir_json_kind(f->json));
+    static const char *const keys[] = {"data",  "models", "training",    "evaluation", "persistence", "preprocessing", "model_selection",
+                                       "spark", "name",   "description", NULL};
+    weir_status status = cJSON_IsObject(f->json) ? apply_environment(f, environment, err)
+                                                 : WEIR_FAIL(err, WEIR_EINVAL, "$: found %s, expected an object", weir_json_kind(f->json));
     if (!status) status = expand(f->json, "$", err);
     if (!status) status = weir_json_check_keys(f->json, "$", keys, err);
     if (!status && !cJSON_GetObjectItemCaseSensitive(f->json, "data")) status = WEIR_FAIL(err, WEIR_EINVAL, "$.data: found nothing, expected an object");
@@ -395,7 +517,11 @@ weir_status weir_training_file_markdown(weir_buf *out, weir_err *err) {
     static const struct {
         const char *name;
         const weir_conf_item *table;
-    } sections[] = {{"data", data_table}, {"training", training_table}, {"training.cross_validation", validation_table}, {"evaluation", evaluation_table}, {"persistence", persistence_table}};
+    } sections[] = {{"data", data_table},
+                    {"training", training_table},
+                    {"training.cross_validation", validation_table},
+                    {"evaluation", evaluation_table},
+                    {"persistence", persistence_table}};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *text = NULL;
         size_t len = 0;

@@ -1,4 +1,5 @@
-/* The training file: one JSON document that says what to train on, which models with which hyperparameters, how to judge them and where they go; docs/training-file.md describes it. */
+/* The training file: one JSON document that says what to train on, which models with which hyperparameters, how to judge them and where they go;
+ * docs/training-file.md describes it. */
 #ifndef WEIR_MODELS_TRAINING_FILE_H
 #define WEIR_MODELS_TRAINING_FILE_H
 
@@ -61,8 +62,9 @@ typedef struct weir_training_file {
     unsigned tasks; /* WEIR_TASK_BIT of each task that the primary metric is for */
 } weir_training_file;
 
-/** Reads and validates. environment: a name of the section "environments", whose keys go over the rest of the file; NULL: the one that the file's "environment" names, if any. "${NAME}" in a
- *  text is the environment variable's value; a text that is nothing else becomes a number or boolean where the value is one.
+/** Reads and validates. environment: a name of the section "environments", whose keys go over the rest of the file; NULL: the one that the file's
+ *  "environment" names, if any. "${NAME}" in a text is the environment variable's value; a text that is nothing else becomes a number or boolean where the
+ *  value is one.
  *  Errors: WEIR_ENOTFOUND, WEIR_EIO for the file; WEIR_EINVAL with the JSON path, what was found and what was expected. */
 weir_status weir_training_file_load(const char *path, const char *environment, weir_training_file **ret_file, weir_err *err) WEIR_MUST_CHECK;
 /** The same of a document; json is borrowed. */
@@ -81,8 +83,10 @@ typedef struct weir_training_sets {
     int metric_count;
 } weir_training_sets;
 
-/** Reads the data and splits it by the ratios: by time where there is a time column, rows of one time together, else at random, classes in proportion; the seed is training.random_state.
- *  Errors: those of weir_trainset_from_file; WEIR_EINVAL for metrics that are not of the task, or models that cannot do it; WEIR_EDATA when a part gets no row. */
+/** Reads the data and splits it by the ratios: by time where there is a time column, rows of one time together, else at random, classes in proportion; the
+ *  seed is training.random_state.
+ *  Errors: those of weir_trainset_from_file; WEIR_EINVAL for metrics that are not of the task, or models that cannot do it; WEIR_EDATA when a part gets no
+ *  row. */
 weir_status weir_training_file_sets(const weir_training_file *file, weir_training_sets *ret_sets, weir_err *err) WEIR_MUST_CHECK;
 void weir_training_sets_done(weir_training_sets *sets);
 
@@ -107,8 +111,9 @@ typedef struct weir_training_kept {
 
 /** Where the file says that models go: persistence.hdfs_model_path, else model_registry_path; NULL when save_models is false. */
 const char *weir_training_file_store(const weir_training_file *file);
-/** Writes the next version of a model to the folder: by the rule of models/semver.h, or counted (1.0.0, 2.0.0, …). A model that is byte for byte the latest one is not written again.
- *  version [WEIR_SEMVER_TEXT_MAX] is the one that holds it then. metadata.json has "algorithm", "spec", "data_schema", "metrics", "signature", "lineage", "created_at". */
+/** Writes the next version of a model to the folder: by the rule of models/semver.h, or counted (1.0.0, 2.0.0, …). A model that is byte for byte the latest
+ *  one is not written again. version [WEIR_SEMVER_TEXT_MAX] is the one that holds it then. metadata.json has "algorithm", "spec", "data_schema", "metrics",
+ *  "signature", "lineage", "created_at". */
 weir_status weir_training_file_persist(const weir_training_file *file, const weir_training_kept *kept, char *version, weir_err *err) WEIR_MUST_CHECK;
 /** Predictions for a file by a version ("1.0.0", "latest" or NULL) of a model of the folder; see weir_file_predict. */
 weir_status weir_training_file_infer(const char *dir, const char *model, const char *version, const char *data_path, const char *format, const char *out_path,

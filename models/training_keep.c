@@ -36,7 +36,8 @@ static bool add_signature(cJSON *metadata, const cJSON *schema) {
     cJSON *signature = cJSON_AddObjectToObject(metadata, "signature"), *target = signature ? cJSON_AddObjectToObject(signature, "target") : NULL,
           *output = target ? cJSON_AddObjectToObject(signature, "output") : NULL;
     return output && add_copy(signature, "inputs", cJSON_GetObjectItemCaseSensitive(schema, "inputs")) &&
-           add_copy(target, "names", cJSON_GetObjectItemCaseSensitive(schema, "targets")) && add_copy(target, "classes", cJSON_GetObjectItemCaseSensitive(schema, "classes")) &&
+           add_copy(target, "names", cJSON_GetObjectItemCaseSensitive(schema, "targets")) &&
+           add_copy(target, "classes", cJSON_GetObjectItemCaseSensitive(schema, "classes")) &&
            add_copy(output, "task", cJSON_GetObjectItemCaseSensitive(schema, "task"));
 }
 

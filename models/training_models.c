@@ -50,23 +50,19 @@ static const parameter linear_parameters[] = {
     {NULL},
 };
 static const parameter ridge_parameters[] = {
-    {"alpha", "alpha", SAME, NULL, ""},
-    {"fit_intercept", NULL, ONLY, "[true]", UNPENALISED},
-    {"normalize", NULL, ONLY, "[true]", SCALED},
-    {"positive", NULL, ONLY, "[false]", "coefficients cannot be bounded"},
-    {"solver", NULL, NO_EFFECT, NULL, EXACT},
-    {"tol", NULL, NO_EFFECT, NULL, EXACT},
-    {"max_iter", NULL, NO_EFFECT, NULL, EXACT},
-    {"copy_X", NULL, NO_EFFECT, NULL, RUN_ONLY},
-    {"random_state", NULL, SEED, NULL, ""},
-    {NULL},
+    {"alpha", "alpha", SAME, NULL, ""},          {"fit_intercept", NULL, ONLY, "[true]", UNPENALISED},
+    {"normalize", NULL, ONLY, "[true]", SCALED}, {"positive", NULL, ONLY, "[false]", "coefficients cannot be bounded"},
+    {"solver", NULL, NO_EFFECT, NULL, EXACT},    {"tol", NULL, NO_EFFECT, NULL, EXACT},
+    {"max_iter", NULL, NO_EFFECT, NULL, EXACT},  {"copy_X", NULL, NO_EFFECT, NULL, RUN_ONLY},
+    {"random_state", NULL, SEED, NULL, ""},      {NULL},
 };
 #define DESCENT                                                                                                                                                \
     {"alpha", "alpha", SAME, NULL, ""}, {"fit_intercept", NULL, ONLY, "[true]", UNPENALISED}, {"normalize", NULL, ONLY, "[true]", SCALED},                     \
         {"max_iter", "max_iterations", SAME, NULL, ""}, {"tol", "tol", SAME, NULL, "of the label's sum of squares"},                                           \
         {"positive", NULL, ONLY, "[false]", "coefficients cannot be bounded"}, {"selection", NULL, NO_EFFECT, NULL, EXACT},                                    \
-        {"precompute", NULL, NO_EFFECT, NULL, RUN_ONLY}, {"warm_start", NULL, NO_EFFECT, NULL, RUN_ONLY}, {"copy_X", NULL, NO_EFFECT, NULL, RUN_ONLY},         \
-        {"random_state", NULL, SEED, NULL, ""}
+        {"precompute", NULL, NO_EFFECT, NULL, RUN_ONLY}, {"warm_start", NULL, NO_EFFECT, NULL, RUN_ONLY}, {"copy_X", NULL, NO_EFFECT, NULL, RUN_ONLY}, {       \
+        "random_state", NULL, SEED, NULL, ""                                                                                                                   \
+    }
 static const parameter lasso_parameters[] = {DESCENT, {NULL}};
 static const parameter elastic_net_parameters[] = {{"l1_ratio", "l1_ratio", SAME, NULL, ""}, DESCENT, {NULL}};
 static const parameter logistic_parameters[] = {
@@ -255,9 +251,7 @@ static weir_status convert(const parameter *p, const char *path, const cJSON *va
         if (!cJSON_IsBool(value)) return refuse(path, value, "true or false", err);
         *ret_value = cJSON_IsTrue(value) ? cJSON_CreateRaw(p->text) : cJSON_CreateNumber(1);
         break;
-    case UNBOUNDED:
-        *ret_value = cJSON_IsNull(value) || n == 0 ? cJSON_CreateRaw(p->text) : cJSON_Duplicate(value, true);
-        break;
+    case UNBOUNDED: *ret_value = cJSON_IsNull(value) || n == 0 ? cJSON_CreateRaw(p->text) : cJSON_Duplicate(value, true); break;
     case ROWS:
         if (!(n >= 1 && n == floor(n))) return refuse(path, value, "a whole number of rows from 1", err);
         *ret_value = cJSON_CreateNumber(n);
@@ -301,7 +295,8 @@ static weir_status unknown_model(const char *path, const char *name, weir_err *e
     for (int i = 0; weir_algorithms()[i] && n < NAMES_MAX - 1; i++) names[n++] = weir_algorithms()[i]->name;
     const char *near = weir_conf_nearest(name, names);
     return WEIR_FAIL(err, WEIR_EINVAL,
-                     "%s.%s: unknown model%s%s%s; expected linear_regression, ridge, lasso, elastic_net, random_forest, xgboost, gradient_boosting, svr, logistic_regression or an "
+                     "%s.%s: unknown model%s%s%s; expected linear_regression, ridge, lasso, elastic_net, random_forest, xgboost, gradient_boosting, svr, "
+                     "logistic_regression or an "
                      "algorithm of Weir's",
                      path, name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
@@ -323,8 +318,8 @@ static weir_status unknown_parameter(const known_model *model, const weir_algori
     for (const parameter *p = model->parameters; p->theirs && n < NAMES_MAX - 1; p++) names[n++] = p->theirs;
     for (const weir_conf_item *item = algorithm->params; item->name && n < NAMES_MAX - 1; item++) names[n++] = item->name;
     const char *near = weir_conf_nearest(name, names);
-    return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: %s has no such parameter here%s%s%s", path, name, model->names[0], near ? "; did you mean '" : "", near ? near : "",
-                     near ? "'?" : "");
+    return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: %s has no such parameter here%s%s%s", path, name, model->names[0], near ? "; did you mean '" : "",
+                     near ? near : "", near ? "'?" : "");
 }
 
 /* ---- a model ---- */
@@ -434,7 +429,8 @@ static weir_status read_grid(reading *r, const cJSON *given, weir_err *err) {
         snprintf(at, sizeof at, "%s.%s", path, item->string);
         if (!cJSON_IsArray(item) || !cJSON_GetArraySize(item)) return refuse(at, item, "a list of values", err);
         if (p->how == SEED) return refuse(at, item, "nothing: seeds are not searched", err);
-        if (p->ours && cJSON_GetObjectItemCaseSensitive(r->candidate->grid, p->ours)) return refuse(at, item, "each parameter once: another name of it is there already", err);
+        if (p->ours && cJSON_GetObjectItemCaseSensitive(r->candidate->grid, p->ours))
+            return refuse(at, item, "each parameter once: another name of it is there already", err);
         weir_status status = read_values(r, p, item, at, r->candidate->grid, err);
         if (status) return status;
     }
@@ -468,7 +464,8 @@ static weir_status read_model(reading *r, const cJSON *given, bool *ret_enabled,
     if (!status) status = read_flag(given, r->path, "hyperparameter_tuning", grid != NULL, &tuning, err);
     if (status) return status;
     size_t len = strlen(given->string);
-    if (!(c->algorithm = weir_algorithm_find(r->model->algorithm))) return WEIR_FAIL(err, WEIR_EINVAL, "%s: algorithm '%s' is not there", r->path, r->model->algorithm);
+    if (!(c->algorithm = weir_algorithm_find(r->model->algorithm)))
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: algorithm '%s' is not there", r->path, r->model->algorithm);
     if (!(c->name = weir_models_calloc(1, len + 1))) return no_memory(err);
     memcpy(c->name, given->string, len);
     status = read_params(r, cJSON_GetObjectItemCaseSensitive(given, "hyperparameters"), err);
@@ -483,7 +480,8 @@ static weir_status read_model(reading *r, const cJSON *given, bool *ret_enabled,
 weir_status weir_training_models_read(const cJSON *section, const char *path, cJSON *notes, weir_training_models *ret_models, weir_err *err) {
     weir_training_models models = {0};
     const cJSON *item;
-    weir_status status = cJSON_IsObject(section) ? WEIR_OK : WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected an object of models", path, weir_json_kind(section));
+    weir_status status =
+        cJSON_IsObject(section) ? WEIR_OK : WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected an object of models", path, weir_json_kind(section));
     cJSON_ArrayForEach(item, section) {
         char at[160];
         bool enabled = false;
@@ -517,8 +515,11 @@ void weir_training_models_done(weir_training_models *models) {
 weir_status weir_training_params_settle(cJSON *params, int column_count, weir_err *err) {
     const cJSON *columns = cJSON_GetObjectItemCaseSensitive(params, "colsample_bynode"), *gamma = cJSON_GetObjectItemCaseSensitive(params, "gamma");
     const char *text = cJSON_GetStringValue(columns);
-    double n = text ? !strcmp(text, "sqrt") ? floor(sqrt(column_count)) : floor(log2(column_count)) : cJSON_IsNumber(columns) && columns->valuedouble < 0 ? -columns->valuedouble : 0;
-    if ((text || n > 0) && !set(params, "colsample_bynode", cJSON_CreateNumber(fmin(1, (fmax(n, 1) + 0.5) / column_count)))) return no_memory(err); /* half a column more: it is rounded down */
+    double n = text                                                  ? !strcmp(text, "sqrt") ? floor(sqrt(column_count)) : floor(log2(column_count))
+                                                                : cJSON_IsNumber(columns) && columns->valuedouble < 0 ? -columns->valuedouble
+                                                                     : 0;
+    if ((text || n > 0) && !set(params, "colsample_bynode", cJSON_CreateNumber(fmin(1, (fmax(n, 1) + 0.5) / column_count))))
+        return no_memory(err); /* half a column more: it is rounded down */
     if (cJSON_IsString(gamma) && !set(params, "gamma", cJSON_CreateNumber(1.0 / column_count))) return no_memory(err);
     return WEIR_OK;
 }
@@ -540,7 +541,8 @@ weir_status weir_training_models_markdown(weir_buf *out, weir_err *err) {
     for (int m = 0; ok && m < KNOWN; m++) {
         const known_model *model = &known_models[m];
         ok = weir_buf_printf(out, "### %s\n\n", model->names[0]);
-        for (int i = 1; ok && i < 4 && model->names[i]; i++) ok = weir_buf_printf(out, "%s`%s`%s", i == 1 ? "Also " : ", ", model->names[i], i < 3 && model->names[i + 1] ? "" : ". ");
+        for (int i = 1; ok && i < 4 && model->names[i]; i++)
+            ok = weir_buf_printf(out, "%s`%s`%s", i == 1 ? "Also " : ", ", model->names[i], i < 3 && model->names[i + 1] ? "" : ". ");
         ok = ok && weir_buf_printf(out, "Algorithm `%s`", model->algorithm) && (!model->base || weir_buf_printf(out, ", beginning with `%s`", model->base)) &&
              weir_buf_printf(out, ".\n\n| parameter | becomes | |\n|---|---|---|\n");
         for (const parameter *p = model->parameters; ok && p->theirs; p++) ok = put_parameter(p, out);

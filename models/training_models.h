@@ -24,9 +24,11 @@ typedef struct weir_training_models {
     int count;
 } weir_training_models;
 
-/** Reads {"random_forest": {"enabled": true, "hyperparameters": {…}, "hyperparameter_tuning": true, "hyperparameter_grid": {"max_depth": [5, null]}}, …}. What a file does not say is the
- *  default of the library that the name comes from. notes is an array to which sentences are added about what has no effect here.
- *  Errors: WEIR_EINVAL with the path: an unknown model or parameter (with the nearest), a value that the algorithm does not take, a parameter that nothing here stands for. */
+/** Reads {"random_forest": {"enabled": true, "hyperparameters": {…}, "hyperparameter_tuning": true, "hyperparameter_grid": {"max_depth": [5, null]}}, …}.
+ *  What a file does not say is the default of the library that the name comes from. notes is an array to which sentences are added about what has no effect
+ *  here.
+ *  Errors: WEIR_EINVAL with the path: an unknown model or parameter (with the nearest), a value that the algorithm does not take, a parameter that nothing
+ *  here stands for. */
 weir_status weir_training_models_read(const cJSON *section, const char *path, cJSON *notes, weir_training_models *ret_models, weir_err *err) WEIR_MUST_CHECK;
 void weir_training_models_done(weir_training_models *models);
 

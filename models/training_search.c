@@ -1,4 +1,5 @@
-/* Workers take points in turns, a model after the other; a supervisor watches the time. What is tried first, and so what wins a tie, does not depend on how many workers there are. */
+/* Workers take points in turns, a model after the other; a supervisor watches the time. What is tried first, and so what wins a tie, does not depend on how
+ * many workers there are. */
 #include "models/training_search.h"
 
 #include <errno.h>
@@ -439,7 +440,8 @@ static weir_status make_board(searching *s, weir_leaderboard *ret_board, weir_er
     for (int i = 0; !status && i < s->count; i++)
         if (!s->trials[i].result.failed) status = weir_search_add(&ranking, &s->trials[i].result, err);
     if (!status && !ranking.count)
-        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "no model could be fitted and judged: %s", s->last.message[0] ? s->last.message : "time ran out before the first was");
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "no model could be fitted and judged: %s",
+                           s->last.message[0] ? s->last.message : "time ran out before the first was");
     if (!status) status = weir_search_board(&ranking, -1, ret_board, err);
     for (int i = 0; i < ranking.count; i++) weir_contender_done(&ranking.contenders[i]);
     weir_models_free(ranking.contenders);

@@ -13,8 +13,9 @@ typedef struct weir_training_search {
     void *progress_context;
 } weir_training_search;
 
-/** Judges every model of the file by its primary metric: over the folds of sets->train, or, where cross_validation is not enabled, on sets->validation. Each model gets its first point before
- *  any gets its second. After max_training_time_minutes, or when cancelled, fits that are under way stop and the best so far are the result; ended is "space" (all was tried), "budget" or
+/** Judges every model of the file by its primary metric: over the folds of sets->train, or, where cross_validation is not enabled, on sets->validation. Each
+ *  model gets its first point before any gets its second. After max_training_time_minutes, or when cancelled, fits that are under way stop and the best so
+ *  far are the result; ended is "space" (all was tried), "budget" or
  *  "cancelled". A point that cannot be fitted is counted as failed. Specs have the name that the file gives their model.
  *  Errors: WEIR_ENOTFOUND when nothing could be judged, with the last reason; WEIR_EDATA for folds that the rows do not give. */
 weir_status weir_training_file_search(const weir_training_file *file, const weir_training_sets *sets, const weir_training_search *search,

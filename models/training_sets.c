@@ -31,8 +31,7 @@ static weir_status draw_parts(const weir_training_file *file, const weir_trainse
     uint64_t state = (uint64_t)file->training.random_state;
     drawn_row *rows = weir_models_calloc((size_t)n, sizeof *rows);
     if (!rows) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to split %lld rows", (long long)n);
-    for (int64_t r = 0; r < n; r++)
-        rows[r] = (drawn_row){set->matrix.task == WEIR_TASK_REGRESSION ? 0 : set->matrix.label[r], weir_models_random(&state), r};
+    for (int64_t r = 0; r < n; r++) rows[r] = (drawn_row){set->matrix.task == WEIR_TASK_REGRESSION ? 0 : set->matrix.label[r], weir_models_random(&state), r};
     qsort(rows, (size_t)n, sizeof *rows, by_class_and_chance);
     for (int64_t from = 0, to; from < n; from = to) {
         for (to = from + 1; to < n && rows[to].class_number == rows[from].class_number; to++) {
@@ -84,8 +83,8 @@ static weir_status split(const weir_training_file *file, weir_training_sets *set
     weir_status status = file->data.time_column ? split_by_time(file, sets, err) : split_at_random(file, sets, err);
     if (status) return status;
     if (sets->train.matrix.row_count && sets->test.matrix.row_count && (sets->validation.matrix.row_count || file->data.val_ratio <= 0)) return WEIR_OK;
-    return WEIR_FAIL(err, WEIR_EDATA, "%lld rows cannot be split %g : %g : %g, a part would be empty", (long long)sets->whole.matrix.row_count, file->data.train_ratio,
-                     file->data.val_ratio, file->data.test_ratio);
+    return WEIR_FAIL(err, WEIR_EDATA, "%lld rows cannot be split %g : %g : %g, a part would be empty", (long long)sets->whole.matrix.row_count,
+                     file->data.train_ratio, file->data.val_ratio, file->data.test_ratio);
 }
 
 /* ---- what the task allows ---- */
@@ -95,8 +94,8 @@ static weir_status check_metrics(const weir_training_file *file, weir_training_s
     const char *const *names = (const char *const *)file->evaluation.metrics;
     sets->metric = weir_model_metric_find(task, weir_training_metric_name(file->training.primary_metric));
     if (!sets->metric)
-        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.primary_metric: '%s' is no metric of a %s task, which target '%s' is", file->training.primary_metric, weir_task_name(task),
-                         sets->whole.target_names[0]);
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.primary_metric: '%s' is no metric of a %s task, which target '%s' is", file->training.primary_metric,
+                         weir_task_name(task), sets->whole.target_names[0]);
     for (int i = 0; names && names[i]; i++) {
         const weir_model_metric *metric = weir_model_metric_find(task, weir_training_metric_name(names[i]));
         if (!metric) return WEIR_FAIL(err, WEIR_EINVAL, "$.evaluation.metrics[%d]: '%s' is no metric of a %s task", i, names[i], weir_task_name(task));
@@ -112,7 +111,8 @@ static weir_status check_models(const weir_training_file *file, const weir_train
         cJSON *spec = NULL;
         snprintf(path, sizeof path, "$.models.%s", c->name);
         if (!weir_algorithm_can(c->algorithm, set->matrix.task))
-            return WEIR_FAIL(err, WEIR_EINVAL, "%s: it cannot do a %s task, which target '%s' is", path, weir_task_name(set->matrix.task), set->target_names[0]);
+            return WEIR_FAIL(err, WEIR_EINVAL, "%s: it cannot do a %s task, which target '%s' is", path, weir_task_name(set->matrix.task),
+                             set->target_names[0]);
         weir_status status = weir_training_file_spec(file, i, NULL, set, &spec, err);
         if (!status) status = weir_spec_check(spec, path, set->matrix.task, set->matrix.kinds, set->matrix.column_count, err);
         cJSON_Delete(spec);

@@ -77,7 +77,8 @@ static weir_status find_roles(reading *r, weir_err *err) {
     weir_status status = WEIR_OK;
     r->time = r->tenant = r->entity = -1;
     for (; !status && q->targets[r->target_count]; r->target_count++) {
-        if (r->target_count == WEIR_TRAINSET_TARGETS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "more than %d targets, expected at most that many", WEIR_TRAINSET_TARGETS_MAX);
+        if (r->target_count == WEIR_TRAINSET_TARGETS_MAX)
+            return WEIR_FAIL(err, WEIR_ELIMIT, "more than %d targets, expected at most that many", WEIR_TRAINSET_TARGETS_MAX);
         status = weir_data_file_need(&r->file, "target", q->targets[r->target_count], &r->targets[r->target_count], err);
     }
     if (!status && !r->target_count) status = WEIR_FAIL(err, WEIR_EINVAL, "no target is named, expected a column to predict");
@@ -193,11 +194,14 @@ static weir_status choose_inputs(reading *r, weir_err *err) {
 }
 
 static weir_status check_size(const reading *r, weir_err *err) {
-    double bytes = 2.0 * 8.0 * (double)r->file.row_count * (r->input_count + r->target_count + 2); /* columns as they are read, and the matrix that is made of them */
+    double bytes =
+        2.0 * 8.0 * (double)r->file.row_count * (r->input_count + r->target_count + 2); /* columns as they are read, and the matrix that is made of them */
     double limit = r->query->memory_bytes ? (double)r->query->memory_bytes : (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 2;
     if (bytes <= limit) return WEIR_OK;
-    return WEIR_FAIL(err, WEIR_ELIMIT, "%lld rows of %d features need %.1f GB of memory to train on, expected at most %.1f GB: name fewer feature columns, or files with fewer rows",
-                     (long long)r->file.row_count, r->input_count, bytes / 1e9, limit / 1e9);
+    return WEIR_FAIL(
+        err, WEIR_ELIMIT,
+        "%lld rows of %d features need %.1f GB of memory to train on, expected at most %.1f GB: name fewer feature columns, or files with fewer rows",
+        (long long)r->file.row_count, r->input_count, bytes / 1e9, limit / 1e9);
 }
 
 /* ---- names: categories, classes, tenants ---- */
@@ -308,8 +312,8 @@ static weir_status check_target(reading *r, int column, weir_err *err) {
     bool number = is_number(c->stored) || c->stored == WEIR_STORED_BOOL;
     if (!r->filled[column]) return WEIR_FAIL(err, WEIR_EDATA, "target '%s' holds no value", c->name);
     if (r->task == WEIR_TASK_REGRESSION ? number : number || c->stored == WEIR_STORED_TEXT) return WEIR_OK;
-    return WEIR_FAIL(err, WEIR_EINVAL, "target '%s' is a %s, expected numbers%s for a %s task", c->name, c->type, r->task == WEIR_TASK_REGRESSION ? "" : ", booleans or texts",
-                     weir_task_name(r->task));
+    return WEIR_FAIL(err, WEIR_EINVAL, "target '%s' is a %s, expected numbers%s for a %s task", c->name, c->type,
+                     r->task == WEIR_TASK_REGRESSION ? "" : ", booleans or texts", weir_task_name(r->task));
 }
 
 static weir_status read_task(reading *r, weir_err *err) {
@@ -321,8 +325,8 @@ static weir_status read_task(reading *r, weir_err *err) {
     bool numbers = is_number(column_of(r, r->targets[0])->stored);
     status = read_names(r, r->targets[0], numbers, WEIR_MODEL_CLASSES_MAX, &r->classes, numbers ? &r->class_values : NULL, err);
     if (!status && (r->classes.count < 2 || (r->task == WEIR_TASK_BINARY && r->classes.count > 2)))
-        status = WEIR_FAIL(err, WEIR_EDATA, "target '%s' has %d different values, expected %s for a %s task", column_of(r, r->targets[0])->name, r->classes.count,
-                           r->task == WEIR_TASK_BINARY ? "two" : "at least two", weir_task_name(r->task));
+        status = WEIR_FAIL(err, WEIR_EDATA, "target '%s' has %d different values, expected %s for a %s task", column_of(r, r->targets[0])->name,
+                           r->classes.count, r->task == WEIR_TASK_BINARY ? "two" : "at least two", weir_task_name(r->task));
     return status;
 }
 
@@ -446,8 +450,8 @@ static weir_status read_rows(reading *r, weir_err *err) {
     weir_duck_cursor_free(cursor);
     weir_sql_done(&sql);
     if (!status && r->time >= 0 && r->row_count && r->without_time == r->row_count)
-        status = WEIR_FAIL(err, WEIR_EDATA, "time column '%s' (%s) holds no time in any row: expected ISO 8601, or seconds, ms, \xc2\xb5s or ns since 1970", column_of(r, r->time)->name,
-                           column_of(r, r->time)->type);
+        status = WEIR_FAIL(err, WEIR_EDATA, "time column '%s' (%s) holds no time in any row: expected ISO 8601, or seconds, ms, \xc2\xb5s or ns since 1970",
+                           column_of(r, r->time)->name, column_of(r, r->time)->type);
     return status;
 }
 

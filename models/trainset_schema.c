@@ -235,9 +235,13 @@ static weir_status make_table(const predicting *p, const cJSON *schema, const we
     for (int k = 0; !status && k < columns; k++) {
         const char *target = cJSON_GetStringValue(cJSON_GetArrayItem(targets, k));
         bool text = p->task != WEIR_TASK_REGRESSION && !k;
-        snprintf(name, sizeof name, p->task != WEIR_TASK_REGRESSION && k ? "probability" : p->outputs > 1 && p->task == WEIR_TASK_REGRESSION ? "prediction_%s" : "prediction",
+        snprintf(name, sizeof name,
+                 p->task != WEIR_TASK_REGRESSION && k                ? "probability"
+                 : p->outputs > 1 && p->task == WEIR_TASK_REGRESSION ? "prediction_%s"
+                                                                     : "prediction",
                  target ? target : "");
-        if (weir_data_file_find(file, name) >= 0) status = WEIR_FAIL(err, WEIR_EDATA, "the file has a column '%s' already, which predictions would be named", name);
+        if (weir_data_file_find(file, name) >= 0)
+            status = WEIR_FAIL(err, WEIR_EDATA, "the file has a column '%s' already, which predictions would be named", name);
         weir_sql_add(&sql, k ? ", " : "");
         weir_sql_name(&sql, name);
         weir_sql_add(&sql, text ? " VARCHAR" : " DOUBLE");
@@ -270,7 +274,10 @@ static weir_status write_out(const weir_data_file *file, const char *out_path, w
 weir_status weir_file_predict(const cJSON *schema, weir_model *model, const char *path, const char *format, const char *out_path, int64_t *ret_rows,
                               weir_err *err) {
     weir_data_file file = {0};
-    predicting p = {.model = model, .classes = cJSON_GetObjectItemCaseSensitive(schema, "classes"), .outputs = weir_model_output_count(model), .task = weir_model_task(model)};
+    predicting p = {.model = model,
+                    .classes = cJSON_GetObjectItemCaseSensitive(schema, "classes"),
+                    .outputs = weir_model_output_count(model),
+                    .task = weir_model_task(model)};
     if (weir_file_format_of(out_path) == WEIR_FILE_UNKNOWN) return WEIR_FAIL(err, WEIR_EINVAL, "%s: expected a file named " WEIR_FILE_FORMATS, out_path);
     weir_status status = check_model(schema, model, err);
     if (!status) status = weir_data_file_open(path, format, &file, err);

@@ -21,7 +21,8 @@ static weir_trainset make_set(const weir_trainset_source *source) {
 static weir_trainset small_set(void) {
     double rain = weir_text_number("Rain", 4), clear = weir_text_number("Clear", 5);
     const double temp[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 1000, NAN}, wet[] = {clear, rain, rain, clear, clear, rain, rain, rain, rain, rain, NAN, rain},
-                 same[] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}, *values[] = {temp, wet, same}, label[] = {0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, *targets[] = {label};
+                 same[] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}, *values[] = {temp, wet, same}, label[] = {0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1},
+                 *targets[] = {label};
     int64_t times[12];
     for (int i = 0; i < 12; i++) times[i] = INT64_C(1700000000000000) + (i < 6 ? i : i + 28) * INT64_C(60000000);
     times[9] = times[8];
@@ -80,13 +81,20 @@ static void numbers_as_targets_have_a_spread(void **state) {
     const double x[] = {1, 2, 3, 4}, *values[] = {x}, a[] = {1, 2, 3, 10}, b[] = {5, 5, 5, 5}, *targets[] = {a, b};
     static const char *const names[] = {"a", "b"};
     const weir_prep_column column = {"x", WEIR_PREP_NUMBER, NULL};
-    weir_trainset set = make_set(&(weir_trainset_source){
-        .row_count = 4, .column_count = 1, .columns = &column, .values = values, .task = WEIR_TASK_REGRESSION, .target_count = 2, .target_names = names, .targets = targets});
+    weir_trainset set = make_set(&(weir_trainset_source){.row_count = 4,
+                                                         .column_count = 1,
+                                                         .columns = &column,
+                                                         .values = values,
+                                                         .task = WEIR_TASK_REGRESSION,
+                                                         .target_count = 2,
+                                                         .target_names = names,
+                                                         .targets = targets});
     cJSON *report = NULL;
     weir_err err;
     assert_int_equal(weir_quality_report(&set, &report, &err), WEIR_OK);
     const cJSON *first = cJSON_GetArrayItem(member(report, "targets"), 0), *second = cJSON_GetArrayItem(member(report, "targets"), 1);
-    assert_true(number(first, "mean") == 4 && fabs(number(first, "deviation") - sqrt(50.0 / 3)) < 1e-12 && number(first, "least") == 1 && number(first, "greatest") == 10);
+    assert_true(number(first, "mean") == 4 && fabs(number(first, "deviation") - sqrt(50.0 / 3)) < 1e-12 && number(first, "least") == 1 &&
+                number(first, "greatest") == 10);
     assert_true(number(second, "deviation") == 0);
     cJSON_Delete(report);
     weir_trainset_done(&set);
@@ -101,8 +109,13 @@ static void a_large_set_is_profiled_by_every_nth_row(void **state) {
     const double *values[] = {x}, *targets[] = {x + 2};
     static const char *const names[] = {"y"};
     const weir_prep_column column = {"x", WEIR_PREP_NUMBER, NULL};
-    weir_trainset set = make_set(
-        &(weir_trainset_source){.row_count = rows - 2, .column_count = 1, .columns = &column, .values = values, .task = WEIR_TASK_REGRESSION, .target_names = names, .targets = targets});
+    weir_trainset set = make_set(&(weir_trainset_source){.row_count = rows - 2,
+                                                         .column_count = 1,
+                                                         .columns = &column,
+                                                         .values = values,
+                                                         .task = WEIR_TASK_REGRESSION,
+                                                         .target_names = names,
+                                                         .targets = targets});
     cJSON *report = NULL;
     weir_err err;
     assert_int_equal(weir_quality_report(&set, &report, &err), WEIR_OK);

@@ -1,4 +1,5 @@
-/* The training file: what is read from it, what is refused, and that what it asks for is done. Numbers of the search are those of scikit-learn 1.9 on the same rows:
+/* The training file: what is read from it, what is refused, and that what it asks for is done. Numbers of the search are those of scikit-learn 1.9 on the
+ * same rows:
  *
  *   i = np.arange(300); x1 = ((i*37)%101)/10; x2 = ((i*53)%89)/7; x3 = ((i*17)%23)/3; y = 3*x1-2*x2+x1*x3/4+5*np.sin(i); z = 10-x1+np.cos(i); X = np.c_[x1,x2,x3]
  *   v = []; for a, b in KFold(5).split(X[:210]): m.fit(X[a], y[a]); v.append(np.sqrt(np.mean((m.predict(X[b])-y[b])**2)))
@@ -23,15 +24,19 @@
 
 /* As published, but for its paths. */
 static const char published[] =
-    "{\"data\": {\"source\": \"%s\", \"format\": \"parquet\", \"train_ratio\": 0.7, \"val_ratio\": 0.2, \"test_ratio\": 0.1, \"feature_columns\": [\"auto_detect\"],"
+    "{\"data\": {\"source\": \"%s\", \"format\": \"parquet\", \"train_ratio\": 0.7, \"val_ratio\": 0.2, \"test_ratio\": 0.1, \"feature_columns\": "
+    "[\"auto_detect\"],"
     " \"target_columns\": [\"traffic_volume\", \"avg_speed\"], \"time_column\": \"timestamp\"},"
-    " \"models\": {\"linear_regression\": {\"enabled\": true, \"hyperparameters\": {\"fit_intercept\": true, \"normalize\": false}, \"hyperparameter_tuning\": true,"
+    " \"models\": {\"linear_regression\": {\"enabled\": true, \"hyperparameters\": {\"fit_intercept\": true, \"normalize\": false}, \"hyperparameter_tuning\": "
+    "true,"
     "   \"hyperparameter_grid\": {\"fit_intercept\": [true, false], \"normalize\": [true, false]}},"
-    "  \"random_forest\": {\"enabled\": true, \"hyperparameters\": {\"n_estimators\": 100, \"max_depth\": 10, \"random_state\": 42}, \"hyperparameter_tuning\": true,"
+    "  \"random_forest\": {\"enabled\": true, \"hyperparameters\": {\"n_estimators\": 100, \"max_depth\": 10, \"random_state\": 42}, "
+    "\"hyperparameter_tuning\": true,"
     "   \"hyperparameter_grid\": {\"n_estimators\": [50, 100, 200], \"max_depth\": [5, 10, 15, null]}}},"
     " \"training\": {\"primary_metric\": \"rmse\", \"cross_validation\": {\"enabled\": true, \"folds\": 5, \"shuffle\": true, \"random_state\": 42},"
     "  \"parallel_training\": true, \"max_training_time_minutes\": 120},"
-    " \"evaluation\": {\"metrics\": [\"rmse\", \"mae\", \"mape\", \"r2\"], \"generate_plots\": true, \"prediction_intervals\": true, \"residual_analysis\": true, \"model_comparison\": true},"
+    " \"evaluation\": {\"metrics\": [\"rmse\", \"mae\", \"mape\", \"r2\"], \"generate_plots\": true, \"prediction_intervals\": true, \"residual_analysis\": "
+    "true, \"model_comparison\": true},"
     " \"persistence\": {\"save_models\": true, \"versioning_strategy\": \"semantic\", \"model_registry_path\": \"model_registry\", \"hdfs_model_path\": \"%s\","
     "  \"export_formats\": [\"pickle\", \"onnx\", \"pmml\"]}}";
 
@@ -78,7 +83,8 @@ static cJSON *parse(const char *text) {
 static cJSON *document(const char *models, const char *data, const char *sections) {
     static char text[8192];
     snprintf(text, sizeof text,
-             "{\"data\": {\"source\": \"%s/rows.csv\", \"target_columns\": [\"traffic_volume\"], \"feature_columns\": [\"x1\", \"x2\", \"x3\"], \"time_column\": \"timestamp\"%s},"
+             "{\"data\": {\"source\": \"%s/rows.csv\", \"target_columns\": [\"traffic_volume\"], \"feature_columns\": [\"x1\", \"x2\", \"x3\"], "
+             "\"time_column\": \"timestamp\"%s},"
              " \"models\": %s%s}",
              folder, data, models, sections);
     return parse(text);
@@ -135,19 +141,27 @@ static void each_parameter_becomes_what_stands_for_it(void **state) {
     static const struct {
         const char *model, *given, *params, *grid, *grid_becomes;
     } cases[] = {
-        {"xgboost", "{\"n_estimators\": 7, \"learning_rate\": 0.05, \"reg_lambda\": 2, \"max_depth\": null, \"objective\": \"reg:squarederror\", \"reg_alpha\": 0}",
-         "{\"rounds\": 7, \"eta\": 0.05, \"l2\": 2, \"max_depth\": 30, \"min_child_weight\": 1, \"subsample\": 1, \"colsample_bytree\": 1}", "{\"gamma\": [0, 1, 1]}", "{\"gamma\": [0, 1]}"},
-        {"gradient_boosting", "{\"n_iter_no_change\": 5, \"validation_fraction\": 0.2, \"subsample\": 0.5, \"min_samples_leaf\": 3, \"loss\": \"squared_error\"}",
-         "{\"rounds\": 100, \"max_depth\": 3, \"min_child_weight\": 3, \"subsample\": 0.5, \"colsample_bytree\": 1, \"l2\": 0, \"early_stopping_rounds\": 5, \"validation_share\": 0.2}",
+        {"xgboost",
+         "{\"n_estimators\": 7, \"learning_rate\": 0.05, \"reg_lambda\": 2, \"max_depth\": null, \"objective\": \"reg:squarederror\", \"reg_alpha\": 0}",
+         "{\"rounds\": 7, \"eta\": 0.05, \"l2\": 2, \"max_depth\": 30, \"min_child_weight\": 1, \"subsample\": 1, \"colsample_bytree\": 1}",
+         "{\"gamma\": [0, 1, 1]}", "{\"gamma\": [0, 1]}"},
+        {"gradient_boosting",
+         "{\"n_iter_no_change\": 5, \"validation_fraction\": 0.2, \"subsample\": 0.5, \"min_samples_leaf\": 3, \"loss\": \"squared_error\"}",
+         "{\"rounds\": 100, \"max_depth\": 3, \"min_child_weight\": 3, \"subsample\": 0.5, \"colsample_bytree\": 1, \"l2\": 0, \"early_stopping_rounds\": 5, "
+         "\"validation_share\": 0.2}",
          "{\"max_depth\": [2, null]}", "{\"max_depth\": [2, 30]}"},
         {"random_forest", "{\"max_features\": \"sqrt\", \"bootstrap\": false, \"min_samples_leaf\": 2, \"n_jobs\": -1}",
-         "{\"max_depth\": 100, \"colsample_bynode\": \"sqrt\", \"subsample\": 1, \"min_child_weight\": 2}", "{\"max_features\": [\"log2\", 0.5, 2, null], \"bootstrap\": [true, false]}",
+         "{\"max_depth\": 100, \"colsample_bynode\": \"sqrt\", \"subsample\": 1, \"min_child_weight\": 2}",
+         "{\"max_features\": [\"log2\", 0.5, 2, null], \"bootstrap\": [true, false]}",
          "{\"colsample_bynode\": [\"log2\", 0.5, -2, 1], \"subsample\": [0.632, 1]}"},
-        {"ridge", "{\"alpha\": 0.5, \"solver\": \"cholesky\", \"fit_intercept\": true}", "{\"alpha\": 0.5}", "{\"alpha\": [0.1, 10]}", "{\"alpha\": [0.1, 10]}"},
-        {"lasso", "{\"alpha\": 0.5, \"max_iter\": 500, \"tol\": 0.001}", "{\"alpha\": 0.5, \"max_iterations\": 500, \"tol\": 0.001}", "{\"alpha\": [1]}", "{\"alpha\": [1]}"},
+        {"ridge", "{\"alpha\": 0.5, \"solver\": \"cholesky\", \"fit_intercept\": true}", "{\"alpha\": 0.5}", "{\"alpha\": [0.1, 10]}",
+         "{\"alpha\": [0.1, 10]}"},
+        {"lasso", "{\"alpha\": 0.5, \"max_iter\": 500, \"tol\": 0.001}", "{\"alpha\": 0.5, \"max_iterations\": 500, \"tol\": 0.001}", "{\"alpha\": [1]}",
+         "{\"alpha\": [1]}"},
         {"elasticnet", "{\"l1_ratio\": 0.3}", "{\"l1_ratio\": 0.3}", "{\"l1_ratio\": [0.1, 0.9]}", "{\"l1_ratio\": [0.1, 0.9]}"},
-        {"svr", "{\"C\": 10, \"kernel\": \"poly\", \"gamma\": \"scale\", \"degree\": 2, \"cache_size\": 500}", "{\"c\": 10, \"kernel\": \"poly\", \"gamma\": 0, \"degree\": 2}",
-         "{\"gamma\": [\"auto\", 0.1], \"kernel\": [\"rbf\", \"linear\"]}", "{\"gamma\": [\"auto\", 0.1], \"kernel\": [\"rbf\", \"linear\"]}"},
+        {"svr", "{\"C\": 10, \"kernel\": \"poly\", \"gamma\": \"scale\", \"degree\": 2, \"cache_size\": 500}",
+         "{\"c\": 10, \"kernel\": \"poly\", \"gamma\": 0, \"degree\": 2}", "{\"gamma\": [\"auto\", 0.1], \"kernel\": [\"rbf\", \"linear\"]}",
+         "{\"gamma\": [\"auto\", 0.1], \"kernel\": [\"rbf\", \"linear\"]}"},
         {"logistic_regression", "{\"C\": 4, \"penalty\": \"l2\"}", "{\"l2\": 0.25}", "{\"C\": [0.5, 2]}", "{\"l2\": [2, 0.5]}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -163,7 +177,8 @@ static void each_parameter_becomes_what_stands_for_it(void **state) {
     weir_err err;
     assert_int_equal(weir_training_params_settle(params, 9, &err), WEIR_OK);
     assert_int_equal(weir_training_params_settle(count, 9, &err), WEIR_OK);
-    assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(params, "colsample_bynode")) == 3.5 / 9 && cJSON_GetNumberValue(cJSON_GetObjectItem(params, "gamma")) == 1.0 / 9);
+    assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(params, "colsample_bynode")) == 3.5 / 9 &&
+                cJSON_GetNumberValue(cJSON_GetObjectItem(params, "gamma")) == 1.0 / 9);
     assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(count, "colsample_bynode")) == 2.5 / 9);
     cJSON_Delete(params);
     cJSON_Delete(count);
@@ -175,26 +190,31 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         const char *models, *data, *sections, *words;
     } cases[] = {
         {"{\"linear_regresion\": {}}", "", "", "$.models.linear_regresion: unknown model; did you mean 'linear_regression'?"},
-        {"{\"random_forest\": {\"hyperparameters\": {\"n_estimator\": 5}}}", "", "", "$.models.random_forest.hyperparameters.n_estimator: random_forest has no such parameter here; did you mean 'n_estimators'?"},
+        {"{\"random_forest\": {\"hyperparameters\": {\"n_estimator\": 5}}}", "", "",
+         "$.models.random_forest.hyperparameters.n_estimator: random_forest has no such parameter here; did you mean 'n_estimators'?"},
         {"{\"random_forest\": {\"hyperparameters\": {\"min_samples_split\": 5}}}", "", "", "found 5, expected one of [2]: it has no counterpart here"},
         {"{\"random_forest\": {\"hyperparameters\": {\"n_estimators\": -5}}}", "", "", "$.models.random_forest.hyperparameters.trees"},
-        {"{\"random_forest\": {\"hyperparameter_grid\": {\"n_estimators\": [5, \"many\"]}}}", "", "", "$.models.random_forest.hyperparameter_grid.n_estimators[1].trees"},
+        {"{\"random_forest\": {\"hyperparameter_grid\": {\"n_estimators\": [5, \"many\"]}}}", "", "",
+         "$.models.random_forest.hyperparameter_grid.n_estimators[1].trees"},
         {"{\"random_forest\": {\"hyperparameter_grid\": {\"n_estimators\": 5}}}", "", "", "found 5, expected a list of values"},
         {"{\"random_forest\": {\"hyperparameter_tuning\": true}}", "", "", "there is no hyperparameter_grid"},
         {"{\"random_forest\": {\"enable\": true}}", "", "", "$.models.random_forest.enable: unknown key; did you mean 'enabled'?"},
         {"{\"random_forest\": {\"enabled\": \"yes\"}}", "", "", "$.models.random_forest.enabled: found a string, expected true or false"},
         {"{\"random_forest\": {\"enabled\": false}}", "", "", "$.models: no model is enabled"},
         {"{\"ridge\": {\"hyperparameters\": {\"normalize\": false}}}", "", "", "columns are always standardised"},
-        {"{\"svr\": {\"hyperparameters\": {\"gamma\": \"big\"}}}", "", "", "$.models.svr.hyperparameters.gamma: found \"big\", expected a number, \"scale\" or \"auto\""},
+        {"{\"svr\": {\"hyperparameters\": {\"gamma\": \"big\"}}}", "", "",
+         "$.models.svr.hyperparameters.gamma: found \"big\", expected a number, \"scale\" or \"auto\""},
         {"{\"ridge\": {}}", ", \"tarin_ratio\": 0.5", "", "$.data.tarin_ratio"},
         {"{\"ridge\": {}}", ", \"train_ratio\": 0.5", "", "add up to 0.8, expected 1"},
         {"{\"ridge\": {}}", ", \"train_ratio\": \"most\"", "", "$.data.train_ratio"},
         {"{\"ridge\": {}}", ", \"val_ratio\": 0, \"train_ratio\": 0.9", "", "nothing is left to choose a model by"},
         {"{\"ridge\": {}}", ", \"task\": \"forecast\"", "", "$.data.task: found 'forecast'"},
-        {"{\"ridge\": {}}", "", ", \"training\": {\"primary_metric\": \"rmsee\"}", "$.training.primary_metric: there is no metric 'rmsee'; did you mean 'rmse'?"},
+        {"{\"ridge\": {}}", "", ", \"training\": {\"primary_metric\": \"rmsee\"}",
+         "$.training.primary_metric: there is no metric 'rmsee'; did you mean 'rmse'?"},
         {"{\"ridge\": {}}", "", ", \"training\": {\"cross_validation\": {\"folds\": 1}}", "$.training.cross_validation.folds"},
         {"{\"ridge\": {}}", "", ", \"training\": {\"cross_validation\": {\"fold\": 3}}", "did you mean \"folds\"?"},
-        {"{\"ridge\": {}}", "", ", \"evaluation\": {\"metrics\": [\"rmse\", \"mea\"]}", "$.evaluation.metrics[1]: there is no metric 'mea'; did you mean 'mae'?"},
+        {"{\"ridge\": {}}", "", ", \"evaluation\": {\"metrics\": [\"rmse\", \"mea\"]}",
+         "$.evaluation.metrics[1]: there is no metric 'mea'; did you mean 'mae'?"},
         {"{\"ridge\": {}}", "", ", \"persistence\": {\"versioning_strategy\": \"semantics\"}", "$.persistence.versioning_strategy"},
         {"{\"ridge\": {}}", "", ", \"persistence\": {\"export_formats\": [\"onxx\"]}", "did you mean 'onnx'?"},
         {"{\"ridge\": {}}", "", ", \"persistence\": {\"hdfs_model_path\": \"hdfs://namenode:9000/models\"}", "such as \"/data/models\""},
@@ -210,7 +230,8 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         weir_err err = {0};
         cJSON *json = document(cases[i].models, cases[i].data, cases[i].sections);
         weir_status status = weir_training_file_read(json, NULL, &f, &err);
-        if (status != WEIR_EINVAL || !strstr(err.message, cases[i].words)) fail_msg("%s %s: '%s' does not say '%s'", cases[i].models, cases[i].sections, err.message, cases[i].words);
+        if (status != WEIR_EINVAL || !strstr(err.message, cases[i].words))
+            fail_msg("%s %s: '%s' does not say '%s'", cases[i].models, cases[i].sections, err.message, cases[i].words);
         cJSON_Delete(json);
     }
     weir_training_file *f = NULL;
@@ -232,9 +253,11 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
 
 static void environments_go_over_the_file(void **state) {
     (void)state;
-    static const char sections[] = ", \"training\": {\"max_training_time_minutes\": \"${WEIR_TEST_MINUTES}\", \"parallel_training\": \"${WEIR_TEST_PARALLEL}\", \"random_state\": 1},"
-                                   " \"persistence\": {\"model_registry_path\": \"${WEIR_TEST_HOME}/models\"}, \"environment\": \"dev\","
-                                   " \"environments\": {\"dev\": {\"training\": {\"random_state\": 2}}, \"prod\": {\"training\": {\"random_state\": 3}, \"models\": {\"ridge\": {\"hyperparameters\": {\"alpha\": 9}}}}}";
+    static const char sections[] =
+        ", \"training\": {\"max_training_time_minutes\": \"${WEIR_TEST_MINUTES}\", \"parallel_training\": \"${WEIR_TEST_PARALLEL}\", \"random_state\": 1},"
+        " \"persistence\": {\"model_registry_path\": \"${WEIR_TEST_HOME}/models\"}, \"environment\": \"dev\","
+        " \"environments\": {\"dev\": {\"training\": {\"random_state\": 2}}, \"prod\": {\"training\": {\"random_state\": 3}, \"models\": {\"ridge\": "
+        "{\"hyperparameters\": {\"alpha\": 9}}}}}";
     setenv("WEIR_TEST_MINUTES", "2.5", 1);
     setenv("WEIR_TEST_PARALLEL", "true", 1);
     setenv("WEIR_TEST_HOME", "/srv", 1);
@@ -247,6 +270,27 @@ static void environments_go_over_the_file(void **state) {
     assert_int_equal(f->training.random_state, 3);
     expect_json(f->models.items[0].params, "{\"alpha\": 9}");
     weir_training_file_free(f);
+}
+
+/* The page's tables are those that are read by: weir_training_file_markdown and weir_training_models_markdown. */
+static void the_page_says_what_is_read(void **state) {
+    (void)state;
+    weir_buf page = {0}, settings = {0}, models = {0};
+    weir_err err;
+    char piece[4096];
+    size_t n;
+    FILE *file = fopen("docs/training-file.md", "r");
+    if (!file) skip(); /* not run from the source folder */
+    while ((n = fread(piece, 1, sizeof piece, file)) > 0) assert_true(weir_buf_append(&page, piece, n));
+    fclose(file);
+    assert_int_equal(weir_training_file_markdown(&settings, &err), WEIR_OK);
+    assert_int_equal(weir_training_models_markdown(&models, &err), WEIR_OK);
+    models.data[models.len - 1] = 0; /* the empty line at the end */
+    assert_non_null(strstr(page.data, settings.data));
+    assert_non_null(strstr(page.data, models.data));
+    weir_buf_done(&page);
+    weir_buf_done(&settings);
+    weir_buf_done(&models);
 }
 
 /* ---- doing it ---- */
@@ -271,11 +315,13 @@ static void near(double found, double expected, double tolerance) {
 
 static void folds_of_linear_models_are_scikit_learns(void **state) {
     (void)state;
-    weir_training_file *f = read_json(document("{\"linear_regression\": {\"hyperparameter_grid\": {\"fit_intercept\": [true, false]}}, \"ridge\": {\"hyperparameters\": {\"alpha\": 20}}}", "",
-                                               ", \"training\": {\"cross_validation\": {\"enabled\": true}}, \"evaluation\": {\"metrics\": [\"rmse\", \"r2_score\"]}"),
-                                      NULL);
+    weir_training_file *f = read_json(
+        document("{\"linear_regression\": {\"hyperparameter_grid\": {\"fit_intercept\": [true, false]}}, \"ridge\": {\"hyperparameters\": {\"alpha\": 20}}}",
+                 "", ", \"training\": {\"cross_validation\": {\"enabled\": true}}, \"evaluation\": {\"metrics\": [\"rmse\", \"r2_score\"]}"),
+        NULL);
     weir_training_sets sets = read_sets(f);
-    assert_true(sets.train.matrix.row_count == 210 && sets.validation.matrix.row_count == 60 && sets.test.matrix.row_count == 30 && sets.fit.matrix.row_count == 270);
+    assert_true(sets.train.matrix.row_count == 210 && sets.validation.matrix.row_count == 60 && sets.test.matrix.row_count == 30 &&
+                sets.fit.matrix.row_count == 270);
     assert_true(sets.test.time_us[0] > sets.validation.time_us[59] && sets.validation.time_us[0] > sets.train.time_us[209]);
     assert_true(sets.metric_count == 2 && !strcmp(sets.metrics[1]->name, "r2"));
     weir_leaderboard board = search(f, &sets, 1);
@@ -322,7 +368,8 @@ static void two_targets_are_judged_by_their_mean(void **state) {
     weir_training_file_free(f);
 }
 
-static const char several_models[] = "{\"random_forest\": {\"hyperparameters\": {\"n_estimators\": 10}, \"hyperparameter_grid\": {\"max_depth\": [2, 4, null], \"max_features\": [1.0, \"sqrt\"]}},"
+static const char several_models[] = "{\"random_forest\": {\"hyperparameters\": {\"n_estimators\": 10}, \"hyperparameter_grid\": {\"max_depth\": [2, 4, null], "
+                                     "\"max_features\": [1.0, \"sqrt\"]}},"
                                      " \"xgboost\": {\"hyperparameters\": {\"n_estimators\": 10}, \"hyperparameter_grid\": {\"max_depth\": [2, 3]}},"
                                      " \"linear_regression\": {}, \"svr\": {\"enabled\": false}}";
 
@@ -357,7 +404,8 @@ static void parallel_workers_find_what_one_finds(void **state) {
 
 static void the_time_limit_ends_the_search_with_the_best_so_far(void **state) {
     (void)state;
-    static const char slow[] = "{\"linear_regression\": {}, \"xgboost\": {\"hyperparameters\": {\"max_depth\": 12}, \"hyperparameter_grid\": {\"n_estimators\": [10000, 9999, 9998, 9997]}}}";
+    static const char slow[] = "{\"linear_regression\": {}, \"xgboost\": {\"hyperparameters\": {\"max_depth\": 12}, \"hyperparameter_grid\": "
+                               "{\"n_estimators\": [10000, 9999, 9998, 9997]}}}";
     weir_training_file *f = read_json(document(slow, "", ", \"training\": {\"max_training_time_minutes\": 0.01, \"cross_validation\": {}}"), NULL);
     weir_training_sets sets = read_sets(f);
     weir_leaderboard board = search(f, &sets, 1);
@@ -376,8 +424,9 @@ static void the_time_limit_ends_the_search_with_the_best_so_far(void **state) {
 
 static void classes_are_chosen_by_their_metric(void **state) {
     (void)state;
-    cJSON *json = document("{\"logistic_regression\": {}, \"random_forest\": {\"hyperparameters\": {\"n_estimators\": 20}}}", "",
-                           ", \"training\": {\"primary_metric\": \"f1\", \"cross_validation\": {\"folds\": 3}}, \"evaluation\": {\"metrics\": [\"accuracy\", \"roc_auc\"]}");
+    cJSON *json = document(
+        "{\"logistic_regression\": {}, \"random_forest\": {\"hyperparameters\": {\"n_estimators\": 20}}}", "",
+        ", \"training\": {\"primary_metric\": \"f1\", \"cross_validation\": {\"folds\": 3}}, \"evaluation\": {\"metrics\": [\"accuracy\", \"roc_auc\"]}");
     cJSON_ReplaceItemInObject(cJSON_GetObjectItem(json, "data"), "target_columns", parse("[\"busy\"]"));
     cJSON_DeleteItemFromObject(cJSON_GetObjectItem(json, "data"), "time_column");
     weir_training_file *f = read_json(json, NULL);
@@ -408,12 +457,77 @@ static void classes_are_chosen_by_their_metric(void **state) {
     weir_training_file_free(f);
 }
 
+/* Parquet, as the file says, from the rows of the tests. */
+static void to_parquet(const char *to) {
+    weir_duck *duck = NULL;
+    weir_err err;
+    char sql[400];
+    snprintf(sql, sizeof sql, "COPY (SELECT to_timestamp(timestamp) AS timestamp, * EXCLUDE timestamp FROM '%s') TO '%s' (FORMAT parquet)", path_of("rows.csv"),
+             to);
+    if (weir_duck_new(&duck, &err) || weir_duck_exec(duck, sql, &err)) fail_msg("%s", err.message);
+    weir_duck_free(duck);
+}
+
+static void the_published_file_runs(void **state) {
+    (void)state;
+    char text[4096], parquet[200];
+    snprintf(parquet, sizeof parquet, "mkdir -p '%s'", path_of("features"));
+    assert_int_equal(system(parquet), 0);
+    to_parquet(path_of("features/part-0.parquet"));
+    snprintf(text, sizeof text, published, path_of("features"), path_of("models"));
+    FILE *out = fopen(path_of("published.json"), "w");
+    fputs(text, out);
+    fclose(out);
+    weir_training_file *f = NULL;
+    weir_err err;
+    if (weir_training_file_load(path_of("published.json"), NULL, &f, &err)) fail_msg("%s", err.message);
+    weir_training_sets sets = read_sets(f);
+    assert_int_equal(sets.whole.target_count, 2);
+    assert_int_equal(sets.whole.matrix.column_count, 4); /* x1, x2, x3, busy */
+    assert_int_equal(sets.metric_count, 4);
+    weir_leaderboard board = search(f, &sets, 2);
+    assert_int_equal(board.trials, 2 + 12);
+    assert_true(board.count == 14 && !board.failed);
+    assert_string_equal(board.leaders[0].name, "linear_regression"); /* so the rows are made, all but noise */
+    weir_leaderboard_done(&board);
+    weir_training_sets_done(&sets);
+    weir_training_file_free(f);
+}
+
+/* Real rows, where they are at hand: hours of traffic on a road, and its temperature as a second target. */
+static void traffic_of_a_road_is_learnt(void **state) {
+    (void)state;
+    const char *data = getenv("WEIR_TEST_DATA");
+    char text[2048], path[512];
+    snprintf(path, sizeof path, "%s/traffic/metro_i94_2012-2017.csv.gz", data && *data ? data : "../shared/data");
+    if (access(path, R_OK)) skip();
+    snprintf(text, sizeof text,
+             "{\"data\": {\"source\": \"%s\", \"target_columns\": [\"traffic_volume\", \"temp\"], \"time_column\": \"date_time\"},"
+             " \"models\": {\"linear_regression\": {}, \"gradient_boosting\": {\"hyperparameters\": {\"n_estimators\": 20}, \"hyperparameter_grid\": "
+             "{\"max_depth\": [2, 4]}}},"
+             " \"training\": {\"cross_validation\": {\"folds\": 3}, \"parallel_training\": true, \"max_training_time_minutes\": 5}}",
+             path);
+    weir_training_file *f = read_json(parse(text), NULL);
+    weir_training_sets sets = read_sets(f);
+    assert_true(sets.whole.matrix.row_count > 30000 && sets.whole.target_count == 2);
+    const char *const expected[] = {"holiday", "rain_1h", "snow_1h", "clouds_all", "weather_main", "weather_description"};
+    assert_int_equal(sets.whole.matrix.column_count, 6);
+    for (int c = 0; c < 6; c++) assert_string_equal(sets.whole.matrix.column_names[c], expected[c]);
+    weir_leaderboard board = search(f, &sets, 2);
+    assert_true(board.count == 3 && !strcmp(board.leaders[0].name, "gradient_boosting"));
+    assert_true(board.leaders[0].mean < board.leaders[2].mean);
+    weir_leaderboard_done(&board);
+    weir_training_sets_done(&sets);
+    weir_training_file_free(f);
+}
+
 /* ---- keeping it ---- */
 
 static weir_buf fit(const weir_training_file *f, const weir_training_sets *sets, cJSON **ret_spec) {
     weir_buf artifact = {0};
     weir_err err;
-    if (weir_training_file_spec(f, 0, NULL, &sets->fit, ret_spec, &err) || weir_spec_fit(*ret_spec, &sets->fit, &(weir_fit_options){.seed = 1, .threads = 1}, &artifact, &err))
+    if (weir_training_file_spec(f, 0, NULL, &sets->fit, ret_spec, &err) ||
+        weir_spec_fit(*ret_spec, &sets->fit, &(weir_fit_options){.seed = 1, .threads = 1}, &artifact, &err))
         fail_msg("%s", err.message);
     return artifact;
 }
@@ -423,8 +537,15 @@ static void keep(const weir_training_file *f, const weir_training_sets *sets, co
     weir_buf artifact = fit(f, sets, &spec), report = {0};
     assert_true(weir_buf_printf(&report, "report"));
     weir_layout_file files[] = {{"artifacts/report.html", &report}};
-    const weir_training_kept kept = {
-        .name = "linear", .artifact = &artifact, .spec = spec, .schema = sets->schema, .metrics = metrics, .dataset_digest = sets->whole.digest, .run_id = "r1", .files = files, .file_count = 1};
+    const weir_training_kept kept = {.name = "linear",
+                                     .artifact = &artifact,
+                                     .spec = spec,
+                                     .schema = sets->schema,
+                                     .metrics = metrics,
+                                     .dataset_digest = sets->whole.digest,
+                                     .run_id = "r1",
+                                     .files = files,
+                                     .file_count = 1};
     char version[WEIR_SEMVER_TEXT_MAX];
     weir_err err;
     if (weir_training_file_persist(f, &kept, version, &err)) fail_msg("%s", err.message);
@@ -458,14 +579,18 @@ static void versions_follow_what_changed_and_score_files(void **state) {
     int64_t rows = 0;
     cJSON *schema = NULL;
     static const char *const prediction[] = {"prediction", NULL};
-    if (weir_training_file_infer(path_of("kept"), "linear", "1.0.0", path_of("rows.csv"), NULL, path_of("scored.parquet"), &rows, &err)) fail_msg("%s", err.message);
+    if (weir_training_file_infer(path_of("kept"), "linear", "1.0.0", path_of("rows.csv"), NULL, path_of("scored.parquet"), &rows, &err))
+        fail_msg("%s", err.message);
     assert_int_equal(rows, 300);
     weir_trainset scored = {0};
-    assert_int_equal(weir_trainset_from_file(&(weir_file_query){.path = path_of("scored.parquet"), .targets = prediction, .time_column = "timestamp"}, &scored, &schema, &err), WEIR_OK);
+    assert_int_equal(weir_trainset_from_file(&(weir_file_query){.path = path_of("scored.parquet"), .targets = prediction, .time_column = "timestamp"}, &scored,
+                                             &schema, &err),
+                     WEIR_OK);
     double squares = 0; /* on the test rows, the root mean squared error is scikit-learn's */
     for (int i = 0; i < 30; i++) squares += pow(scored.matrix.label[270 + i] - sets.test.matrix.label[i], 2) / 30;
     near(sqrt(squares), TEST_LINEAR, 1e-9);
-    assert_int_equal(weir_training_file_infer(path_of("kept"), "linear", "9.0.0", path_of("rows.csv"), NULL, path_of("scored.parquet"), &rows, &err), WEIR_ENOTFOUND);
+    assert_int_equal(weir_training_file_infer(path_of("kept"), "linear", "9.0.0", path_of("rows.csv"), NULL, path_of("scored.parquet"), &rows, &err),
+                     WEIR_ENOTFOUND);
     weir_trainset_done(&scored);
     cJSON_Delete(schema);
     weir_training_sets_done(&sets);
@@ -505,12 +630,15 @@ int main(void) {
         cmocka_unit_test(each_parameter_becomes_what_stands_for_it),
         cmocka_unit_test(what_is_wrong_is_named_with_its_path),
         cmocka_unit_test(environments_go_over_the_file),
+        cmocka_unit_test(the_page_says_what_is_read),
         cmocka_unit_test(folds_of_linear_models_are_scikit_learns),
         cmocka_unit_test(without_folds_the_validation_rows_judge),
         cmocka_unit_test(two_targets_are_judged_by_their_mean),
         cmocka_unit_test(parallel_workers_find_what_one_finds),
         cmocka_unit_test(the_time_limit_ends_the_search_with_the_best_so_far),
         cmocka_unit_test(classes_are_chosen_by_their_metric),
+        cmocka_unit_test(the_published_file_runs),
+        cmocka_unit_test(traffic_of_a_road_is_learnt),
         cmocka_unit_test(versions_follow_what_changed_and_score_files),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
     };

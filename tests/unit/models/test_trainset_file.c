@@ -197,8 +197,11 @@ static void times_are_texts_dates_or_numbers(void **state) {
     (void)state;
     static const struct {
         const char *first, *second;
-    } times[] = {{"2024-01-01T00:00:00Z", "2024-01-02T00:00:00+00:00"}, {"2024-01-01", "2024-01-02"},     {"1704067200", "1704153600"},
-                 {"1704067200000", "1704153600000"},                   {"1704067200.0", "1704153600.0"}};
+    } times[] = {{"2024-01-01T00:00:00Z", "2024-01-02T00:00:00+00:00"},
+                 {"2024-01-01", "2024-01-02"},
+                 {"1704067200", "1704153600"},
+                 {"1704067200000", "1704153600000"},
+                 {"1704067200.0", "1704153600.0"}};
     static const char *const y[] = {"y", NULL};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         char text[256];
@@ -241,7 +244,7 @@ static void the_task_is_what_the_target_holds(void **state) {
         const char *values;
         weir_task task;
         const char *first_class; /* NULL: numbers from 0 */
-    } cases[] = {{"0 1", WEIR_TASK_BINARY, NULL},     {"5 3", WEIR_TASK_BINARY, "3"}, {"n y", WEIR_TASK_BINARY, "n"},
+    } cases[] = {{"0 1", WEIR_TASK_BINARY, NULL},       {"5 3", WEIR_TASK_BINARY, "3"},       {"n y", WEIR_TASK_BINARY, "n"},
                  {"2 0 1", WEIR_TASK_MULTICLASS, NULL}, {"c b a", WEIR_TASK_MULTICLASS, "a"}, {"1 2 3 4 5 6 7 8", WEIR_TASK_REGRESSION, NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cJSON *schema = NULL;
@@ -249,7 +252,9 @@ static void the_task_is_what_the_target_holds(void **state) {
         assert_int_equal(set.matrix.task, cases[i].task);
         assert_true(!set.class_names == !cases[i].first_class);
         if (cases[i].first_class) assert_string_equal(set.class_names[0], cases[i].first_class);
-        double expected = !strcmp(cases[i].values, "0 1") || cases[i].task == WEIR_TASK_REGRESSION ? cases[i].values[0] - '0' : cases[i].task == WEIR_TASK_BINARY && cases[i].values[0] == 'n' ? 0 : 1;
+        double expected = !strcmp(cases[i].values, "0 1") || cases[i].task == WEIR_TASK_REGRESSION ? cases[i].values[0] - '0'
+                          : cases[i].task == WEIR_TASK_BINARY && cases[i].values[0] == 'n'         ? 0
+                                                                                                   : 1;
         if (cases[i].task == WEIR_TASK_MULTICLASS) expected = 2;
         assert_true(set.matrix.label[0] == expected);
         cJSON_Delete(schema);
@@ -285,12 +290,14 @@ static void infinite_numbers_are_missing_and_counted(void **state) {
 static void what_is_wrong_is_said(void **state) {
     (void)state;
     static const char *const typo[] = {"volum", NULL}, *const text[] = {"weather", NULL}, *const none[] = {NULL}, *const empty[] = {"empty", NULL},
-                            *const features[] = {"temp", "volume", NULL};
+                             *const features[] = {"temp", "volume", NULL};
     const char *rows = write_file("wrong.csv", rows_csv);
     expect_failure(&(weir_file_query){.path = rows, .targets = typo}, WEIR_EINVAL, "did you mean 'volume'?");
     expect_failure(&(weir_file_query){.path = rows, .targets = volume, .time_column = "att"}, WEIR_EINVAL, "time column 'att'");
-    expect_failure(&(weir_file_query){.path = rows, .targets = text, .task_known = true, .task = WEIR_TASK_REGRESSION}, WEIR_EINVAL, "target 'weather' is a VARCHAR");
-    expect_failure(&(weir_file_query){.path = rows, .targets = text, .task_known = true, .task = WEIR_TASK_BINARY}, WEIR_EDATA, "has 3 different values, expected two");
+    expect_failure(&(weir_file_query){.path = rows, .targets = text, .task_known = true, .task = WEIR_TASK_REGRESSION}, WEIR_EINVAL,
+                   "target 'weather' is a VARCHAR");
+    expect_failure(&(weir_file_query){.path = rows, .targets = text, .task_known = true, .task = WEIR_TASK_BINARY}, WEIR_EDATA,
+                   "has 3 different values, expected two");
     expect_failure(&(weir_file_query){.path = rows, .targets = none}, WEIR_EINVAL, "no target");
     expect_failure(&(weir_file_query){.path = rows, .targets = empty}, WEIR_EDATA, "holds no value");
     expect_failure(&(weir_file_query){.path = rows, .targets = volume, .features = features}, WEIR_EINVAL, "'volume' is a target");
@@ -362,7 +369,8 @@ static void predictions_stand_beside_the_rows_of_the_file(void **state) {
             if (r == 3) continue; /* it has no label: the set lacks it */
             double expected;
             assert_int_equal(weir_model_predict(model, set.matrix.values + k++ * set.matrix.column_count, 1, &expected, &err), WEIR_OK);
-            if (fabs(out.matrix.label[r] - expected) > 1e-12 * fabs(expected)) fail_msg("%s: row %d: %.17g, expected %.17g", outs[i], (int)r, out.matrix.label[r], expected);
+            if (fabs(out.matrix.label[r] - expected) > 1e-12 * fabs(expected))
+                fail_msg("%s: row %d: %.17g, expected %.17g", outs[i], (int)r, out.matrix.label[r], expected);
         }
         cJSON_Delete(read_schema);
         weir_trainset_done(&out);
@@ -371,7 +379,8 @@ static void predictions_stand_beside_the_rows_of_the_file(void **state) {
     assert_non_null(strstr(err.message, "'prediction' already"));
     assert_int_equal(weir_file_predict(schema, model, write_file("lacks.csv", "temp,wet,speed\n1,true,2\n"), NULL, path_of("o.csv"), &rows, &err), WEIR_EDATA);
     assert_non_null(strstr(err.message, "column 'weather' is missing"));
-    assert_int_equal(weir_file_predict(schema, model, write_file("words.csv", "temp,wet,weather,speed\n1,true,Rain,2\nhot,true,Rain,2\n"), NULL, path_of("o.csv"), &rows, &err),
+    assert_int_equal(weir_file_predict(schema, model, write_file("words.csv", "temp,wet,weather,speed\n1,true,Rain,2\nhot,true,Rain,2\n"), NULL,
+                                       path_of("o.csv"), &rows, &err),
                      WEIR_EDATA);
     assert_non_null(strstr(err.message, "column 'temp' (VARCHAR): 1 values are no number"));
     assert_int_not_equal(access(path_of("o.csv"), F_OK), 0);
@@ -411,16 +420,11 @@ static void predicted_classes_have_their_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(csv_becomes_the_set_that_its_rows_say),
-        cmocka_unit_test(every_format_gives_the_same_set),
-        cmocka_unit_test(folders_and_patterns_are_read_file_by_file),
-        cmocka_unit_test(times_are_texts_dates_or_numbers),
-        cmocka_unit_test(the_task_is_what_the_target_holds),
-        cmocka_unit_test(numbers_that_are_names_can_be_told),
-        cmocka_unit_test(infinite_numbers_are_missing_and_counted),
-        cmocka_unit_test(what_is_wrong_is_said),
-        cmocka_unit_test(memory_that_runs_out_is_an_error),
-        cmocka_unit_test(predictions_stand_beside_the_rows_of_the_file),
+        cmocka_unit_test(csv_becomes_the_set_that_its_rows_say),      cmocka_unit_test(every_format_gives_the_same_set),
+        cmocka_unit_test(folders_and_patterns_are_read_file_by_file), cmocka_unit_test(times_are_texts_dates_or_numbers),
+        cmocka_unit_test(the_task_is_what_the_target_holds),          cmocka_unit_test(numbers_that_are_names_can_be_told),
+        cmocka_unit_test(infinite_numbers_are_missing_and_counted),   cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(memory_that_runs_out_is_an_error),           cmocka_unit_test(predictions_stand_beside_the_rows_of_the_file),
         cmocka_unit_test(predicted_classes_have_their_names),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
