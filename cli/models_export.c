@@ -81,7 +81,7 @@ static weir_status add_artifacts(weir_pg *pg, const char *objects_dir, const cha
             weir_buf *bytes = add_file(f, "artifacts/%.120s", slash ? slash + 1 : relative);
             if (!bytes) break;
             if ((status = artifact_path(objects_dir, relative, path, err))) break;
-            if ((status = weir_artifact_read(path, bytes, err)) == WEIR_ENOTFOUND) {
+            if ((status = weir_artifact_read_file(path, bytes, err)) == WEIR_ENOTFOUND) {
                 f->count--;
                 status = WEIR_OK;
             }

@@ -248,7 +248,7 @@ static weir_status experiment_tick(void *context, int64_t mono_us, weir_err *err
     weir_status status = read_progress(e, &progress, err);
     if (status || progress == e->seen) return status;
     int64_t began_us = weir_clock_mono_us(e->clock);
-    if ((status = weir_measure_arms(e->pg, e->pipeline, e->recipe.task, e->recipe.threshold, e->recipe.card_k, &measure, err))) return status;
+    if ((status = weir_measure_arms(e->pg, e->pipeline, e->recipe.task, e->recipe.threshold.value, e->recipe.card_k, &measure, err))) return status;
     set_gauges(e, &measure);
     set_shares(e, &measure);
     if ((status = announce(e, &measure, err))) return status;

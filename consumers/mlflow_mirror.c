@@ -290,7 +290,7 @@ static weir_status upload(const weir_mirror *m, const mirrored_run *run, const c
     if (snprintf(path, sizeof path, "%s/%s", m->objects_dir, relative) >= (int)sizeof path || stat(path, &st)) return WEIR_OK; /* gone with its version */
     weir_status status = is_uploaded(m, run->id, relative, st.st_size, &there, err);
     if (status || there) return status;
-    if ((status = weir_artifact_read(path, &bytes, err))) {
+    if ((status = weir_artifact_read_file(path, &bytes, err))) {
         if (status == WEIR_ENOTFOUND) return WEIR_OK;
         if (err) err->action = WEIR_ACTION_RETRY;
         return status;

@@ -114,17 +114,6 @@ static cJSON *describe_lineage(const running *r, const weir_finalist *winner) {
     return lineage;
 }
 
-static cJSON *describe_signature(const weir_model *model) {
-    cJSON *signature = cJSON_CreateObject(), *inputs = cJSON_AddArrayToObject(signature, "inputs");
-    for (int c = 0; c < weir_model_column_count(model); c++) {
-        cJSON *input = cJSON_CreateObject();
-        cJSON_AddStringToObject(input, "name", weir_model_columns(model)[c]);
-        cJSON_AddStringToObject(input, "type", "double");
-        cJSON_AddItemToArray(inputs, input);
-    }
-    return signature;
-}
-
 static weir_status copy_artifact(const running *r, const weir_finalist *winner, char path[512], weir_err *err) {
     weir_buf bytes = {0};
     snprintf(path, 512, "models/%s/%s/%s.weirmodel", r->job->pipeline->name, r->model, weir_model_digest(winner->model));
@@ -144,7 +133,7 @@ static cJSON *name_metrics(const weir_finalist *winner) {
 
 static weir_status register_winner(running *r, const weir_finalist *winner, int *ret_version, weir_err *err) {
     char path[512];
-    cJSON *lineage = describe_lineage(r, winner), *signature = describe_signature(winner->model);
+    cJSON *lineage = describe_lineage(r, winner), *signature = weir_recipe_signature(r->job->recipe, winner->threshold);
     const weir_version_new version = {
         .pipeline = r->job->pipeline->name,
         .model = r->model,

@@ -409,6 +409,20 @@ weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_rec
     return status;
 }
 
+cJSON *weir_recipe_signature(const weir_recipe *recipe, double threshold) {
+    cJSON *signature = cJSON_CreateObject(), *inputs = cJSON_AddArrayToObject(signature, "inputs");
+    for (int j = 0; j < recipe->column_count; j++) {
+        cJSON *input = cJSON_CreateObject();
+        cJSON_AddStringToObject(input, "name", recipe->columns[j]);
+        cJSON_AddStringToObject(input, "type", "double");
+        cJSON_AddItemToArray(inputs, input);
+    }
+    cJSON_AddStringToObject(signature, "task", weir_task_name(recipe->task));
+    if (recipe->classes) cJSON_AddItemToObject(signature, "classes", cJSON_CreateStringArray(recipe->classes, recipe->class_count));
+    if (recipe->threshold.rule != WEIR_THRESHOLD_SERVING) cJSON_AddNumberToObject(signature, "threshold", threshold);
+    return signature;
+}
+
 void weir_recipe_done(weir_recipe *recipe) {
     weir_models_free(recipe->columns);
     weir_models_free(recipe->classes);

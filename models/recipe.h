@@ -46,5 +46,7 @@ typedef struct weir_recipe {
 /** Reads pipeline->json's `training` and serving.threshold; strings are borrowed from it. Errors: WEIR_EINVAL with path. */
 weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_recipe, weir_err *err) WEIR_MUST_CHECK;
 void weir_recipe_done(weir_recipe *recipe);
+/** The signature of a version: {"inputs": [{"name", "type"}], "task", "classes", "threshold"}. Serving reads task, classes and threshold from it. The caller deletes it; NULL: no memory. */
+cJSON *weir_recipe_signature(const weir_recipe *recipe, double threshold) WEIR_MUST_CHECK;
 
 #endif

@@ -165,21 +165,6 @@ static cJSON *describe_dataset(const weir_trainset *set) {
     return dataset;
 }
 
-/* Serving reads task, classes and threshold from here, too. */
-static cJSON *describe_signature(const weir_recipe *recipe, double threshold) {
-    cJSON *signature = cJSON_CreateObject(), *inputs = cJSON_AddArrayToObject(signature, "inputs");
-    for (int j = 0; j < recipe->column_count; j++) {
-        cJSON *input = cJSON_CreateObject();
-        cJSON_AddStringToObject(input, "name", recipe->columns[j]);
-        cJSON_AddStringToObject(input, "type", "double");
-        cJSON_AddItemToArray(inputs, input);
-    }
-    cJSON_AddStringToObject(signature, "task", weir_task_name(recipe->task));
-    if (recipe->classes) cJSON_AddItemToObject(signature, "classes", cJSON_CreateStringArray(recipe->classes, recipe->class_count));
-    if (recipe->threshold.rule != WEIR_THRESHOLD_SERVING) cJSON_AddNumberToObject(signature, "threshold", threshold);
-    return signature;
-}
-
 static cJSON *describe_lineage(const weir_training *t, const weir_candidate *candidate, const cJSON *dataset) {
     cJSON *lineage = cJSON_CreateObject();
     const cJSON *params = cJSON_GetObjectItemCaseSensitive(candidate->spec, "params");
@@ -231,7 +216,7 @@ typedef struct fitted {
 } fitted;
 
 static weir_status register_version(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, fitted *f, const cJSON *dataset, weir_err *err) {
-    cJSON *lineage = describe_lineage(t, candidate, dataset), *signature = describe_signature(t->recipe, f->threshold);
+    cJSON *lineage = describe_lineage(t, candidate, dataset), *signature = weir_recipe_signature(t->recipe, f->threshold);
     const weir_version_new new = {
         .pipeline = t->pipeline->name,
         .model = candidate->name,
