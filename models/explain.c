@@ -110,10 +110,11 @@ static weir_status check_adds_up(const weir_model *ensemble, weir_err *err) {
         const weir_model *member = weir_model_member(ensemble, i);
         bool share = weir_model_task(member) == WEIR_TASK_BINARY && weir_model_inside(member).algorithm == &weir_algorithm_forest;
         if (weir_model_task(member) != WEIR_TASK_REGRESSION && !share)
-            return WEIR_FAIL(err, WEIR_EINVAL,
-                             "the model combines probabilities, to which the contributions of member %d (%s) to log odds do not add up; explain its members one by one, "
-                             "or use permutation importance",
-                             i, weir_model_algorithm(member));
+            return WEIR_FAIL(
+                err, WEIR_EINVAL,
+                "the model combines probabilities, to which the contributions of member %d (%s) to log odds do not add up; explain its members one by one, "
+                "or use permutation importance",
+                i, weir_model_algorithm(member));
     }
     return WEIR_OK;
 }
@@ -130,8 +131,8 @@ static weir_status linear_combination(const weir_model *ensemble, double *ret_fa
     }
     const weir_linear_form *form = weir_model_linear_form(meta);
     if (!form || weir_model_task(meta) != WEIR_TASK_REGRESSION || weir_model_inside(meta).prep)
-        return WEIR_FAIL(err, WEIR_EINVAL, "contributions to a stacking whose meta model is %s%s are not known exactly, only to a linear one's value", weir_model_algorithm(meta),
-                         weir_model_inside(meta).prep ? " behind preprocessing" : "");
+        return WEIR_FAIL(err, WEIR_EINVAL, "contributions to a stacking whose meta model is %s%s are not known exactly, only to a linear one's value",
+                         weir_model_algorithm(meta), weir_model_inside(meta).prep ? " behind preprocessing" : "");
     *ret_constant = form->intercept[0];
     for (int i = 0; i < count; i++) {
         ret_factor[i] = form->coefficient[i] / form->scale[i];

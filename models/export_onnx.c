@@ -214,7 +214,8 @@ static int prep_tensor(graph *g, const weir_prep *prep, int index, int rows, int
 }
 
 static int chain(graph *g, const weir_prep *prep, int rows) {
-    int *of = weir_models_calloc((size_t)prep->node_count, sizeof *of), *outputs = weir_models_calloc((size_t)prep->output_count, sizeof *outputs), joined = rows;
+    int *of = weir_models_calloc((size_t)prep->node_count, sizeof *of), *outputs = weir_models_calloc((size_t)prep->output_count, sizeof *outputs),
+        joined = rows;
     g->wire.ok = g->wire.ok && of && outputs;
     for (int o = 0; g->wire.ok && o < prep->output_count; o++) outputs[o] = prep_tensor(g, prep, prep->outputs[o], rows, of);
     if (g->wire.ok) joined = with_int(g, "Concat", outputs, prep->output_count, "axis", 1);
@@ -510,7 +511,8 @@ weir_status weir_export_onnx(const weir_model *model, weir_buf *out, weir_err *e
         put_file(&file, &g, model);
         if (file.bytes.len > INT32_MAX)
             status = WEIR_FAIL(err, WEIR_ELIMIT, "onnx: the file has %zu bytes, and the format holds at most %d", file.bytes.len, INT32_MAX);
-        else if (!file.ok || !weir_buf_append(out, file.bytes.data, file.bytes.len)) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the ONNX of a model");
+        else if (!file.ok || !weir_buf_append(out, file.bytes.data, file.bytes.len))
+            status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the ONNX of a model");
     }
     weir_buf_done(&g.wire.bytes);
     weir_buf_done(&file.bytes);

@@ -103,11 +103,11 @@ static void fill_nodes(const double *z, int64_t row_count, int column_count, str
 
 static weir_status append_machine(const struct svm_model *machine, const double *z, int column_count, weir_buf *body, weir_err *err) {
     const weir_svr_head head = {.kernel = machine->param.kernel_type,
-                           .degree = machine->param.degree,
-                           .gamma = machine->param.gamma,
-                           .coef0 = machine->param.coef0,
-                           .intercept = -machine->rho[0],
-                           .count = machine->l};
+                                .degree = machine->param.degree,
+                                .gamma = machine->param.gamma,
+                                .coef0 = machine->param.coef0,
+                                .intercept = -machine->rho[0],
+                                .count = machine->l};
     bool finite = isfinite(head.intercept);
     for (int i = 0; i < machine->l; i++) finite = finite && isfinite(machine->sv_coef[0][i]);
     if (!finite) return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers");
