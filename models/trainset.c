@@ -498,19 +498,42 @@ static bool labels_are_late(const weir_trainset *set) {
     return false;
 }
 
+/* How many rows from the first on it takes until there was one of each class. */
+static int64_t rows_with_every_class(const weir_trainset *set) {
+    bool seen[WEIR_MODEL_CLASSES_MAX] = {false};
+    int64_t last_new = 0;
+    for (int64_t r = 0; r < set->matrix.row_count; r++) {
+        bool *class_seen = &seen[(int)set->matrix.label[r]];
+        if (!*class_seen) last_new = r;
+        *class_seen = true;
+    }
+    return last_new + 1;
+}
+
+/* The first training part has rows of every class: test windows become shorter where the usual ones would begin too early. False when they would have no rows. */
+static bool walk_forward(const weir_trainset *set, weir_split *split) {
+    int64_t n = set->matrix.row_count, usual = n / (split->folds + 1);
+    if (set->matrix.task != WEIR_TASK_REGRESSION) {
+        int64_t least = (n - rows_with_every_class(set)) / split->folds;
+        if (least < 1) return false;
+        if (least < usual) split->test_rows = least;
+    }
+    split->scheme = WEIR_SPLIT_WALK_FORWARD;
+    return true;
+}
+
 weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed) {
-    weir_split split = {.folds = folds, .seed = (int64_t)(seed & ((UINT64_C(1) << 53) - 1)), .shuffle = true};
+    weir_split split = {.folds = folds, .seed = (int64_t)(seed & ((UINT64_C(1) << 53) - 1))};
     bool timed = has_times(set, folds + 1);
+    if (timed && !labels_are_late(set) && walk_forward(set, &split)) return split;
     if (timed && labels_are_late(set))
         split.scheme = WEIR_SPLIT_PURGED_K_FOLD;
-    else if (timed)
-        split.scheme = WEIR_SPLIT_WALK_FORWARD;
     else if (set->entity && set->entities_seen >= (uint32_t)folds && set->entities_seen < set->matrix.row_count)
         split.scheme = WEIR_SPLIT_GROUPED_K_FOLD;
     else if (set->matrix.task != WEIR_TASK_REGRESSION)
         split.scheme = WEIR_SPLIT_STRATIFIED_K_FOLD;
     else
         split.scheme = WEIR_SPLIT_K_FOLD;
-    if (timed) split.shuffle = false;
+    split.shuffle = split.scheme == WEIR_SPLIT_K_FOLD || split.scheme == WEIR_SPLIT_STRATIFIED_K_FOLD;
     return split;
 }
