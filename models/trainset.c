@@ -214,7 +214,8 @@ static void gather(const weir_trainset_source *s, const int64_t *order, weir_tra
     for (int t = 0; t < set->target_count; t++) gather_values(set->targets + t * n, s->targets[t], order, n);
 }
 
-/* Columns become rows, block by block, so that a block's rows stay in the cache until all their columns are there. One NaN for all: equal sets have equal digests. */
+/* Columns become rows, block by block, so that a block's rows stay in the cache until all their columns are there. One NaN for all: equal sets have equal
+ * digests. */
 static weir_status turn(const weir_trainset_source *s, const int64_t *order, weir_trainset *set, weir_err *err) {
     int columns = s->column_count;
     int64_t n = set->matrix.row_count;
@@ -518,7 +519,8 @@ static int64_t rows_with_every_class(const weir_trainset *set) {
     return last_new + 1;
 }
 
-/* The first training part has rows of every class: test windows become shorter where the usual ones would begin too early. False when they would have no rows. */
+/* The first training part has rows of every class: test windows become shorter where the usual ones would begin too early. False when they would have no
+ * rows. */
 static bool walk_forward(const weir_trainset *set, weir_split *split) {
     int64_t n = set->matrix.row_count, usual = n / (split->folds + 1);
     if (set->matrix.task != WEIR_TASK_REGRESSION) {
