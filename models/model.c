@@ -25,7 +25,7 @@
 #include "models/model_parts.h"
 #include "models/prepared.h"
 
-enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20, PREPARED_MAX = 4096 };
+enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20 };
 static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
 
 struct weir_model {
@@ -548,20 +548,16 @@ weir_status weir_model_check_single_output(const weir_model *model, weir_err *er
     return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", weir_task_name(model->shape.task), model->shape.output_count);
 }
 
-/* As many rows at a time as their columns fit into a block on the stack; only wider rows than that take memory from the heap. */
+/* As many rows at a time as their columns fit into a block on the stack. */
 static weir_status predict_prepared(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
-    double block[PREPARED_MAX], *prepared = block;
-    int width = model->fitted.column_count;
-    int64_t at_once = width <= PREPARED_MAX ? PREPARED_MAX / width : 1;
-    if (width > PREPARED_MAX && !(prepared = weir_models_calloc((size_t)width, sizeof *prepared)))
-        return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a row of %d columns", width);
+    double block[WEIR_MODEL_COLUMNS_MAX];
+    int64_t at_once = WEIR_MODEL_COLUMNS_MAX / model->fitted.column_count;
     weir_status status = WEIR_OK;
     for (int64_t r = 0; status == WEIR_OK && r < row_count; r += at_once) {
         int64_t n = row_count - r < at_once ? row_count - r : at_once;
-        weir_prep_apply(model->prep, rows + r * model->shape.column_count, n, prepared);
-        status = model->algorithm->predict(model->predictor, prepared, n, &model->fitted, out + r * model->shape.output_count, err);
+        weir_prep_apply(model->prep, rows + r * model->shape.column_count, n, block);
+        status = model->algorithm->predict(model->predictor, block, n, &model->fitted, out + r * model->shape.output_count, err);
     }
-    if (prepared != block) weir_models_free(prepared);
     return status;
 }
 

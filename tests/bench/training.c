@@ -1,9 +1,12 @@
 /* What Weir costs before and around the library that fits. ./run bench runs it first.
  *
- *   training overhead    200 000 rows × 30 columns, 50 trees of depth 6: weir_model_fit, from the matrix to the artifact     ceiling: XGBoost's C API on the same matrix, to a saved model
- *   features to matrix   a history of 1 000 000 rows × 30 columns to a training set: rows without a label left out, columns turned into rows, digest; nothing to compare with
+ *   training overhead    200 000 rows × 30 columns, 50 trees of depth 6: weir_model_fit, from the matrix to the artifact     ceiling: XGBoost's C API on the
+ *                        same matrix, to a saved model
+ *   features to matrix   a history of 1 000 000 rows × 30 columns to a training set: rows without a label left out, columns turned into rows, digest; nothing
+ *                        to compare with
  *
- * Medians of RUNS, the two of the first taking turns. CPU seconds, which a busy machine does not stretch as it does wall time: all of it is one thread. Needs nothing but memory. */
+ * Medians of RUNS, the two of the first taking turns. CPU seconds, which a busy machine does not stretch as it does wall time: all of it is one thread. Needs
+ * nothing but memory. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

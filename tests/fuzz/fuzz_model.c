@@ -1,8 +1,8 @@
 /* libFuzzer (-DWEIR_SANITIZE=fuzz): weir_model_load on arbitrary bytes must refuse or load, never crash.
  *
- * Input goes in as it is, and again with a right checksum behind it, which leads past the first gate. The second way stops at bodies of XGBoost, whose reader trusts its input: the checksum is
- * what keeps damage away from it, and artifacts come from the registry only. The third way is for models of several: the input is the body of an ensemble up to its members (the first byte says
- * which of both kinds), or that of its second member, and whole artifacts follow it. */
+ * Input goes in as it is, and again with a right checksum behind it, which leads past the first gate. The second way stops at bodies of XGBoost, whose reader
+ * trusts its input: the checksum is what keeps damage away from it, and artifacts come from the registry only. The third way is for models of several: the
+ * input is the body of an ensemble up to its members (the first byte says which of both kinds), or that of its second member, and whole artifacts follow it. */
 #include <math.h>
 #include <openssl/sha.h>
 #include <stdlib.h>

@@ -25,7 +25,8 @@ static void expect_scores(weir_model *model, const double *expected, int count, 
 #define TWO_RIDGES "\"members\": [{\"algorithm\": \"ridge\"}, {\"algorithm\": \"ridge\", \"params\": {\"alpha\": 3000}}]"
 #define TWO_LOGISTICS "\"members\": [{\"algorithm\": \"logistic\"}, {\"algorithm\": \"logistic\", \"params\": {\"l2\": 2000}}]"
 
-/* scikit-learn's VotingRegressor, VotingClassifier(voting="soft") on Ridge(1), Ridge(3000), LogisticRegression(C=1), (C=1/2000) behind SimpleImputer and StandardScaler; rows 0 to 3. */
+/* scikit-learn's VotingRegressor, VotingClassifier(voting="soft") on Ridge(1), Ridge(3000), LogisticRegression(C=1), (C=1/2000) behind SimpleImputer and
+ * StandardScaler; rows 0 to 3. */
 static void an_average_is_that_of_its_members(void **state) {
     (void)state;
     const double votes[] = {85.9282409961, 86.2853396493, 113.767511453, 82.9310584451},
@@ -50,8 +51,8 @@ static void an_average_is_that_of_its_members(void **state) {
     weir_model_free(model);
 }
 
-/* StackingRegressor, StackingClassifier(stack_method="predict_proba") of the same members with cv=KFold(5), over make_pipeline(StandardScaler(), Ridge(1) or Ridge(50) or
- * LogisticRegression(C=1)). */
+/* StackingRegressor, StackingClassifier(stack_method="predict_proba") of the same members with cv=KFold(5), over make_pipeline(StandardScaler(), Ridge(1) or
+ * Ridge(50) or LogisticRegression(C=1)). */
 static void stacking_is_that_of_scikit_learn(void **state) {
     (void)state;
     const double one[] = {79.1459080992, 79.675905255, 120.430014491, 74.7030681675}, fifty[] = {78.6429828816, 79.1805756259, 120.948876419, 74.0673545569};

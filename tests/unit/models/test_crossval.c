@@ -35,8 +35,8 @@ static void expect_folds(const char *spec, weir_task task, const char *metric, c
     weir_trainset_done(&set);
 }
 
-/* cross_val_score(make_pipeline(SimpleImputer(), StandardScaler(), M), X, y, cv=KFold(5)), M = Ridge(1), or LogisticRegression(C=1, tol=1e-12, solver="newton-cholesky"),
- * scikit-learn, on the rows of the fixture, which a Python splitmix64 makes alike. */
+/* cross_val_score(make_pipeline(SimpleImputer(), StandardScaler(), M), X, y, cv=KFold(5)), M = Ridge(1), or LogisticRegression(C=1, tol=1e-12,
+ * solver="newton-cholesky"), scikit-learn, on the rows of the fixture, which a Python splitmix64 makes alike. */
 static void figures_are_those_of_scikit_learn(void **state) {
     (void)state;
     const double r2[] = {0.970673292782, 0.9695680659, 0.971178406716, 0.97418687553, 0.968683671277};
@@ -237,8 +237,8 @@ static weir_trainset selected_outside(const weir_trainset *set) {
     return selected;
 }
 
-/* Sources: Ambroise and McLachlan, Selection bias in gene extraction on the basis of microarray gene-expression data, PNAS 99, 2002; Hastie, Tibshirani, Friedman, The Elements of Statistical
- * Learning, 2nd ed., 7.10.2 "The wrong and right way to do cross-validation". */
+/* Sources: Ambroise and McLachlan, Selection bias in gene extraction on the basis of microarray gene-expression data, PNAS 99, 2002; Hastie, Tibshirani,
+ * Friedman, The Elements of Statistical Learning, 2nd ed., 7.10.2 "The wrong and right way to do cross-validation". */
 static void selection_inside_the_fold_finds_nothing_where_nothing_is(void **state) {
     (void)state;
     const weir_split split = {.scheme = WEIR_SPLIT_STRATIFIED_K_FOLD, .folds = 5};
