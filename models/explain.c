@@ -21,7 +21,7 @@ static int input_of(const weir_prep *prep, int c) {
 /* score_k = intercept_k + Σ_c coefficient_kc z_c: about the training mean each column adds its own term. Source: Lundberg and Lee, A unified approach to interpreting model
  * predictions, 2017, corollary 1. */
 static void explain_linear(const weir_linear_form *form, const double *row, double *contributions) {
-    double z[WEIR_MODEL_COLUMNS_MAX];
+    double z[WEIR_MODEL_FITTED_MAX];
     size_t p = (size_t)form->column_count;
     weir_linear_form_row(form, row, z);
     for (size_t k = 0; k < (size_t)form->output_count; k++) {
@@ -38,7 +38,7 @@ static double svr_weight(const weir_svr *svr, int c) {
 }
 
 static void explain_svr(const weir_svr *svr, const double *row, double *contributions) {
-    double z[WEIR_MODEL_COLUMNS_MAX];
+    double z[WEIR_MODEL_FITTED_MAX];
     int p = svr->form->column_count;
     weir_linear_form_row(svr->form, row, z);
     for (int c = 0; c < p; c++) contributions[c] = svr_weight(svr, c) * z[c];
