@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "models/algorithms.h"
 #include "models/memory.h"
 #include "models/model_parts.h"
 #include "models/prep_internal.h"
@@ -103,18 +102,31 @@ static weir_status explain_single(weir_model *model, const double *row, double *
 
 static weir_status explain(weir_model *model, const double *row, double *contributions, weir_err *err);
 
+/* Is a member's score the margin that its contributions sum to? */
+static weir_status is_margin(weir_model *member, bool *ret_is, weir_err *err) {
+    const weir_trees *trees = NULL;
+    bool binary = weir_model_task(member) == WEIR_TASK_BINARY;
+    *ret_is = weir_model_task(member) == WEIR_TASK_REGRESSION;
+    if (!weir_model_has_trees(member)) return WEIR_OK;
+    weir_status status = weir_model_trees(member, &trees, err);
+    if (status == WEIR_OK) *ret_is = trees->link == WEIR_LINK_VALUE || (trees->link == WEIR_LINK_SHARES && binary);
+    return status;
+}
+
 /* Shapley values of a sum are the sums of those of its parts, so where a member's score is its margin, the ensemble's contributions are known exactly. Log odds do not add up to those of an
  * average of probabilities: no contributions to log odds would be true. */
 static weir_status check_adds_up(const weir_model *ensemble, weir_err *err) {
     for (int i = 0; i < weir_model_member_count(ensemble); i++) {
-        const weir_model *member = weir_model_member(ensemble, i);
-        bool share = weir_model_task(member) == WEIR_TASK_BINARY && weir_model_inside(member).algorithm == &weir_algorithm_forest;
-        if (weir_model_task(member) != WEIR_TASK_REGRESSION && !share)
-            return WEIR_FAIL(
-                err, WEIR_EINVAL,
-                "the model combines probabilities, to which the contributions of member %d (%s) to log odds do not add up; explain its members one by one, "
-                "or use permutation importance",
-                i, weir_model_algorithm(member));
+        weir_model *member = weir_model_member(ensemble, i);
+        bool good = false;
+        weir_status status = is_margin(member, &good, err);
+        if (status != WEIR_OK) return status;
+        if (!good)
+            return WEIR_FAIL(err, WEIR_EINVAL,
+                             "the model combines scores, to which the contributions of member %d (%s) to log odds or logarithms do not add up; explain its "
+                             "members one by one, "
+                             "or use permutation importance",
+                             i, weir_model_algorithm(member));
     }
     return WEIR_OK;
 }
