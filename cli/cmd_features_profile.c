@@ -1,13 +1,12 @@
 /* `weir features profile`: the quality of a data file, or of what a pipeline has stored. */
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli/command.h"
 #include "cli/profile_html.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "core/clock.h"
+#include "core/folder.h"
 #include "features/profile.h"
 
 typedef struct profile_options {
@@ -48,7 +47,7 @@ static weir_status write_pages(const profile_options *o, const weir_profile *pro
     const char *slash = strrchr(o->what, '/'), *name = slash ? slash + 1 : o->what;
     weir_status status = weir_profile_json(profile, name, &json, err);
     if (!status) status = weir_profile_html(profile, name, weir_clock_wall_us(weir_clock_system()), &html, err);
-    if (!status && mkdir(o->out_dir, 0777) && errno != EEXIST) status = WEIR_FAIL(err, WEIR_EIO, "cannot make the folder %s: %s", o->out_dir, strerror(errno));
+    if (!status) status = weir_folder_make(o->out_dir, err);
     if (!status) status = weir_report_write_file(o->out_dir, "quality.json", &json, err);
     if (!status) status = weir_report_write_file(o->out_dir, "quality.html", &html, err);
     weir_buf_done(&json);

@@ -17,6 +17,8 @@
 #include "consumers/shared.h"
 #include "core/clock.h"
 #include "core/pg.h"
+#include "models/artifact_file.h"
+#include "models/artifact_store.h"
 
 enum { TOPICS_MAX = 4 + 2 * WEIR_VIEWS_MAX, GROUPS_MAX = 16, OPEN_FOLDERS = 16, POLL_MS = 200 };
 #define JOIN_PATIENCE_US (20 * WEIR_SECOND_US)
@@ -180,6 +182,14 @@ static weir_status delete_folder(const char *parent, const char *middle, const c
     return WEIR_OK;
 }
 
+/* A store knows no folders; those of a plain folder go with what is in them. */
+static weir_status delete_models(const char *objects_dir, const char *name, weir_err *err) {
+    char folder[WEIR_ARTIFACT_PATH_MAX];
+    if (!strstr(objects_dir, "://")) return delete_folder(objects_dir, "/models", name, err);
+    snprintf(folder, sizeof folder, "models/%s", name);
+    return weir_artifact_remove_below(objects_dir, folder, err);
+}
+
 /* What is deleted is named after the pipeline; these would be others' schemas, or the folder of all pipelines. */
 static weir_status check_name(const char *name, weir_err *err) {
     bool taken = !*name || !strcmp(name, "weir") || !strcmp(name, "public") || !strcmp(name, "information_schema") || !strncmp(name, "pg_", 3);
@@ -197,7 +207,7 @@ static weir_status run_reset(const weir_settings *settings, const void *options,
     if (!status) status = delete_topics(settings, pipeline, err);
     if (!status) status = clear_database(settings, pipeline, err);
     if (!status) status = delete_folder(settings->state_dir, "", pipeline->name, err);
-    if (!status) status = delete_folder(settings->objects_dir, "/models", pipeline->name, err);
+    if (!status) status = delete_models(settings->objects_dir, pipeline->name, err);
     if (!status) printf("pipeline %s: topics, groups, tables, state and models are gone\n", pipeline->name);
     weir_pipeline_free(pipeline);
     return status;

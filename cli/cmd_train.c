@@ -1,13 +1,16 @@
-/* `weir train PIPELINE`: the train worker; with --now or --train-from: asks the worker for one run, waits for it and prints what came out. */
+/* `weir train PIPELINE`: the train worker; with --now or --train-from: asks the worker for one run, waits for it and prints what came out; with --budget or --resume: searches
+ * for the best model here and now. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/job_screen.h"
 #include "cli/workers.h"
 #include "consumers/events.h"
 #include "core/clock.h"
+#include "models/pipeline_job.h"
 #include "models/registry.h"
 
 typedef struct train_options {
@@ -15,7 +18,8 @@ typedef struct train_options {
     bool now;
     int64_t train_from, as_of;
     int output;
-    int64_t wait;
+    int64_t wait, budget, trials;
+    char *resume, *environment;
 } train_options;
 
 static const weir_conf_item train_table[] = {
@@ -24,8 +28,24 @@ static const weir_conf_item train_table[] = {
      .type = WEIR_CONF_BOOL,
      .offset = offsetof(train_options, now),
      .doc = "ask the running train worker for a run on the newest labelled days, and wait for it"},
-    {.name = "train_from", .type = WEIR_CONF_TIME, .offset = offsetof(train_options, train_from), .doc = "the same, with the training days starting here"},
+    {.name = "train_from", .type = WEIR_CONF_TIME, .offset = offsetof(train_options, train_from), .doc = "with --now or --budget, or alone: the training days start here"},
     {.name = "as_of", .type = WEIR_CONF_TIME, .offset = offsetof(train_options, as_of), .doc = "the same, fitting on nothing that became known later"},
+    {.name = "budget",
+     .type = WEIR_CONF_DURATION,
+     .offset = offsetof(train_options, budget),
+     .doc = "search for the best model in this time, here: preprocessing, algorithm, parameters, ensembles; then judge, report and register it"},
+    {.name = "trials",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(train_options, trials),
+     .min = 0,
+     .max = 1000000,
+     .fallback = "0",
+     .doc = "end the search after so many trials; 0: as many as the budget allows"},
+    {.name = "resume", .type = WEIR_CONF_STRING, .offset = offsetof(train_options, resume), .doc = "go on with this search (run-…) at the step that did not end"},
+    {.name = "environment",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, environment),
+     .doc = "dev, aut or prod: the winner of a search must reach the baseline of the pipeline's file for it, or gets no alias and the exit code is 1"},
     {.name = "wait", .type = WEIR_CONF_DURATION, .offset = offsetof(train_options, wait), .fallback = "10m", .doc = "how long to wait for the run"},
     WEIR_OUTPUT_ITEM(train_options, output),
     {0},
@@ -125,9 +145,67 @@ static weir_status ask_and_wait(const weir_settings *settings, const train_optio
     return status;
 }
 
+/* A search with its progress on the terminal. */
+static weir_status search_here(const weir_settings *settings, const train_options *options, const weir_pipeline *pipeline, const weir_recipe *recipe,
+                               int *ret_exit, weir_err *err) {
+    weir_pipeline_job_end end = {0};
+    weir_job_screen screen;
+    weir_job_screen_init(&screen, stderr, recipe->metric->name);
+    const weir_pipeline_job job = {
+        .pipeline = pipeline,
+        .recipe = recipe,
+        .pg_url = settings->pg_url,
+        .objects_dir = settings->objects_dir,
+        .go_on = options->resume && *options->resume ? options->resume : NULL,
+        .train_from_us = options->train_from ? options->train_from : INT64_MIN,
+        .as_of_us = options->as_of ? options->as_of : INT64_MAX,
+        .budget_s = (double)options->budget / 1e6,
+        .trial_max = (int)options->trials,
+        .environment = options->environment,
+        .end_search = &screen.end_search,
+        .abort = &screen.abort,
+        .progress = weir_job_screen_progress,
+        .watch = weir_job_screen_watch,
+        .context = &screen,
+    };
+    weir_status status = weir_pipeline_job_run(&job, &end, err);
+    if (!status) status = weir_job_summary_print(end.folder, end.record, (weir_output)options->output, stdout, err);
+    if (status && *end.id) weir_err_prefix(err, "%s (go on with: weir train %s --resume %s)", end.id, pipeline->name, end.id);
+    *ret_exit = !end.reaches_baseline;
+    cJSON_Delete(end.record);
+    return status;
+}
+
+static weir_status search_pipeline(const weir_settings *settings, const train_options *options, int *ret_exit, weir_err *err) {
+    weir_pipeline *pipeline = NULL;
+    weir_recipe recipe;
+    weir_status status = weir_pipeline_load(options->pipeline, &pipeline, err);
+    if (status) return status;
+    status = weir_recipe_load(pipeline, &recipe, err);
+    if (!status) {
+        status = search_here(settings, options, pipeline, &recipe, ret_exit, err);
+        weir_recipe_done(&recipe);
+    }
+    weir_pipeline_free(pipeline);
+    return status;
+}
+
+static bool searches(const train_options *options) {
+    return options->budget || (options->resume && *options->resume);
+}
+
+static bool asks(const train_options *options) {
+    return options->now || options->train_from || options->as_of;
+}
+
+static bool is_once(const void *options) {
+    return searches(options) || asks(options);
+}
+
 static weir_status train(const weir_settings *settings, const void *object, int *ret_exit, weir_err *err) {
     const train_options *options = object;
-    if (options->now || options->train_from || options->as_of) {
+    if (searches(options)) return search_pipeline(settings, options, ret_exit, err);
+    if (asks(options)) {
         weir_pipeline *pipeline = NULL;
         weir_status status = weir_pipeline_load(options->pipeline, &pipeline, err);
         if (!status) status = ask_and_wait(settings, options, pipeline->name, ret_exit, err);
@@ -139,10 +217,11 @@ static weir_status train(const weir_settings *settings, const void *object, int 
 
 const weir_command weir_command_train = {
     .name = "train",
-    .args = "PIPELINE [--now | --train-from DATE]",
-    .doc = "Runs the train worker; with --now or --train-from asks it for one run and prints the outcome.",
+    .args = "PIPELINE [--now | --train-from DATE | --budget TIME | --resume RUN]",
+    .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here.",
     .options = train_table,
     .options_size = sizeof(train_options),
     .is_service = true,
+    .is_once = is_once,
     .run = train,
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/lifecycle.h"
+#include "models/artifact_file.h"
 #include "models/lifecycle_frame.h"
 #include "models/memory.h"
 
@@ -80,14 +81,13 @@ static void report(validation *v, bool passed, const char *format, ...) {
 }
 
 static void check_load(validation *v) {
-    char path[4096];
     weir_err err;
     if (!v->version) {
         report(v, false, "model does not load: %s", v->why_not.message);
         return;
     }
-    snprintf(path, sizeof path, "%s/%s", v->objects_dir, text_of(v->version, "artifact_path"));
-    if (weir_model_load_file(path, &v->model, &err)) {
+    const char *path = text_of(v->version, "artifact_path");
+    if (weir_artifact_load(v->objects_dir, path, &v->model, &err)) {
         report(v, false, "model does not load: %s", err.message);
         return;
     }
@@ -96,7 +96,8 @@ static void check_load(validation *v) {
                weir_model_digest(v->model));
         return;
     }
-    report(v, false, "model does not load: %s has digest %.12s, the registry %.12s", path, weir_model_digest(v->model), text_of(v->version, "digest"));
+    report(v, false, "model does not load: %s/%s has digest %.12s, the registry %.12s", v->objects_dir, path, weir_model_digest(v->model),
+           text_of(v->version, "digest"));
     weir_model_free(v->model); /* another model: whatever it scores says nothing of this version */
     v->model = NULL;
 }

@@ -117,8 +117,8 @@ static void print_command_help(const weir_command *command, FILE *out) {
     weir_conf_help(weir_settings_table, out);
 }
 
-static int complain(const weir_command *command, const weir_err *err, FILE *complaints) {
-    if (command && command->is_service && err->code != WEIR_EINVAL)
+static int complain(const weir_command *command, bool serves, const weir_err *err, FILE *complaints) {
+    if (serves && err->code != WEIR_EINVAL)
         weir_log_err(WEIR_LOG_ERROR, "stopped", err);
     else if (command)
         fprintf(complaints, "weir %s: %s\n", command->name, err->message);
@@ -140,10 +140,13 @@ static int run_command(const weir_command *command, int argc, char **argv, FILE 
     } else if (!st) {
         const weir_settings *settings = (const weir_settings *)inv.object;
         weir_log_init(stderr, (weir_log_format)settings->log_format, (weir_log_level)settings->log_level);
-        weir_settings_apply(settings);
-        st = command->run(settings, inv.object + inv.options_offset, &code, &err);
+        st = weir_settings_apply(settings, &err);
+        if (!st) st = command->run(settings, inv.object + inv.options_offset, &code, &err);
     }
-    if (st) code = complain(command, &err, complaints);
+    if (st) {
+        bool once = inv.object && command->is_once && command->is_once(inv.object + inv.options_offset);
+        code = complain(command, command->is_service && !once, &err, complaints);
+    }
     invocation_done(&inv);
     return code;
 }
@@ -186,7 +189,7 @@ static int unknown_command(const weir_command *const *commands, const char *word
     weir_err err;
     (void)weir_err_set(&err, WEIR_EINVAL, WEIR_ACTION_FATAL, __func__, "'%s' is not a command%s%s%s", word, near ? "; did you mean '" : "", near ? near : "",
                        near ? "'?" : "");
-    return complain(NULL, &err, complaints);
+    return complain(NULL, false, &err, complaints);
 }
 
 /* The command whose name the program was called by: the executable has links to itself. */

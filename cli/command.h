@@ -16,6 +16,7 @@ typedef struct weir_command {
     const weir_conf_item *options; /* of an object of options_size bytes */
     size_t options_size;
     bool is_service; /* runs until SIGTERM and logs; its last error is a log line, not a sentence for a person */
+    bool (*is_once)(const void *options); /* of a service: with these options it does one thing for a person and ends; may be NULL */
     /** Does it. settings and options are complete and checked. *ret_exit is 0 at first; a command whose answer is no sets 1. An error's exit code is weir_status_exit. */
     weir_status (*run)(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err);
 } weir_command;
@@ -37,6 +38,7 @@ weir_status weir_names_split(char **given, const char **names, size_t max, weir_
     X(serve) \
     X(experiment) \
     X(parity) \
+    X(mlflow) \
     X(replay) \
     X(simulate) \
     X(check) \

@@ -26,7 +26,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/page.h"
+#include "core/page.h"
 #include "core/clock.h"
 
 #define FRAME_US (WEIR_SECOND_US / 4)

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "cli/chart.h"
+#include "core/chart.h"
 
 static const char more_style[] =
     ".overview{font-size:13.5px}.overview th{font-size:12.5px}.overview td,.overview th{padding:6px}"

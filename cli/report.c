@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/folder.h"
 
 enum { DAYS_MAX = 3660 };
 
@@ -239,18 +240,6 @@ void weir_report_judge(weir_report *report) {
 
 /* ---- files ---- */
 
-static weir_status make_dirs(const char *dir, weir_err *err) {
-    char path[4096];
-    if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path) return WEIR_FAIL(err, WEIR_EINVAL, "the folder name %.60s… is too long", dir);
-    for (char *p = path + 1;; p++) {
-        if (*p && *p != '/') continue;
-        char kept = *p;
-        *p = 0;
-        if (mkdir(path, 0777) && errno != EEXIST) return WEIR_FAIL(err, WEIR_EIO, "cannot make folder %s: %s", path, strerror(errno));
-        if (!(*p = kept)) return WEIR_OK;
-    }
-}
-
 weir_status weir_report_write_file(const char *dir, const char *name, const weir_buf *text, weir_err *err) {
     char path[4200], draft[4220];
     snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -270,7 +259,7 @@ weir_status weir_report_write_file(const char *dir, const char *name, const weir
 
 weir_status weir_report_write(const weir_report *report, const char *dir, weir_err *err) {
     weir_buf json = {0}, html = {0};
-    weir_status status = make_dirs(dir, err);
+    weir_status status = weir_folder_make(dir, err);
     if (!status) status = weir_report_json(report, &json, err);
     if (!status) status = weir_report_html(report, &html, err);
     if (!status) status = weir_report_write_file(dir, "report.json", &json, err);

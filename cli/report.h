@@ -4,7 +4,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "cli/chart.h"
+#include "core/chart.h"
 #include "consumers/measure.h"
 #include "core/pg.h"
 #include "features/pipeline.h"

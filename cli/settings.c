@@ -2,8 +2,11 @@
 #include "cli/settings.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "core/bus.h"
+#include "core/plugin.h"
 
 static const char *const log_formats[] = {"auto", "json", "logfmt", NULL}; /* as weir_log_format */
 static const char *const http_auths[] = {"none", "token", NULL};
@@ -34,7 +37,11 @@ const weir_conf_item weir_settings_table[] = {
      .type = WEIR_CONF_STRING,
      FIELD(objects_dir),
      .fallback = ".weir/objects",
-     .doc = "folder of models and other artifacts, shared by all processes"},
+     .doc = "folder of models and other artifacts, shared by all processes; or a store of a plugin, NAME://PLACE, for models alone"},
+    {.name = "plugins",
+     .type = WEIR_CONF_LIST,
+     FIELD(plugins),
+     .doc = "shared objects with operators, algorithms, metrics or stores, beside those that the pipeline file names; relative to the working directory"},
     {.name = "instance",
      .type = WEIR_CONF_STRING,
      FIELD(instance),
@@ -107,9 +114,23 @@ const weir_conf_item weir_settings_table[] = {
      .fallback = "1024",
      .unit = "MiB",
      .doc = "entity states that ingest keeps in memory, and as many the serving replica; others are on disk"},
+    {.name = "mlflow_tracking_uri",
+     .type = WEIR_CONF_STRING,
+     FIELD(mlflow_tracking_uri),
+     .flags = WEIR_CONF_SECRET,
+     .doc = "http or https URL of an MLflow server in which runs and model versions are shown; not given: in none"},
+    {.name = "mlflow_token", .type = WEIR_CONF_STRING, FIELD(mlflow_token), .flags = WEIR_CONF_SECRET, .doc = "bearer token for it"},
     {.name = NULL},
 };
 
-void weir_settings_apply(const weir_settings *settings) {
+weir_status weir_settings_apply(const weir_settings *settings, weir_err *err) {
     weir_bus_set_compression(codecs[settings->compression]);
+    weir_status status = WEIR_OK;
+    for (char *const *plugin = settings->plugins; !status && plugin && *plugin; plugin++) {
+        char path[4096]; /* with a '/' in it: without one the loader would look along its own path */
+        if (snprintf(path, sizeof path, "%s%s", strchr(*plugin, '/') ? "" : "./", *plugin) >= (int)sizeof path)
+            return WEIR_FAIL(err, WEIR_EINVAL, "plugins: a path is longer than %zu bytes", sizeof path - 1);
+        status = weir_plugin_load(path, err);
+    }
+    return status;
 }

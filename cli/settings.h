@@ -7,17 +7,19 @@
 typedef struct weir_settings {
     char *brokers, *registry_url, *pg_url;
     char *state_dir, *objects_dir, *instance;
+    char **plugins; /* NULL-terminated; may be NULL */
     char *http_host;
     int64_t http_port;
     int http_auth; /* index into http_auths: none, token */
     int log_format, log_level; /* weir_log_format, weir_log_level */
     int compression; /* of what is produced; see weir_settings_apply */
+    char *mlflow_tracking_uri, *mlflow_token;
     int64_t batch_max, poll_ms, drain_ms, checkpoint_ms, memory_mib;
 } weir_settings;
 
 /* From the environment (WEIR_BROKERS, …), then from flags (--brokers, …). */
 extern const weir_conf_item weir_settings_table[];
-/** Those that hold for the whole process: how what is produced is compressed. */
-void weir_settings_apply(const weir_settings *settings);
+/** Those that hold for the whole process: how what is produced is compressed; plugins are loaded. */
+weir_status weir_settings_apply(const weir_settings *settings, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -159,11 +159,18 @@ static const struct {
 #undef TYPE
 };
 
+/* Only a binary task's score is a yes or a no. */
+static bool decides(const weir_pipeline *pipeline) {
+    const char *task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(pipeline->json, "training"), "task"));
+    return !task || !strcmp(task, "binary");
+}
+
 static bool prediction_schema(const weir_pipeline *pipeline, const char *const *columns, int column_count, weir_buf *out) {
     bool ok = weir_buf_printf(
         out, "{\"type\":\"record\",\"name\":\"Prediction\",\"namespace\":\"weir.%s\",\"doc\":\"A score, who gave it, and what it was made of.\",\"fields\":[",
         pipeline->name);
-    for (int i = 0; ok && i < PRED_VIEWS; i++) ok = add_field(out, prediction_fields[i].name, *prediction_fields[i].type);
+    for (int i = 0; ok && i < PRED_VIEWS; i++)
+        ok = add_field(out, prediction_fields[i].name, i == PRED_DECISION && !decides(pipeline) ? "[\"null\",\"boolean\"]" : *prediction_fields[i].type);
     ok = ok && weir_buf_printf(out, ",{\"name\":\"views\",\"type\":{\"type\":\"record\",\"name\":\"Views\",\"fields\":[");
     for (int v = 0; ok && v < pipeline->view_count; v++) {
         const char *name = pipeline->views[v].name;

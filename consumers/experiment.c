@@ -17,7 +17,7 @@
 enum {
     TICK_MS = 2000,
     REST_FACTOR = 4, /* measuring takes at most one part in five of the time */
-    METRICS_MAX = 7,
+    METRICS_MAX = 13,
     GAUGES_MAX = WEIR_ARMS_MAX * METRICS_MAX,
     FLUSH_MS = 10000,
 };
@@ -26,7 +26,7 @@ enum {
 typedef struct announced {
     char arm[16], digest[65];
     int version;
-    int64_t labelled, positives;
+    int64_t labelled, outcome;
 } announced;
 
 typedef struct experiment {
@@ -36,8 +36,7 @@ typedef struct experiment {
     weir_pg *pg;
     weir_event_codec codec;
     bool codec_ready;
-    double threshold;
-    int card_k;
+    weir_recipe recipe;
     int64_t seen; /* sum of the store's offsets at the last measurement; -1: none yet */
     int64_t next_us; /* monotonic: not before */
     weir_metric *gauges[GAUGES_MAX];
@@ -68,12 +67,27 @@ static weir_status read_progress(experiment *e, int64_t *ret_progress, weir_err 
 typedef struct metric_value {
     const char *name;
     double value;
+    bool is_error; /* in units of the target */
 } metric_value;
 
-static void metric_values(const weir_metrics_binary *m, metric_value values[METRICS_MAX]) {
+/* What the task does not have is NaN. */
+static void metric_values(const weir_arm_measure *arm, metric_value values[METRICS_MAX]) {
+    const weir_metrics_binary *m = &arm->metrics;
+    const weir_metrics_regression *r = &arm->errors;
     const metric_value all[METRICS_MAX] = {
-        {"auc_roc", m->auc_roc}, {"average_precision", m->average_precision}, {"f1", m->f1}, {"precision", m->precision}, {"recall", m->recall},
-        {"brier", m->brier},     {"card_precision", m->card_precision},
+        {"auc_roc", m->auc_roc},
+        {"average_precision", m->average_precision},
+        {"f1", m->f1},
+        {"precision", m->precision},
+        {"recall", m->recall},
+        {"brier", m->brier},
+        {"card_precision", m->card_precision},
+        {"r2", r->r2},
+        {"mape", r->mape},
+        {"rmse", r->rmse, true},
+        {"mae", r->mae, true},
+        {"median_absolute_error", r->median_absolute_error, true},
+        {"max_error", r->max_error, true},
     };
     memcpy(values, all, sizeof all);
 }
@@ -94,10 +108,11 @@ static void set_gauges(experiment *e, const weir_measure *measure) {
         char version[16];
         metric_value values[METRICS_MAX];
         snprintf(version, sizeof version, "%d", arm->version);
-        metric_values(&arm->metrics, values);
+        metric_values(arm, values);
         for (int m = 0; m < METRICS_MAX; m++) {
             if (!isfinite(values[m].value)) continue;
-            now[count] = WEIR_METRIC("weir_experiment_metric_ratio", e->pipeline->name, arm->model, version, arm->arm, values[m].name);
+            now[count] = values[m].is_error ? WEIR_METRIC("weir_experiment_error_value", e->pipeline->name, arm->model, version, arm->arm, values[m].name)
+                                            : WEIR_METRIC("weir_experiment_metric_ratio", e->pipeline->name, arm->model, version, arm->arm, values[m].name);
             weir_metric_set(now[count++], values[m].value);
         }
     }
@@ -133,10 +148,16 @@ static const announced *said_of(const experiment *e, const weir_arm_measure *arm
     return NULL;
 }
 
+/* Another number when a label was corrected: the positives, or of a regression its squared error. */
+static int64_t outcome_of(const experiment *e, const weir_arm_measure *arm) {
+    return e->recipe.task == WEIR_TASK_REGRESSION && isfinite(arm->errors.rmse) && arm->errors.rmse < 1e12 ? llround(arm->errors.rmse * 1e6)
+                                                                                                           : arm->metrics.positives;
+}
+
 /* New labels, or labels that were corrected. */
 static bool has_news(const experiment *e, const weir_arm_measure *arm) {
     const announced *said = said_of(e, arm);
-    return said ? said->labelled != arm->labelled || said->positives != arm->metrics.positives : arm->labelled > 0;
+    return said ? said->labelled != arm->labelled || said->outcome != outcome_of(e, arm) : arm->labelled > 0;
 }
 
 static weir_status send_performance(experiment *e, const weir_arm_measure *arm, int64_t at_us, weir_err *err) {
@@ -158,7 +179,10 @@ static weir_status send_performance(experiment *e, const weir_arm_measure *arm, 
     row[PERF_RECALL] = number_or_null(m->recall);
     row[PERF_BRIER] = number_or_null(m->brier);
     row[PERF_CARD] = number_or_null(m->card_precision);
-    snprintf(id, sizeof id, "%.64s-%s-%.16s-%lld-%lld", e->pipeline->name, arm->arm, arm->digest, (long long)arm->labelled, (long long)m->positives);
+    row[PERF_RMSE] = number_or_null(arm->errors.rmse);
+    row[PERF_MAE] = number_or_null(arm->errors.mae);
+    row[PERF_R2] = number_or_null(arm->errors.r2);
+    snprintf(id, sizeof id, "%.64s-%s-%.16s-%lld-%lld", e->pipeline->name, arm->arm, arm->digest, (long long)arm->labelled, (long long)outcome_of(e, arm));
     return weir_event_send(&e->codec, weir_worker_producer(e->worker), WEIR_TOPIC_PERFORMANCE, e->pipeline->name, "weir.performance.measured", id, at_us, row,
                            err);
 }
@@ -181,7 +205,7 @@ static weir_status announce(experiment *e, const weir_measure *measure, weir_err
         const announced *before = said_of(e, arm);
         int64_t more = arm->labelled - (before ? before->labelled : 0);
         if (more > 0) weir_metric_add(WEIR_METRIC("weir_experiment_predictions_joined_total", e->pipeline->name, arm->arm), (double)more);
-        said[a] = (announced){.version = arm->version, .labelled = arm->labelled, .positives = arm->metrics.positives};
+        said[a] = (announced){.version = arm->version, .labelled = arm->labelled, .outcome = outcome_of(e, arm)};
         memcpy(said[a].arm, arm->arm, sizeof said[a].arm);
         memcpy(said[a].digest, arm->digest, sizeof said[a].digest);
     }
@@ -197,27 +221,19 @@ static void experiment_done(void *context) {
     if (!e) return;
     if (e->codec_ready) weir_event_codec_done(&e->codec);
     weir_pg_free(e->pg);
+    weir_recipe_done(&e->recipe);
     free(e);
-}
-
-static double read_threshold(const weir_pipeline *pipeline) {
-    const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(pipeline->json, "serving"), "threshold");
-    return cJSON_IsNumber(threshold) ? threshold->valuedouble : 0.5;
 }
 
 static weir_status experiment_init(weir_worker *worker, void **ret_context, weir_err *err) {
     const weir_worker_env *env = weir_worker_env_of(worker);
     const weir_shared *shared = env->shared;
-    weir_recipe recipe = {0};
     experiment *e = weir_mem.realloc(NULL, sizeof *e);
     if (!e) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the experiment worker");
     *e = (experiment){.worker = worker, .pipeline = shared->pipeline, .clock = env->clock, .seen = -1};
     *ret_context = e;
-    e->threshold = read_threshold(e->pipeline);
-    weir_status status = weir_recipe_load(e->pipeline, &recipe, err);
+    weir_status status = weir_recipe_load(e->pipeline, &e->recipe, err);
     if (status) return status;
-    e->card_k = recipe.card_k;
-    weir_recipe_done(&recipe);
     if ((status = weir_pg_new(env->pg_url, &e->pg, err)) || (status = weir_pg_migrate(e->pg, err))) return status;
     if ((status = weir_event_codec_init(&e->codec, shared->registry, "schemas/performance.avsc", WEIR_TOPIC_PERFORMANCE, err))) return status;
     e->codec_ready = true;
@@ -232,7 +248,7 @@ static weir_status experiment_tick(void *context, int64_t mono_us, weir_err *err
     weir_status status = read_progress(e, &progress, err);
     if (status || progress == e->seen) return status;
     int64_t began_us = weir_clock_mono_us(e->clock);
-    if ((status = weir_measure_arms(e->pg, e->pipeline, e->threshold, e->card_k, &measure, err))) return status;
+    if ((status = weir_measure_arms(e->pg, e->pipeline, e->recipe.task, e->recipe.threshold.value, e->recipe.card_k, &measure, err))) return status;
     set_gauges(e, &measure);
     set_shares(e, &measure);
     if ((status = announce(e, &measure, err))) return status;

@@ -16,6 +16,7 @@
 enum { REPLICATES = 1000, FIRST_SLOTS = 1024 };
 #define SEED UINT64_C(0x77656972) /* any constant: the same rows give the same interval */
 #define LEVEL 0.95
+#define NORMAL_975 1.959963984540054 /* the standard normal's quantile at (1 + LEVEL) / 2 */
 
 /* The columns of the pairs, in the order of pairs_sql. */
 enum {
@@ -51,6 +52,7 @@ typedef struct slots {
 
 typedef struct collector {
     weir_measure *measure;
+    weir_task task;
     joined *rows;
     size_t row_count, row_capacity;
     slots by_source;
@@ -151,7 +153,8 @@ static weir_status on_pair(void *context, const weir_pg_field *fields, int field
         .label_offset = weir_pg_get_int8(&fields[PAIR_LABEL_OFFSET]),
     };
     if (row.arm < 0 || !isfinite(row.score)) return WEIR_OK;
-    if (row.label != 0 && row.label != 1) row.label = NAN; /* says nothing of a yes-or-no question */
+    bool says = c->task == WEIR_TASK_REGRESSION ? isfinite(row.label) : row.label == 0 || row.label == 1; /* an answer to the question */
+    if (!says) row.label = NAN;
     weir_status status = grow(c, err);
     if (status) return status;
     uint32_t *slot = slot_of(c, &row);
@@ -286,40 +289,77 @@ static weir_status columns_make(const collector *c, int arm, arm_columns *column
     return status;
 }
 
-static weir_status evaluate_arm(const arm_columns *columns, double threshold, int card_k, weir_arm_measure *arm, weir_err *err) {
+static weir_status evaluate_arm(const arm_columns *columns, weir_task task, double threshold, int card_k, weir_arm_measure *arm, weir_err *err) {
     arm->labelled = columns->count;
-    if (!columns->count) {
-        arm->metrics = (weir_metrics_binary){.auc_roc = NAN,
-                                             .average_precision = NAN,
-                                             .f1 = NAN,
-                                             .precision = NAN,
-                                             .recall = NAN,
-                                             .accuracy = NAN,
-                                             .log_loss = NAN,
-                                             .brier = NAN,
-                                             .threshold = threshold,
-                                             .card_precision = NAN,
-                                             .card_k = card_k};
-        return WEIR_OK;
+    arm->metrics = (weir_metrics_binary){.auc_roc = NAN,
+                                         .average_precision = NAN,
+                                         .f1 = NAN,
+                                         .precision = NAN,
+                                         .recall = NAN,
+                                         .accuracy = NAN,
+                                         .log_loss = NAN,
+                                         .brier = NAN,
+                                         .threshold = threshold,
+                                         .card_precision = NAN,
+                                         .card_k = card_k};
+    arm->errors = (weir_metrics_regression){
+        .rmse = NAN, .mae = NAN, .mape = NAN, .smape = NAN, .r2 = NAN, .explained_variance = NAN, .median_absolute_error = NAN, .max_error = NAN};
+    if (!columns->count) return WEIR_OK;
+    if (task == WEIR_TASK_REGRESSION) {
+        const weir_outcomes outcomes = {.row_count = columns->count, .label = columns->label, .score = columns->score};
+        return weir_measure_regression(&outcomes, &arm->errors, err);
     }
     weir_eval_input input = {columns->count, columns->score, columns->label, columns->time_us, columns->entity, columns->entity_count, threshold, card_k};
     return weir_evaluate_binary(&input, &arm->metrics, err);
 }
 
-/* The version of an alias that predicted last; -1 when there is none, or when its labels lack a class. */
+/* The version of an alias that predicted last; -1 when there is none. */
 static int newest_arm(const weir_measure *measure, const arm_range *ranges, const char *alias) {
     int newest = -1;
     for (int a = 0; a < measure->arm_count; a++) {
         if (!strcmp(measure->arms[a].arm, alias) && (newest < 0 || ranges[a].predicted_us > ranges[newest].predicted_us)) newest = a;
     }
-    if (newest < 0) return -1;
-    const weir_metrics_binary *metrics = &measure->arms[newest].metrics;
-    return metrics->positives > 0 && metrics->positives < measure->arms[newest].labelled ? newest : -1;
+    return newest;
 }
 
-static weir_status compare_arms(const arm_columns *columns, const arm_range *ranges, weir_measure *measure, weir_err *err) {
+static bool has_both_classes(const weir_arm_measure *arm) {
+    return arm->metrics.positives > 0 && arm->metrics.positives < arm->labelled;
+}
+
+/* Mean and its squared standard error of an arm's squared errors. */
+static void squared_errors(const arm_columns *columns, double *ret_mean, double *ret_variance) {
+    double mean = 0, squares = 0; /* Welford */
+    for (int64_t i = 0; i < columns->count; i++) {
+        double error = columns->score[i] - columns->label[i], square = error * error, before = square - mean;
+        mean += before / (double)(i + 1);
+        squares += before * (square - mean);
+    }
+    *ret_mean = mean;
+    *ret_variance = squares / (double)(columns->count - 1) / (double)columns->count;
+}
+
+/* An event is scored by one arm only, so the samples are independent, not paired. The normal quantile: labels come by the hundred before anybody decides.
+ * Source: B. L. Welch, Biometrika 34 (1947). */
+static void compare_errors(const arm_columns *base, const arm_columns *other, weir_measure *measure) {
+    double base_mean, base_variance, other_mean, other_variance;
+    if (base->count < 2 || other->count < 2) return;
+    squared_errors(base, &base_mean, &base_variance);
+    squared_errors(other, &other_mean, &other_variance);
+    double half = NORMAL_975 * sqrt(base_variance + other_variance);
+    measure->has_error_difference = true;
+    measure->mse_difference = other_mean - base_mean;
+    measure->mse_low = measure->mse_difference - half;
+    measure->mse_high = measure->mse_difference + half;
+}
+
+static weir_status compare_arms(const arm_columns *columns, const arm_range *ranges, weir_task task, weir_measure *measure, weir_err *err) {
     int champion = newest_arm(measure, ranges, "champion"), challenger = newest_arm(measure, ranges, "challenger");
     if (champion < 0 || challenger < 0) return WEIR_OK;
+    if (task == WEIR_TASK_REGRESSION) {
+        compare_errors(&columns[champion], &columns[challenger], measure);
+        return WEIR_OK;
+    }
+    if (!has_both_classes(&measure->arms[champion]) || !has_both_classes(&measure->arms[challenger])) return WEIR_OK;
     weir_comparison comparison;
     weir_sample base = {columns[champion].count, columns[champion].score, columns[champion].label};
     weir_sample other = {columns[challenger].count, columns[challenger].score, columns[challenger].label};
@@ -347,9 +387,9 @@ static weir_status evaluate_all(const collector *c, const arm_range *ranges, dou
     weir_status status = WEIR_OK;
     for (int a = 0; !status && a < measure->arm_count; a++) {
         status = columns_make(c, a, &columns[a], err);
-        if (!status) status = evaluate_arm(&columns[a], threshold, card_k, &measure->arms[a], err);
+        if (!status) status = evaluate_arm(&columns[a], c->task, threshold, card_k, &measure->arms[a], err);
     }
-    if (!status) status = compare_arms(columns, ranges, measure, err);
+    if (!status) status = compare_arms(columns, ranges, c->task, measure, err);
     for (int a = 0; a < measure->arm_count; a++) columns_done(&columns[a]);
     if (!status) qsort(measure->arms, (size_t)measure->arm_count, sizeof *measure->arms, by_arm_and_version);
     return status;
@@ -379,10 +419,11 @@ static weir_status collect(weir_pg *pg, const weir_pipeline *pipeline, collector
     return status;
 }
 
-weir_status weir_measure_arms(weir_pg *pg, const weir_pipeline *pipeline, double threshold, int card_k, weir_measure *ret_measure, weir_err *err) {
+weir_status weir_measure_arms(weir_pg *pg, const weir_pipeline *pipeline, weir_task task, double threshold, int card_k, weir_measure *ret_measure,
+                              weir_err *err) {
     weir_measure measure = {0};
     arm_range ranges[WEIR_ARMS_MAX] = {0};
-    collector c = {.measure = &measure};
+    collector c = {.measure = &measure, .task = task};
     weir_status status = weir_pg_begin(pg, err);
     if (status) return status;
     status = collect(pg, pipeline, &c, ranges, err);

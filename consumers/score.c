@@ -38,7 +38,6 @@ typedef struct score {
     int primary, join_column;
     int *entity_columns[WEIR_VIEWS_MAX]; /* of each view, in the events' schema */
     int *input_columns; /* [recipe.column_count] index into the inputs */
-    double threshold;
     weir_metric *unserved, *latency, *age[WEIR_VIEWS_MAX], *answers[WEIR_VIEWS_MAX][WEIR_ANSWERS];
 } score;
 
@@ -141,7 +140,7 @@ static weir_status emit(score *s, const scored *r, int64_t now_us, weir_err *err
     out[PRED_ARM] = weir_text(r->served->arm);
     out[PRED_PROPENSITY] = weir_f64(r->propensity);
     out[PRED_SCORE] = weir_f64(r->score);
-    out[PRED_DECISION] = weir_bool(r->score >= s->threshold);
+    out[PRED_DECISION] = weir_served_decision(r->served, r->score);
     out[PRED_FEATURE_HASH] = weir_text(s->pipeline->feature_hash);
     for (int v = 0; v < s->pipeline->view_count; v++) {
         weir_datum *view = out + PRED_VIEWS + PRED_VIEW_COLUMNS * v;
@@ -315,8 +314,6 @@ static weir_status score_init(weir_worker *worker, void **ret_context, weir_err 
     s->join_column = s->pipeline->label_join[0];
     s->unserved = WEIR_METRIC("weir_score_unserved_total", s->pipeline->name);
     s->latency = WEIR_METRIC("weir_score_latency_seconds", s->pipeline->name);
-    const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(s->pipeline->json, "serving"), "threshold");
-    s->threshold = cJSON_IsNumber(threshold) ? threshold->valuedouble : 0.5;
     const weir_view_def *primary = &s->pipeline->views[s->primary];
     s->topic = weir_topic_of(s->pipeline, "predictions");
     s->source_topic = weir_topic_features(s->pipeline, primary);

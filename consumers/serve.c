@@ -375,8 +375,6 @@ static weir_status serve_init(weir_worker *worker, void **ret_context, weir_err 
     s->pipeline = s->shared->pipeline;
     pthread_mutex_init(&s->threads_lock, NULL);
     pthread_mutex_init(&s->push_lock, NULL);
-    const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(s->pipeline->json, "serving"), "threshold");
-    s->threshold = cJSON_IsNumber(threshold) ? threshold->valuedouble : 0.5;
     find_metrics(s);
     snprintf(client, sizeof client, "weir-push-%.64s-%.32s", s->pipeline->name, env->instance);
     weir_status status = find_entity_columns(s, err);

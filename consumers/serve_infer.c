@@ -190,7 +190,7 @@ static weir_datum output_value(const inference *in, int kind, int row) {
     double score = in->score[row];
     switch (kind) {
     case OUTPUT_SCORE: return weir_f64(score);
-    case OUTPUT_DECISION: return isfinite(score) ? weir_bool(score >= in->s->threshold) : weir_null();
+    case OUTPUT_DECISION: return weir_served_decision(served, score);
     case OUTPUT_ARM: return weir_text(served->arm);
     case OUTPUT_MODEL: return weir_text(served->name);
     case OUTPUT_VERSION: return weir_i64(served->version);

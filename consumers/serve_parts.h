@@ -31,7 +31,6 @@ typedef struct serve {
     weir_shared *shared;
     weir_serving *serving;
     int entity_columns[WEIR_VIEWS_MAX][WEIR_KEY_COLUMNS_MAX]; /* of each view, in the events' schema */
-    double threshold;
     weir_tokens *tokens; /* NULL: the API is open to whoever reaches it */
     int64_t tokens_at_us; /* monotonic: when they are read again */
     bool routed;

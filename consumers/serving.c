@@ -1,6 +1,7 @@
 /* The serving state: one thread tails the features topics into LMDB and weir.models into the arms; readers take snapshots of both. */
 #include "consumers/serving.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "consumers/split.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "models/artifact_file.h"
 
 enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20 };
 #define RELOAD_AFTER_US (5 * WEIR_SECOND_US)
@@ -22,6 +24,7 @@ enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20 };
 typedef struct wanted_model {
     char name[64], digest[65], path[512];
     int version; /* 0: nobody */
+    double threshold; /* the version's own; NaN: none */
     bool dirty;
 } wanted_model;
 
@@ -141,10 +144,13 @@ static int input_index(const weir_serving *serving, const char *name) {
     return -1;
 }
 
+static double serving_threshold(const weir_pipeline *pipeline) {
+    const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(pipeline->json, "serving"), "threshold");
+    return cJSON_IsNumber(threshold) ? threshold->valuedouble : 0.5;
+}
+
 static weir_status load_served(weir_serving *s, int arm, weir_served **ret_served, weir_err *err) {
     const wanted_model *wanted = &s->wanted[arm];
-    char path[4096 + 520];
-    snprintf(path, sizeof path, "%s/%s", s->env->objects_dir, wanted->path);
     served_box *box = calloc(1, sizeof *box);
     if (!box) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
     box->references = 1;
@@ -152,10 +158,13 @@ static weir_status load_served(weir_serving *s, int arm, weir_served **ret_serve
     snprintf(served->arm, sizeof served->arm, "%s", arm_names[arm]);
     snprintf(served->name, sizeof served->name, "%s", wanted->name);
     served->version = wanted->version;
-    weir_status status = weir_model_load_file(path, &served->model, err);
+    weir_status status = weir_artifact_load(s->env->objects_dir, wanted->path, &served->model, err);
     if (!status && weir_model_check_single_output(served->model, err)) status = weir_err_prefix(err, "model %s version %d", wanted->name, wanted->version);
+    bool decides = !status && weir_model_task(served->model) == WEIR_TASK_BINARY;
+    served->threshold = !decides ? NAN : isnan(wanted->threshold) ? serving_threshold(s->pipeline) : wanted->threshold;
     if (!status && strcmp(weir_model_digest(served->model), wanted->digest))
-        status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %s, the registry says %s", path, weir_model_digest(served->model), wanted->digest);
+        status = WEIR_FAIL(err, WEIR_EDATA, "%s/%s has digest %s, the registry says %s", s->env->objects_dir, wanted->path, weir_model_digest(served->model),
+                           wanted->digest);
     if (!status && !(served->columns = calloc((size_t)weir_model_column_count(served->model), sizeof *served->columns)))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
     for (int i = 0; !status && i < weir_model_column_count(served->model); i++) {
@@ -228,6 +237,15 @@ static bool is_text(const weir_datum *d, const char *text) {
     return d->type == WEIR_T_STR && d->len == strlen(text) && !memcmp(d->p, text, d->len);
 }
 
+/* Of the signature in an alias event; NaN where a version was registered without one. */
+static double threshold_of(const weir_datum *payload) {
+    cJSON *json = payload->type == WEIR_T_STR ? cJSON_ParseWithLength(payload->p, payload->len) : NULL;
+    const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "signature"), "threshold");
+    double value = cJSON_IsNumber(threshold) ? threshold->valuedouble : NAN;
+    cJSON_Delete(json);
+    return value;
+}
+
 static weir_status take_model_event(weir_serving *s, const weir_bus_record *record, weir_err *err) {
     weir_datum row[MOD_COUNT];
     if (!record->value) return WEIR_OK;
@@ -241,6 +259,7 @@ static weir_status take_model_event(weir_serving *s, const weir_bus_record *reco
         copy_text(wanted->name, sizeof wanted->name, &row[MOD_MODEL]);
         copy_text(wanted->digest, sizeof wanted->digest, &row[MOD_DIGEST]);
         copy_text(wanted->path, sizeof wanted->path, &row[MOD_ARTIFACT]);
+        wanted->threshold = threshold_of(&row[MOD_PAYLOAD]);
         wanted->dirty = true;
         s->reload_at_us = 0;
     }

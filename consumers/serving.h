@@ -3,6 +3,7 @@
 #ifndef WEIR_CONSUMERS_SERVING_H
 #define WEIR_CONSUMERS_SERVING_H
 
+#include <math.h>
 #include <stdbool.h>
 
 #include "core/worker.h"
@@ -15,6 +16,7 @@ typedef struct weir_served {
     char name[64]; /* model name */
     int version;
     weir_model *model;
+    double threshold; /* a score of this or more is a positive decision; NaN: the model decides nothing */
     int *columns; /* [weir_model_column_count] how to fill each input: see weir_serving_columns */
 } weir_served;
 
@@ -37,6 +39,11 @@ weir_arms *weir_serving_arms(weir_serving *serving);
 void weir_arms_drop(weir_arms *arms);
 /** The arm that this key gets and the probability with which it does. NULL without a champion. key: "tenant/entity". */
 const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, double *ret_propensity);
+
+/** A score's decision: null where the version decides nothing, or the score is not finite. */
+static inline weir_datum weir_served_decision(const weir_served *served, double score) {
+    return isnan(served->threshold) || !isfinite(score) ? weir_null() : weir_bool(score >= served->threshold);
+}
 
 /** Caught up with the features topics as they stood at start. */
 bool weir_serving_ready(const weir_serving *serving);

@@ -16,8 +16,10 @@
 #include "consumers/events.h"
 #include "consumers/kinds.h"
 #include "consumers/shared.h"
+#include "consumers/trials.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "models/tracking.h"
 #include "models/training.h"
 
 enum { FLUSH_TIMEOUT_MS = 30000 };
@@ -38,6 +40,7 @@ typedef struct train_job {
     char run_id[40], request_id[128];
     weir_training training;
     int64_t train_from_us;
+    cJSON *request;
     cJSON *detail; /* the thread's until finished */
     weir_status status;
     weir_err err;
@@ -51,7 +54,7 @@ typedef struct train {
     weir_pg *pg;
     weir_event_codec requests, runs, models;
     train_job job;
-    double threshold;
+    weir_trial_helper *trials; /* of searches that others lead, while there is no job */
     bool leads; /* holds the partition of the requests */
     int64_t look_at_us, labels_at_us;
 } train;
@@ -130,6 +133,7 @@ static void fill_job(train *t, const cJSON *run, train_step step) {
     train_job *job = &t->job;
     snprintf(job->run_id, sizeof job->run_id, "%s", text_at(run, "id"));
     snprintf(job->request_id, sizeof job->request_id, "%s", text_at(request, "request_id"));
+    job->request = cJSON_IsObject(request) ? cJSON_Duplicate(request, true) : cJSON_CreateObject();
     job->detail = step == STEP_EVALUATE && cJSON_IsObject(detail) ? cJSON_Duplicate(detail, true) : cJSON_CreateObject();
     job->training = (weir_training){
         .pipeline = t->pipeline,
@@ -138,9 +142,14 @@ static void fill_job(train *t, const cJSON *run, train_step step) {
         .objects_dir = t->env->objects_dir,
         .run_id = job->run_id,
         .as_of_us = time_at(request, "as_of_us", INT64_MAX),
-        .threshold = t->threshold,
         .cancel = &job->cancel,
     };
+}
+
+static void drop_job_json(train_job *job) {
+    cJSON_Delete(job->request);
+    cJSON_Delete(job->detail);
+    job->request = job->detail = NULL;
 }
 
 static weir_status start_job(train *t, const cJSON *run, train_step step, weir_err *err) {
@@ -150,10 +159,19 @@ static weir_status start_job(train *t, const cJSON *run, train_step step, weir_e
         step == STEP_FIT ? set_status(t, job->run_id, job->request_id, "running", NULL, err) : window_of_run(t, job->detail, &job->training.window, err);
     if (!status && pthread_create(&job->thread, NULL, work, job)) status = WEIR_RETRY(err, WEIR_ELIMIT, "cannot start a training thread");
     if (status)
-        cJSON_Delete(job->detail);
+        drop_job_json(job);
     else
         job->active = true;
     return status;
+}
+
+/* In units of the target, which no ratio is. */
+static bool is_error(const char *metric) {
+    static const char *const errors[] = {"rmse", "mae", "median_absolute_error", "max_error"};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        if (!strcmp(metric, errors[i])) return true;
+    }
+    return false;
 }
 
 /* Every metric of every version, for the dashboard. */
@@ -163,9 +181,11 @@ static void show_metrics(const train *t, const cJSON *detail) {
         char number[16];
         snprintf(number, sizeof number, "%d", (int)number_at(version, "version", 0));
         cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(version, "metrics")) {
-            if (cJSON_IsNumber(metric))
-                weir_metric_set(WEIR_METRIC("weir_train_metric_ratio", t->pipeline->name, text_at(version, "name"), number, metric->string),
-                                metric->valuedouble);
+            if (!cJSON_IsNumber(metric)) continue;
+            weir_metric_set(is_error(metric->string)
+                                ? WEIR_METRIC("weir_train_error_value", t->pipeline->name, text_at(version, "name"), number, metric->string)
+                                : WEIR_METRIC("weir_train_metric_ratio", t->pipeline->name, text_at(version, "name"), number, metric->string),
+                            metric->valuedouble);
         }
     }
 }
@@ -189,15 +209,30 @@ static void join_job(train *t, int64_t mono_us) {
     show_metrics(t, job->detail);
 }
 
+/* Before the status is told, so that who hears of it finds all of the run. What cannot be logged must not stop the training of models. */
+static weir_status log_job(train *t, weir_err *err) {
+    const train_job *job = &t->job;
+    weir_err why;
+    if (!strcmp(job->next, "queued") || (job->status && strcmp(job->next, "failed") != 0)) return WEIR_OK; /* interrupted: it will be done again */
+    weir_status status = weir_track_pipeline_run(t->pg, t->pipeline->name, job->run_id, job->request, job->detail, &why);
+    if (!status) return WEIR_OK;
+    if (why.action == WEIR_ACTION_RETRY) {
+        *err = why;
+        return status;
+    }
+    weir_log_err(WEIR_LOG_ERROR, "a training run could not be logged", &why);
+    return WEIR_OK;
+}
+
 /* What the thread left behind becomes the run's next status. The job stays until that is stored: the database may be away just now. */
 static weir_status finish_job(train *t, int64_t mono_us, weir_err *err) {
     train_job *job = &t->job;
     if (!job->joined) join_job(t, mono_us);
-    weir_status status = set_status(t, job->run_id, job->request_id, job->next, job->detail, err);
+    weir_status status = log_job(t, err);
+    if (!status) status = set_status(t, job->run_id, job->request_id, job->next, job->detail, err);
     if (status) return status;
     job->active = false;
-    cJSON_Delete(job->detail);
-    job->detail = NULL;
+    drop_job_json(job);
     return WEIR_OK;
 }
 
@@ -404,6 +439,7 @@ static weir_status train_tick(void *context, int64_t mono_us, weir_err *err) {
     train *t = context;
     weir_status status = WEIR_OK;
     if (t->job.active && t->job.finished) status = finish_job(t, mono_us, err);
+    if (!status) status = weir_trial_helper_tick(t->trials, !t->job.active, err);
     if (status || !t->leads || mono_us < t->look_at_us) return status;
     t->look_at_us = mono_us + LOOK_EVERY_US;
     status = carry_outbox(t, err);
@@ -428,12 +464,13 @@ static bool stop_job(train *t) {
 static void train_done(void *context) {
     train *t = context;
     if (!t) return;
-    if (!stop_job(t)) { /* what it uses stays until the process ends */
+    bool helped = weir_trial_helper_free(t->trials, t->env->drain_ms);
+    if (!helped || !stop_job(t)) { /* what it uses stays until the process ends */
         WEIR_WARN("a training run did not stop in time; it will be done again", WEIR_S("run", t->job.run_id));
         weir_worker_abandon(t->worker);
         return;
     }
-    if (t->job.active) cJSON_Delete(t->job.detail); /* its run stays "running" and is run again at the next start */
+    if (t->job.active) drop_job_json(&t->job); /* its run stays "running" and is run again at the next start */
     weir_event_codec_done(&t->requests);
     weir_event_codec_done(&t->runs);
     weir_event_codec_done(&t->models);
@@ -451,8 +488,6 @@ static weir_status train_init(weir_worker *worker, void **ret_context, weir_err 
     t->worker = worker;
     t->env = env;
     t->pipeline = shared->pipeline;
-    const cJSON *serving = cJSON_GetObjectItemCaseSensitive(t->pipeline->json, "serving");
-    t->threshold = number_at(serving, "threshold", 0.5);
     weir_status status = weir_recipe_load(t->pipeline, &t->recipe, err);
     if (!status) status = weir_pg_new(env->pg_url, &t->pg, err);
     if (!status) status = weir_event_codec_init(&t->requests, shared->registry, "schemas/training_request.avsc", WEIR_TOPIC_REQUESTS, err);
@@ -462,6 +497,7 @@ static weir_status train_init(weir_worker *worker, void **ret_context, weir_err 
     if (!status) status = weir_registry_register(shared->registry, WEIR_TOPIC_REQUESTS "-value", weir_schema_json(t->requests.schema), &id, err);
     if (status) return status;
     if ((status = weir_shared_set_deadletter(shared, worker, err))) return status;
+    if ((status = weir_trial_helper_new(worker, t->pipeline, &t->recipe, shared->registry, &t->trials, err))) return status;
     return weir_worker_subscribe(worker, (const char *const[]){WEIR_TOPIC_REQUESTS}, 1, err);
 }
 

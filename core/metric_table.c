@@ -38,8 +38,18 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_store_compaction_errors_total", WEIR_COUNTER, "runs of that compaction that failed, and are tried again", {"pipeline"}},
     /* training */
     {"weir_train_runs_total", WEIR_COUNTER, "training runs that ended", {"pipeline", "outcome"}},
+    {"weir_train_trials_total", WEIR_COUNTER, "trials that this worker ran of searches that another leads", {"pipeline"}},
     {"weir_train_run_seconds", WEIR_HISTOGRAM, "time of a training run", {"pipeline"}},
+    {"weir_train_error_value",
+     WEIR_GAUGE,
+     "test error of a regression's version, in units of its target (rmse, mae, ...)",
+     {"pipeline", "model", "version", "metric"}},
     {"weir_train_metric_ratio", WEIR_GAUGE, "test metric of a model version (auc_roc, average_precision, ...)", {"pipeline", "model", "version", "metric"}},
+    {"weir_mlflow_events_total",
+     WEIR_COUNTER,
+     "events of runs and models by what became of them in MLflow: mirrored, rejected, waiting (it was away; they are tried again)",
+     {"pipeline", "outcome"}},
+    {"weir_mlflow_request_seconds", WEIR_HISTOGRAM, "time of a request to MLflow", {"pipeline"}},
     /* scoring */
     {"weir_score_predictions_total", WEIR_COUNTER, "predictions written", {"pipeline", "model", "arm"}},
     {"weir_score_errors_total", WEIR_COUNTER, "vectors that could not be scored", {"pipeline", "model", "arm"}},
@@ -57,6 +67,10 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_serve_request_seconds", WEIR_HISTOGRAM, "time to answer a request", {"pipeline", "endpoint"}},
     /* experiments */
     {"weir_experiment_predictions_joined_total", WEIR_COUNTER, "predictions whose label arrived", {"pipeline", "arm"}},
+    {"weir_experiment_error_value",
+     WEIR_GAUGE,
+     "error of a served regression on labelled predictions, in units of its target",
+     {"pipeline", "model", "version", "arm", "metric"}},
     {"weir_experiment_metric_ratio", WEIR_GAUGE, "metric of a served version on labelled predictions", {"pipeline", "model", "version", "arm", "metric"}},
     {"weir_experiment_share_ratio", WEIR_GAUGE, "measured share of predictions of an arm", {"pipeline", "arm"}},
     /* parity */

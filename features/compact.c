@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/folder.h"
 #include "features/rows.h"
 
 enum { COLUMNS_MAX = 2048, LOCK_TIMEOUT_MS = 5000, PATH_BYTES_MAX = 4096 };
@@ -160,16 +161,6 @@ static bool put_encoded(weir_buf *path, const char *text) {
     return ok;
 }
 
-static weir_status make_folders(char *path, weir_err *err) {
-    for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-        *p = 0;
-        bool failed = mkdir(path, 0755) && errno != EEXIST;
-        *p = '/';
-        if (failed) return WEIR_FAIL(err, WEIR_EIO, "cannot make the folders of %s: %s", path, strerror(errno));
-    }
-    return WEIR_OK;
-}
-
 static weir_status sync_path(const char *path, int flags, weir_err *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
     weir_status status = fd < 0 || fsync(fd) ? WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", path, strerror(errno)) : WEIR_OK;
@@ -216,7 +207,7 @@ static weir_status write_day_file(compactor *c, day_file *file, weir_err *err) {
     weir_sql sql = {0};
     struct stat st = {0};
     weir_status status = full_path(c, file, ".part", path, err);
-    if (!status) status = make_folders(path, err);
+    if (!status) status = weir_folder_make_above(path, err);
     if (!status) {
         put_copy(&sql, c, file, path);
         status = weir_sql_end(&sql, err);
@@ -417,6 +408,9 @@ weir_status weir_compact(const weir_pipeline *pipeline, const weir_compact_conf 
     if (pipeline->partition_by != WEIR_PERIOD_DAY)
         return WEIR_FAIL(err, WEIR_EINVAL, "%s partitions its tables by a longer period than the day: only days are compacted",
                          pipeline->path ? pipeline->path : pipeline->name);
+    if (strstr(conf->objects_dir, "://"))
+        return WEIR_FAIL(err, WEIR_EINVAL, "objects_dir is the store %s, expected a folder: days are compacted into files that queries read in place",
+                         conf->objects_dir);
     *ret_done = (weir_compacted){0};
     compactor *c = weir_mem.realloc(NULL, sizeof *c);
     if (!c) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for compacting");

@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/folder.h"
 #include "features/entities.h"
 
 enum { VALUE_FORMAT = 4, READERS_MAX = 512, HASH_LEN = 4, KEY_LEN_MAX = 511 - HASH_LEN, TOPIC_LEN_MAX = 249, BOOT_LEN = 36, MIN_BYTES = 1 << 20 };
@@ -67,19 +68,6 @@ static weir_status file_failed(const weir_online *store, const char *name, weir_
 }
 
 /* --- opening --- */
-
-static weir_status make_folders(const char *dir, weir_err *err) {
-    char path[PATH_MAX];
-    snprintf(path, sizeof(path), "%s", dir);
-    for (char *p = path + 1;; p++) {
-        if (*p && *p != '/') continue;
-        char kept = *p;
-        *p = 0;
-        if (mkdir(path, 0777) && errno != EEXIST) return WEIR_FAIL(err, WEIR_EIO, "the folder %s cannot be made: %s", path, strerror(errno));
-        if (!kept) return WEIR_OK;
-        *p = kept;
-    }
-}
 
 static int open_in(const weir_online *store, const char *name, int flags) {
     char path[PATH_MAX + 16];
@@ -201,7 +189,7 @@ weir_status weir_online_open(const char *dir, int64_t max_bytes, weir_online **r
     *store = (weir_online){.lock_fd = -1, .max_bytes = max_bytes};
     memcpy(store->dir, dir, len + 1);
     weir_status status;
-    if ((status = make_folders(dir, err)) || (status = lock(store, err)) || (status = check_boot(store, err)) || (status = open_env(store, err)) ||
+    if ((status = weir_folder_make(dir, err)) || (status = lock(store, err)) || (status = check_boot(store, err)) || (status = open_env(store, err)) ||
         (status = open_databases(store, err))) {
         if (store->env) mdb_env_close(store->env);
         if (store->lock_fd >= 0) close(store->lock_fd);

@@ -1,26 +1,20 @@
 /* The registry of feature operators: own families, then those of plugins. */
 #include "features/operator.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 
-enum { PLUGINS_MAX = 64 };
+#include "core/plugin.h"
 
 static const weir_operator *const families[] = {weir_ops_aggregate, weir_ops_order,    weir_ops_decay,    weir_ops_market, weir_ops_indicators,
                                                 weir_ops_series,    weir_ops_dynamics, weir_ops_spectrum, weir_ops_group};
 enum { FAMILY_COUNT = sizeof(families) / sizeof(*families) };
 
-/* Plugins are only ever added, each before the count says so: readers need no lock. */
-static const weir_operator *plugins[PLUGINS_MAX];
-static _Atomic int plugin_count;
-static pthread_mutex_t plugin_lock = PTHREAD_MUTEX_INITIALIZER;
+static weir_plugin_kind plugins;
 
 const weir_operator *weir_operator_at(int index) {
-    int groups = FAMILY_COUNT + plugin_count;
+    int groups = FAMILY_COUNT + plugins.count;
     for (int g = 0; g < groups; g++) {
-        for (const weir_operator *op = g < FAMILY_COUNT ? families[g] : plugins[g - FAMILY_COUNT]; op->name; op++) {
+        for (const weir_operator *op = g < FAMILY_COUNT ? families[g] : plugins.tables[g - FAMILY_COUNT]; op->name; op++) {
             if (!index--) return op;
         }
     }
@@ -52,7 +46,8 @@ static const char *incomplete(const weir_operator *op) {
     return NULL;
 }
 
-static weir_status check_operators(const char *path, const weir_operator *ops, weir_err *err) {
+static weir_status check_operators(const char *path, const void *table, weir_err *err) {
+    const weir_operator *ops = table;
     for (const weir_operator *op = ops; op->name; op++) {
         const char *missing;
         if (op->abi != WEIR_OPERATOR_ABI)
@@ -66,34 +61,14 @@ static weir_status check_operators(const char *path, const weir_operator *ops, w
     return WEIR_OK;
 }
 
-/* A shared object that is open already has the same array again. */
-static weir_status add_plugin(const char *path, const weir_operator *ops, weir_err *err) {
-    int count = plugin_count;
-    for (int i = 0; i < count; i++) {
-        if (plugins[i] == ops) return WEIR_OK;
-    }
-    weir_status status = check_operators(path, ops, err);
-    if (status) return status;
-    if (count == PLUGINS_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: %d plugins are loaded already, the most there may be", path, count);
-    plugins[count] = ops;
-    plugin_count = count + 1;
-    return WEIR_OK;
+static const void *call(void *function) {
+    const weir_operator *(*operators)(void);
+    *(void **)&operators = function; /* as POSIX has it */
+    return operators();
 }
 
-weir_status weir_operator_load_plugin(const char *path, weir_err *err) {
-    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!object) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s cannot be loaded: %s", path, dlerror());
-    const weir_operator *(*operators)(void);
-    *(void **)&operators = dlsym(object, WEIR_PLUGIN_OPERATORS); /* as POSIX has it */
-    const weir_operator *ops = operators ? operators() : NULL;
-    weir_status status;
-    if (ops) {
-        pthread_mutex_lock(&plugin_lock);
-        status = add_plugin(path, ops, err);
-        pthread_mutex_unlock(&plugin_lock);
-    } else {
-        status = WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: function " WEIR_PLUGIN_OPERATORS " %s", path, operators ? "returns nothing" : "is not there");
-    }
-    if (status) (void)dlclose(object); /* it stays open otherwise: operators live as long as the program */
-    return status;
+static weir_plugin_kind plugins = {.function = WEIR_PLUGIN_OPERATORS, .call = call, .check = check_operators};
+
+__attribute__((constructor)) static void name_kind(void) {
+    weir_plugin_kind_add(&plugins);
 }

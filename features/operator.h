@@ -112,12 +112,8 @@ extern const weir_operator weir_ops_group[]; /* ops_group.c: correlation beta ra
 /** 53-bit hash of a text (FNV-1a, folded), exact in a double: equal texts give equal numbers; two of a million different ones collide with probability < 1e-4. */
 double weir_text_number(const void *text, size_t len);
 
-/** A plugin is a shared object that exports this function. It returns an array ended by an entry without a name, which lives as long as the program. A plugin reads this
- *  header and calls nothing of Weir. docs/examples/geometric_mean.c is one. */
+/** What a plugin with operators exports (core/plugin.h): an array ended by an entry without a name. Operators call nothing of Weir. docs/examples/geometric_mean.c is one. */
 const weir_operator *weir_plugin_operators(void);
 #define WEIR_PLUGIN_OPERATORS "weir_plugin_operators"
-/** Loads a plugin and adds its operators; one that is loaded already is not loaded again. Errors: WEIR_EINVAL when there is no such file, it exports no operators, or one of
- *  them is of another ABI, incomplete or of a name that is taken. */
-weir_status weir_operator_load_plugin(const char *path, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

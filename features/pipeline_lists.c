@@ -1,13 +1,14 @@
-/* What features of the pipeline file refer to: named lists, and plugins that bring operators. */
+/* What features of the pipeline file refer to: named lists, and plugins. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/plugin.h"
 #include "features/pipeline_file.h"
 
-enum { LISTS_MAX = 64, LIST_VALUES_MAX = 100000, PLUGINS_MAX = 64 };
+enum { LISTS_MAX = 64, LIST_VALUES_MAX = 100000 };
 
 typedef enum value_kind { KIND_NUMBER, KIND_DATE, KIND_TEXT } value_kind;
 static const char *const kind_names[] = {[KIND_NUMBER] = "a number", [KIND_DATE] = "a date", [KIND_TEXT] = "a text"};
@@ -101,7 +102,7 @@ bool weir_pipeline_find_list(void *context, const char *name, const double **ret
 weir_status pf_load_plugins(const cJSON *json, const char *base_dir, weir_err *err) {
     if (!json) return WEIR_OK;
     int n = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : -1, i = 0;
-    if (n < 0 || n > PLUGINS_MAX) return pf_wrong(json, "$.plugins", pf_path_of("an array of at most %d paths", PLUGINS_MAX).text, err);
+    if (n < 0 || n > WEIR_PLUGINS_MAX) return pf_wrong(json, "$.plugins", pf_path_of("an array of at most %d paths", WEIR_PLUGINS_MAX).text, err);
     const cJSON *child;
     cJSON_ArrayForEach(child, json) {
         pf_path here = pf_item("$.plugins", i++);
@@ -111,7 +112,7 @@ weir_status pf_load_plugins(const cJSON *json, const char *base_dir, weir_err *e
         /* With a '/' in it: without one the loader would look along its own path. */
         if (snprintf(path, sizeof(path), "%s%s%s", *text == '/' ? "" : base_dir ? base_dir : ".", *text == '/' ? "" : "/", text) >= (int)sizeof(path))
             return WEIR_FAIL(err, WEIR_EINVAL, "%s: the path is longer than %d bytes", here.text, PATH_MAX - 1);
-        weir_status status = weir_operator_load_plugin(path, err);
+        weir_status status = weir_plugin_load(path, err);
         if (status) return weir_err_prefix(err, "%s", here.text);
     }
     return WEIR_OK;

@@ -3,6 +3,9 @@
 #define WEIR_MODELS_ASSESSMENT_H
 
 #include "models/automl.h"
+#include "models/backtest.h"
+
+enum { WEIR_ASSESSED_MAX = 64 };
 
 /* One contender of the report. */
 typedef struct weir_assessed {
@@ -10,7 +13,7 @@ typedef struct weir_assessed {
     int version; /* 0: not registered */
     const cJSON *spec;
     weir_model *model; /* fitted on `train` */
-    const weir_crossval *validation; /* its folds on `train`; may be NULL */
+    const weir_crossval *validation; /* its folds on `train`, with a score for each of its rows; may be NULL */
 } weir_assessed;
 
 typedef struct weir_assessment {
@@ -21,21 +24,23 @@ typedef struct weir_assessment {
     const weir_model_metric *metric; /* by which they were chosen */
     double threshold; /* binary; NaN: the one that costs least by the two costs below */
     double cost_false_positive, cost_false_negative; /* 1 and 1 when 0 */
-    double interval_level; /* 0: 0.9 */
+    double interval_level; /* of prediction intervals; 0: 0.9. Intervals of metrics are at 95 % */
     const char *const *slices; /* columns whose values make slices; NULL-terminated; NULL: none but tenants */
     bool learning_curve; /* fits the chosen spec on 10, 20, 40, 70 and 100 % of train */
     bool permutation; /* importance by permutation on test, beside gain */
-    bool market; /* label is whether the price went up; the next return is column `return_column` of `test_returns`: adds "backtest" */
-    const double *test_returns; /* [test rows] return of the period that the label is about */
+    bool market; /* scores are what a market's positions are taken by: adds "backtest" over test_returns, with the test rows' times and entities as symbols */
+    const double *test_returns; /* [test rows] simple return of the period that the label is about; NaN: not known */
+    weir_backtest_rule rule; /* all 0: long above 0.5, else out; 5 basis points of costs and 5 of slippage */
     const weir_leaderboard *board; /* may be NULL */
     const cJSON *run; /* {"id", "pipeline", "started_at", "seconds", "steps": […], "seed", "code_version", …}; copied; may be NULL */
     int64_t k; /* of precision@k; 0: 100 */
     uint64_t seed;
-    int threads;
-    const _Atomic bool *cancel;
+    int threads; /* 0: 1 */
+    const _Atomic bool *cancel; /* may be NULL; once true: WEIR_ETIMEOUT, RETRY, before the next section */
 } weir_assessment;
 
-/** Everything of T6 and the evaluation of models/metrics.h, curves.h, residuals.h, significance.h and conformal.h that fits the task, in the layout that docs/evaluation.md describes.
+/** What metrics.h, curves.h, residuals.h, significance.h, conformal.h, explain.h and backtest.h have to say about the models on the test rows, as far as it fits the task, in the layout
+ *  that docs/evaluation.md describes. Weights of rows are not looked at. A part for which there is too little (one class, few rows, no times) is {"none": why}.
  *  Errors: those of predictions and metrics, with the model's name. The caller deletes *ret_json. */
 weir_status weir_assess(const weir_assessment *assessment, cJSON **ret_json, weir_err *err) WEIR_MUST_CHECK;
 

@@ -92,3 +92,17 @@ double weir_student_two_sided(double t, double degrees) {
 double weir_normal_two_sided(double z) {
     return erfc(fabs(z) / sqrt(2));
 }
+
+double weir_normal_quantile(double p) {
+    if (!(p >= 0 && p <= 1)) return NAN;
+    if (p == 0 || p == 1) return p == 0 ? -INFINITY : INFINITY;
+    double tail = p < 0.5 ? p : 1 - p, low = 0, high = 40; /* the tail above x falls in x; on this side it has all its digits */
+    for (int i = 0; i < 64; i++) {
+        double middle = (low + high) / 2;
+        if (0.5 * erfc(middle / sqrt(2)) > tail)
+            low = middle;
+        else
+            high = middle;
+    }
+    return p < 0.5 ? -high : high;
+}

@@ -5,13 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "models/artifact_file.h"
+#include "core/folder.h"
+#include "models/json_file.h"
 #include "models/memory.h"
-
-enum { RECORD_MAX = 64 << 20 };
 
 struct weir_job {
     char folder[4096];
@@ -49,54 +47,18 @@ static const char *text_at(const cJSON *object, const char *name) {
 }
 
 static weir_status save(const weir_job *job, weir_err *err) {
-    char *text = cJSON_Print(job->record);
-    if (!text) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the record of job %s", job->folder);
-    const weir_buf bytes = {.data = text, .len = strlen(text)};
-    weir_status status = weir_artifact_write(job->folder, "job.json", &bytes, err);
-    cJSON_free(text);
-    return status;
+    return weir_json_file_write(job->folder, "job.json", job->record, err);
 }
 
 /* ---- opening ---- */
 
 static weir_status lock_folder(weir_job *job, weir_err *err) {
-    char path[sizeof job->folder];
-    snprintf(path, sizeof path, "%s", job->folder);
-    for (char *p = path + 1;; p++) {
-        if (*p && *p != '/') continue;
-        char end = *p;
-        *p = 0;
-        if (mkdir(path, 0755) && errno != EEXIST) return WEIR_FAIL(err, WEIR_EIO, "cannot make the folder %s: %s", path, strerror(errno));
-        *p = end;
-        if (!end) break;
-    }
+    weir_status status = weir_folder_make(job->folder, err);
+    if (status) return status;
     job->lock = open(job->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (job->lock < 0) return WEIR_FAIL(err, WEIR_EIO, "cannot open the folder %s: %s", job->folder, strerror(errno));
     if (!flock(job->lock, LOCK_EX | LOCK_NB)) return WEIR_OK;
     return WEIR_FAIL(err, WEIR_ECONFLICT, "job %s is being run by another process", job->folder);
-}
-
-/* The text of job.json; *ret_text stays NULL when there is none yet. */
-static weir_status read_record(const weir_job *job, char **ret_text, weir_err *err) {
-    char path[sizeof job->folder + 16];
-    snprintf(path, sizeof path, "%s/job.json", job->folder);
-    FILE *file = fopen(path, "re");
-    if (!file) return errno == ENOENT ? WEIR_OK : WEIR_FAIL(err, WEIR_EIO, "cannot read %s: %s", path, strerror(errno));
-    struct stat stat;
-    weir_status status = WEIR_OK;
-    char *text = NULL;
-    if (fstat(fileno(file), &stat) || stat.st_size > RECORD_MAX)
-        status = WEIR_FAIL(err, WEIR_EDATA, "%s is no record of a job: it has %lld bytes", path, (long long)stat.st_size);
-    else if (!(text = weir_models_calloc((size_t)stat.st_size + 1, 1)))
-        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %s", path);
-    else if (fread(text, 1, (size_t)stat.st_size, file) != (size_t)stat.st_size)
-        status = WEIR_FAIL(err, WEIR_EIO, "cannot read %s", path);
-    fclose(file);
-    if (status)
-        weir_models_free(text);
-    else
-        *ret_text = text;
-    return status;
 }
 
 static weir_status check_record(const weir_job *job, const cJSON *request, weir_err *err) {
@@ -134,14 +96,12 @@ static bool begin_record(weir_job *job, const char *id, const cJSON *request) {
 }
 
 static weir_status open_record(weir_job *job, const char *id, const cJSON *request, weir_err *err) {
-    char *text = NULL;
     weir_status status = lock_folder(job, err);
-    if (!status) status = read_record(job, &text, err);
     if (status) return status;
-    if (!text) return begin_record(job, id, request) ? save(job, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the record of job %s", id);
-    job->record = cJSON_Parse(text);
-    weir_models_free(text);
-    return check_record(job, request, err);
+    status = weir_json_file_read(job->folder, "job.json", &job->record, err);
+    if (!status) return check_record(job, request, err);
+    if (status != WEIR_ENOTFOUND) return status;
+    return begin_record(job, id, request) ? save(job, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the record of job %s", id);
 }
 
 weir_status weir_job_open(const char *folder, const char *id, const cJSON *request, const weir_job_step *steps, weir_clock *clock, weir_job **ret_job,

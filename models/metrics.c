@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/plugin.h"
 #include "models/curves.h"
 #include "models/evaluate.h"
 #include "models/memory.h"
@@ -116,8 +117,18 @@ const weir_model_metric *weir_model_metrics(void) {
     return metrics;
 }
 
+static weir_plugin_kind plugins;
+
+const weir_model_metric *weir_model_metric_at(int index) {
+    for (int t = -1; t < plugins.count; t++)
+        for (const weir_model_metric *m = t < 0 ? metrics : plugins.tables[t]; m->name; m++)
+            if (!index--) return m;
+    return NULL;
+}
+
 const weir_model_metric *weir_model_metric_find(weir_task task, const char *name) {
-    for (const weir_model_metric *m = metrics; m->name; m++)
+    const weir_model_metric *m;
+    for (int i = 0; (m = weir_model_metric_at(i)); i++)
         if (m->task == task && !strcmp(m->name, name)) return m;
     return NULL;
 }
@@ -126,4 +137,39 @@ weir_status weir_model_metric_measure(const weir_model_metric *metric, const wei
     assert(metric->abi == WEIR_METRIC_ABI);
     if (outcomes->weight && !metric->weighted) return WEIR_FAIL(err, WEIR_EINVAL, "metric %s takes no weights", metric->name);
     return metric->measure(metric, outcomes, ret_value, err);
+}
+
+/* What is missing in a metric; NULL when it is complete. */
+static const char *incomplete(const weir_model_metric *m) {
+    if (!m->doc) return "a doc";
+    if ((int)m->task < 0 || (int)m->task >= WEIR_TASK_COUNT) return "a valid task";
+    return m->measure ? NULL : "a method (measure)";
+}
+
+static weir_status check_metrics(const char *path, const void *table, weir_err *err) {
+    const weir_model_metric *first = table;
+    for (const weir_model_metric *m = first; m->name; m++) {
+        const char *missing;
+        if (m->abi != WEIR_METRIC_ABI)
+            return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: metric %s has ABI %d, expected %d", path, m->name, m->abi, WEIR_METRIC_ABI);
+        if ((missing = incomplete(m))) return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: metric %s lacks %s", path, m->name, missing);
+        if (weir_model_metric_find(m->task, m->name))
+            return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: there is a metric %s of a %s task already", path, m->name, weir_task_name(m->task));
+        for (const weir_model_metric *other = first; other < m; other++)
+            if (other->task == m->task && !strcmp(other->name, m->name))
+                return WEIR_FAIL(err, WEIR_EINVAL, "plugin %s: it has two metrics %s of a %s task", path, m->name, weir_task_name(m->task));
+    }
+    return WEIR_OK;
+}
+
+static const void *call(void *function) {
+    const weir_model_metric *(*table)(void);
+    *(void **)&table = function; /* as POSIX has it */
+    return table();
+}
+
+static weir_plugin_kind plugins = {.function = WEIR_PLUGIN_METRICS, .call = call, .check = check_metrics};
+
+__attribute__((constructor)) static void name_kind(void) {
+    weir_plugin_kind_add(&plugins);
 }

@@ -75,7 +75,7 @@ typedef struct weir_metrics_decisions {
 weir_status weir_measure_decisions(const weir_outcomes *outcomes, weir_metrics_decisions *ret_metrics, weir_err *err) WEIR_MUST_CHECK;
 
 #define WEIR_METRIC_ABI 1
-/* One metric. A plugin's table ends with an entry without a name; a plugin reads this header and calls nothing of Weir. */
+/* One metric. */
 typedef struct weir_model_metric {
     int abi; /* WEIR_METRIC_ABI */
     const char *name; /* "f1_macro"; unique within its task */
@@ -89,8 +89,14 @@ typedef struct weir_model_metric {
 
 /** The built-in metrics, ended by one without a name. */
 const weir_model_metric *weir_model_metrics(void);
+/** Every metric, those of plugins behind the built-in ones: index from 0, NULL after the last. */
+const weir_model_metric *weir_model_metric_at(int index);
 const weir_model_metric *weir_model_metric_find(weir_task task, const char *name); /* NULL when there is none */
 /** WEIR_EINVAL when there are weights that the metric does not take. */
 weir_status weir_model_metric_measure(const weir_model_metric *metric, const weir_outcomes *outcomes, double *ret_value, weir_err *err) WEIR_MUST_CHECK;
+
+/** What a plugin with metrics exports (core/plugin.h): an array ended by an entry without a name. docs/examples/pinball.c is one. */
+const weir_model_metric *weir_plugin_metrics(void);
+#define WEIR_PLUGIN_METRICS "weir_plugin_metrics"
 
 #endif

@@ -1,4 +1,4 @@
-/* The algorithms of this build and the artifact: what a fitted model is on disk.
+/* The artifact: what a fitted model is on disk.
  *
  *   offset        bytes
  *   0             8       "WEIRMOD1"
@@ -14,16 +14,12 @@
  * A header without `task` is of a binary model: there were no others once. */
 #include "models/model.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <openssl/sha.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "models/algorithms.h"
+#include "models/artifact_file.h"
 #include "models/memory.h"
 #include "models/model_internal.h"
 #include "models/model_parts.h"
@@ -31,7 +27,6 @@
 
 enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20, PREPARED_MAX = 4096 };
 static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
-#define ARTIFACT_MAX (INT64_C(4) << 30)
 
 struct weir_model {
     const weir_algorithm *algorithm;
@@ -48,20 +43,6 @@ struct weir_model {
     _Atomic(weir_trees *) trees; /* read from the body by whoever needs them first */
     char digest[65];
 };
-
-static const weir_algorithm *const algorithms[] = {&weir_algorithm_logistic,    &weir_algorithm_xgboost, &weir_algorithm_forest,
-                                                   &weir_algorithm_linear,      &weir_algorithm_ridge,   &weir_algorithm_lasso,
-                                                   &weir_algorithm_elastic_net, &weir_algorithm_svr,     NULL};
-
-const weir_algorithm *const *weir_algorithms(void) {
-    return algorithms;
-}
-
-const weir_algorithm *weir_algorithm_find(const char *name) {
-    for (const weir_algorithm *const *a = algorithms; *a; a++)
-        if (!strcmp((*a)->name, name)) return *a;
-    return NULL;
-}
 
 void weir_sha256_hex(const void *bytes, size_t len, char text[65]) {
     static const char digits[] = "0123456789abcdef";
@@ -120,8 +101,8 @@ static weir_status check_counts(const weir_matrix *m, const int64_t *counted, in
     return WEIR_OK;
 }
 
-/* Labels, weights and values. A regression counts all its rows as those of one class. */
-static weir_status check_rows(const weir_matrix *m, weir_err *err) {
+/* Labels, weights and values. A regression counts all its rows as those of one class. complete: there are rows, and of every class. */
+static weir_status check_rows(const weir_matrix *m, bool complete, weir_err *err) {
     int64_t counted[WEIR_MODEL_CLASSES_MAX] = {0};
     int classes = m->task == WEIR_TASK_REGRESSION ? 1 : class_count(m);
     if (classes > WEIR_MODEL_CLASSES_MAX || (m->task == WEIR_TASK_MULTICLASS && classes < 2))
@@ -135,6 +116,7 @@ static weir_status check_rows(const weir_matrix *m, weir_err *err) {
         if (status != WEIR_OK) return status;
         if (!m->weight || m->weight[r] > 0) counted[m->task == WEIR_TASK_REGRESSION ? 0 : (int)y]++;
     }
+    if (!complete) return WEIR_OK;
     if (m->task == WEIR_TASK_REGRESSION && !counted[0]) return WEIR_FAIL(err, WEIR_EDATA, "0 training rows%s", m->weight ? " that weigh anything" : "");
     return check_counts(m, counted, classes, err);
 }
@@ -146,7 +128,7 @@ weir_status weir_algorithm_for_task(const char *name, weir_task task, const weir
     if ((int)task < 0 || (int)task >= WEIR_TASK_COUNT) return WEIR_FAIL(err, WEIR_EINVAL, "there is no task %d", (int)task);
     *ret_algorithm = algorithm;
     if (algorithm && weir_algorithm_can(algorithm, task)) return WEIR_OK;
-    for (const weir_algorithm *const *a = algorithms; *a && len < (int)sizeof names; a++)
+    for (const weir_algorithm *const *a = weir_algorithms(); *a && len < (int)sizeof names; a++)
         if (weir_algorithm_can(*a, task)) len += snprintf(names + len, sizeof names - (size_t)len, "%s%s", len ? ", " : "", (*a)->name);
     if (!algorithm) return WEIR_FAIL(err, WEIR_EINVAL, "there is no algorithm '%s'; for a %s task there are %s", name, weir_task_name(task), names);
     return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s cannot do a %s task; those that can are %s", name, weir_task_name(task), names);
@@ -244,7 +226,7 @@ static weir_status prepare(const cJSON *chain, const weir_matrix *train, weir_pr
     weir_status status = weir_prepared_make(chain, "$.preprocessing", train, prepared, err);
     if (status == WEIR_OK && prepared->matrix.column_count > WEIR_MODEL_FITTED_MAX)
         status = WEIR_FAIL(err, WEIR_EINVAL, "$.preprocessing makes %d columns, expected at most %d", prepared->matrix.column_count, WEIR_MODEL_FITTED_MAX);
-    if (status == WEIR_OK) status = check_rows(&prepared->matrix, err); /* a class may be gone with the rows that were dropped */
+    if (status == WEIR_OK) status = check_rows(&prepared->matrix, true, err); /* a class may be gone with the rows that were dropped */
     if (status == WEIR_OK) status = weir_prep_to_json(prepared->prep, text, err);
     if (status == WEIR_OK && !weir_buf_append(text, "", 1)) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the fitted preprocessing");
     return status;
@@ -256,7 +238,7 @@ weir_status weir_model_fit(const char *algorithm_name, const cJSON *params_json,
     weir_status status = weir_algorithm_for_task(algorithm_name, train->task, &algorithm, err);
     if (status == WEIR_OK && threads < 1) status = WEIR_FAIL(err, WEIR_EINVAL, "%d threads, expected at least 1", threads);
     if (status == WEIR_OK) status = check_columns(train, err);
-    if (status == WEIR_OK) status = check_rows(train, err);
+    if (status == WEIR_OK) status = check_rows(train, true, err);
     if (status == WEIR_OK) status = weir_prepared_check(chain, "$.preprocessing", train->column_names, train->kinds, train->column_count, err);
     if (status != WEIR_OK) return status;
     void *params = weir_models_calloc(1, algorithm->params_size);
@@ -444,29 +426,9 @@ weir_status weir_model_load_member(const void *artifact, size_t len, bool may_be
     return load_artifact(artifact, len, may_be_ensemble ? MEMBER_OF_TARGETS : MEMBER_OF_ENSEMBLE, ret_model, err);
 }
 
-static weir_status read_whole(int fd, const char *path, weir_buf *bytes, weir_err *err) {
-    struct stat info;
-    if (fstat(fd, &info) != 0) return WEIR_FAIL(err, WEIR_EIO, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(info.st_mode)) return WEIR_FAIL(err, WEIR_EDATA, "%s is not a file", path);
-    if (info.st_size > ARTIFACT_MAX)
-        return WEIR_FAIL(err, WEIR_ELIMIT, "%s has %lld bytes, expected at most %lld", path, (long long)info.st_size, (long long)ARTIFACT_MAX);
-    if (!weir_buf_reserve(bytes, (size_t)info.st_size)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %s, %lld bytes", path, (long long)info.st_size);
-    while (bytes->len < (size_t)info.st_size) {
-        ssize_t got = read(fd, bytes->data + bytes->len, (size_t)info.st_size - bytes->len);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return WEIR_FAIL(err, WEIR_EIO, "%s: %s", path, strerror(errno));
-        if (got == 0) break; /* cut while we read: the checks of the artifact say so */
-        bytes->len += (size_t)got;
-    }
-    return WEIR_OK;
-}
-
 weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_err *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return WEIR_FAIL(err, errno == ENOENT ? WEIR_ENOTFOUND : WEIR_EIO, "%s: %s", path, strerror(errno));
     weir_buf bytes = {0};
-    weir_status status = read_whole(fd, path, &bytes, err);
-    close(fd);
+    weir_status status = weir_artifact_read_file(path, &bytes, err);
     if (status == WEIR_OK) {
         status = weir_model_load(bytes.data ? bytes.data : "", bytes.len, ret_model, err);
         if (status != WEIR_OK && err) status = weir_err_prefix(err, "%s", path);
@@ -614,4 +576,77 @@ weir_status weir_model_predict(weir_model *model, const double *rows, int64_t ro
     for (int64_t i = 0; i < row_count * outputs; i++)
         if (!isfinite(out[i])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)(i / outputs), out[i]);
     return WEIR_OK;
+}
+
+/* ---- going on ---- */
+
+static weir_status check_continues(const weir_model *model, const weir_matrix *more, weir_err *err) {
+    int classes = model->shape.task == WEIR_TASK_MULTICLASS ? model->shape.output_count : more->class_count;
+    if (!model->algorithm->learn) return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s cannot go on learning", model->algorithm->name);
+    if (more->task != model->shape.task || more->class_count != classes)
+        return WEIR_FAIL(err, WEIR_EINVAL, "the rows are for a %s task with %d classes, the model's is %s with %d", weir_task_name(more->task),
+                         more->class_count, weir_task_name(model->shape.task), classes);
+    if (more->column_count != model->shape.column_count)
+        return WEIR_FAIL(err, WEIR_EINVAL, "the rows have %d columns, the model %d", more->column_count, model->shape.column_count);
+    for (int c = 0; c < more->column_count; c++)
+        if (strcmp(more->column_names[c], model->columns[c]) != 0)
+            return WEIR_FAIL(err, WEIR_EINVAL, "column %d of the rows is '%s', the model's is '%s'", c, more->column_names[c], model->columns[c]);
+    return check_rows(more, false, err);
+}
+
+/* The rows as the algorithm sees them: *ret_values is heap when there is a chain, otherwise untouched. */
+static weir_status prepare_more(const weir_model *model, const weir_matrix *more, weir_matrix *ret_rows, double **ret_values, weir_err *err) {
+    *ret_rows = *more;
+    if (!model->prep) return WEIR_OK;
+    ret_rows->column_count = model->fitted.column_count;
+    ret_rows->column_names = weir_prep_output_names(model->prep);
+    double *values = weir_models_calloc((size_t)more->row_count * (size_t)ret_rows->column_count, sizeof *values);
+    if (!values) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to prepare %lld rows", (long long)more->row_count);
+    weir_prep_apply(model->prep, more->values, more->row_count, values);
+    ret_rows->values = *ret_values = values;
+    return check_rows(ret_rows, false, err);
+}
+
+/* The header's text as it was, so that no number is written anew, with "continues" as its last key. */
+static weir_status continued_header(const weir_model *model, const artifact_parts *parts, weir_buf *ret_text, weir_err *err) {
+    static const char key[] = ",\"continues\":\"";
+    enum { CONTINUES_LEN = sizeof key - 1 + 64 + 2 }; /* a digest, then "} */
+    size_t len = parts->header_len - 1;
+    bool again = parts->header_len > CONTINUES_LEN && !memcmp(parts->header + parts->header_len - CONTINUES_LEN, key, sizeof key - 1);
+    if (again) len = parts->header_len - CONTINUES_LEN;
+    bool ok = weir_buf_append(ret_text, parts->header, len) && weir_buf_printf(ret_text, "%s%s\"}", key, model->digest);
+    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
+}
+
+static weir_status learn_more(const weir_model *model, const artifact_parts *parts, const weir_matrix *rows, weir_buf *ret_body, weir_err *err) {
+    const weir_algorithm *algorithm = model->algorithm;
+    void *params = weir_models_calloc(1, algorithm->params_size);
+    if (!params) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for hyperparameters");
+    weir_status status = weir_conf_defaults(algorithm->params, params, err);
+    const cJSON *given = cJSON_GetObjectItemCaseSensitive(model->header, "params");
+    if (status == WEIR_OK && given) status = weir_conf_from_json(algorithm->params, params, given, "$.params", err);
+    if (status == WEIR_OK) status = algorithm->learn(params, parts->body, parts->body_len, &model->fitted, rows, ret_body, err);
+    weir_conf_done(algorithm->params, params);
+    weir_models_free(params);
+    return status;
+}
+
+weir_status weir_model_continue(const void *artifact, size_t len, const weir_matrix *more, weir_buf *ret_artifact, weir_err *err) {
+    artifact_parts parts = {0};
+    weir_model *model = NULL;
+    weir_matrix rows;
+    double *values = NULL;
+    weir_buf body = {0}, header = {0};
+    weir_status status = weir_model_load(artifact, len, &model, err);
+    if (status == WEIR_OK) status = split_artifact(artifact, len, &parts, err);
+    if (status == WEIR_OK) status = check_continues(model, more, err);
+    if (status == WEIR_OK) status = prepare_more(model, more, &rows, &values, err);
+    if (status == WEIR_OK) status = learn_more(model, &parts, &rows, &body, err);
+    if (status == WEIR_OK) status = continued_header(model, &parts, &header, err);
+    if (status == WEIR_OK) status = append_parts(header.data, &body, ret_artifact, err);
+    weir_buf_done(&header);
+    weir_buf_done(&body);
+    weir_models_free(values);
+    weir_model_free(model);
+    return status;
 }

@@ -37,7 +37,7 @@ typedef struct weir_model_shape {
 
 typedef struct weir_model weir_model;
 
-#define WEIR_ALGORITHM_ABI 2
+#define WEIR_ALGORITHM_ABI 3
 #define WEIR_TASK_BIT(task) (1u << (task))
 typedef struct weir_algorithm {
     int abi;
@@ -55,15 +55,23 @@ typedef struct weir_algorithm {
     weir_status (*predict)(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err);
     void (*unload)(void *predictor);
     const char *preprocessing; /* what fit does to the columns first, for the artifact's header and people; a sentence */
+    /** Goes on from a body: takes the rows one after the other, in their order, each once; *ret_body is what the body has become. NULL: the algorithm only fits. fit of
+     *  one that has it is the same from nothing, so that the rows of two matrices one after the other give the bytes of one. What is checked of a matrix holds, but
+     *  for a class without rows. shape is the one that was loaded. */
+    weir_status (*learn)(const void *params, const void *body, size_t len, const weir_model_shape *shape, const weir_matrix *more, weir_buf *ret_body,
+                         weir_err *err);
 } weir_algorithm;
 
 static inline bool weir_algorithm_can(const weir_algorithm *algorithm, weir_task task) {
     return algorithm->tasks & WEIR_TASK_BIT(task);
 }
 
-/** The registered algorithms, NULL-terminated. */
+/** The algorithms, those of plugins behind the own ones; NULL-terminated. A list stays as it is when a plugin comes. */
 const weir_algorithm *const *weir_algorithms(void);
 const weir_algorithm *weir_algorithm_find(const char *name); /* NULL when there is none */
+/** What a plugin with algorithms exports (core/plugin.h): an array ended by an entry without a name. docs/examples/nearest_centroid.c is one. */
+const weir_algorithm *weir_plugin_algorithms(void);
+#define WEIR_PLUGIN_ALGORITHMS "weir_plugin_algorithms"
 
 /** The algorithm for a task. Errors: WEIR_EINVAL when there is none of that name, or it cannot do the task, with the names of those that can. */
 weir_status weir_algorithm_for_task(const char *name, weir_task task, const weir_algorithm **ret_algorithm, weir_err *err) WEIR_MUST_CHECK;
@@ -78,6 +86,10 @@ weir_status weir_algorithm_check_params(const weir_algorithm *algorithm, const c
  *  for infinite values. */
 weir_status weir_model_fit(const char *algorithm, const cJSON *params_json, const cJSON *chain, const weir_matrix *train, const char *feature_hash,
                            uint64_t seed, int threads, weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
+/** Goes on learning where an artifact stopped: the same header with "continues", the digest of the artifact that went in, and the body as it is after the rows of `more`, whose columns
+ *  must have the artifact's names in its order. A fitted chain of preprocessing is applied as it is; rows are not dropped by it. `artifact` is unchanged; same input, same bytes.
+ *  Errors: WEIR_EINVAL for an algorithm that cannot learn on, other columns, task or classes; as of weir_model_fit for rows, but that classes may be missing. */
+weir_status weir_model_continue(const void *artifact, size_t len, const weir_matrix *more, weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
 /** Loads an artifact. A damaged one is WEIR_EDATA and says where. The bytes are copied. */
 weir_status weir_model_load(const void *artifact, size_t len, weir_model **ret_model, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_err *err) WEIR_MUST_CHECK;

@@ -1,7 +1,9 @@
 /* Median and successive halving.
  *
  * The median rule (Golovin et al., Google Vizier, 2017, section 3.2.2, with the best instead of the mean of a trial's own values, as in Optuna 5.0.0): a
- * trial stops when its best value so far is worse than the median of what completed trials had told at the same step.
+ * trial stops when its best value so far is worse than the median of what completed trials had told at the same step. With "compare": "mean" it is Vizier's own
+ * rule: the mean of a trial's values up to the step against the median of the means of completed trials up to there, for values of which each stands for itself,
+ * as those of folds do. The same setting has halving judge means.
  *
  * Successive halving without waiting (Li et al., A system for massively parallel hyperparameter tuning, 2020, algorithm 2, with Optuna's rule that trials go
  * on until they must stop): rung r stands at step min_resource · factor^(r + early_stopping_rate); a trial's value there is its first report at or after
@@ -21,8 +23,12 @@
 #include "models/memory.h"
 #include "models/pruner.h"
 
+enum { COMPARE_VALUE, COMPARE_MEAN };
+static const char *const median_compares[] = {"best", "mean", NULL}, *const halving_compares[] = {"last", "mean", NULL};
+
 typedef struct median_settings {
     int64_t startup_trials, warmup_steps, interval_steps, min_trials;
+    int compare;
 } median_settings;
 
 static const weir_conf_item median_table[] = {
@@ -54,6 +60,12 @@ static const weir_conf_item median_table[] = {
      .max = 1e6,
      .fallback = "1",
      .doc = "completed trials that told a value at the same step, at least"},
+    {.name = "compare",
+     .type = WEIR_CONF_ENUM,
+     .offset = offsetof(median_settings, compare),
+     .choices = median_compares,
+     .fallback = "best",
+     .doc = "a trial's best value with the values at the step, or means up to the step"},
     {0},
 };
 
@@ -81,8 +93,20 @@ static bool is_first_of_interval(const median_settings *m, const weir_trial *tri
     return trial->report_count == 1 || trial->reports[trial->report_count - 2].step < start;
 }
 
-/* What completed trials told at this step, NaN left out: values [trial_count]. *ret_told counts NaN as well. */
-static int values_at(const weir_trials *history, int64_t step, double *values, int *ret_told) {
+/* Of reports [count], NaN left out; NaN of nothing. */
+static double mean_of(const weir_report *reports, int count) {
+    double sum = 0;
+    int counted = 0;
+    for (int i = 0; i < count; i++) {
+        if (isnan(reports[i].loss)) continue;
+        sum += reports[i].loss;
+        counted++;
+    }
+    return counted ? sum / counted : NAN;
+}
+
+/* What completed trials told at this step, or up to it, NaN left out: values [trial_count]. *ret_told counts NaN as well. */
+static int values_at(const weir_trials *history, int64_t step, int compare, double *values, int *ret_told) {
     int count = 0;
     *ret_told = 0;
     for (int i = 0; i < history->trial_count; i++) {
@@ -91,7 +115,8 @@ static int values_at(const weir_trials *history, int64_t step, double *values, i
         const weir_report *report = bsearch(&step, t->reports, (size_t)t->report_count, sizeof *t->reports, by_step);
         if (!report) continue;
         ++*ret_told;
-        if (!isnan(report->loss)) values[count++] = report->loss;
+        double value = compare == COMPARE_MEAN ? mean_of(t->reports, (int)(report - t->reports) + 1) : report->loss;
+        if (!isnan(value)) values[count++] = value;
     }
     return count;
 }
@@ -104,13 +129,14 @@ static weir_status judge_by_median(const void *settings, const weir_trials *hist
     for (int i = 0; i < history->trial_count; i++) complete += history->trials[i].state == WEIR_TRIAL_COMPLETE;
     if (!complete || complete < m->startup_trials || step < m->warmup_steps || !is_first_of_interval(m, trial)) return WEIR_OK;
     for (int i = 0; i < trial->report_count; i++) best = fmin(best, trial->reports[i].loss); /* fmin passes NaN over */
+    if (m->compare == COMPARE_MEAN) best = mean_of(trial->reports, trial->report_count);
     if (isnan(best)) {
         *ret_prune = true;
         return WEIR_OK;
     }
     double *values = weir_models_calloc((size_t)history->trial_count, sizeof *values);
     if (!values) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the values of %d trials", history->trial_count);
-    int told, count = values_at(history, step, values, &told);
+    int told, count = values_at(history, step, m->compare, values, &told);
     *ret_prune = told >= m->min_trials && best > median_of(values, count);
     weir_models_free(values);
     return WEIR_OK;
@@ -118,6 +144,7 @@ static weir_status judge_by_median(const void *settings, const weir_trials *hist
 
 typedef struct halving_settings {
     int64_t min_resource, reduction_factor, min_early_stopping_rate;
+    int compare;
 } halving_settings;
 
 static const weir_conf_item halving_table[] = {
@@ -142,6 +169,12 @@ static const weir_conf_item halving_table[] = {
      .max = 60,
      .fallback = "0",
      .doc = "rungs that are left out at the beginning"},
+    {.name = "compare",
+     .type = WEIR_CONF_ENUM,
+     .offset = offsetof(halving_settings, compare),
+     .choices = halving_compares,
+     .fallback = "last",
+     .doc = "the value at the rung, or the mean of those up to it"},
     {0},
 };
 
@@ -152,12 +185,18 @@ static const weir_report *report_at(const weir_trial *trial, double rung_step) {
     return NULL;
 }
 
+/* What a report counts for at a rung. */
+static double standing(const halving_settings *h, const weir_trial *trial, const weir_report *report) {
+    return h->compare == COMPARE_MEAN ? mean_of(trial->reports, (int)(report - trial->reports) + 1) : report->loss;
+}
+
 /* Is the value among the best at this rung? values [trial_count] is room. */
 static bool goes_on(const halving_settings *h, const weir_trials *history, double rung_step, double value, double *values) {
     int count = 0;
     for (int i = 0; i < history->trial_count; i++) {
         const weir_report *report = report_at(&history->trials[i], rung_step);
-        if (report && !isnan(report->loss)) values[count++] = report->loss; /* this trial's own is among them */
+        double its = report ? standing(h, &history->trials[i], report) : NAN;
+        if (!isnan(its)) values[count++] = its; /* this trial's own is among them */
     }
     qsort(values, (size_t)count, sizeof *values, by_value);
     int64_t best = count / h->reduction_factor;
@@ -170,11 +209,11 @@ static weir_status judge_by_halving(const void *settings, const weir_trials *his
     double factor = (double)h->reduction_factor, rung_step = (double)h->min_resource * pow(factor, (double)h->min_early_stopping_rate);
     *ret_prune = false;
     if (!(rung_step <= (double)last->step)) return WEIR_OK;
-    double *values = weir_models_calloc((size_t)history->trial_count, sizeof *values);
+    double own = standing(h, trial, last), *values = weir_models_calloc((size_t)history->trial_count, sizeof *values);
     if (!values) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the values of %d trials", history->trial_count);
     for (; rung_step <= (double)last->step && !*ret_prune; rung_step *= factor) {
         if (report_at(trial, rung_step) != last) continue; /* an earlier report was judged here */
-        *ret_prune = isnan(last->loss) || !goes_on(h, history, rung_step, last->loss, values);
+        *ret_prune = isnan(own) || !goes_on(h, history, rung_step, own, values);
     }
     weir_models_free(values);
     return WEIR_OK;

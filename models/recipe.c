@@ -2,6 +2,7 @@
 #include "models/recipe.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -9,8 +10,15 @@
 #include "models/json.h"
 #include "models/memory.h"
 #include "models/prepared.h"
+#include "models/spec.h"
 
-enum { THREADS_MAX = 256, CARD_K_MAX = 1000000 };
+enum { THREADS_MAX = 256, CARD_K_MAX = 1000000, MINUTES_MAX = 7 * 24 * 60 };
+
+const char *const weir_environments[WEIR_ENVIRONMENTS] = {"dev", "aut", "prod"};
+
+static weir_status no_memory(weir_err *err) {
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the training section");
+}
 
 static weir_status read_text(const cJSON *object, const char *path, const char *key, bool required, const char **ret_text, weir_err *err) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
@@ -62,6 +70,8 @@ static weir_status read_split(const cJSON *training, weir_recipe *r, weir_err *e
     if (status != WEIR_OK || !exclude) return status;
     if (!cJSON_IsBool(exclude)) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.split.exclude_known: found %s, expected true or false", weir_json_kind(exclude));
     r->exclude_known = cJSON_IsTrue(exclude);
+    if (r->exclude_known && r->task != WEIR_TASK_BINARY)
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.split.exclude_known: a %s task has no positive rows to be known", weir_task_name(r->task));
     return WEIR_OK;
 }
 
@@ -103,31 +113,78 @@ static weir_status read_columns(const weir_pipeline *pipeline, const cJSON *trai
     return WEIR_OK;
 }
 
+/* ---- candidates ---- */
+
+static weir_status give_preprocessing(const weir_recipe *r, cJSON *spec, weir_err *err) {
+    if (!r->preprocessing || !cJSON_IsObject(spec) || cJSON_GetObjectItemCaseSensitive(spec, "preprocessing")) return WEIR_OK;
+    cJSON *copy = cJSON_Duplicate(r->preprocessing, true);
+    if (copy && cJSON_AddItemToObject(spec, "preprocessing", copy)) return WEIR_OK;
+    cJSON_Delete(copy);
+    return no_memory(err);
+}
+
+/* Names of candidates among the members become their specs, and members are prepared as candidates are. */
+static weir_status complete_members(const weir_recipe *r, cJSON *members, const char *path, weir_err *err) {
+    for (int i = 0; i < cJSON_GetArraySize(members); i++) {
+        cJSON *member = cJSON_GetArrayItem(members, i), *copy = NULL;
+        const char *name = cJSON_GetStringValue(member), *names[WEIR_CANDIDATES_MAX + 1] = {NULL};
+        if (!name) {
+            weir_status status = give_preprocessing(r, member, err);
+            if (status != WEIR_OK) return status;
+            continue;
+        }
+        for (int c = 0; c < r->candidate_count; c++) {
+            names[c] = r->candidates[c].name;
+            if (!strcmp(name, names[c]) && !(copy = cJSON_Duplicate(r->candidates[c].spec, true))) return no_memory(err);
+        }
+        if (!copy) {
+            const char *near = weir_conf_nearest(name, names);
+            return WEIR_FAIL(err, WEIR_EINVAL, "%s.members[%d]: '%s' is not the name of a candidate before this one%s%s%s", path, i, name,
+                             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        }
+        cJSON_ReplaceItemInArray(members, i, copy);
+    }
+    return WEIR_OK;
+}
+
+/* What is fitted: the candidate without its name. */
+static weir_status make_spec(const weir_recipe *r, const cJSON *item, const char *path, cJSON **ret_spec, weir_err *err) {
+    cJSON *spec = cJSON_Duplicate(item, true);
+    if (!spec) return no_memory(err);
+    *ret_spec = spec;
+    cJSON_DeleteItemFromObjectCaseSensitive(spec, "name");
+    if (!cJSON_GetObjectItemCaseSensitive(spec, "ensemble")) return give_preprocessing(r, spec, err);
+    return complete_members(r, cJSON_GetObjectItemCaseSensitive(spec, "members"), path, err);
+}
+
+static weir_status check_spec(const weir_recipe *r, const cJSON *spec, const char *path, weir_err *err) {
+    weir_prep_column *columns = weir_models_calloc((size_t)r->column_count, sizeof *columns);
+    if (!columns) return no_memory(err);
+    for (int i = 0; i < r->column_count; i++) columns[i] = (weir_prep_column){.name = r->columns[i], .kind = WEIR_PREP_NUMBER};
+    weir_status status = weir_spec_check(spec, path, r->task, columns, r->column_count, err);
+    weir_models_free(columns);
+    return status;
+}
+
 static weir_status read_candidate(const cJSON *item, weir_recipe *r, weir_err *err) {
-    static const char *const keys[] = {"name", "algorithm", "params", NULL};
+    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", "ensemble", "members", "meta", "folds", "targets", NULL};
     weir_candidate *c = &r->candidates[r->candidate_count];
-    char path[64], params_path[80];
+    char path[64];
     snprintf(path, sizeof path, "$.training.candidates[%d]", r->candidate_count);
-    snprintf(params_path, sizeof params_path, "%s.params", path);
     weir_status status = weir_json_check_keys(item, path, keys, err);
     if (status == WEIR_OK) status = read_text(item, path, "name", true, &c->name, err);
-    if (status == WEIR_OK) status = read_text(item, path, "algorithm", true, &c->algorithm, err);
     if (status != WEIR_OK) return status;
     for (int other = 0; other < r->candidate_count; other++)
         if (!strcmp(c->name, r->candidates[other].name)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.name: '%s' is there twice", path, c->name);
-    const weir_algorithm *algorithm = weir_algorithm_find(c->algorithm);
-    if (!algorithm) {
-        const char *names[16] = {NULL};
-        for (int i = 0; weir_algorithms()[i] && i < 15; i++) names[i] = weir_algorithms()[i]->name;
-        const char *near = weir_conf_nearest(c->algorithm, names);
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s.algorithm: there is no '%s'%s%s%s", path, c->algorithm, near ? "; did you mean '" : "", near ? near : "",
-                         near ? "'?" : "");
-    }
-    if (!weir_algorithm_can(algorithm, WEIR_TASK_BINARY)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.algorithm: '%s' cannot do a binary task", path, c->algorithm);
-    c->params = cJSON_GetObjectItemCaseSensitive(item, "params");
-    r->candidate_count++;
-    /* unknown or bad hyperparameters should fail when the file is read, not in the middle of a run */
-    return weir_algorithm_check_params(algorithm, c->params, params_path, err);
+    bool ensemble = cJSON_GetObjectItemCaseSensitive(item, "ensemble") != NULL;
+    status = read_text(item, path, ensemble ? "ensemble" : "algorithm", true, &c->algorithm, err);
+    if (status == WEIR_OK) status = make_spec(r, item, path, &c->spec, err);
+    if (status == WEIR_OK) status = check_spec(r, c->spec, path, err);
+    if (status == WEIR_OK)
+        r->candidate_count++;
+    else
+        cJSON_Delete(c->spec);
+    return status;
 }
 
 static weir_status read_candidates(const cJSON *training, weir_recipe *r, weir_err *err) {
@@ -158,21 +215,172 @@ static weir_status read_preprocessing(const cJSON *training, weir_recipe *r, wei
     return r->preprocessing ? weir_prepared_check(r->preprocessing, "$.training.preprocessing", r->columns, NULL, r->column_count, err) : WEIR_OK;
 }
 
+/* ---- task, and how models are judged ---- */
+
+static weir_status unknown(const char *path, const char *found, const char *kind, const char *const *names, weir_err *err) {
+    const char *near = weir_conf_nearest(found, names);
+    return WEIR_FAIL(err, WEIR_EINVAL, "%s: there is no %s '%s'%s%s%s", path, kind, found, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* An array of 1 to `most` different texts. */
+static weir_status read_texts(const cJSON *training, const char *key, int most, const char ***ret_texts, int *ret_count, weir_err *err) {
+    const cJSON *array = cJSON_GetObjectItemCaseSensitive(training, key), *item;
+    int count = cJSON_IsArray(array) ? cJSON_GetArraySize(array) : 0;
+    if (!array) return WEIR_OK;
+    if (count < 1 || count > most)
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.%s: found %s of %d, expected an array of 1 to %d texts", key, weir_json_kind(array), count, most);
+    const char **texts = *ret_texts = weir_models_calloc((size_t)count + 1, sizeof *texts);
+    if (!texts) return no_memory(err);
+    cJSON_ArrayForEach(item, array) {
+        const char *text = cJSON_GetStringValue(item);
+        int i = *ret_count;
+        if (!text || !*text)
+            return WEIR_FAIL(err, WEIR_EINVAL, "$.training.%s[%d]: found %s, expected a text that is not empty", key, i,
+                             text ? "an empty one" : weir_json_kind(item));
+        for (int other = 0; other < i; other++)
+            if (!strcmp(text, texts[other])) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.%s[%d]: '%s' is there twice", key, i, text);
+        texts[(*ret_count)++] = text;
+    }
+    return WEIR_OK;
+}
+
+static weir_status read_task(const cJSON *training, weir_recipe *r, weir_err *err) {
+    const char *task = weir_task_name(r->task), *names[WEIR_TASK_COUNT + 1] = {NULL};
+    for (int t = 0; t < WEIR_TASK_COUNT; t++) names[t] = weir_task_name((weir_task)t);
+    weir_status status = read_text(training, "$.training", "task", false, &task, err);
+    if (status == WEIR_OK && !weir_task_find(task, &r->task)) status = unknown("$.training.task", task, "task", names, err);
+    if (status == WEIR_OK) status = read_texts(training, "classes", WEIR_METRIC_CLASSES_MAX, &r->classes, &r->class_count, err);
+    if (status != WEIR_OK) return status;
+    if (r->task == WEIR_TASK_MULTICLASS && r->class_count < 2)
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.classes: found %d, expected the names of 2 classes or more, that of label 0 first", r->class_count);
+    if (r->task != WEIR_TASK_MULTICLASS && r->classes)
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.classes: found %d names, but the task is %s", r->class_count, weir_task_name(r->task));
+    return WEIR_OK;
+}
+
+static weir_status read_metric(const cJSON *training, weir_recipe *r, weir_err *err) {
+    static const char *const defaults[WEIR_TASK_COUNT] = {"roc_auc", "f1_macro", "rmse"};
+    const char *name = defaults[r->task], *names[64] = {NULL};
+    int count = 0;
+    weir_status status = read_text(training, "$.training", "metric", false, &name, err);
+    if (status != WEIR_OK) return status;
+    if (r->task == WEIR_TASK_BINARY && !strcmp(name, "auc_roc")) name = "roc_auc"; /* as the metrics of versions call it */
+    if ((r->metric = weir_model_metric_find(r->task, name))) return WEIR_OK;
+    for (const weir_model_metric *m = weir_model_metrics(); m->name && count < 63; m++)
+        if (m->task == r->task) names[count++] = m->name;
+    return unknown("$.training.metric", name,
+                   r->task == WEIR_TASK_BINARY       ? "binary metric"
+                   : r->task == WEIR_TASK_MULTICLASS ? "multiclass metric"
+                                                     : "regression metric",
+                   names, err);
+}
+
+/* {"dev": 0.8, "aut": 0.82, "prod": 0.85} */
+static weir_status read_baseline(const cJSON *training, weir_recipe *r, weir_err *err) {
+    static const char *const keys[] = {"dev", "aut", "prod", NULL};
+    const cJSON *baseline = cJSON_GetObjectItemCaseSensitive(training, "baseline");
+    weir_status status = baseline ? weir_json_check_keys(baseline, "$.training.baseline", keys, err) : WEIR_OK;
+    for (int e = 0; status == WEIR_OK && e < WEIR_ENVIRONMENTS; e++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(baseline, weir_environments[e]);
+        if (item && !cJSON_IsNumber(item))
+            return WEIR_FAIL(err, WEIR_EINVAL, "$.training.baseline.%s: found %s, expected the least value of %s", weir_environments[e], weir_json_kind(item),
+                             r->metric->name);
+        if (item) r->baseline[e] = item->valuedouble;
+    }
+    return status;
+}
+
+static weir_status bad_threshold(const cJSON *found, weir_err *err) {
+    const char *text = cJSON_GetStringValue(found);
+    char number[32];
+    if (cJSON_IsNumber(found)) snprintf(number, sizeof number, "%g", found->valuedouble);
+    return WEIR_FAIL(err, WEIR_EINVAL,
+                     "$.training.threshold: found %s, expected a number from 0 to 1, \"best_f1\", or {\"cost\": [of a false positive, of a false negative]}, "
+                     "neither below 0 and not both 0",
+                     text                    ? text
+                     : cJSON_IsNumber(found) ? number
+                                             : weir_json_kind(found));
+}
+
+/* What stands here goes before serving.threshold, which stays what versions without one of their own are served with. */
+static weir_status read_threshold(const weir_pipeline *pipeline, const cJSON *training, weir_recipe *r, weir_err *err) {
+    static const char *const keys[] = {"cost", NULL};
+    const cJSON *of_serving = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(pipeline->json, "serving"), "threshold");
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(training, "threshold");
+    r->threshold.value = cJSON_IsNumber(of_serving) ? of_serving->valuedouble : 0.5;
+    if (!item) return WEIR_OK;
+    if (r->task != WEIR_TASK_BINARY) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.threshold: a %s task has none", weir_task_name(r->task));
+    if (cJSON_IsNumber(item) && item->valuedouble >= 0 && item->valuedouble <= 1) {
+        r->threshold.rule = WEIR_THRESHOLD_FIXED;
+        r->threshold.value = item->valuedouble;
+    } else if (cJSON_IsString(item) && !strcmp(item->valuestring, "best_f1")) {
+        r->threshold.rule = WEIR_THRESHOLD_BEST_F1;
+    } else if (cJSON_IsObject(item)) {
+        weir_status status = weir_json_check_keys(item, "$.training.threshold", keys, err);
+        if (status != WEIR_OK) return status;
+        const cJSON *cost = cJSON_GetObjectItemCaseSensitive(item, "cost");
+        const cJSON *fp = cJSON_GetArrayItem(cost, 0), *fn = cJSON_GetArrayItem(cost, 1);
+        if (cJSON_GetArraySize(cost) != 2 || !cJSON_IsNumber(fp) || !cJSON_IsNumber(fn) || fp->valuedouble < 0 || fn->valuedouble < 0 ||
+            fp->valuedouble + fn->valuedouble <= 0)
+            return bad_threshold(item, err);
+        r->threshold.rule = WEIR_THRESHOLD_COST;
+        r->threshold.cost_false_positive = fp->valuedouble;
+        r->threshold.cost_false_negative = fn->valuedouble;
+    } else {
+        return bad_threshold(item, err);
+    }
+    return WEIR_OK;
+}
+
+static weir_status read_slices(const weir_pipeline *pipeline, const cJSON *training, weir_recipe *r, weir_err *err) {
+    int count = 0;
+    weir_status status = read_texts(training, "slices", WEIR_SLICES_MAX, &r->slices, &count, err);
+    for (int i = 0; status == WEIR_OK && i < count; i++)
+        if (!has_column(pipeline, r->slices[i]))
+            status = WEIR_FAIL(err, WEIR_EINVAL, "$.training.slices[%d]: '%s' is neither a feature nor a column of the events", i, r->slices[i]);
+    return status;
+}
+
+static weir_status read_limit(const cJSON *training, weir_recipe *r, weir_err *err) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(training, "max_training_time_minutes");
+    if (!item) return WEIR_OK;
+    if (!cJSON_IsNumber(item) || !(item->valuedouble > 0 && item->valuedouble <= MINUTES_MAX))
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.max_training_time_minutes: found %s, expected a number above 0 and at most %d",
+                         cJSON_IsNumber(item) ? "one out of range" : weir_json_kind(item), MINUTES_MAX);
+    r->max_training_s = item->valuedouble * 60;
+    return WEIR_OK;
+}
+
+static weir_status read_judgement(const weir_pipeline *pipeline, const cJSON *training, weir_recipe *r, weir_err *err) {
+    const cJSON *validation = cJSON_GetObjectItemCaseSensitive(training, "validation");
+    r->tuning = cJSON_GetObjectItemCaseSensitive(training, "tuning");
+    r->has_validation = validation != NULL;
+    weir_status status = read_metric(training, r, err);
+    if (status == WEIR_OK && validation) status = weir_split_from_json(validation, "$.training.validation", &r->validation, err);
+    if (status == WEIR_OK && r->tuning && !cJSON_IsObject(r->tuning))
+        status = WEIR_FAIL(err, WEIR_EINVAL, "$.training.tuning: found %s, expected an object", weir_json_kind(r->tuning));
+    if (status == WEIR_OK) status = read_baseline(training, r, err);
+    if (status == WEIR_OK) status = read_threshold(pipeline, training, r, err);
+    if (status == WEIR_OK) status = read_slices(pipeline, training, r, err);
+    return status == WEIR_OK ? read_limit(training, r, err) : status;
+}
+
 static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, weir_err *err) {
-    static const char *const keys[] = {"task", "target",  "columns",    "preprocessing", "split",      "card_k",
-                                       "seed", "threads", "candidates", "champion",      "challenger", NULL};
+    static const char *const keys[] = {"task",       "classes",  "target",     "columns", "preprocessing", "split",     "card_k", "seed",
+                                       "threads",    "metric",   "validation", "tuning",  "baseline",      "threshold", "slices", "max_training_time_minutes",
+                                       "candidates", "champion", "challenger", NULL};
     const cJSON *training = cJSON_GetObjectItemCaseSensitive(pipeline->json, "training");
-    const char *task = "binary";
     double card_k = r->card_k, seed = (double)r->seed, threads = r->threads;
     if (!training) return WEIR_FAIL(err, WEIR_EINVAL, "$.training: found nothing, expected an object: this pipeline trains no models");
     weir_status status = weir_json_check_keys(training, "$.training", keys, err);
-    if (status == WEIR_OK) status = read_text(training, "$.training", "task", false, &task, err);
-    if (status == WEIR_OK && strcmp(task, "binary") != 0) status = WEIR_FAIL(err, WEIR_EINVAL, "$.training.task: found '%s', expected 'binary'", task);
+    if (status == WEIR_OK) status = read_task(training, r, err);
+    r->exclude_known = r->task == WEIR_TASK_BINARY;
     if (status == WEIR_OK) status = read_text(training, "$.training", "target", true, &r->target, err);
     if (status == WEIR_OK) status = check_target(pipeline, r->target, err);
     if (status == WEIR_OK) status = read_columns(pipeline, training, r, err);
     if (status == WEIR_OK) status = read_preprocessing(training, r, err);
     if (status == WEIR_OK) status = read_split(training, r, err);
+    if (status == WEIR_OK) status = read_judgement(pipeline, training, r, err);
     if (status == WEIR_OK) status = read_whole(training, "card_k", 0, CARD_K_MAX, &card_k, err);
     if (status == WEIR_OK) status = read_whole(training, "seed", 0, 0x1p53, &seed, err);
     if (status == WEIR_OK) status = read_whole(training, "threads", 1, THREADS_MAX, &threads, err);
@@ -186,8 +394,13 @@ static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, we
 }
 
 weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_recipe, weir_err *err) {
-    weir_recipe recipe = {
-        .train_us = 7 * WEIR_DAY_US, .delay_us = 7 * WEIR_DAY_US, .test_us = 7 * WEIR_DAY_US, .card_k = 100, .exclude_known = true, .seed = 42, .threads = 1};
+    weir_recipe recipe = {.train_us = 7 * WEIR_DAY_US,
+                          .delay_us = 7 * WEIR_DAY_US,
+                          .test_us = 7 * WEIR_DAY_US,
+                          .card_k = 100,
+                          .seed = 42,
+                          .threads = 1,
+                          .baseline = {NAN, NAN, NAN}};
     weir_status status = read_recipe(pipeline, &recipe, err);
     if (status == WEIR_OK)
         *ret_recipe = recipe;
@@ -196,7 +409,24 @@ weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_rec
     return status;
 }
 
+cJSON *weir_recipe_signature(const weir_recipe *recipe, double threshold) {
+    cJSON *signature = cJSON_CreateObject(), *inputs = cJSON_AddArrayToObject(signature, "inputs");
+    for (int j = 0; j < recipe->column_count; j++) {
+        cJSON *input = cJSON_CreateObject();
+        cJSON_AddStringToObject(input, "name", recipe->columns[j]);
+        cJSON_AddStringToObject(input, "type", "double");
+        cJSON_AddItemToArray(inputs, input);
+    }
+    cJSON_AddStringToObject(signature, "task", weir_task_name(recipe->task));
+    if (recipe->classes) cJSON_AddItemToObject(signature, "classes", cJSON_CreateStringArray(recipe->classes, recipe->class_count));
+    if (recipe->threshold.rule != WEIR_THRESHOLD_SERVING) cJSON_AddNumberToObject(signature, "threshold", threshold);
+    return signature;
+}
+
 void weir_recipe_done(weir_recipe *recipe) {
     weir_models_free(recipe->columns);
+    weir_models_free(recipe->classes);
+    weir_models_free(recipe->slices);
+    for (int i = 0; i < recipe->candidate_count; i++) cJSON_Delete(recipe->candidates[i].spec);
     *recipe = (weir_recipe){0};
 }

@@ -34,7 +34,7 @@ static weir_status read_number(const cJSON *item, bool whole, const char *path, 
 }
 
 static weir_status read_bounds(const cJSON *range, const char *path, weir_param *p, weir_err *err) {
-    bool whole = p->kind == WEIR_PARAM_INT;
+    bool whole = p->kind == WEIR_SPACE_INT;
     if (!cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2)
         return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected [low, high]", path, weir_json_kind(range), cJSON_GetArraySize(range));
     weir_status status = read_number(cJSON_GetArrayItem(range, 0), whole, path, &p->low, err);
@@ -46,7 +46,7 @@ static weir_status read_bounds(const cJSON *range, const char *path, weir_param 
 }
 
 static weir_status read_log(const cJSON *log, const char *path, weir_param *p, weir_err *err) {
-    double least = p->kind == WEIR_PARAM_INT ? 1 : 0;
+    double least = p->kind == WEIR_SPACE_INT ? 1 : 0;
     if (!log) return WEIR_OK;
     if (!cJSON_IsBool(log)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.log: found %s, expected true or false", path, weir_json_kind(log));
     p->log = cJSON_IsTrue(log);
@@ -59,10 +59,10 @@ static weir_status read_log(const cJSON *log, const char *path, weir_param *p, w
 static weir_status read_step(const cJSON *step, const char *path, weir_param *p, weir_err *err) {
     char step_path[PATH_MAX_BYTES + 8];
     snprintf(step_path, sizeof step_path, "%s.step", path);
-    p->step = p->kind == WEIR_PARAM_INT;
+    p->step = p->kind == WEIR_SPACE_INT;
     if (!step) return WEIR_OK;
     if (p->log) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found a step and a logarithmic scale, expected one of them", step_path);
-    weir_status status = read_number(step, p->kind == WEIR_PARAM_INT, step_path, &p->step, err);
+    weir_status status = read_number(step, p->kind == WEIR_SPACE_INT, step_path, &p->step, err);
     if (status != WEIR_OK) return status;
     double steps = (p->high - p->low) / p->step;
     if (!(p->step > 0) || steps > STEPS_MAX)
@@ -90,14 +90,14 @@ static weir_status read_choices(const cJSON *choices, const char *path, weir_par
 /* Everything but the condition, which needs the other parameters. */
 static weir_status read_param(const cJSON *item, const char *path, weir_param *p, weir_err *err) {
     if (cJSON_IsArray(item)) {
-        p->kind = WEIR_PARAM_CHOICE;
+        p->kind = WEIR_SPACE_CHOICE;
         return read_choices(item, path, p, err);
     }
     if (!cJSON_IsObject(item)) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s, expected an object or an array of values", path, weir_json_kind(item));
     static const char *const known[] = {"int", "float", "choice", "log", "step", "when", NULL};
     weir_status status = weir_json_check_keys(item, path, known, err);
     if (status != WEIR_OK) return status;
-    static const char *const kinds[] = {[WEIR_PARAM_FLOAT] = "float", [WEIR_PARAM_INT] = "int", [WEIR_PARAM_CHOICE] = "choice"};
+    static const char *const kinds[] = {[WEIR_SPACE_FLOAT] = "float", [WEIR_SPACE_INT] = "int", [WEIR_SPACE_CHOICE] = "choice"};
     const cJSON *range = NULL, *log = cJSON_GetObjectItemCaseSensitive(item, "log"), *step = cJSON_GetObjectItemCaseSensitive(item, "step");
     int found = 0;
     char range_path[PATH_MAX_BYTES + 8];
@@ -106,11 +106,11 @@ static weir_status read_param(const cJSON *item, const char *path, weir_param *p
         if (!value) continue;
         found++;
         range = value;
-        p->kind = (weir_param_kind)kind;
+        p->kind = (weir_space_kind)kind;
     }
     if (found != 1) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %d of 'int', 'float' and 'choice', expected exactly one", path, found);
     snprintf(range_path, sizeof range_path, "%s.%s", path, kinds[p->kind]);
-    if (p->kind == WEIR_PARAM_CHOICE) {
+    if (p->kind == WEIR_SPACE_CHOICE) {
         if (log || step) return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: a choice has no scale", path, log ? "log" : "step");
         return read_choices(range, range_path, p, err);
     }
@@ -146,7 +146,7 @@ static const cJSON *conditions_of(const cJSON *item) {
 static weir_status read_condition(const weir_space *space, int parent, const cJSON *values, const char *path, bool *allowed, weir_err *err) {
     const weir_param *p = &space->params[parent];
     int count = cJSON_GetArraySize(values), i = 0;
-    if (p->kind != WEIR_PARAM_CHOICE) return WEIR_FAIL(err, WEIR_EINVAL, "%s: '%s' is a range of numbers, expected a choice", path, p->name);
+    if (p->kind != WEIR_SPACE_CHOICE) return WEIR_FAIL(err, WEIR_EINVAL, "%s: '%s' is a range of numbers, expected a choice", path, p->name);
     if (!cJSON_IsArray(values) || count < 1)
         return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %s of %d, expected an array of values", path, weir_json_kind(values), count);
     const cJSON *value;
@@ -328,7 +328,7 @@ double weir_param_clamp(const weir_param *param, double x) {
 
 double weir_param_snap(const weir_param *param, double x) {
     x = weir_param_clamp(param, x);
-    if (param->kind == WEIR_PARAM_FLOAT) x = fmin(fmax(round_digits(x), param->low), param->high);
+    if (param->kind == WEIR_SPACE_FLOAT) x = fmin(fmax(round_digits(x), param->low), param->high);
     return x;
 }
 
@@ -344,7 +344,7 @@ cJSON *weir_space_params(const weir_space *space, const double *point) {
     for (int i = 0; params && i < space->count; i++) {
         const weir_param *p = &space->params[i];
         if (isnan(point[i])) continue;
-        cJSON *value = p->kind == WEIR_PARAM_CHOICE ? cJSON_Duplicate(choice_at(p, point[i]), true) : cJSON_CreateNumber(point[i]);
+        cJSON *value = p->kind == WEIR_SPACE_CHOICE ? cJSON_Duplicate(choice_at(p, point[i]), true) : cJSON_CreateNumber(point[i]);
         if (value && cJSON_AddItemToObject(params, p->name, value)) continue;
         cJSON_Delete(value);
         cJSON_Delete(params);
@@ -354,7 +354,7 @@ cJSON *weir_space_params(const weir_space *space, const double *point) {
 }
 
 static weir_status point_of(const weir_param *p, const cJSON *value, double *ret_x, weir_err *err) {
-    if (p->kind == WEIR_PARAM_CHOICE) {
+    if (p->kind == WEIR_SPACE_CHOICE) {
         int choice = find_choice(p, value);
         if (choice < 0) return WEIR_FAIL(err, WEIR_EDATA, "$.%s: this value is not among the choices", p->name);
         *ret_x = choice;

@@ -19,7 +19,7 @@
 
 enum { WEIR_SPACE_PARAMS_MAX = 64, WEIR_SPACE_CHOICES_MAX = 1024, WEIR_SPACE_CONDITIONS_MAX = 8 };
 
-typedef enum weir_param_kind { WEIR_PARAM_FLOAT, WEIR_PARAM_INT, WEIR_PARAM_CHOICE } weir_param_kind;
+typedef enum weir_space_kind { WEIR_SPACE_FLOAT, WEIR_SPACE_INT, WEIR_SPACE_CHOICE } weir_space_kind;
 
 /* Holds while the parent's choice is one of those allowed. */
 typedef struct weir_condition {
@@ -29,7 +29,7 @@ typedef struct weir_condition {
 
 typedef struct weir_param {
     const char *name;
-    weir_param_kind kind;
+    weir_space_kind kind;
     double low, high; /* both may be chosen; with a step high is low + a whole number of steps; of a choice 0 and count − 1 */
     double step; /* 0: continuous; an INT's is at least 1, a CHOICE's is 1 */
     bool log;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/json.h"
 #include "models/memory.h"
 #include "models/pareto.h"
 
@@ -17,6 +18,8 @@ struct weir_study {
     const weir_pruner *pruner;
     void *sampler_settings, *pruner_settings;
     weir_study_settings settings; /* without what is borrowed */
+    double *first; /* [first_count][space size] */
+    int first_count;
     int64_t size; /* points of the space when the sampler counts them, else 0 */
     int64_t began_us; /* of the clock; meaningful once has_begun */
     bool has_begun;
@@ -78,6 +81,26 @@ static weir_status check_settings(const weir_study_settings *s, const char *path
     return WEIR_OK;
 }
 
+static weir_status set_first(weir_study *study, const cJSON *first, const char *path, weir_err *err) {
+    const cJSON *params;
+    size_t width = (size_t)weir_space_size(study->space);
+    if (!first) return WEIR_OK;
+    if (!cJSON_IsArray(first)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.first: found %s, expected an array of parameters", path, weir_json_kind(first));
+    if (study->size && cJSON_GetArraySize(first))
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s.first: found %d, expected none: the sampler '%s' goes through every point", path, cJSON_GetArraySize(first),
+                         study->sampler->name);
+    study->first = weir_models_calloc((size_t)cJSON_GetArraySize(first) * width, sizeof *study->first);
+    if (!study->first) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d first trials", cJSON_GetArraySize(first));
+    cJSON_ArrayForEach(params, first) {
+        weir_err why;
+        weir_status status = weir_space_point(study->space, params, study->first + (size_t)study->first_count * width, &why);
+        if (status != WEIR_OK)
+            return WEIR_FAIL(err, status == WEIR_EDATA ? WEIR_EINVAL : status, "%s.first[%d]: %.400s", path, study->first_count, why.message);
+        study->first_count++;
+    }
+    return WEIR_OK;
+}
+
 weir_status weir_study_new(const weir_study_settings *settings, const char *path, weir_study **ret_study, weir_err *err) {
     weir_study *study = weir_models_calloc(1, sizeof *study);
     if (!study) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a study");
@@ -90,11 +113,12 @@ weir_status weir_study_new(const weir_study_settings *settings, const char *path
     if (status == WEIR_OK) status = weir_space_new(settings->space, space_path, &study->space, err);
     if (status == WEIR_OK) status = set_sampler(study, settings, path, err);
     if (status == WEIR_OK) status = set_pruner(study, settings, path, err);
+    if (status == WEIR_OK) status = set_first(study, settings->first, path, err);
     if (status != WEIR_OK) {
         weir_study_free(study);
         return status;
     }
-    study->settings.space = study->settings.sampler_settings = study->settings.pruner_settings = NULL;
+    study->settings.space = study->settings.sampler_settings = study->settings.pruner_settings = study->settings.first = NULL;
     study->settings.sampler = study->settings.pruner = NULL;
     study->history = (weir_trials){.space = study->space, .objective_count = study->settings.objective_count};
     *ret_study = study;
@@ -110,6 +134,7 @@ void weir_study_free(weir_study *study) {
     if (!study) return;
     for (int i = 0; i < study->history.trial_count; i++) free_trial(&study->trials[i]);
     weir_models_free(study->trials);
+    weir_models_free(study->first);
     if (study->sampler_settings) weir_conf_done(study->sampler->settings, study->sampler_settings);
     if (study->pruner_settings) weir_conf_done(study->pruner->settings, study->pruner_settings);
     weir_models_free(study->sampler_settings);
@@ -136,6 +161,13 @@ const char *weir_study_over(const weir_study *study) {
     if (s->trial_max && study->history.trial_count >= s->trial_max) return "trials";
     if (s->time_max_us && study->has_begun && now_us(study) - study->began_us >= s->time_max_us) return "time";
     return NULL;
+}
+
+static weir_status choose_point(weir_study *study, int number, double *point, weir_err *err) {
+    size_t width = (size_t)weir_space_size(study->space);
+    if (number >= study->first_count) return study->sampler->suggest(study->sampler_settings, &study->history, number, study->settings.seed, point, err);
+    memcpy(point, study->first + (size_t)number * width, width * sizeof *point);
+    return WEIR_OK;
 }
 
 /* A trial of its own memory that is not among the others yet; room for it among them. */
@@ -169,7 +201,7 @@ weir_status weir_study_ask(weir_study *study, int *ret_number, cJSON **ret_param
     weir_trial trial = {0};
     cJSON *params = NULL;
     weir_status status = make_trial(study, &trial, err);
-    if (status == WEIR_OK) status = study->sampler->suggest(study->sampler_settings, &study->history, trial.number, study->settings.seed, trial.point, err);
+    if (status == WEIR_OK) status = choose_point(study, trial.number, trial.point, err);
     if (status == WEIR_OK) {
         params = weir_space_params(study->space, trial.point);
         if (!params) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the parameters of trial %d", trial.number);
@@ -281,6 +313,10 @@ weir_status weir_study_restore(weir_study *study, int number, const cJSON *param
     else
         free_trial(&trial);
     return status;
+}
+
+void weir_study_truncate(weir_study *study, int count) {
+    while (study->history.trial_count > count) free_trial(&study->trials[--study->history.trial_count]);
 }
 
 weir_status weir_study_best(const weir_study *study, int *ret_number, weir_err *err) {

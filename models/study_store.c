@@ -17,6 +17,8 @@ struct weir_study_store {
     cJSON *definition;
     int objective_count;
     char lease[NUMBER_TEXT]; /* "12.5", seconds */
+    weir_study *study; /* as last read, or NULL */
+    int ended_count; /* its first trials, which have all ended: they are as they will stay */
 };
 
 /* ---- text of parameters and results ---- */
@@ -85,39 +87,48 @@ static weir_status add_rows(weir_study *study, const PGresult *trials, const PGr
     return status;
 }
 
-/* In one transaction, of repeatable reads unless the study's row is locked: the three queries must see the same trials. */
-static weir_status load(weir_study_store *s, weir_study **ret_study, weir_err *err) {
-    const char *const params[] = {s->pipeline, s->name};
+/* The trials from number `from` on, in one transaction, of repeatable reads unless the study's row is locked: the three queries must see the same trials. */
+static weir_status read_from(weir_study_store *s, weir_study *study, int from, weir_err *err) {
+    char from_text[NUMBER_TEXT];
+    snprintf(from_text, sizeof from_text, "%d", from);
+    const char *const params[] = {s->pipeline, s->name, from_text};
     PGresult *began = NULL, *trials = NULL, *reports = NULL;
-    weir_study *study = NULL;
-    weir_status status = weir_study_from_json(s->definition, "$", NULL, &study, err);
-    if (status == WEIR_OK)
-        status = weir_pg_exec(s->pg,
+    weir_status status = weir_pg_exec(s->pg,
                               "SELECT (extract(epoch FROM clock_timestamp() - began_at) * 1000000)::bigint FROM weir.studies WHERE pipeline = $1 AND name = $2",
                               2, params, &began, err);
     if (status == WEIR_OK)
-        status = weir_pg_exec(s->pg, "SELECT number, state, params, objectives, cost, note FROM weir.trials WHERE pipeline = $1 AND study = $2 ORDER BY number",
-                              2, params, &trials, err);
+        status = weir_pg_exec(
+            s->pg, "SELECT number, state, params, objectives, cost, note FROM weir.trials WHERE pipeline = $1 AND study = $2 AND number >= $3 ORDER BY number", 3,
+            params, &trials, err);
     if (status == WEIR_OK)
-        status = weir_pg_exec(s->pg, "SELECT number, step, value FROM weir.trial_reports WHERE pipeline = $1 AND study = $2 ORDER BY number, step", 2, params,
-                              &reports, err);
+        status = weir_pg_exec(
+            s->pg, "SELECT number, step, value FROM weir.trial_reports WHERE pipeline = $1 AND study = $2 AND number >= $3 ORDER BY number, step", 3, params,
+            &reports, err);
     if (status == WEIR_OK) status = add_rows(study, trials, reports, err);
     if (status == WEIR_OK && PQntuples(began) == 1 && !PQgetisnull(began, 0, 0)) weir_study_began(study, strtoll(PQgetvalue(began, 0, 0), NULL, 10));
     PQclear(began);
     PQclear(trials);
     PQclear(reports);
-    if (status == WEIR_OK)
-        *ret_study = study;
-    else
-        weir_study_free(study);
+    return status;
+}
+
+/* The study as it is now, in s->study; what is not known to have ended is read anew. In a transaction as read_from. */
+static weir_status refresh(weir_study_store *s, weir_err *err) {
+    weir_status status = s->study ? WEIR_OK : weir_study_from_json(s->definition, "$", NULL, &s->study, err);
+    if (status != WEIR_OK) return status;
+    weir_study_truncate(s->study, s->ended_count);
+    status = read_from(s, s->study, s->ended_count, err);
+    const weir_trials *history = weir_study_history(s->study);
+    while (s->ended_count < history->trial_count && history->trials[s->ended_count].state != WEIR_TRIAL_RUNNING) s->ended_count++;
     return status;
 }
 
 weir_status weir_study_store_load(weir_study_store *s, weir_study **ret_study, weir_err *err) {
     weir_study *study = NULL;
-    weir_status status = weir_pg_begin(s->pg, err);
+    weir_status status = weir_study_from_json(s->definition, "$", NULL, &study, err);
+    if (status == WEIR_OK) status = weir_pg_begin(s->pg, err);
     if (status == WEIR_OK) status = weir_pg_exec(s->pg, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", 0, NULL, NULL, err);
-    if (status == WEIR_OK) status = load(s, &study, err);
+    if (status == WEIR_OK) status = read_from(s, study, 0, err);
     status = end(s->pg, status, err);
     if (status == WEIR_OK)
         *ret_study = study;
@@ -184,6 +195,7 @@ void weir_study_store_close(weir_study_store *s) {
     weir_models_free(s->name);
     weir_models_free(s->worker);
     cJSON_Delete(s->definition);
+    weir_study_free(s->study);
     weir_models_free(s);
 }
 
@@ -238,15 +250,30 @@ static weir_status put_trial(weir_study_store *s, int number, const cJSON *trial
                         err);
 }
 
+/* Locks the study's row. Errors: WEIR_ELIMIT when it was ended or its leader is gone. */
+static weir_status lock_open_study(weir_study_store *s, int *ret_trial_max, weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(s->pg,
+                                      "SELECT coalesce(trial_max, 0), coalesce(ended, CASE WHEN leader_until < clock_timestamp() THEN 'abandoned' END) "
+                                      "FROM weir.studies WHERE pipeline = $1 AND name = $2 FOR UPDATE",
+                                      2, (const char *const[]){s->pipeline, s->name}, &result, err);
+    if (status == WEIR_OK && PQntuples(result) == 1) {
+        *ret_trial_max = atoi(PQgetvalue(result, 0, 0));
+        if (!PQgetisnull(result, 0, 1)) status = WEIR_FAIL(err, WEIR_ELIMIT, "study '%s' is over: %.100s", s->name, PQgetvalue(result, 0, 1));
+    }
+    PQclear(result);
+    return status;
+}
+
 /* A new trial. Whoever asks waits for the one before: the sampler must know all trials. */
 static weir_status add_trial(weir_study_store *s, int *ret_number, cJSON **ret_params, weir_err *err) {
-    weir_study *study = NULL;
-    weir_status status = weir_pg_exec(s->pg, "SELECT 1 FROM weir.studies WHERE pipeline = $1 AND name = $2 FOR UPDATE", 2,
-                                      (const char *const[]){s->pipeline, s->name}, NULL, err);
-    if (status == WEIR_OK) status = load(s, &study, err);
-    if (status == WEIR_OK) status = weir_study_ask(study, ret_number, ret_params, err);
+    int trial_max = 0;
+    weir_status status = lock_open_study(s, &trial_max, err);
+    if (status == WEIR_OK) status = refresh(s, err);
+    if (status == WEIR_OK && trial_max && weir_study_history(s->study)->trial_count >= trial_max)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "study '%s' has the %d trials that its leader wants", s->name, trial_max);
+    if (status == WEIR_OK) status = weir_study_ask(s->study, ret_number, ret_params, err);
     if (status == WEIR_OK) status = put_trial(s, *ret_number, *ret_params, err);
-    weir_study_free(study);
     return status;
 }
 
@@ -296,6 +323,13 @@ weir_status weir_study_store_renew(weir_study_store *s, int number, weir_err *er
         number, 1, more, err);
 }
 
+weir_status weir_study_store_release(weir_study_store *s, int number, weir_err *err) {
+    return change_own(s,
+                      "UPDATE weir.trials SET lease_until = clock_timestamp(), attempts = attempts - 1 WHERE pipeline = $1 AND study = $2 AND number = $3 AND "
+                      "worker = $4 AND state = 'running' RETURNING 1",
+                      number, 0, NULL, err);
+}
+
 static weir_status put_report(weir_study_store *s, int number, int64_t step, double value, weir_err *err) {
     char number_as_text[NUMBER_TEXT], step_text[NUMBER_TEXT], value_as_text[NUMBER_TEXT];
     snprintf(number_as_text, sizeof number_as_text, "%d", number);
@@ -314,17 +348,15 @@ static weir_status put_report(weir_study_store *s, int number, int64_t step, dou
 }
 
 weir_status weir_study_store_report(weir_study_store *s, int number, int64_t step, double value, bool *ret_prune, weir_err *err) {
-    weir_study *study = NULL;
     bool prune = false;
     weir_status status = weir_pg_begin(s->pg, err);
     if (status == WEIR_OK) status = weir_pg_exec(s->pg, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", 0, NULL, NULL, err);
     if (status == WEIR_OK) status = weir_study_store_renew(s, number, err);
     if (status == WEIR_OK) status = put_report(s, number, step, value, err);
     if (status == WEIR_OK && cJSON_GetObjectItemCaseSensitive(s->definition, "pruner")) {
-        status = load(s, &study, err);
-        if (status == WEIR_OK) status = weir_study_judge(study, number, &prune, err);
+        status = refresh(s, err);
+        if (status == WEIR_OK) status = weir_study_judge(s->study, number, &prune, err);
     }
-    weir_study_free(study);
     status = end(s->pg, status, err);
     if (status == WEIR_OK) *ret_prune = prune;
     return status;
@@ -348,4 +380,84 @@ weir_status weir_study_store_tell(weir_study_store *s, int number, const weir_ou
                       "clock_timestamp(), lease_until = NULL "
                       "WHERE pipeline = $1 AND study = $2 AND number = $3 AND worker = $4 AND state = 'running' RETURNING 1",
                       number, 4, more, err);
+}
+
+/* ---- who leads ---- */
+
+/* One statement on the study's row that must find it: $1 … $3 are pipeline, study, worker. *ret_result may be NULL. */
+static weir_status change_led(weir_study_store *s, const char *sql, int more_count, const char *const *more, PGresult **ret_result, weir_err *err) {
+    const char *params[6] = {s->pipeline, s->name, s->worker};
+    for (int i = 0; i < more_count; i++) params[3 + i] = more[i];
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(s->pg, sql, 3 + more_count, params, &result, err);
+    if (status == WEIR_OK && PQntuples(result) != 1) status = WEIR_FAIL(err, WEIR_ECONFLICT, "study '%s' is not led by '%s'", s->name, s->worker);
+    if (status == WEIR_OK && ret_result)
+        *ret_result = result;
+    else
+        PQclear(result);
+    return status;
+}
+
+weir_status weir_study_store_lead(weir_study_store *s, int trial_max, double *ret_spent_s, weir_err *err) {
+    char max_text[NUMBER_TEXT];
+    PGresult *result = NULL;
+    snprintf(max_text, sizeof max_text, "%d", trial_max);
+    const char *const more[] = {trial_max > 0 ? max_text : NULL, s->lease};
+    weir_status status = change_led(s,
+                                    "UPDATE weir.studies SET leader = $3, trial_max = $4::integer, leader_until = clock_timestamp() + make_interval(secs => $5), "
+                                    "ended = NULL WHERE pipeline = $1 AND name = $2 AND "
+                                    "(leader IS NULL OR leader = $3 OR ended IS NOT NULL OR leader_until < clock_timestamp()) RETURNING spent_s",
+                                    2, more, &result, err);
+    if (status == WEIR_OK && ret_spent_s) *ret_spent_s = strtod(PQgetvalue(result, 0, 0), NULL);
+    PQclear(result);
+    return status;
+}
+
+weir_status weir_study_store_lead_on(weir_study_store *s, double spent_s, weir_err *err) {
+    char spent[NUMBER_TEXT];
+    const char *const more[] = {number_text(spent_s, spent), s->lease};
+    return change_led(s,
+                      "UPDATE weir.studies SET spent_s = $4, leader_until = clock_timestamp() + make_interval(secs => $5) "
+                      "WHERE pipeline = $1 AND name = $2 AND leader = $3 AND ended IS NULL RETURNING 1",
+                      2, more, NULL, err);
+}
+
+weir_status weir_study_store_end(weir_study_store *s, const char *why, double spent_s, weir_err *err) {
+    char spent[NUMBER_TEXT];
+    const char *const more[] = {number_text(spent_s, spent), why};
+    weir_status status = weir_pg_begin(s->pg, err);
+    if (status == WEIR_OK)
+        status = change_led(s, "UPDATE weir.studies SET spent_s = $4, ended = $5 WHERE pipeline = $1 AND name = $2 AND leader = $3 RETURNING 1", 2, more, NULL, err);
+    if (status == WEIR_OK)
+        status = weir_pg_exec(s->pg,
+                              "UPDATE weir.trials SET state = 'failed', note = 'the search ended', ended_at = clock_timestamp(), lease_until = NULL "
+                              "WHERE pipeline = $1 AND study = $2 AND state = 'running'",
+                              2, (const char *const[]){s->pipeline, s->name}, NULL, err);
+    return end(s->pg, status, err);
+}
+
+weir_status weir_study_store_over(weir_study_store *s, char why[32], weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(s->pg,
+                                      "SELECT coalesce(ended, CASE WHEN leader_until < clock_timestamp() THEN 'abandoned' ELSE '' END) FROM weir.studies "
+                                      "WHERE pipeline = $1 AND name = $2",
+                                      2, (const char *const[]){s->pipeline, s->name}, &result, err);
+    if (status == WEIR_OK) snprintf(why, 32, "%.31s", PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "abandoned");
+    PQclear(result);
+    return status;
+}
+
+weir_status weir_study_store_definition(weir_pg *pg, const char *pipeline, const char *name, cJSON **ret_definition, weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(pg,
+                                      "SELECT definition FROM weir.studies WHERE pipeline = $1 AND name = $2 AND ended IS NULL AND "
+                                      "(leader_until IS NULL OR leader_until >= clock_timestamp())",
+                                      2, (const char *const[]){pipeline, name}, &result, err);
+    if (status == WEIR_OK && PQntuples(result) != 1)
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline '%s' has no study '%s' that goes on", pipeline, name);
+    cJSON *definition = status == WEIR_OK ? cJSON_Parse(PQgetvalue(result, 0, 0)) : NULL;
+    if (status == WEIR_OK && !definition) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the definition of a study");
+    PQclear(result);
+    if (status == WEIR_OK) *ret_definition = definition;
+    return status;
 }

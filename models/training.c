@@ -7,10 +7,14 @@
 
 #include "core/clock.h"
 #include "models/artifact_file.h"
+#include "models/crossval.h"
+#include "models/curves.h"
 #include "models/evaluate.h"
+#include "models/memory.h"
 #include "models/model.h"
+#include "models/spec.h"
 
-enum { ALIAS_ATTEMPTS = 5 };
+enum { ALIAS_ATTEMPTS = 5, THRESHOLD_FOLDS = 5 };
 
 static int64_t day_floor(int64_t time_us) {
     int64_t day = time_us / WEIR_DAY_US;
@@ -39,47 +43,94 @@ static weir_status may_go_on(const weir_training *t, weir_err *err) {
     return t->cancel && *t->cancel ? WEIR_RETRY(err, WEIR_ETIMEOUT, "training was asked to stop") : WEIR_OK;
 }
 
-/* ---- matrices ---- */
+/* ---- rows ---- */
 
-/* Rows [0, n) chosen by keep, row-major, with labels. */
-typedef struct chosen {
-    weir_matrix matrix;
-    double *values, *label;
-    int64_t *time;
-    uint32_t *entity;
-} chosen;
-
-static void chosen_done(chosen *c) {
-    free(c->values);
-    free(c->label);
-    free(c->time);
-    free(c->entity);
+/* Which rows of the test days count: by the handbook's protocol where the recipe asks for it. */
+static weir_status keep_test_rows(const weir_training *t, const weir_history *h, bool *keep, weir_err *err) {
+    const weir_training_periods *w = &t->window;
+    weir_status status = WEIR_OK;
+    for (int64_t r = 0; r < h->row_count; r++) keep[r] = true;
+    if (t->recipe->exclude_known) {
+        int delay_days = (int)(t->recipe->delay_us / WEIR_DAY_US);
+        status = weir_exclude_known_positives(h->event_time_us, h->label, h->entity, h->row_count, h->entity_count, w->train_from_us, w->train_to_us,
+                                              delay_days, w->deploy_us, w->test_to_us, keep, err);
+    }
+    for (int64_t r = 0; r < h->row_count; r++) keep[r] = keep[r] && h->event_time_us[r] >= w->deploy_us;
+    return status;
 }
 
-static weir_status choose_rows(const weir_history *h, const bool *keep, chosen *ret_rows, weir_err *err) {
-    chosen c = {0};
-    int64_t n = 0;
-    for (int64_t r = 0; r < h->row_count; r++) n += keep[r];
-    size_t rows = (size_t)n + 1, columns = (size_t)h->column_count;
-    c.values = malloc(rows * columns * sizeof *c.values);
-    c.label = malloc(rows * sizeof *c.label);
-    c.time = malloc(rows * sizeof *c.time);
-    c.entity = malloc(rows * sizeof *c.entity);
-    if (!c.values || !c.label || !c.time || !c.entity) {
-        chosen_done(&c);
-        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows of %d columns", (long long)n, h->column_count);
+/* The rows that are kept and have a label, as columns of their history. */
+static weir_status make_set(const weir_training *t, const weir_history *h, const bool *keep, weir_trainset *ret_set, weir_err *err) {
+    size_t rows = (size_t)h->row_count, count = (size_t)h->column_count;
+    weir_prep_column *columns = weir_models_calloc(count, sizeof *columns);
+    const double **values = weir_models_calloc(count, sizeof *values);
+    double *label = weir_models_calloc(rows, sizeof *label);
+    int64_t *until = t->pipeline->max_delay_us ? weir_models_calloc(rows, sizeof *until) : NULL;
+    weir_status status = WEIR_OK;
+    if (!columns || !values || !label || (t->pipeline->max_delay_us && !until))
+        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows of %d columns", (long long)h->row_count, h->column_count);
+    for (size_t c = 0; !status && c < count; c++) {
+        columns[c] = (weir_prep_column){.name = h->column_names[c], .kind = WEIR_PREP_NUMBER};
+        values[c] = h->values + c * rows;
     }
-    int64_t out = 0;
-    for (int64_t r = 0; r < h->row_count; r++) {
-        if (!keep[r]) continue;
-        for (size_t j = 0; j < columns; j++) c.values[(size_t)out * columns + j] = h->values[j * (size_t)h->row_count + (size_t)r];
-        c.label[out] = h->label[r];
-        c.time[out] = h->event_time_us[r];
-        c.entity[out++] = h->entity[r];
+    for (size_t r = 0; !status && r < rows; r++) {
+        label[r] = !keep || keep[r] ? h->label[r] : NAN;
+        if (until) until[r] = h->event_time_us[r] + t->pipeline->max_delay_us;
     }
-    c.matrix = (weir_matrix){n, h->column_count, c.values, c.label, (const char *const *)h->column_names};
-    *ret_rows = c;
-    return WEIR_OK;
+    const weir_trainset_source source = {
+        .row_count = h->row_count,
+        .column_count = h->column_count,
+        .columns = columns,
+        .values = values,
+        .task = t->recipe->task,
+        .class_count = t->recipe->class_count,
+        .class_names = t->recipe->classes,
+        .target_count = 1,
+        .target_names = &t->recipe->target,
+        .targets = &(const double *){label},
+        .time_us = h->event_time_us,
+        .label_until_us = until,
+        .entity = h->entity,
+        .entity_count = h->entity_count,
+        .source = t->pipeline->name,
+        .query = h->query_text,
+    };
+    if (!status) status = weir_trainset_make(&source, ret_set, err);
+    weir_models_free(columns);
+    weir_models_free(values);
+    weir_models_free(label);
+    weir_models_free(until);
+    return status;
+}
+
+weir_status weir_training_set(const weir_training *t, bool test, weir_trainset *ret_set, weir_err *err) {
+    weir_history *history = NULL;
+    bool *keep = NULL;
+    const weir_history_query query = {
+        .from_us = t->window.train_from_us,
+        .to_us = test ? t->window.test_to_us : t->window.train_to_us,
+        /* What happened since is what versions are measured by, whatever the fit was allowed to know. */
+        .as_of_us = test                                ? INT64_MAX
+                    : t->as_of_us < t->window.deploy_us ? t->as_of_us
+                                                        : t->window.deploy_us,
+        .columns = t->recipe->columns,
+        .objects_dir = t->objects_dir,
+    };
+    const char *what = test ? "test set" : "training set";
+    weir_status status = weir_history_read(t->pg_url, t->pipeline, &query, &history, err);
+    if (status) return weir_err_prefix(err, "%s", what);
+    if (test && !(keep = weir_models_calloc((size_t)history->row_count, sizeof *keep)))
+        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows", (long long)history->row_count);
+    if (!status && test) status = keep_test_rows(t, history, keep, err);
+    if (!status) status = make_set(t, history, keep, ret_set, err);
+    if (status == WEIR_ENOTFOUND)
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND,
+                           test ? "no labelled event in the test days, of %lld from the first training day on"
+                                : "none of the %lld events of the training days has a label",
+                           (long long)history->row_count);
+    weir_models_free(keep);
+    weir_history_free(history);
+    return status ? weir_err_prefix(err, "%s", what) : WEIR_OK;
 }
 
 /* ---- fit ---- */
@@ -101,88 +152,120 @@ static void describe_window(const weir_training *t, cJSON *detail) {
     add_time(window, "test_to", t->window.test_to_us);
 }
 
-static cJSON *describe_dataset(const weir_history *h, const chosen *rows) {
+static cJSON *describe_dataset(const weir_trainset *set) {
     cJSON *dataset = cJSON_CreateObject();
-    double positives = 0;
-    for (int64_t r = 0; r < rows->matrix.row_count; r++) positives += rows->label[r];
-    cJSON_AddStringToObject(dataset, "query", h->query_text);
-    cJSON_AddStringToObject(dataset, "digest", h->digest);
-    cJSON_AddNumberToObject(dataset, "rows", (double)rows->matrix.row_count);
-    cJSON_AddNumberToObject(dataset, "positives", positives);
-    cJSON_AddNumberToObject(dataset, "rows_without_label", (double)(h->row_count - rows->matrix.row_count));
+    double sum = 0;
+    for (int64_t r = 0; r < set->matrix.row_count; r++) sum += set->matrix.label[r];
+    cJSON_AddStringToObject(dataset, "query", set->query);
+    cJSON_AddStringToObject(dataset, "digest", set->digest);
+    cJSON_AddNumberToObject(dataset, "rows", (double)set->matrix.row_count);
+    if (set->matrix.task == WEIR_TASK_BINARY) cJSON_AddNumberToObject(dataset, "positives", sum);
+    if (set->matrix.task == WEIR_TASK_REGRESSION) cJSON_AddNumberToObject(dataset, "target_mean", sum / (double)set->matrix.row_count);
+    cJSON_AddNumberToObject(dataset, "rows_without_label", (double)set->without_label);
     return dataset;
-}
-
-static cJSON *describe_signature(const weir_matrix *matrix) {
-    cJSON *signature = cJSON_CreateObject(), *inputs = cJSON_AddArrayToObject(signature, "inputs");
-    for (int j = 0; j < matrix->column_count; j++) {
-        cJSON *input = cJSON_CreateObject();
-        cJSON_AddStringToObject(input, "name", matrix->column_names[j]);
-        cJSON_AddStringToObject(input, "type", "double");
-        cJSON_AddItemToArray(inputs, input);
-    }
-    return signature;
 }
 
 static cJSON *describe_lineage(const weir_training *t, const weir_candidate *candidate, const cJSON *dataset) {
     cJSON *lineage = cJSON_CreateObject();
+    const cJSON *params = cJSON_GetObjectItemCaseSensitive(candidate->spec, "params");
     cJSON_AddStringToObject(lineage, "code_version", WEIR_VERSION);
     cJSON_AddStringToObject(lineage, "feature_hash", t->pipeline->feature_hash);
+    cJSON_AddStringToObject(lineage, "task", weir_task_name(t->recipe->task));
     cJSON_AddItemToObject(lineage, "dataset", cJSON_Duplicate(dataset, true));
     describe_window(t, lineage);
-    cJSON_AddItemToObject(lineage, "params", candidate->params ? cJSON_Duplicate(candidate->params, true) : cJSON_CreateObject());
+    cJSON_AddItemToObject(lineage, "spec", cJSON_Duplicate(candidate->spec, true));
+    cJSON_AddItemToObject(lineage, "params", params ? cJSON_Duplicate(params, true) : cJSON_CreateObject());
     if (t->recipe->preprocessing) cJSON_AddItemToObject(lineage, "preprocessing", cJSON_Duplicate(t->recipe->preprocessing, true));
     cJSON_AddNumberToObject(lineage, "seed", (double)t->recipe->seed);
     return lineage;
 }
 
-/* Fits one candidate and registers it. Adds {name, version, digest, artifact_path, algorithm, fit_seconds} to versions. */
-static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, const chosen *rows, const cJSON *dataset,
+static weir_fit_options fit_options(const weir_training *t) {
+    return (weir_fit_options){
+        .split = t->recipe->has_validation ? &t->recipe->validation : NULL,
+        .feature_hash = t->pipeline->feature_hash,
+        .seed = t->recipe->seed,
+        .threads = t->recipe->threads,
+        .cancel = t->cancel,
+    };
+}
+
+/* Never on the test days: out of fold on the training rows. */
+static weir_status choose_threshold(const weir_training *t, const weir_candidate *candidate, const weir_trainset *set, double *ret_threshold, weir_err *err) {
+    const weir_recipe *r = t->recipe;
+    if (!weir_threshold_learns(&r->threshold)) return weir_threshold_choose(&r->threshold, NULL, NULL, 0, ret_threshold, err);
+    weir_split split = r->has_validation ? r->validation : weir_trainset_default_split(set, THRESHOLD_FOLDS, r->seed);
+    weir_split_rows rows = weir_trainset_split_rows(set);
+    weir_split_plan *plan = NULL;
+    weir_crossval result = {0};
+    const weir_crossval_options options = {.fit = fit_options(t), .metric = r->metric};
+    weir_status status = weir_split_plan_new(&split, &rows, &plan, err);
+    if (!status) status = weir_crossval_run(candidate->spec, set, plan, &options, &result, err);
+    if (!status) status = weir_threshold_choose(&r->threshold, result.scores, set->matrix.label, set->matrix.row_count, ret_threshold, err);
+    weir_crossval_done(&result);
+    weir_split_plan_free(plan);
+    return status ? weir_err_prefix(err, "choosing a threshold") : WEIR_OK;
+}
+
+/* What is registered of a candidate. */
+typedef struct fitted {
+    weir_model *model;
+    char path[512];
+    double threshold, fit_s;
+    int version;
+} fitted;
+
+static weir_status register_version(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, fitted *f, const cJSON *dataset, weir_err *err) {
+    cJSON *lineage = describe_lineage(t, candidate, dataset), *signature = weir_recipe_signature(t->recipe, f->threshold);
+    const weir_version_new new = {
+        .pipeline = t->pipeline->name,
+        .model = candidate->name,
+        .algorithm = candidate->algorithm,
+        .run_id = t->run_id,
+        .digest = weir_model_digest(f->model),
+        .artifact_path = f->path,
+        .feature_hash = t->pipeline->feature_hash,
+        .dataset_digest = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(dataset, "digest")),
+        .lineage = lineage,
+        .signature = signature,
+    };
+    weir_status status = weir_version_register(pg, &new, &f->version, err);
+    cJSON_Delete(lineage);
+    cJSON_Delete(signature);
+    return status;
+}
+
+static void add_version(const weir_training *t, const weir_candidate *candidate, const fitted *f, cJSON *versions) {
+    cJSON *entry = cJSON_CreateObject();
+    cJSON_AddStringToObject(entry, "name", candidate->name);
+    cJSON_AddNumberToObject(entry, "version", f->version);
+    cJSON_AddStringToObject(entry, "algorithm", candidate->algorithm);
+    cJSON_AddStringToObject(entry, "digest", weir_model_digest(f->model));
+    cJSON_AddStringToObject(entry, "artifact_path", f->path);
+    if (t->recipe->task == WEIR_TASK_BINARY) cJSON_AddNumberToObject(entry, "threshold", f->threshold);
+    cJSON_AddNumberToObject(entry, "fit_seconds", f->fit_s);
+    cJSON_AddItemToArray(versions, entry);
+}
+
+/* Fits one candidate and registers it. Adds {name, version, algorithm, digest, artifact_path, threshold, fit_seconds} to versions. */
+static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, const weir_trainset *set, const cJSON *dataset,
                                  cJSON *versions, weir_err *err) {
     weir_buf artifact = {0};
-    weir_model *model = NULL;
+    fitted f = {0};
     int64_t started = weir_clock_mono_us(weir_clock_system());
-    char path[512];
-    int version = 0;
+    const weir_fit_options options = fit_options(t);
     weir_status status = may_go_on(t, err);
-    if (!status)
-        status = weir_model_fit(candidate->algorithm, candidate->params, t->recipe->preprocessing, &rows->matrix, t->pipeline->feature_hash, t->recipe->seed,
-                                t->recipe->threads, &artifact, err);
-    double fit_s = seconds_since(started);
-    if (!status) status = weir_model_load(artifact.data, artifact.len, &model, err); /* what is registered has been read back */
+    if (!status) status = weir_spec_fit(candidate->spec, set, &options, &artifact, err);
+    f.fit_s = seconds_since(started);
+    if (!status) status = weir_model_load(artifact.data, artifact.len, &f.model, err); /* what is registered has been read back */
+    if (!status) status = choose_threshold(t, candidate, set, &f.threshold, err);
     if (!status) {
-        snprintf(path, sizeof path, "models/%s/%s/%s.weirmodel", t->pipeline->name, candidate->name, weir_model_digest(model));
-        status = weir_artifact_write(t->objects_dir, path, &artifact, err);
+        snprintf(f.path, sizeof f.path, "models/%s/%s/%s.weirmodel", t->pipeline->name, candidate->name, weir_model_digest(f.model));
+        status = weir_artifact_write(t->objects_dir, f.path, &artifact, err);
     }
-    if (!status) {
-        cJSON *lineage = describe_lineage(t, candidate, dataset), *signature = describe_signature(&rows->matrix);
-        const weir_version_new new = {
-            .pipeline = t->pipeline->name,
-            .model = candidate->name,
-            .algorithm = candidate->algorithm,
-            .run_id = t->run_id,
-            .digest = weir_model_digest(model),
-            .artifact_path = path,
-            .feature_hash = t->pipeline->feature_hash,
-            .dataset_digest = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(dataset, "digest")),
-            .lineage = lineage,
-            .signature = signature,
-        };
-        status = weir_version_register(pg, &new, &version, err);
-        cJSON_Delete(lineage);
-        cJSON_Delete(signature);
-    }
-    if (!status) {
-        cJSON *entry = cJSON_CreateObject();
-        cJSON_AddStringToObject(entry, "name", candidate->name);
-        cJSON_AddNumberToObject(entry, "version", version);
-        cJSON_AddStringToObject(entry, "algorithm", candidate->algorithm);
-        cJSON_AddStringToObject(entry, "digest", weir_model_digest(model));
-        cJSON_AddStringToObject(entry, "artifact_path", path);
-        cJSON_AddNumberToObject(entry, "fit_seconds", fit_s);
-        cJSON_AddItemToArray(versions, entry);
-    }
-    weir_model_free(model);
+    if (!status) status = register_version(t, pg, candidate, &f, dataset, err);
+    if (!status) add_version(t, candidate, &f, versions);
+    weir_model_free(f.model);
     weir_buf_done(&artifact);
     return status ? weir_err_prefix(err, "candidate %s", candidate->name) : WEIR_OK;
 }
@@ -222,39 +305,36 @@ static weir_status give_aliases(const weir_training *t, weir_pg *pg, const cJSON
     return status;
 }
 
+/* The first one is always fitted; when the time is over the others are named in not_fitted. */
+static weir_status fit_candidates(const weir_training *t, weir_pg *pg, const weir_trainset *set, const cJSON *dataset, int64_t started, cJSON *detail,
+                                  weir_err *err) {
+    cJSON *versions = cJSON_AddArrayToObject(detail, "versions"), *late = NULL;
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < t->recipe->candidate_count; i++) {
+        if (i && t->recipe->max_training_s > 0 && seconds_since(started) > t->recipe->max_training_s) {
+            if (!late) late = cJSON_AddArrayToObject(detail, "not_fitted");
+            cJSON_AddItemToArray(late, cJSON_CreateString(t->recipe->candidates[i].name));
+        } else {
+            status = fit_candidate(t, pg, &t->recipe->candidates[i], set, dataset, versions, err);
+        }
+    }
+    /* The arms serve one score a row (consumers/serving.c). */
+    bool served = t->recipe->task != WEIR_TASK_MULTICLASS;
+    return status || !served ? status : give_aliases(t, pg, versions, err);
+}
+
 weir_status weir_training_fit(const weir_training *t, weir_pg *pg, cJSON *detail, weir_err *err) {
     int64_t started = weir_clock_mono_us(weir_clock_system());
-    weir_history *history = NULL;
-    chosen rows = {0};
-    bool *keep = NULL;
-    cJSON *dataset = NULL, *versions = NULL;
-    const weir_history_query query = {
-        .from_us = t->window.train_from_us,
-        .to_us = t->window.train_to_us,
-        .as_of_us = t->as_of_us < t->window.deploy_us ? t->as_of_us : t->window.deploy_us,
-        .columns = t->recipe->columns,
-        .objects_dir = t->objects_dir,
-    };
+    weir_trainset set = {0};
     describe_window(t, detail);
-    weir_status status = weir_history_read(t->pg_url, t->pipeline, &query, &history, err);
-    if (status) return weir_err_prefix(err, "training set");
-    if (!(keep = malloc((size_t)history->row_count))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows", (long long)history->row_count);
-    for (int64_t r = 0; !status && r < history->row_count; r++) keep[r] = !isnan(history->label[r]);
-    if (!status) status = choose_rows(history, keep, &rows, err);
-    if (!status && !rows.matrix.row_count)
-        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "none of the %lld events of the training days has a label", (long long)history->row_count);
+    weir_status status = weir_training_set(t, false, &set, err);
+    if (status) return status;
+    cJSON *dataset = describe_dataset(&set);
     cJSON_AddNumberToObject(detail, "dataset_seconds", seconds_since(started));
-    if (!status) {
-        dataset = describe_dataset(history, &rows);
-        cJSON_AddItemToObject(detail, "dataset", dataset);
-        versions = cJSON_AddArrayToObject(detail, "versions");
-    }
-    for (int i = 0; !status && i < t->recipe->candidate_count; i++) status = fit_candidate(t, pg, &t->recipe->candidates[i], &rows, dataset, versions, err);
-    if (!status) status = give_aliases(t, pg, versions, err);
+    cJSON_AddItemToObject(detail, "dataset", dataset);
+    status = fit_candidates(t, pg, &set, dataset, started, detail, err);
     cJSON_AddNumberToObject(detail, "fit_seconds", seconds_since(started));
-    chosen_done(&rows);
-    free(keep);
-    weir_history_free(history);
+    weir_trainset_done(&set);
     return status;
 }
 
@@ -282,103 +362,110 @@ static void add_metric(cJSON *json, const char *name, double value) {
         cJSON_AddNullToObject(json, name);
 }
 
-static cJSON *metrics_json(const weir_metrics_binary *m) {
-    cJSON *json = cJSON_CreateObject();
-    char card[40];
-    snprintf(card, sizeof card, "card_precision_%d", m->card_k);
-    add_metric(json, "auc_roc", m->auc_roc);
-    add_metric(json, "average_precision", m->average_precision);
-    if (m->card_k) add_metric(json, card, m->card_precision);
-    add_metric(json, "f1", m->f1);
-    add_metric(json, "precision", m->precision);
-    add_metric(json, "recall", m->recall);
-    add_metric(json, "accuracy", m->accuracy);
-    add_metric(json, "log_loss", m->log_loss);
-    add_metric(json, "brier", m->brier);
-    add_metric(json, "threshold", m->threshold);
-    cJSON_AddNumberToObject(json, "rows", (double)m->rows);
-    cJSON_AddNumberToObject(json, "positives", (double)m->positives);
-    return json;
+/* The metrics of the table that are not there yet. */
+static weir_status add_table_metrics(weir_task task, const weir_outcomes *outcomes, cJSON *json, weir_err *err) {
+    for (const weir_model_metric *m = weir_model_metrics(); m->name; m++) {
+        double value;
+        if (m->task != task || cJSON_GetObjectItemCaseSensitive(json, m->name)) continue;
+        if (task == WEIR_TASK_BINARY && !strcmp(m->name, "roc_auc")) continue; /* is there as auc_roc */
+        weir_status status = weir_model_metric_measure(m, outcomes, &value, err);
+        if (status) return weir_err_prefix(err, "metric %s", m->name);
+        add_metric(json, m->name, value);
+    }
+    return WEIR_OK;
 }
 
-static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *version, const chosen *rows, uint32_t entity_count, double *scores,
-                                    weir_err *err) {
-    char path[4096];
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "name"));
-    const char *artifact = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "artifact_path"));
-    if (!name || !artifact) return WEIR_FAIL(err, WEIR_EDATA, "a version of the run has no name or no artifact");
-    snprintf(path, sizeof path, "%s/%s", t->objects_dir, artifact);
-    weir_model *model = NULL;
-    weir_metrics_binary metrics;
-    weir_status status = may_go_on(t, err);
-    if (!status) status = weir_model_load_file(path, &model, err);
-    if (!status) status = weir_model_check_single_output(model, err);
-    if (!status) status = weir_model_predict(model, rows->values, rows->matrix.row_count, scores, err);
+static weir_status add_binary_metrics(const weir_training *t, const weir_trainset *set, const weir_outcomes *outcomes, cJSON *json, weir_err *err) {
+    weir_metrics_binary m;
+    char card[40];
     const weir_eval_input input = {
-        .row_count = rows->matrix.row_count,
-        .score = scores,
-        .label = rows->label,
-        .event_time_us = rows->time,
-        .entity = rows->entity,
-        .entity_count = entity_count,
-        .threshold = t->threshold,
+        .row_count = outcomes->row_count,
+        .score = outcomes->score,
+        .label = outcomes->label,
+        .event_time_us = set->time_us,
+        .entity = set->entity,
+        .entity_count = set->entity_count,
+        .threshold = outcomes->threshold,
         .card_k = t->recipe->card_k,
     };
-    if (!status) status = weir_evaluate_binary(&input, &metrics, err);
-    if (!status) {
-        cJSON *json = metrics_json(&metrics);
-        status = weir_version_metrics(pg, t->pipeline->name, name, (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")), json, err);
-        cJSON_DeleteItemFromObjectCaseSensitive(version, "metrics");
-        cJSON_AddItemToObject(version, "metrics", json);
-    }
-    weir_model_free(model);
-    return status ? weir_err_prefix(err, "evaluating %s", name) : WEIR_OK;
+    weir_status status = weir_evaluate_binary(&input, &m, err);
+    if (status) return status;
+    snprintf(card, sizeof card, "card_precision_%d", m.card_k);
+    add_metric(json, "auc_roc", m.auc_roc);
+    add_metric(json, "average_precision", m.average_precision);
+    if (m.card_k) add_metric(json, card, m.card_precision);
+    add_metric(json, "f1", m.f1);
+    add_metric(json, "precision", m.precision);
+    add_metric(json, "recall", m.recall);
+    add_metric(json, "accuracy", m.accuracy);
+    add_metric(json, "log_loss", m.log_loss);
+    add_metric(json, "brier", m.brier);
+    add_metric(json, "threshold", m.threshold);
+    cJSON_AddNumberToObject(json, "positives", (double)m.positives);
+    return WEIR_OK;
 }
 
-/* Rows of the test days that count: labelled, and by the handbook's protocol where the recipe asks for it. */
-static weir_status test_rows(const weir_training *t, const weir_history *h, chosen *ret_rows, weir_err *err) {
-    const weir_training_periods *w = &t->window;
-    bool *keep = malloc((size_t)h->row_count);
-    if (!keep) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows", (long long)h->row_count);
-    weir_status status = WEIR_OK;
-    if (t->recipe->exclude_known) {
-        int delay_days = (int)(t->recipe->delay_us / WEIR_DAY_US);
-        status = weir_exclude_known_positives(h->event_time_us, h->label, h->entity, h->row_count, h->entity_count, w->train_from_us, w->train_to_us,
-                                              delay_days, w->deploy_us, w->test_to_us, keep, err);
+/* All metrics of the task. scores as weir_model_predict gives them. */
+static weir_status measure(const weir_training *t, const weir_trainset *set, const double *scores, double threshold, cJSON *json, weir_err *err) {
+    const weir_outcomes outcomes = {
+        .row_count = set->matrix.row_count,
+        .class_count = set->matrix.class_count,
+        .label = set->matrix.label,
+        .score = scores,
+        .threshold = threshold,
+        .k = t->recipe->card_k,
+    };
+    cJSON_AddNumberToObject(json, "rows", (double)set->matrix.row_count);
+    weir_status status = t->recipe->task == WEIR_TASK_BINARY ? add_binary_metrics(t, set, &outcomes, json, err) : WEIR_OK;
+    return status ? status : add_table_metrics(t->recipe->task, &outcomes, json, err);
+}
+
+static weir_status predict_set(weir_model *model, const weir_trainset *set, double **ret_scores, weir_err *err) {
+    int outputs = weir_model_output_count(model), expected = set->matrix.task == WEIR_TASK_MULTICLASS ? set->matrix.class_count : 1;
+    if (weir_model_task(model) != set->matrix.task || outputs != expected)
+        return WEIR_FAIL(err, WEIR_EDATA, "a %s model with %d outputs, expected a %s model with %d", weir_task_name(weir_model_task(model)), outputs,
+                         weir_task_name(set->matrix.task), expected);
+    *ret_scores = weir_models_calloc((size_t)set->matrix.row_count * (size_t)outputs, sizeof **ret_scores);
+    if (!*ret_scores) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the scores of %lld rows", (long long)set->matrix.row_count);
+    return weir_model_predict(model, set->matrix.values, set->matrix.row_count, *ret_scores, err);
+}
+
+static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *version, const weir_trainset *set, weir_err *err) {
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "name"));
+    const char *artifact = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "artifact_path"));
+    const cJSON *chosen = cJSON_GetObjectItemCaseSensitive(version, "threshold");
+    if (!name || !artifact) return WEIR_FAIL(err, WEIR_EDATA, "a version of the run has no name or no artifact");
+    weir_model *model = NULL;
+    double *scores = NULL;
+    cJSON *json = cJSON_CreateObject();
+    weir_status status = may_go_on(t, err);
+    if (!status) status = weir_artifact_load(t->objects_dir, artifact, &model, err);
+    if (!status) status = predict_set(model, set, &scores, err);
+    if (!status) status = measure(t, set, scores, cJSON_IsNumber(chosen) ? chosen->valuedouble : t->recipe->threshold.value, json, err);
+    if (!status)
+        status = weir_version_metrics(pg, t->pipeline->name, name, (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")), json, err);
+    if (!status) {
+        cJSON_DeleteItemFromObjectCaseSensitive(version, "metrics");
+        cJSON_AddItemToObject(version, "metrics", json);
     } else {
-        for (int64_t r = 0; r < h->row_count; r++) keep[r] = h->event_time_us[r] >= w->deploy_us;
+        cJSON_Delete(json);
     }
-    for (int64_t r = 0; !status && r < h->row_count; r++) keep[r] = keep[r] && h->event_time_us[r] >= w->deploy_us && !isnan(h->label[r]);
-    if (!status) status = choose_rows(h, keep, ret_rows, err);
-    free(keep);
-    return status;
+    weir_models_free(scores);
+    weir_model_free(model);
+    return status ? weir_err_prefix(err, "evaluating %s", name) : WEIR_OK;
 }
 
 weir_status weir_training_evaluate(const weir_training *t, weir_pg *pg, cJSON *detail, weir_err *err) {
     int64_t started = weir_clock_mono_us(weir_clock_system());
     cJSON *version, *versions = cJSON_GetObjectItemCaseSensitive(detail, "versions");
-    weir_history *history = NULL;
-    chosen rows = {0};
-    double *scores = NULL;
-    const weir_history_query query = {
-        .from_us = t->window.train_from_us,
-        .to_us = t->window.test_to_us,
-        .as_of_us = INT64_MAX, /* what happened since is what the versions are measured by, whatever the fit was allowed to know */
-        .columns = t->recipe->columns,
-        .objects_dir = t->objects_dir,
-    };
-    weir_status status = weir_history_read(t->pg_url, t->pipeline, &query, &history, err);
-    if (status) return weir_err_prefix(err, "test set");
-    status = test_rows(t, history, &rows, err);
-    if (!status && !rows.matrix.row_count) status = WEIR_FAIL(err, WEIR_ENOTFOUND, "no labelled event in the test days");
-    if (!status && !(scores = malloc(sizeof *scores * (size_t)rows.matrix.row_count))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for scores");
-    if (!status) cJSON_ArrayForEach(version, versions) {
-            if ((status = evaluate_version(t, pg, version, &rows, history->entity_count, scores, err))) break;
-        }
-    if (!status) cJSON_AddItemToObject(detail, "test_dataset", describe_dataset(history, &rows));
+    weir_trainset set = {0};
+    weir_status status = weir_training_set(t, true, &set, err);
+    if (status) return status;
+    cJSON_ArrayForEach(version, versions) {
+        if ((status = evaluate_version(t, pg, version, &set, err))) break;
+    }
+    if (!status) cJSON_AddItemToObject(detail, "test_dataset", describe_dataset(&set));
     cJSON_AddNumberToObject(detail, "evaluate_seconds", seconds_since(started));
-    free(scores);
-    chosen_done(&rows);
-    weir_history_free(history);
+    weir_trainset_done(&set);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "features/history.h"
 #include "models/recipe.h"
 #include "models/registry.h"
+#include "models/trainset.h"
 
 /* The periods of a run. Labels take up to `delay` to become known, so the model that is fitted at `deploy` knows every label of the training days and none of the test days. */
 typedef struct weir_training_periods {
@@ -19,7 +20,6 @@ typedef struct weir_training {
     const char *pg_url, *objects_dir;
     const char *run_id;
     int64_t as_of_us; /* fitted on nothing that became known later; INT64_MAX: everything */
-    double threshold; /* for f1, precision, recall */
     const _Atomic bool *cancel; /* may be NULL; once true, what is under way ends with RETRY before its next step */
     weir_training_periods window;
 } weir_training;
@@ -27,7 +27,11 @@ typedef struct weir_training {
 /** Windows of the recipe's lengths from train_from; INT64_MIN: the newest ones whose test days' labels can all be known. WEIR_ENOTFOUND when there is no data. */
 weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us,
                                  weir_training_periods *ret_window, weir_err *err) WEIR_MUST_CHECK;
-/** Fits every candidate, writes artifacts, registers versions, moves aliases (the champion only where there is none). Merges into detail: window, dataset, versions[], durations. */
+/** The rows of training->window: those to fit on, with what was known at deploy (and by as_of); or, test, those of the test days with everything that is known since, without the rows that
+ *  exclude_known leaves out. Errors: those of the history and of weir_trainset_make; WEIR_ENOTFOUND when no row has a label. */
+weir_status weir_training_set(const weir_training *training, bool test, weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
+/** Fits every candidate, writes artifacts, registers versions, moves aliases (the champion only where there is none). Merges into detail: window, dataset, versions[], durations, and
+ *  not_fitted[] when max_training_time_minutes were over before the last candidate. */
 weir_status weir_training_fit(const weir_training *training, weir_pg *pg, cJSON *detail, weir_err *err) WEIR_MUST_CHECK;
 /** Are all events of the test days there and labelled, or is the last label overdue by a day? */
 weir_status weir_training_labels_complete(const weir_training *training, bool *ret_complete, weir_err *err) WEIR_MUST_CHECK;

@@ -492,16 +492,25 @@ static bool has_times(const weir_trainset *set, int expected) {
     return found >= expected;
 }
 
-static bool labels_are_late(const weir_trainset *set) {
+
+/* The longest time from a row to when its label was known. */
+static int64_t label_horizon_us(const weir_trainset *set) {
+    int64_t longest = 0;
     for (int64_t r = 0; set->label_until_us && r < set->matrix.row_count; r++)
-        if (set->label_until_us[r] > set->time_us[r]) return true;
-    return false;
+        if (set->label_until_us[r] - set->time_us[r] > longest) longest = set->label_until_us[r] - set->time_us[r];
+    return longest;
+}
+
+/* Purging a block in the middle takes two horizons from what the folds leave for training; half of it at least has to remain. */
+static bool can_purge(const weir_trainset *set, int folds) {
+    int64_t span_us = set->time_us[set->matrix.row_count - 1] - set->time_us[0], horizon_us = label_horizon_us(set);
+    return horizon_us && horizon_us <= span_us / folds * (folds - 1) / 4;
 }
 
 weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed) {
     weir_split split = {.folds = folds, .seed = (int64_t)(seed & ((UINT64_C(1) << 53) - 1)), .shuffle = true};
     bool timed = has_times(set, folds + 1);
-    if (timed && labels_are_late(set))
+    if (timed && can_purge(set, folds))
         split.scheme = WEIR_SPLIT_PURGED_K_FOLD;
     else if (timed)
         split.scheme = WEIR_SPLIT_WALK_FORWARD;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xgboost/c_api.h>
 
+#include "models/interrupt.h"
 #include "models/memory.h"
 
 /* Rows are scored in pieces of this many float32 values, which fit the stack and the first cache: scoring allocates nothing of ours. */
@@ -128,17 +129,53 @@ static weir_status measure(BoosterHandle booster, int round, DMatrixHandle valid
     return WEIR_OK;
 }
 
-/* The loss that is watched is that of the objective: log loss or root mean squared error, less is better. validation may be NULL. */
-static weir_status train_rounds(const weir_xgb_plan *plan, BoosterHandle booster, DMatrixHandle matrix, DMatrixHandle validation, int *ret_kept,
-                                weir_err *err) {
+/* What a fit works on: rows that are fitted and rows that are held out, as the library has them (the second may be NULL) and as they came. */
+typedef struct fit_data {
+    const weir_matrix *train;
+    row_range rows[2];
+    DMatrixHandle matrices[2];
+    float *gradient, *second; /* [fitted rows] of quantiles, otherwise NULL */
+} fit_data;
+
+/* Scores of all rows of a matrix so far, in storage of the library until the next call. */
+static weir_status predict_matrix(BoosterHandle booster, DMatrixHandle matrix, const float **ret_scores, weir_err *err) {
+    static const char config[] = "{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": false}";
+    const bst_ulong *shape = NULL;
+    bst_ulong dimensions = 0;
+    return XGBoosterPredictFromDMatrix(booster, matrix, config, &shape, &dimensions, ret_scores) == 0 ? WEIR_OK : library_failed("scoring", err);
+}
+
+static weir_status train_round(const weir_xgb_plan *plan, BoosterHandle booster, const fit_data *data, int round, weir_err *err) {
+    if (!plan->quantile) return XGBoosterUpdateOneIter(booster, round, data->matrices[0]) == 0 ? WEIR_OK : library_failed("training", err);
+    const float *scores = NULL;
+    row_range fitted = data->rows[0];
+    weir_status status = predict_matrix(booster, data->matrices[0], &scores, err);
+    if (status == WEIR_OK) status = weir_xgb_quantile_gradients(data->train, fitted.from, fitted.to, plan->quantile, scores, data->gradient, data->second, err);
+    if (status == WEIR_OK && XGBoosterBoostOneIter(booster, data->matrices[0], data->gradient, data->second, (bst_ulong)(fitted.to - fitted.from)) != 0)
+        status = library_failed("training", err);
+    return status;
+}
+
+static weir_status measure_held(const weir_xgb_plan *plan, BoosterHandle booster, const fit_data *data, int round, double *ret_loss, weir_err *err) {
+    if (!plan->quantile) return measure(booster, round, data->matrices[1], ret_loss, err);
+    const float *scores = NULL;
+    weir_status status = predict_matrix(booster, data->matrices[1], &scores, err);
+    if (status == WEIR_OK) *ret_loss = weir_xgb_quantile_loss(data->train, data->rows[1].from, data->rows[1].to, plan->quantile, scores);
+    return status;
+}
+
+/* The loss that is watched is that of the objective: log loss, root mean squared error, deviance, pinball; less is better. */
+static weir_status train_rounds(const weir_xgb_plan *plan, BoosterHandle booster, const fit_data *data, int *ret_kept, weir_err *err) {
+    DMatrixHandle validation = data->matrices[1];
     double best = INFINITY;
     int best_round = 0, round = 0;
     for (; round < plan->rounds; round++) {
         double loss = 0;
-        if (XGBoosterUpdateOneIter(booster, round, matrix) != 0) return library_failed("training", err);
-        if (!validation) continue;
-        weir_status status = measure(booster, round, validation, &loss, err);
+        weir_status status = weir_interrupt_check(err);
+        if (status == WEIR_OK) status = train_round(plan, booster, data, round, err);
+        if (status == WEIR_OK && validation) status = measure_held(plan, booster, data, round, &loss, err);
         if (status != WEIR_OK) return status;
+        if (!validation) continue;
         if (loss < best) {
             best = loss;
             best_round = round;
@@ -150,11 +187,11 @@ static weir_status train_rounds(const weir_xgb_plan *plan, BoosterHandle booster
     return WEIR_OK;
 }
 
-static weir_status train_and_append(const weir_xgb_plan *plan, BoosterHandle booster, DMatrixHandle *matrices, const weir_matrix *train, weir_buf *ret_body,
-                                    weir_err *err) {
+static weir_status train_and_append(const weir_xgb_plan *plan, BoosterHandle booster, const fit_data *data, weir_buf *ret_body, weir_err *err) {
+    const weir_matrix *train = data->train;
     int kept = 0;
-    weir_status status = train_rounds(plan, booster, matrices[0], matrices[1], &kept, err);
-    if (status != WEIR_OK || !matrices[1]) return status == WEIR_OK ? append_model(booster, train, ret_body, err) : status;
+    weir_status status = train_rounds(plan, booster, data, &kept, err);
+    if (status != WEIR_OK || !data->matrices[1]) return status == WEIR_OK ? append_model(booster, train, ret_body, err) : status;
     BoosterHandle best = NULL;
     if (XGBoosterSlice(booster, 0, kept, 1, &best) != 0) return library_failed("keeping the best rounds", err);
     status = append_model(best, train, ret_body, err);
@@ -188,34 +225,48 @@ static weir_status check_labels(const weir_matrix *train, weir_err *err) {
     return WEIR_OK;
 }
 
-/* Trees of a regression begin at the mean label, as those of later versions of the library do; 1.7 would begin at 0.5. */
-static void begin_at_mean(weir_xgb_params *params, const weir_matrix *train, row_range fitted) {
+/* Trees of a regression begin at the mean label, or a quantile, as those of later versions of the library do; 1.7 would begin at 0.5. */
+static weir_status begin_at_labels(const weir_xgb_plan *plan, weir_xgb_params *params, const weir_matrix *train, row_range fitted, weir_err *err) {
     long double sum = 0, total = 0;
+    double begin = 0;
     for (int64_t r = fitted.from; r < fitted.to; r++) {
         double w = train->weight ? train->weight[r] : 1;
         sum += (long double)w * train->label[r];
         total += w;
     }
-    weir_xgb_put(params, "base_score", "%.9g", (double)(sum / total));
+    weir_status status = plan->begin ? weir_xgb_label_quantile(train, fitted.from, fitted.to, plan->begin, &begin, err) : WEIR_OK;
+    weir_xgb_put(params, "base_score", "%.9g", plan->begin ? begin : (double)(sum / total));
+    return status;
+}
+
+static weir_status make_gradients(const weir_xgb_plan *plan, fit_data *data, weir_err *err) {
+    size_t rows = (size_t)(data->rows[0].to - data->rows[0].from);
+    if (!plan->quantile) return WEIR_OK;
+    data->gradient = weir_models_calloc(2 * rows, sizeof *data->gradient);
+    if (!data->gradient) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the gradients of %zu rows", rows);
+    data->second = data->gradient + rows;
+    return WEIR_OK;
 }
 
 weir_status weir_xgb_train(const weir_xgb_plan *plan, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) {
-    DMatrixHandle matrices[2] = {NULL, NULL}; /* fitted, held out */
+    fit_data data = {.train = train};
+    DMatrixHandle *matrices = data.matrices;
     BoosterHandle booster = NULL;
-    row_range fitted, held;
     weir_xgb_params params = plan->params;
-    weir_status status = split_rows(plan, train, &fitted, &held, err);
+    weir_status status = split_rows(plan, train, &data.rows[0], &data.rows[1], err);
     if (status == WEIR_OK) status = check_labels(train, err);
-    if (status == WEIR_OK && train->task == WEIR_TASK_REGRESSION) begin_at_mean(&params, train, fitted);
-    if (status == WEIR_OK) status = matrix_new(train, fitted, plan->one_target_a_class, threads, &matrices[0], err);
-    if (status == WEIR_OK && held.from < held.to) status = matrix_new(train, held, plan->one_target_a_class, threads, &matrices[1], err);
+    if (status == WEIR_OK && train->task == WEIR_TASK_REGRESSION) status = begin_at_labels(plan, &params, train, data.rows[0], err);
+    if (status == WEIR_OK) status = make_gradients(plan, &data, err);
+    for (int i = 0; i < 2 && status == WEIR_OK; i++)
+        if (data.rows[i].from < data.rows[i].to) status = matrix_new(train, data.rows[i], plan->one_target_a_class, threads, &matrices[i], err);
     /* the booster keeps the predictions of both between rounds */
     if (status == WEIR_OK && XGBoosterCreate(matrices, matrices[1] ? 2 : 1, &booster) != 0) status = library_failed("booster", err);
     if (status == WEIR_OK) status = booster_set(booster, &params, seed, threads, err);
-    if (status == WEIR_OK) status = train_and_append(plan, booster, matrices, train, ret_body, err);
+    if (status == WEIR_OK) status = train_and_append(plan, booster, &data, ret_body, err);
     if (booster) XGBoosterFree(booster);
     for (int i = 0; i < 2; i++)
         if (matrices[i]) XGDMatrixFree(matrices[i]);
+    weir_models_free(data.gradient);
     return status;
 }
 

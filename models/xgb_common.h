@@ -22,7 +22,9 @@ void weir_xgb_put(weir_xgb_params *params, const char *name, const char *format,
 
 /* How a model is trained. */
 typedef struct weir_xgb_plan {
-    weir_xgb_params params; /* all but base_score of a regression, which is the mean label of the rows that are fitted */
+    weir_xgb_params params; /* all but base_score of a regression, which is the mean label of the rows that are fitted, or the quantile `begin` of them */
+    double begin; /* 0: the mean */
+    double quantile; /* of a regression: the quantile that is learnt (models/xgb_quantile.c), not the objective of params; 0: none */
     int rounds;
     int early_stopping_rounds; /* rounds without a better score of the held-out rows after which training ends; 0: no rows are held out */
     double validation_share; /* of the rows, the last of them, that are held out */
@@ -33,6 +35,15 @@ typedef struct weir_xgb_plan {
  *  float32; finite values beyond its range become its largest, such labels are WEIR_ENUMERIC. WEIR_EDATA when nothing is left to fit or to measure by. A
  *  library failure is WEIR_EINTERNAL with the library's message. */
 weir_status weir_xgb_train(const weir_xgb_plan *plan, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;
+
+/** The `quantile` of the labels of rows [from, to), each weighing what it weighs: the least label with at least that share of the weight at or below it. */
+weir_status weir_xgb_label_quantile(const weir_matrix *train, int64_t from, int64_t to, double quantile, double *ret_value, weir_err *err) WEIR_MUST_CHECK;
+/** A round of boosting towards a quantile: gradients and second derivatives [to − from] of rows [from, to) at their predictions `score`. Sums of squares of nothing are none: labels that are
+ *  met exactly pull nowhere. */
+weir_status weir_xgb_quantile_gradients(const weir_matrix *train, int64_t from, int64_t to, double quantile, const float *score, float *gradient, float *second,
+                                        weir_err *err) WEIR_MUST_CHECK;
+/** Mean pinball loss of rows [from, to). */
+double weir_xgb_quantile_loss(const weir_matrix *train, int64_t from, int64_t to, double quantile, const float *score);
 
 /* The one place where values become float32, for training and scoring alike. XGBoost refuses infinity, so what float32 cannot hold becomes its largest number:
  * on the same side of every threshold. */

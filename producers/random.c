@@ -67,7 +67,7 @@ static double polynomial(const double c[8], double x) {
     return y;
 }
 
-double weir_normal_quantile(double p) {
+double weir_portable_normal_quantile(double p) {
     assert(p > 0 && p < 1);
     static const double a[8] = {3.3871328727963666080e0,  1.3314166789178437745e+2, 1.9715909503065514427e+3, 1.3731693765509461125e+4,
                                 4.5921953931549871457e+4, 6.7265770927008700853e+4, 3.3430575583588128105e+4, 2.5090809287301226727e+3};
@@ -110,7 +110,7 @@ double weir_normal_quantile(double p) {
 }
 
 double weir_random_normal(weir_random *random, double mean, double deviation) {
-    return mean + deviation * weir_normal_quantile(weir_random_unit(random));
+    return mean + deviation * weir_portable_normal_quantile(weir_random_unit(random));
 }
 
 uint32_t weir_random_poisson(weir_random *random, double lambda) {

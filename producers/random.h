@@ -25,6 +25,6 @@ uint32_t weir_random_poisson(weir_random *random, double lambda);
 /** Natural logarithm of x > 0 (finite, normal), within 2 ulp, the same bits everywhere. */
 double weir_portable_log(double x);
 /** Quantile of the standard normal distribution, 0 < p < 1; relative error about 1e-15. */
-double weir_normal_quantile(double p);
+double weir_portable_normal_quantile(double p);
 
 #endif

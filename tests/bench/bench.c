@@ -408,7 +408,7 @@ int main(int argc, char **argv) {
     bench b = {.run = run};
     die_on(weir_conf_defaults(weir_settings_table, &b.settings, &err), &err);
     die_on(weir_conf_from_env(weir_settings_table, &b.settings, &err), &err);
-    weir_settings_apply(&b.settings);
+    die_on(weir_settings_apply(&b.settings, &err), &err);
     weir_log_init(stderr, WEIR_LOG_AUTO, WEIR_LOG_WARN);
     weir_pipeline *pipeline = fraud_pipeline("bench", "bench", "bench", false);
     weir_shared shared;

@@ -70,17 +70,17 @@ def free_port():
 
 
 class Pipeline:
-    """A copy of the fraud pipeline under a name of its own, and the workers that run it."""
+    """A copy of a pipeline under a name of its own, and the workers that run it."""
 
-    def __init__(self, change=None):
+    def __init__(self, change=None, of="fraud"):
         self.name = "t%x" % random.getrandbits(40)
         self.dir = tempfile.mkdtemp(prefix="weir-test-")
-        with open(os.path.join(ROOT, "pipelines", "fraud.json")) as f:
+        with open(os.path.join(ROOT, "pipelines", of + ".json")) as f:
             text = f.read()
         spec = json.loads(text)
         spec["pipeline"] = self.name
         for feed in ("source", "labels"):
-            spec[feed]["topic"] = spec[feed]["topic"].replace("fraud", self.name, 1)
+            spec[feed]["topic"] = spec[feed]["topic"].replace(of, self.name, 1)
         if change:
             change(spec)
         self.spec = spec

@@ -1,6 +1,7 @@
 """prepare_data, train_model, register_model and validate_model through the links that the build makes: the scripts of the training guide's examples 1, 3 and 4, every error that is
 named there, and the logged metrics against scikit-learn on the written test table and XGBoost's own reading of the artifact. Needs PostgreSQL only."""
 import datetime
+import hashlib
 import json
 import os
 import random
@@ -502,6 +503,26 @@ class Lifecycle(unittest.TestCase):
         done = self.run_weir("validate_model", "--model-name", "unheard_of")
         self.assertEqual(done.code, 1, done)
         self.assertIn("✗ 1/4 model does not load: no model 'unheard_of' is registered\n", done.out)
+
+    # ---- stores ----
+    def test_artifacts_may_be_kept_by_the_store_of_a_plugin(self):
+        space = DEV + ".stored"
+        self.make_transactions(space, "transactions", rows=400)
+        place = os.path.join(self.dir, "stored")
+        store = ["--plugins", os.path.join(os.environ.get("WEIR_BUILD", BIN), "plugins", "content_addressed.so"), "--objects-dir", "content://" + place]
+        self.works("prepare_data", *self.at("stored"), "--source-table", space + ".transactions", "--train-table", "train_set", "--test-table", "test_set")
+        done = self.works("train_model", *self.at("stored"), "--model-name", "kept", "--target-col", "target", *store)
+        ((path,),) = self.sql("SELECT artifact_path FROM weir.experiment_runs WHERE run_id = %s", (self.run_of(done)[0],))
+        with open(os.path.join(place, "names", path)) as f:
+            digest = f.read()
+        self.assertEqual(digest, self.digest_of(done))  # a model's digest is that of its bytes, and so is its name in this store
+        with open(os.path.join(place, "bytes", digest), "rb") as f:
+            self.assertEqual(hashlib.sha256(f.read()).hexdigest(), digest)
+        self.works("register_model", *self.at("stored"), "--model-name", "kept", "--run-id", self.run_of(done)[0], *store)
+        validate = ["validate_model", *self.at("stored")[:4], "--model-name", "kept", "--test-table", "test_set"]
+        self.assertIn("✓ 1/4 model loads", self.works(*validate, *store).out)
+        self.assertIn("No such file", self.run_weir(*validate).out)  # it is in no folder
+        self.assertIn("there is no store 'content'", self.run_weir(*validate, *store[2:]).out)
 
     # ---- privileges ----
     def test_privileges_are_named_with_what_helps(self):

@@ -34,7 +34,7 @@ static void run(fixture *f, const char *sql) {
 
 static void measure(fixture *f, weir_measure *ret_measure) {
     weir_err err = {0};
-    if (weir_measure_arms(f->pg, f->pipeline, 0.5, 1, ret_measure, &err)) fail_msg("%s", err.message);
+    if (weir_measure_arms(f->pg, f->pipeline, WEIR_TASK_BINARY, 0.5, 1, ret_measure, &err)) fail_msg("%s", err.message);
 }
 
 static int setup(void **state) {
@@ -219,12 +219,48 @@ static void versions_served_long_ago_make_room_for_new_ones(void **state) {
     for (int a = 0; a < m.arm_count; a++) assert_int_equal(m.arms[a].labelled, 1);
 }
 
+/* Labels of a regression are any numbers; here the boolean column stands for 0 and 1. */
+static void a_regression_is_measured_by_its_errors(void **state) {
+    fixture *f = *state;
+    NEED(f);
+    weir_measure m;
+    weir_err err = {0};
+    run(f, "TRUNCATE @.predictions; TRUNCATE @.labels; ALTER TABLE @.labels ALTER COLUMN fraud TYPE float8 USING fraud::int::float8");
+    weir_schema_field *column = (weir_schema_field *)weir_schema_field_at(f->pipeline->labels.schema, f->pipeline->label_column);
+    weir_type was = column->type;
+    column->type = WEIR_T_F64;
+    for (int i = 1; i <= 6; i++) {
+        char id[16], value[16];
+        snprintf(id, sizeof id, "%d", i);
+        snprintf(value, sizeof value, "%d", 10 * i);
+        /* errors: champion -1, 2, -3 on 10, 20, 30; challenger 0, 1, -1 on 40, 50, 60 */
+        static const double error[] = {-1, 2, -3, 0, 1, -1};
+        predict(f, "a", id, i, i, i <= 3 ? "champion" : "challenger", i <= 3 ? 1 : 2, 10 * i + error[i - 1]);
+        label(f, "t", id, 8, i, value);
+    }
+    if (weir_measure_arms(f->pg, f->pipeline, WEIR_TASK_REGRESSION, 0.5, 1, &m, &err)) fail_msg("%s", err.message);
+    column->type = was;
+    assert_int_equal(m.arm_count, 2);
+    const weir_metrics_regression *challenger = &m.arms[0].errors, *champion = &m.arms[1].errors;
+    assert_int_equal(m.arms[1].labelled, 3);
+    assert_float_equal(champion->mae, 2, 1e-12);
+    assert_float_equal(champion->rmse, sqrt(14.0 / 3), 1e-12);
+    assert_float_equal(champion->r2, 1 - 14.0 / 200, 1e-12);
+    assert_float_equal(challenger->rmse, sqrt(2.0 / 3), 1e-12);
+    assert_true(isnan(m.arms[0].metrics.auc_roc) && !m.has_difference && m.has_error_difference);
+    /* squared errors 1, 4, 9 and 0, 1, 1: means 14/3 and 2/3, variances 49/3 and 1/3 */
+    double half = 1.959963984540054 * sqrt(49.0 / 9 + 1.0 / 9);
+    assert_float_equal(m.mse_difference, -4, 1e-12);
+    assert_float_equal(m.mse_low, -4 - half, 1e-9);
+    assert_float_equal(m.mse_high, -4 + half, 1e-9);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_measured_before_there_is_a_store),     cmocka_unit_test(predictions_without_labels_are_counted),
         cmocka_unit_test(arms_are_measured_on_their_own_labels),           cmocka_unit_test(the_label_known_last_counts_and_repeats_count_once),
         cmocka_unit_test(labels_out_of_the_predictions_range_do_not_join), cmocka_unit_test(many_predictions_are_joined_and_measured_exactly),
-        cmocka_unit_test(versions_served_long_ago_make_room_for_new_ones),
+        cmocka_unit_test(versions_served_long_ago_make_room_for_new_ones), cmocka_unit_test(a_regression_is_measured_by_its_errors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PLUGINS = pathlib.Path(os.environ["WEIR_BUILD"]) / "plugins"
@@ -123,7 +124,7 @@ class Refused(unittest.TestCase):
     def test_what_is_wrong_is_said(self):
         for name, words in (
             ("wrong_abi.so", "operator of_tomorrow has ABI 2, expected 1"),
-            ("no_function.so", "function weir_plugin_operators is not there"),
+            ("no_function.so", "it has none of the functions "),
             ("name_clash.so", "there is an operator mean already"),
             ("incomplete.so", "operator unexplained lacks a text (doc, formula, unit, edges or source)"),
             ("none.so", "cannot be loaded"),
@@ -133,6 +134,39 @@ class Refused(unittest.TestCase):
                 self.assertEqual((answer.returncode, answer.stdout), (2, ""), answer.stderr)
                 self.assertIn("$.plugins[1]: plugin %s" % (PLUGINS / name), answer.stderr)
                 self.assertIn(words, answer.stderr)
+
+
+class Models(unittest.TestCase):
+    """Algorithms of a plugin in a pipeline file, and plugins of the environment."""
+
+    CENTROID = str(PLUGINS / "nearest_centroid.so")
+
+    def spec(self, plugins, params):
+        spec = json.loads((ROOT / "pipelines" / "fraud.json").read_text())
+        spec["training"]["candidates"] = [{"name": "fraud-centroid", "algorithm": "nearest_centroid", "params": params}]
+        for key in ("champion", "challenger"):
+            spec["training"].pop(key, None)
+        return {**spec, "plugins": plugins}
+
+    def test_a_candidate_may_be_of_a_plugin(self):
+        answer = check(self.spec([self.CENTROID], {"sharpness": 2}))
+        self.assertEqual((answer.returncode, answer.stderr), (0, ""))
+        self.assertRegex(answer.stdout, r"fraud-centroid +nearest_centroid +champion")
+        answer = check(self.spec([self.CENTROID], {"sharpnes": 2}))
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("sharpness", answer.stderr)
+
+    def test_the_environment_names_plugins_too(self):
+        spec = self.spec([], {})
+        answer = check(spec)
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("nearest_centroid", answer.stderr)
+        self.assertEqual(check(spec, "--plugins", self.CENTROID).returncode, 0)
+        with unittest.mock.patch.dict(os.environ, {"WEIR_PLUGINS": self.CENTROID + "," + str(PLUGINS / "pinball.so")}):
+            self.assertEqual(check(spec).returncode, 0)
+        answer = check(spec, "--plugins", str(PLUGINS / "algorithm_abi.so"))
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("algorithm of_yesterday has ABI 2, expected 3", answer.stderr)
 
 
 if __name__ == "__main__":

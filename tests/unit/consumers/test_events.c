@@ -11,11 +11,15 @@
 #include "consumers/events.h"
 #include "models/recipe.h"
 
-static weir_pipeline *load(void) {
+static weir_pipeline *load_named(const char *name) {
     weir_err err;
     weir_pipeline *pipeline = NULL;
-    if (weir_pipeline_load("fraud", &pipeline, &err)) fail_msg("%s", err.message);
+    if (weir_pipeline_load(name, &pipeline, &err)) fail_msg("%s", err.message);
     return pipeline;
+}
+
+static weir_pipeline *load(void) {
+    return load_named("fraud");
 }
 
 static weir_registry *registry(void) {
@@ -91,10 +95,29 @@ static void predictions_have_their_columns_in_order(void **state) {
     weir_pipeline_free(p);
 }
 
+/* A yes-or-no score always comes with its decision, any other never. */
+static void only_binary_predictions_decide(void **state) {
+    (void)state;
+    static const char *const names[] = {"fraud", "traffic"};
+    for (int i = 0; i < 2; i++) {
+        weir_pipeline *p = load_named(names[i]);
+        weir_registry *r = registry();
+        weir_prediction_codec codec;
+        weir_err err;
+        if (weir_prediction_codec_init(&codec, r, p, (const char *const[]){"x"}, 1, &err)) fail_msg("%s", err.message);
+        assert_int_equal(weir_schema_field_at(codec.codec.schema, PRED_DECISION)->type, WEIR_T_BOOL);
+        assert_int_equal(weir_schema_field_at(codec.codec.schema, PRED_DECISION)->nullable, i);
+        weir_prediction_codec_done(&codec);
+        weir_registry_free(r);
+        weir_pipeline_free(p);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_of_every_view_have_their_columns_in_order),
         cmocka_unit_test(predictions_have_their_columns_in_order),
+        cmocka_unit_test(only_binary_predictions_decide),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

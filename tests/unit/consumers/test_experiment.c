@@ -79,9 +79,9 @@ weir_status weir_pg_exec(weir_pg *pg, const char *sql, int param_count, const ch
     assert_true(PQsetResultAttrs(*ret_result, 1, &column) && PQsetvalue(*ret_result, 0, 0, text, (int)strlen(text)));
     return WEIR_OK;
 }
-weir_status weir_measure_arms(weir_pg *pg, const weir_pipeline *p, double threshold, int card_k, weir_measure *ret_measure, weir_err *err) {
+weir_status weir_measure_arms(weir_pg *pg, const weir_pipeline *p, weir_task task, double threshold, int card_k, weir_measure *ret_measure, weir_err *err) {
     (void)pg, (void)p, (void)err;
-    assert_true(threshold == 0.5 && card_k == 100); /* as the pipeline file says */
+    assert_true(task == WEIR_TASK_BINARY && threshold == 0.5 && card_k == 100); /* as the pipeline file says */
     measurements++;
     stopped_clock.now_us += measuring_takes_us;
     *ret_measure = now_measured;
@@ -117,6 +117,7 @@ static weir_arm_measure arm_of(const char *arm, const char *model, int version, 
     weir_arm_measure m = {.version = version, .predictions = predictions, .labelled = labelled};
     m.metrics = (weir_metrics_binary){
         .rows = labelled, .auc_roc = auc, .average_precision = NAN, .f1 = NAN, .precision = NAN, .recall = NAN, .brier = NAN, .card_precision = NAN};
+    m.errors = (weir_metrics_regression){.rmse = NAN, .mae = NAN, .mape = NAN, .r2 = NAN, .median_absolute_error = NAN, .max_error = NAN};
     snprintf(m.arm, sizeof m.arm, "%s", arm);
     snprintf(m.model, sizeof m.model, "%s", model);
     snprintf(m.digest, sizeof m.digest, "digest-of-%s-%d", model, version);

@@ -231,7 +231,7 @@ static void make_served(weir_served *served, const char *arm, const char *name, 
     }
     weir_matrix matrix = {20, 2, values, label, columns};
     if (weir_model_fit("logistic", NULL, NULL, &matrix, "hash", 1, 1, &artifact, &err)) fail_msg("%s", err.message);
-    *served = (weir_served){.version = version, .columns = malloc(2 * sizeof(int))};
+    *served = (weir_served){.version = version, .threshold = 0.5, .columns = malloc(2 * sizeof(int))};
     snprintf(served->arm, sizeof served->arm, "%s", arm);
     snprintf(served->name, sizeof served->name, "%s", name);
     if (weir_model_load(artifact.data, artifact.len, &served->model, &err)) fail_msg("%s", err.message);
@@ -397,6 +397,24 @@ static void features_are_scored_as_they_are(void **state) {
     assert_string_equal(cJSON_GetObjectItem(answer, "model_version")->valuestring, "4");
     assert_true(parameter(answer, "propensity") == 1 && parameter(answer, "version") == 4);
     cJSON_Delete(answer);
+}
+
+/* A version's own threshold decides; a regression has none. */
+static void a_version_decides_by_its_threshold_or_not_at_all(void **state) {
+    (void)state;
+    const char body[] = "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP64\",\"shape\":[1,2],\"data\":[5,1]}]}";
+    double score = score_of(&challenger, 5, 1);
+    for (int above = 0; above < 2; above++) {
+        challenger.threshold = above ? nextafter(score, 1) : score;
+        cJSON *answer = call("POST", "/v2/models/fraud-boosted/infer", body, 200);
+        assert_true(above ? cJSON_IsFalse(output(answer, "decision", 0)) : cJSON_IsTrue(output(answer, "decision", 0)));
+        cJSON_Delete(answer);
+    }
+    challenger.threshold = NAN;
+    cJSON *answer = call("POST", "/v2/models/fraud-boosted/infer", body, 200);
+    assert_true(output(answer, "score", 0)->valuedouble == score && cJSON_IsNull(output(answer, "decision", 0)));
+    cJSON_Delete(answer);
+    challenger.threshold = 0.5;
 }
 
 static void an_event_counts_in_its_own_features(void **state) {
@@ -571,6 +589,7 @@ int main(void) {
         cmocka_unit_test(health_follows_the_replica_and_the_champion),
         cmocka_unit_test(metadata_names_versions_and_tensors),
         cmocka_unit_test(features_are_scored_as_they_are),
+        cmocka_unit_test(a_version_decides_by_its_threshold_or_not_at_all),
         cmocka_unit_test(an_event_counts_in_its_own_features),
         cmocka_unit_test(a_batch_is_answered_by_each_entitys_arm),
         cmocka_unit_test(the_champion_answers_for_a_challenger_that_fails),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
+#include "core/plugin.h"
 #include "models/metrics.h"
 #include "tests/unit/starve.h"
 
@@ -142,7 +143,8 @@ static void decisions_are_as_worked_by_hand(void **state) {
 static void every_metric_is_described_and_measured(void **state) {
     (void)state;
     const double label[] = {0, 1, 1}, score[] = {0.2, 0.7, 0.4}, classes[] = {0.8, 0.2, 0.3, 0.7, 0.6, 0.4}, weight[] = {1, 2, 1};
-    for (const weir_model_metric *m = weir_model_metrics(); m->name; m++) {
+    for (int i = 0; weir_model_metric_at(i); i++) {
+        const weir_model_metric *m = weir_model_metric_at(i);
         double value = NAN;
         weir_err err;
         weir_outcomes o = {
@@ -168,7 +170,8 @@ static void the_table_knows_which_way_is_better(void **state) {
     (void)state;
     const double label[] = {0, 1, 1, 0}, good[] = {0, 1, 1, 0}, poor[] = {0.8, 0.3, 0.1, 0.9}, good_classes[] = {1, 0, 0, 1, 0, 1, 1, 0},
                  poor_classes[] = {0.2, 0.8, 0.7, 0.3, 0.9, 0.1, 0.1, 0.9};
-    for (const weir_model_metric *m = weir_model_metrics(); m->name; m++) {
+    for (int i = 0; weir_model_metric_at(i); i++) {
+        const weir_model_metric *m = weir_model_metric_at(i);
         bool classes = m->task == WEIR_TASK_MULTICLASS;
         weir_outcomes o = {.row_count = 4, .class_count = 2, .label = label, .score = classes ? good_classes : good, .threshold = 0.5, .k = 2};
         double best, worst;
@@ -180,7 +183,8 @@ static void the_table_knows_which_way_is_better(void **state) {
 }
 
 static void expect_refusal(weir_outcomes o, weir_task task, weir_status code, const char *message) {
-    for (const weir_model_metric *m = weir_model_metrics(); m->name; m++) {
+    for (int i = 0; weir_model_metric_at(i); i++) {
+        const weir_model_metric *m = weir_model_metric_at(i);
         double value = -77;
         weir_err err;
         if (m->task != task || (o.weight && !m->weighted)) continue;
@@ -233,7 +237,8 @@ static void every_failed_allocation_is_reported(void **state) {
     weir_allocator before = weir_mem;
     weir_mem.realloc = failing_realloc;
     int failures = 0, wrong = 0;
-    for (const weir_model_metric *m = weir_model_metrics(); m->name; m++) {
+    for (int i = 0; weir_model_metric_at(i); i++) {
+        const weir_model_metric *m = weir_model_metric_at(i);
         for (int n = 0;; n++) {
             double value;
             allocations_left = n;
@@ -246,6 +251,14 @@ static void every_failed_allocation_is_reported(void **state) {
     weir_mem = before;
     assert_int_equal(wrong, 0);
     assert_true(failures > 30);
+}
+
+/* With those of the example plugin, which have the same to keep. */
+static int load_plugin(void **state) {
+    (void)state;
+    weir_err err;
+    if (weir_plugin_load(WEIR_PLUGINS_DIR "/pinball.so", &err) != WEIR_OK) fail_msg("%s", err.message);
+    return 0;
 }
 
 int main(void) {
@@ -263,5 +276,5 @@ int main(void) {
         cmocka_unit_test(rows_that_cannot_be_measured_are_refused),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, load_plugin, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/plugin.h"
 #include "models/evaluate.h"
 
 static fixture data;
@@ -87,6 +88,7 @@ static void every_algorithm_learns_and_says_what_it_is(void **state) {
         assert_true((*a)->tasks != 0);
     }
     assert_null(weir_algorithm_find("no_such_thing"));
+    assert_non_null(weir_algorithm_find("nearest_centroid"));
     for_each_task(check_learning);
 }
 
@@ -534,9 +536,12 @@ static void memory_that_runs_out_anywhere_is_an_error(void **state) {
     for_each_task(check_starving);
 }
 
+/* With the algorithm of the example plugin, which has the same to keep. */
 static int prepare(void **state) {
     (void)state;
+    weir_err err;
     fixture_init(&data);
+    if (weir_plugin_load(WEIR_PLUGINS_DIR "/nearest_centroid.so", &err) != WEIR_OK) fail_msg("%s", err.message);
     return 0;
 }
 

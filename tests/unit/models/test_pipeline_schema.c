@@ -65,7 +65,7 @@ static void hyperparameters_are_those_of_the_tables(void **state) {
 
 static void each_algorithm_is_named_and_no_other(void **state) {
     (void)state;
-    const cJSON *algorithm = member(member(member(member(schema, "$defs"), "candidate"), "properties"), "algorithm");
+    const cJSON *algorithm = member(member(member(member(schema, "$defs"), "known_algorithm"), "properties"), "algorithm");
     const cJSON *names = member(cJSON_GetArrayItem(member(algorithm, "anyOf"), 0), "enum");
     int count = 0;
     for (; weir_algorithms()[count]; count++) assert_string_equal(cJSON_GetStringValue(cJSON_GetArrayItem(names, count)), weir_algorithms()[count]->name);

@@ -75,6 +75,38 @@ static void the_median_by_hand(void **state) {
     }
 }
 
+/* Means up to a step: complete trials have 1, 5.5, 5.5 | 2, 11, 11 | 4, 22, 22 (NaN passed over), medians 2, 11, 11. */
+static void the_median_of_means_by_hand(void **state) {
+    (void)state;
+    weir_study *study = study_of("median", "{\"startup_trials\": 3, \"compare\": \"mean\"}", false);
+    add_complete(study, 1, 10, NAN);
+    add_complete(study, 2, 20, NAN);
+    add_complete(study, 4, 40, NAN);
+    int lucky = ask(study), steady = ask(study), unheard = ask(study);
+    assert_false(report(study, lucky, 0, 0));
+    assert_false(report(study, lucky, 1, 22)); /* mean 11 is not worse than 11 */
+    assert_true(report(study, lucky, 2, 12)); /* mean 11.33; its best, 0, would have gone on */
+    assert_true(report(study, steady, 0, 2.5));
+    assert_true(report(study, unheard, 0, NAN));
+    weir_study_free(study);
+}
+
+/* Rungs at steps 1 and 2, factor 2. Means at step 2: 1.5, 4, then 3, which is not among the best 3 / 2 = 1. Its last value, 1, would be. */
+static void halving_of_means_by_hand(void **state) {
+    (void)state;
+    for (int mean = 0; mean < 2; mean++) {
+        weir_study *study = study_of("halving", mean ? "{\"reduction_factor\": 2, \"compare\": \"mean\"}" : "{\"reduction_factor\": 2}", false);
+        int first = ask(study), second = ask(study), third = ask(study);
+        assert_false(report(study, first, 1, 1));
+        assert_false(report(study, first, 2, 2));
+        (void)report(study, second, 1, 4);
+        (void)report(study, second, 2, 4);
+        (void)report(study, third, 1, 5);
+        assert_int_equal(report(study, third, 2, 1), mean);
+        weir_study_free(study);
+    }
+}
+
 static void the_median_waits_and_judges_once_an_interval(void **state) {
     (void)state;
     weir_study *study = study_of("median", "{\"startup_trials\": 1, \"warmup_steps\": 2, \"interval_steps\": 3}", false);
@@ -189,6 +221,8 @@ static void every_registered_pruner_keeps_the_contract(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_median_by_hand),
+        cmocka_unit_test(the_median_of_means_by_hand),
+        cmocka_unit_test(halving_of_means_by_hand),
         cmocka_unit_test(the_median_waits_and_judges_once_an_interval),
         cmocka_unit_test(the_median_needs_enough_values_at_the_step),
         cmocka_unit_test(a_trial_that_only_told_nan_is_pruned),

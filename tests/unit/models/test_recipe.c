@@ -4,8 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
+#include <math.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "core/clock.h"
 #include "models/recipe.h"
@@ -58,7 +60,10 @@ static void the_fraud_pipeline_has_a_good_recipe(void **state) {
     assert_int_equal(r.card_k, 100);
     assert_int_equal(r.candidate_count, 3);
     assert_string_equal(r.candidates[0].algorithm, "logistic");
-    assert_non_null(r.candidates[0].params);
+    assert_non_null(cJSON_GetObjectItemCaseSensitive(r.candidates[0].spec, "params"));
+    assert_null(cJSON_GetObjectItemCaseSensitive(r.candidates[0].spec, "name"));
+    assert_int_equal(r.task, WEIR_TASK_BINARY);
+    assert_string_equal(r.metric->name, "roc_auc");
     assert_string_equal(r.champion, "fraud-logistic");
     assert_string_equal(r.challenger, "fraud-boosted");
     weir_recipe_done(&r);
@@ -77,7 +82,9 @@ static void what_is_not_said_has_a_default(void **state) {
     assert_true(r.card_k == 100 && r.seed == 42 && r.threads == 1);
     assert_string_equal(r.champion, "a");
     assert_null(r.challenger);
-    assert_null(r.candidates[0].params);
+    assert_null(cJSON_GetObjectItemCaseSensitive(r.candidates[0].spec, "params"));
+    assert_true(r.task == WEIR_TASK_BINARY && !r.classes && !r.has_validation && !r.tuning && !r.slices && r.max_training_s == 0);
+    assert_true(isnan(r.baseline[0]) && isnan(r.baseline[2]) && r.threshold.rule == WEIR_THRESHOLD_SERVING && r.threshold.value == 0.5);
     weir_recipe_done(&r);
     sketch_done(&s);
 }
@@ -103,6 +110,111 @@ static void what_is_said_is_taken(void **state) {
     sketch_done(&s);
 }
 
+static void load(sketch *s, const char *training, weir_recipe *ret_recipe) {
+    weir_err err;
+    sketch_init(s, training);
+    if (weir_recipe_load(&s->pipeline, ret_recipe, &err) != WEIR_OK) fail_msg("%s", err.message);
+}
+
+static const char *spec_text(const weir_recipe *r, int candidate, char text[1024]) {
+    assert_true(cJSON_PrintPreallocated(r->candidates[candidate].spec, text, 1024, false));
+    return text;
+}
+
+static void a_regression_has_its_own_metric_and_no_known_positives(void **state) {
+    (void)state;
+    sketch s;
+    weir_recipe r;
+    load(&s,
+         "{\"task\": \"regression\", \"target\": \"y\", \"columns\": [\"amount\"], \"candidates\": [{\"name\": \"a\", \"algorithm\": \"ridge\"}],"
+         " \"baseline\": {\"aut\": 3.5}, \"max_training_time_minutes\": 1.5, \"tuning\": {\"trials\": 5}, \"slices\": [\"count_1d\", \"amount\"],"
+         " \"validation\": {\"scheme\": \"k_fold\", \"folds\": 4}}",
+         &r);
+    assert_int_equal(r.task, WEIR_TASK_REGRESSION);
+    assert_string_equal(r.metric->name, "rmse");
+    assert_false(r.exclude_known);
+    assert_true(isnan(r.baseline[0]) && r.baseline[1] == 3.5 && isnan(r.baseline[2]) && r.max_training_s == 90);
+    assert_non_null(r.tuning);
+    assert_string_equal(r.slices[1], "amount");
+    assert_null(r.slices[2]);
+    assert_true(r.has_validation && r.validation.scheme == WEIR_SPLIT_K_FOLD && r.validation.folds == 4);
+    weir_recipe_done(&r);
+    sketch_done(&s);
+}
+
+static void a_multiclass_task_names_its_classes(void **state) {
+    (void)state;
+    sketch s;
+    weir_recipe r;
+    load(&s,
+         "{\"task\": \"multiclass\", \"classes\": [\"low\", \"high\", \"none\"], \"metric\": \"log_loss\", \"target\": \"y\", \"columns\": [\"amount\"],"
+         " \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\"}]}",
+         &r);
+    assert_int_equal(r.task, WEIR_TASK_MULTICLASS);
+    assert_int_equal(r.class_count, 3);
+    assert_string_equal(r.classes[2], "none");
+    assert_null(r.classes[3]);
+    assert_true(r.metric == weir_model_metric_find(WEIR_TASK_MULTICLASS, "log_loss"));
+    weir_recipe_done(&r);
+    sketch_done(&s);
+}
+
+/* The recipe's preprocessing is for candidates that have none of their own. */
+static void candidates_are_specs(void **state) {
+    (void)state;
+    sketch s;
+    weir_recipe r;
+    char text[1024];
+    load(&s,
+         "{\"target\": \"y\", \"columns\": [\"amount\"], \"metric\": \"auc_roc\", \"preprocessing\": [{\"impute\": \"mean\"}], \"candidates\": ["
+         "{\"name\": \"a\", \"algorithm\": \"logistic\"}, {\"name\": \"b\", \"algorithm\": \"logistic\", \"preprocessing\": []}]}",
+         &r);
+    assert_string_equal(r.metric->name, "roc_auc");
+    assert_string_equal(spec_text(&r, 0, text), "{\"algorithm\":\"logistic\",\"preprocessing\":[{\"impute\":\"mean\"}]}");
+    assert_string_equal(spec_text(&r, 1, text), "{\"algorithm\":\"logistic\",\"preprocessing\":[]}");
+    weir_recipe_done(&r);
+    sketch_done(&s);
+}
+
+static void a_threshold_is_a_number_or_a_rule(void **state) {
+    (void)state;
+    static const struct {
+        const char *json;
+        weir_threshold_rule rule;
+        double threshold, fp, fn;
+    } cases[] = {
+        {"0.25", WEIR_THRESHOLD_FIXED, 0.25, 0, 0},
+        {"\"best_f1\"", WEIR_THRESHOLD_BEST_F1, 0.5, 0, 0},
+        {"{\"cost\": [1, 20]}", WEIR_THRESHOLD_COST, 0.5, 1, 20},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sketch s;
+        weir_recipe r;
+        char training[512];
+        snprintf(training, sizeof training,
+                 "{\"target\": \"y\", \"columns\": [\"amount\"], \"threshold\": %s, \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\"}]}",
+                 cases[i].json);
+        load(&s, training, &r);
+        assert_int_equal(r.threshold.rule, cases[i].rule);
+        assert_true(r.threshold.value == cases[i].threshold && r.threshold.cost_false_positive == cases[i].fp && r.threshold.cost_false_negative == cases[i].fn);
+        weir_recipe_done(&r);
+        sketch_done(&s);
+    }
+}
+
+static void without_a_threshold_it_is_that_of_serving(void **state) {
+    (void)state;
+    sketch s;
+    weir_recipe r;
+    weir_err err;
+    sketch_init(&s, "{\"target\": \"y\", \"columns\": [\"amount\"], \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\"}]}");
+    cJSON_AddItemToObject(s.pipeline.json, "serving", cJSON_Parse("{\"threshold\": 0.3}"));
+    if (weir_recipe_load(&s.pipeline, &r, &err) != WEIR_OK) fail_msg("%s", err.message);
+    assert_true(r.threshold.rule == WEIR_THRESHOLD_SERVING && r.threshold.value == 0.3);
+    weir_recipe_done(&r);
+    sketch_done(&s);
+}
+
 static void what_is_wrong_is_named_with_its_path(void **state) {
     (void)state;
 #define GOOD "\"target\": \"y\", \"columns\": [\"amount\"]"
@@ -114,7 +226,35 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         {"[]", "$.training", "an array"},
         {"{" GOOD ", " CANDIDATE ", \"colums\": []}", "$.training.colums", "columns"},
         {"{\"columns\": [\"amount\"], " CANDIDATE "}", "$.training.target", "nothing"},
-        {"{" GOOD ", " CANDIDATE ", \"task\": \"regression\"}", "$.training.task", "regression"},
+        {"{" GOOD ", " CANDIDATE ", \"task\": \"regresion\"}", "$.training.task", "'regression'"},
+        {"{" GOOD ", " CANDIDATE ", \"task\": 1}", "$.training.task", "a number"},
+        {"{" GOOD ", " CANDIDATE ", \"task\": \"regression\"}", "$.training.candidates[0].algorithm", "cannot do a regression task"},
+        {"{" GOOD ", " CANDIDATE ", \"task\": \"regression\", \"split\": {\"exclude_known\": true}}", "$.training.split.exclude_known", "regression"},
+        {"{" GOOD ", " CANDIDATE ", \"task\": \"multiclass\"}", "$.training.classes", "2 classes or more"},
+        {"{" GOOD ", " CANDIDATE ", \"task\": \"multiclass\", \"classes\": [\"a\"]}", "$.training.classes", "found 1"},
+        {"{" GOOD ", " CANDIDATE ", \"task\": \"multiclass\", \"classes\": [\"a\", \"a\"]}", "$.training.classes[1]", "twice"},
+        {"{" GOOD ", " CANDIDATE ", \"task\": \"multiclass\", \"classes\": [\"a\", 2]}", "$.training.classes[1]", "a number"},
+        {"{" GOOD ", " CANDIDATE ", \"classes\": [\"a\", \"b\"]}", "$.training.classes", "the task is binary"},
+        {"{" GOOD ", " CANDIDATE ", \"metric\": \"rmse\"}", "$.training.metric", "rmse"},
+        {"{" GOOD ", " CANDIDATE ", \"metric\": \"average_precison\"}", "$.training.metric", "'average_precision'"},
+        {"{" GOOD ", " CANDIDATE ", \"validation\": {\"scheme\": \"k_fold\", \"folds\": 1}}", "$.training.validation.folds", "1"},
+        {"{" GOOD ", " CANDIDATE ", \"tuning\": [1]}", "$.training.tuning", "an array"},
+        {"{" GOOD ", " CANDIDATE ", \"baseline\": {\"prd\": 1}}", "$.training.baseline.prd", "'prod'"},
+        {"{" GOOD ", " CANDIDATE ", \"baseline\": {\"dev\": \"high\"}}", "$.training.baseline.dev", "roc_auc"},
+        {"{" GOOD ", " CANDIDATE ", \"slices\": [\"amount\", \"amuont\"]}", "$.training.slices[1]", "amuont"},
+        {"{" GOOD ", " CANDIDATE ", \"max_training_time_minutes\": 0}", "$.training.max_training_time_minutes", "above 0"},
+        {"{" GOOD ", " CANDIDATE ", \"threshold\": 1.5}", "$.training.threshold", "1.5"},
+        {"{" GOOD ", " CANDIDATE ", \"threshold\": \"best\"}", "$.training.threshold", "found best"},
+        {"{" GOOD ", " CANDIDATE ", \"threshold\": {\"cost\": [1]}}", "$.training.threshold", "an object"},
+        {"{" GOOD ", " CANDIDATE ", \"threshold\": {\"costs\": [1, 2]}}", "$.training.threshold.costs", "cost"},
+        {"{" GOOD ", " CANDIDATE ", \"threshold\": {\"cost\": [0, 0]}}", "$.training.threshold", "not both 0"},
+        {"{" GOOD ", \"task\": \"regression\", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"ridge\"}], \"threshold\": 0.5}", "$.training.threshold",
+         "a regression task has none"},
+        {"{" GOOD
+         ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\"}, {\"name\": \"b\", \"ensemble\": \"average\", \"members\": [\"a\", \"z\"]}]}",
+         "$.training.candidates[1].members[1]", "'z'"},
+        {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\", \"preprocessing\": [{\"scale\": \"huge\"}]}]}",
+         "$.training.candidates[0].preprocessing[0].scale", "huge"},
         {"{\"target\": \"y\", " CANDIDATE "}", "$.training.columns", "nothing"},
         {"{\"target\": \"y\", \"columns\": [], " CANDIDATE "}", "$.training.columns", "array of 0"},
         {"{\"target\": \"y\", \"columns\": [\"amount\", 3], " CANDIDATE "}", "$.training.columns[1]", "a number"},
@@ -137,7 +277,7 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         {"{" GOOD ", \"candidates\": [7]}", "$.training.candidates[0]", "a number"},
         {"{" GOOD ", \"candidates\": [{\"name\": \"\", \"algorithm\": \"logistic\"}]}", "$.training.candidates[0].name", "empty"},
         {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"ridge\"}]}", "$.training.candidates[0].algorithm", "cannot do a binary task"},
-        {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistics\"}]}", "$.training.candidates[0].algorithm", "'logistic'"},
+        {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistics\"}]}", "$.training.candidates[0].algorithm", "there are logistic"},
         {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\"}, {\"name\": \"a\", \"algorithm\": \"xgboost\"}]}",
          "$.training.candidates[1].name", "twice"},
         {"{" GOOD ", \"candidates\": [{\"name\": \"a\", \"algorithm\": \"logistic\", \"params\": {\"l3\": 1}}]}", "$.training.candidates[0].params", "l3"},
@@ -174,8 +314,16 @@ static void without_labels_nothing_is_learnt(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_fraud_pipeline_has_a_good_recipe), cmocka_unit_test(what_is_not_said_has_a_default),   cmocka_unit_test(what_is_said_is_taken),
-        cmocka_unit_test(what_is_wrong_is_named_with_its_path), cmocka_unit_test(without_labels_nothing_is_learnt),
+        cmocka_unit_test(the_fraud_pipeline_has_a_good_recipe),
+        cmocka_unit_test(what_is_not_said_has_a_default),
+        cmocka_unit_test(what_is_said_is_taken),
+        cmocka_unit_test(a_regression_has_its_own_metric_and_no_known_positives),
+        cmocka_unit_test(a_multiclass_task_names_its_classes),
+        cmocka_unit_test(candidates_are_specs),
+        cmocka_unit_test(a_threshold_is_a_number_or_a_rule),
+        cmocka_unit_test(without_a_threshold_it_is_that_of_serving),
+        cmocka_unit_test(what_is_wrong_is_named_with_its_path),
+        cmocka_unit_test(without_labels_nothing_is_learnt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

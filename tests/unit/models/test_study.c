@@ -52,6 +52,56 @@ static int best_of(const weir_study *study) {
     return number;
 }
 
+static const char first_points[] = "[{\"k\": \"q\", \"x\": 0.5, \"y\": 0.25}, {\"k\": \"p\", \"n\": 7, \"x\": 0.1, \"y\": 1}]";
+
+static void first_trials_are_as_told_then_the_sampler_is_asked(void **state) {
+    (void)state;
+    cJSON *first = cJSON_Parse(first_points), *params;
+    weir_study *study = study_of(mixed, (weir_study_settings){.sampler = "random", .seed = 3, .first = first}),
+               *without = study_of(mixed, (weir_study_settings){.sampler = "random", .seed = 3});
+    for (int i = 0; i < 4; i++) {
+        cJSON *other;
+        int number;
+        assert_int_equal(weir_study_ask(study, &number, &params, NULL), WEIR_OK);
+        assert_int_equal(weir_study_ask(without, &number, &other, NULL), WEIR_OK);
+        assert_true(cJSON_Compare(params, i < 2 ? cJSON_GetArrayItem(first, i) : other, true));
+        if (i < 2) assert_false(cJSON_Compare(params, other, true));
+        cJSON_Delete(params);
+        cJSON_Delete(other);
+    }
+    weir_study_free(study);
+    weir_study_free(without);
+    cJSON_Delete(first);
+}
+
+static void first_trials_outside_the_space_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *first, *sampler, *message;
+    } bad[] = {
+        {"[{\"k\": \"q\", \"x\": 0.5, \"y\": 0.25}, {\"k\": \"q\", \"x\": 0.5}]", "tpe", "$.first[1]: $.y: found nothing, expected a value"},
+        {"[{\"k\": \"q\", \"x\": 5, \"y\": 0.25}]", "tpe", "$.first[0]: $.x: found 5, expected 0.001 to 1"},
+        {"{}", "tpe", "$.first: found an object, expected an array of parameters"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cJSON *space = cJSON_Parse(mixed), *first = cJSON_Parse(bad[i].first);
+        weir_study *study = NULL;
+        weir_err err;
+        weir_study_settings s = {.space = space, .sampler = bad[i].sampler, .first = first};
+        assert_int_equal(weir_study_new(&s, "$", &study, &err), WEIR_EINVAL);
+        assert_string_equal(err.message, bad[i].message);
+        cJSON_Delete(space);
+        cJSON_Delete(first);
+    }
+    cJSON *space = cJSON_Parse("{\"k\": [1, 2]}"), *first = cJSON_Parse("[{\"k\": 1}]");
+    weir_study *study = NULL;
+    weir_err err;
+    assert_int_equal(weir_study_new(&(weir_study_settings){.space = space, .sampler = "grid", .first = first}, "$", &study, &err), WEIR_EINVAL);
+    assert_string_equal(err.message, "$.first: found 1, expected none: the sampler 'grid' goes through every point");
+    cJSON_Delete(space);
+    cJSON_Delete(first);
+}
+
 static void trials_go_from_running_to_one_end(void **state) {
     (void)state;
     weir_study *study = small(1);
@@ -483,6 +533,8 @@ static void memory_that_runs_out_leaves_nothing_behind(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_trials_are_as_told_then_the_sampler_is_asked),
+        cmocka_unit_test(first_trials_outside_the_space_are_refused),
         cmocka_unit_test(trials_go_from_running_to_one_end),
         cmocka_unit_test(values_that_are_not_finite_are_failures),
         cmocka_unit_test(the_best_is_the_earliest_of_the_smallest_or_largest),

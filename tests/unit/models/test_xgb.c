@@ -2,7 +2,10 @@
 #include "fixture.h"
 
 #include <float.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "tests/unit/starve.h"
 
 static fixture data;
 
@@ -257,6 +260,181 @@ static void the_openmp_threads_of_this_process_wait_passively(void **state) {
     assert_string_equal(getenv("OMP_WAIT_POLICY"), "passive");
 }
 
+/* ---- objectives of a regression ---- */
+
+enum { SPREAD_ROWS = 8000, SPREAD_TRAINED = 4000 };
+static double spread_x[SPREAD_ROWS * 3], spread_y[SPREAD_ROWS];
+
+/* y = 2 sin(3 x0) + x1 + (0.2 + x0) e with normal e (Box–Muller): its spread grows fivefold with x0; x2 is noise. */
+static weir_matrix spread_matrix(int from, int to) {
+    static const char *const columns[] = {"a", "b", "c"};
+    uint64_t random = 21;
+    for (int r = 0; r < SPREAD_ROWS; r++) {
+        double *x = spread_x + 3 * r, u, e;
+        for (int c = 0; c < 3; c++) x[c] = uniform(&random);
+        u = 1 - uniform(&random);
+        e = sqrt(-2 * log(u)) * cos(2 * acos(-1) * uniform(&random));
+        spread_y[r] = 2 * sin(3 * x[0]) + x[1] + (0.2 + x[0]) * e;
+    }
+    return (weir_matrix){.row_count = to - from,
+                         .column_count = 3,
+                         .values = spread_x + 3 * from,
+                         .label = spread_y + from,
+                         .column_names = columns,
+                         .task = WEIR_TASK_REGRESSION};
+}
+
+static double pinball(const double *score, const double *label, int rows, double quantile) {
+    double sum = 0;
+    for (int r = 0; r < rows; r++) sum += fmax(quantile * (label[r] - score[r]), (quantile - 1) * (label[r] - score[r]));
+    return sum / rows;
+}
+
+/* Of 4000 rows that were not trained on; the true quantiles would have 90 % between them. The losses of scikit-learn 1.x, GradientBoostingRegressor(loss="quantile", alpha=…,
+ * n_estimators=150, max_depth=3, learning_rate=0.1, min_samples_leaf=50, random_state=0), on the same rows: 0.075968, 0.284982, 0.076662, with 0.868 between its outer quantiles; those of
+ * the true quantiles: 0.071797, 0.280872, 0.073496. */
+#define QUANTILE_PARAMS(q) "{\"objective\": \"quantile\", \"quantile\": " #q ", \"max_depth\": 3, \"min_child_weight\": 50}"
+
+static void quantiles_have_the_share_of_labels_below_them_that_they_name(void **state) {
+    (void)state;
+    static double low[SPREAD_TRAINED], middle[SPREAD_TRAINED], high[SPREAD_TRAINED];
+    const struct {
+        const char *params;
+        double quantile, *score, sklearn;
+    } cases[] = {
+        {QUANTILE_PARAMS(0.05), 0.05, low, 0.075968},
+        {QUANTILE_PARAMS(0.5), 0.5, middle, 0.284982},
+        {QUANTILE_PARAMS(0.95), 0.95, high, 0.076662},
+    };
+    weir_matrix train = spread_matrix(0, SPREAD_TRAINED), test = spread_matrix(SPREAD_TRAINED, SPREAD_ROWS);
+    for (size_t i = 0; i < 3; i++) {
+        weir_model *model = fit_model("xgboost", cases[i].params, &train);
+        predict_all(model, &test, cases[i].score);
+        double loss = pinball(cases[i].score, test.label, SPREAD_TRAINED, cases[i].quantile);
+        if (loss > 1.03 * cases[i].sklearn) fail_msg("quantile %g: loss %g, of scikit-learn %g", cases[i].quantile, loss, cases[i].sklearn);
+        weir_model_free(model);
+    }
+    double inside = 0, below = 0, widths[2] = {0}, counts[2] = {0};
+    for (int r = 0; r < SPREAD_TRAINED; r++) {
+        bool wide = test.values[3 * r] > 0.5;
+        inside += test.label[r] >= low[r] && test.label[r] <= high[r];
+        below += test.label[r] < middle[r];
+        widths[wide] += high[r] - low[r];
+        counts[wide]++;
+    }
+    inside /= SPREAD_TRAINED;
+    below /= SPREAD_TRAINED;
+    if (inside < 0.86 || inside > 0.93) fail_msg("%g of the labels are between the quantiles, expected 0.9", inside);
+    if (below < 0.47 || below > 0.53) fail_msg("%g of the labels are below the median, expected 0.5", below);
+    /* (0.2 + x0) has mean 0.45 below x0 = 0.5, and 0.95 above */
+    double ratio = widths[1] / counts[1] / (widths[0] / counts[0]);
+    if (ratio < 1.7 || ratio > 2.5) fail_msg("the interval is %g times as wide where it should be 2.1 times", ratio);
+}
+
+static const double sides_x[] = {0, 0, 0, 0, 0, 1, 1, 1, 1, 1}, sides_y[] = {1, 2, 3, 4, 10, 20, 21, 22, 23, 44};
+static const weir_matrix sides = {.row_count = 10, .column_count = 1, .values = sides_x, .label = sides_y, .column_names = names, .task = WEIR_TASK_REGRESSION};
+
+static void expect_sides(const char *objective, double left, double right, double tolerance) {
+    char params[256];
+    snprintf(params, sizeof params,
+             "{%s, \"rounds\": 400, \"eta\": 0.3, \"l2\": 0, \"min_child_weight\": 0, \"subsample\": 1, \"colsample_bytree\": 1, \"max_depth\": 1}", objective);
+    weir_model *model = fit_model("xgboost", params, &sides);
+    double a = predict_one(model, 0), b = predict_one(model, 1);
+    if (fabs(a - left) > tolerance || fabs(b - right) > tolerance) fail_msg("%s: %g and %g, expected %g and %g", objective, a, b, left, right);
+    weir_model_free(model);
+}
+
+/* What each loss is least at, of the labels 1 2 3 4 10 and 20 21 22 23 44: the mean, 4 and 26, of squared errors and of every deviance; the median, 3 and 22, of absolute ones. Huber's is
+ * the mean for errors far below its slope and the median for errors far above. The quantile 0.3 of five labels is the second. */
+static void each_objective_ends_where_its_loss_is_least(void **state) {
+    (void)state;
+    expect_sides("\"objective\": \"squared_error\"", 4, 26, 1e-2);
+    expect_sides("\"objective\": \"absolute_error\"", 3, 22, 1e-2);
+    expect_sides("\"objective\": \"huber\", \"huber_slope\": 1000", 4, 26, 1e-2);
+    expect_sides("\"objective\": \"poisson\"", 4, 26, 1e-2);
+    expect_sides("\"objective\": \"tweedie\"", 4, 26, 1e-2);
+    expect_sides("\"objective\": \"tweedie\", \"tweedie_power\": 1.2", 4, 26, 1e-2);
+    expect_sides("\"objective\": \"gamma\"", 4, 26, 1e-2);
+    expect_sides("\"objective\": \"quantile\", \"quantile\": 0.3", 2, 21, 0.5);
+}
+
+static void expect_objective_error(const char *params, const weir_matrix *train, weir_status expected, const char *part) {
+    weir_buf artifact = {0};
+    weir_err err;
+    cJSON *json = cJSON_Parse(params);
+    assert_non_null(json);
+    assert_int_equal(weir_model_fit("xgboost", json, NULL, train, NULL, 1, 1, &artifact, &err), expected);
+    if (!strstr(err.message, part)) fail_msg("'%s' is not in '%s'", part, err.message);
+    cJSON_Delete(json);
+}
+
+static void parameters_and_labels_that_do_not_fit_the_objective_are_refused(void **state) {
+    (void)state;
+    const double negative[] = {1, 2, 3, 4, -1, 1, 1, 1, 1, 1}, zero[] = {1, 2, 3, 0, 1, 1, 1, 1, 1, 1}, zeros[10] = {0};
+    weir_matrix m = sides;
+    expect_objective_error("{\"quantile\": 0.9}", &m, WEIR_EINVAL, "quantile is 0.9 with objective squared_error, expected objective quantile");
+    expect_objective_error("{\"objective\": \"quantile\", \"quantile\": 0}", &m, WEIR_EINVAL, "quantile");
+    expect_objective_error("{\"objective\": \"quantile\", \"quantile\": 1}", &m, WEIR_EINVAL, "quantile");
+    expect_objective_error("{\"huber_slope\": 2}", &m, WEIR_EINVAL, "expected objective huber");
+    expect_objective_error("{\"objective\": \"poisson\", \"tweedie_power\": 1.2}", &m, WEIR_EINVAL, "tweedie_power is 1.2 with objective poisson");
+    expect_objective_error("{\"objective\": \"tweedie\", \"tweedie_power\": 2}", &m, WEIR_EINVAL, "tweedie_power");
+    expect_objective_error("{\"objective\": \"median\"}", &m, WEIR_EINVAL, "objective");
+    expect_objective_error("{\"objective\": \"poisson\"}", &data.matrix, WEIR_EINVAL, "objective is poisson, expected none: a binary task has its own");
+    m.label = negative;
+    expect_objective_error("{\"objective\": \"poisson\"}", &m, WEIR_EDATA, "label of row 4 is -1, expected a number from 0: objective is poisson");
+    expect_objective_error("{\"objective\": \"tweedie\"}", &m, WEIR_EDATA, "label of row 4");
+    m.label = zero;
+    expect_objective_error("{\"objective\": \"gamma\"}", &m, WEIR_EDATA, "label of row 3 is 0, expected a number above 0: objective is gamma");
+    m.label = zeros;
+    expect_objective_error("{\"objective\": \"poisson\"}", &m, WEIR_EDATA, "no label is above 0");
+}
+
+static void quantiles_are_the_same_bytes_again_and_stop_early(void **state) {
+    (void)state;
+    weir_matrix train = spread_matrix(0, SPREAD_TRAINED);
+    const char *const stopping = "{\"objective\": \"quantile\", \"quantile\": 0.9, \"rounds\": 2000, \"early_stopping_rounds\": 10}";
+    weir_buf one = fit_artifact("xgboost", stopping, &train, 4, 1), two = fit_artifact("xgboost", stopping, &train, 4, 1);
+    weir_buf few = fit_artifact("xgboost", "{\"objective\": \"quantile\", \"quantile\": 0.9, \"rounds\": 400}", &train, 4, 1);
+    assert_int_equal(one.len, two.len);
+    assert_memory_equal(one.data, two.data, one.len);
+    assert_true(one.len < few.len); /* fewer trees than 400 of 2000 */
+    weir_buf_done(&one);
+    weir_buf_done(&two);
+    weir_buf_done(&few);
+}
+
+/* Labels that are all the same, rows that weigh nothing. */
+static void a_quantile_of_labels_that_do_not_vary_is_the_label(void **state) {
+    (void)state;
+    static const double same[] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 99}, weight[] = {1, 2, 1, 1, 1, 1, 1, 1, 1, 0};
+    weir_matrix m = sides;
+    m.label = same;
+    m.weight = weight;
+    weir_model *model = fit_model("xgboost", "{\"objective\": \"quantile\", \"quantile\": 0.95, \"subsample\": 1}", &m);
+    assert_float_equal(predict_one(model, 0), 7, 1e-6);
+    assert_float_equal(predict_one(model, 1), 7, 1e-6);
+    weir_model_free(model);
+}
+
+static void a_quantile_without_memory_is_an_error(void **state) {
+    (void)state;
+    cJSON *params = cJSON_Parse("{\"objective\": \"quantile\", \"rounds\": 3}");
+    weir_allocator real = weir_mem;
+    weir_status status = WEIR_ENOMEM;
+    int n = 0;
+    for (; status == WEIR_ENOMEM; n++) {
+        weir_buf artifact = {0};
+        allocations_left = n;
+        weir_mem.realloc = failing_realloc;
+        status = weir_model_fit("xgboost", params, NULL, &sides, NULL, 1, 1, &artifact, NULL);
+        weir_mem = real;
+        weir_buf_done(&artifact);
+    }
+    assert_int_equal(status, WEIR_OK);
+    assert_true(n > 8);
+    cJSON_Delete(params);
+}
+
 static int prepare(void **state) {
     (void)state;
     fixture_init(&data);
@@ -281,6 +459,12 @@ int main(void) {
         cmocka_unit_test(a_body_with_other_outputs_is_refused),
         cmocka_unit_test(a_body_of_another_width_is_refused),
         cmocka_unit_test(the_openmp_threads_of_this_process_wait_passively),
+        cmocka_unit_test(quantiles_have_the_share_of_labels_below_them_that_they_name),
+        cmocka_unit_test(each_objective_ends_where_its_loss_is_least),
+        cmocka_unit_test(parameters_and_labels_that_do_not_fit_the_objective_are_refused),
+        cmocka_unit_test(quantiles_are_the_same_bytes_again_and_stop_early),
+        cmocka_unit_test(a_quantile_of_labels_that_do_not_vary_is_the_label),
+        cmocka_unit_test(a_quantile_without_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
 }

@@ -1,9 +1,10 @@
 /* HTML text and readable numbers; see page.h. */
-#include "cli/page.h"
+#include "core/page.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -79,6 +80,46 @@ char *weir_words_ratio(double value, int digits, char text[WEIR_WORDS_MAX]) {
     if (!isfinite(value) || fabs(value) > 1e15) return strcpy(text, DASH);
     snprintf(text, WEIR_WORDS_MAX, "%s%.*f", value < 0 ? MINUS : "", digits, fabs(value));
     return text;
+}
+
+char *weir_words_number(double value, int digits, char text[WEIR_WORDS_MAX]) {
+    if (!isfinite(value)) return strcpy(text, DASH);
+    double size = fabs(value);
+    if (size != 0 && (size < 1e-4 || size >= 1e12)) {
+        int exponent = (int)floor(log10(size));
+        double mantissa = size / pow(10, exponent);
+        snprintf(text, WEIR_WORDS_MAX, "%s%.*fe%s%d", value < 0 ? MINUS : "", digits > 1 ? digits - 1 : 0, mantissa, exponent < 0 ? MINUS : "", abs(exponent));
+        return text;
+    }
+    int whole = size < 1 ? 0 : (int)floor(log10(size)) + 1, after = digits - whole;
+    if (size > 0 && size < 1) after = digits - 1 - (int)floor(log10(size));
+    if (after <= 0) return weir_words_count(llround(value), text);
+    if (whole < 4) return weir_words_ratio(value, size == 0 ? 0 : after, text);
+    double integer, fraction = modf(size, &integer);
+    int scale = (int)pow(10, after), tail = (int)lround(fraction * scale);
+    if (tail == scale) integer++, tail = 0;
+    char head[WEIR_WORDS_MAX];
+    snprintf(text, WEIR_WORDS_MAX, "%s%s.%0*d", value < 0 ? MINUS : "", weir_words_count((int64_t)integer, head), after, tail);
+    return text;
+}
+
+char *weir_words_axis(double value, double step, char text[WEIR_WORDS_MAX]) {
+    static const struct {
+        double factor;
+        const char *letter;
+    } units[] = {{1e9, THIN "G"}, {1e6, THIN "M"}};
+    if (!isfinite(value)) return strcpy(text, DASH);
+    if (fabs(value) < step * 1e-6) return strcpy(text, "0");
+    for (int i = 0; i < 2 && fabs(value) < 1e13; i++)
+        if (step >= units[i].factor / 10 && fabs(value) >= units[i].factor) {
+            char number[WEIR_WORDS_MAX];
+            weir_words_ratio(value / units[i].factor, step >= units[i].factor ? 0 : 1, number);
+            snprintf(text, WEIR_WORDS_MAX, "%.40s%s", number, units[i].letter);
+            return text;
+        }
+    if (step < 1e-5 || fabs(value) >= 1e13) return weir_words_number(value, 2, text);
+    if (step >= 1) return weir_words_count(llround(value), text);
+    return weir_words_ratio(value, (int)ceil(-log10(step) - 1e-9), text);
 }
 
 char *weir_words_difference(double value, int digits, char text[WEIR_WORDS_MAX]) {

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "cli/chart.h"
-#include "cli/page.h"
+#include "core/chart.h"
+#include "core/page.h"
 
 static void assert_near(double value, double expected, double tolerance) {
     if (!(fabs(value - expected) <= tolerance)) fail_msg("%.17g is not within %g of %.17g", value, tolerance, expected);

@@ -1,0 +1,142 @@
+#include "cli/job_screen.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/page.h"
+#include "cli/stop.h"
+#include "cli/table.h"
+#include "models/json_file.h"
+
+enum { LEADERS_SHOWN = 10, NAME_SHOWN = 36, PARAMS_SHOWN = 100 };
+
+void weir_job_screen_init(weir_job_screen *screen, FILE *out, const char *metric) {
+    *screen = (weir_job_screen){.out = out, .on = isatty(fileno(out)), .stop = weir_stop_flag(), .metric = metric};
+}
+
+static void clear_line(weir_job_screen *screen) {
+    if (screen->shown) fputs("\r\033[K", screen->out);
+    screen->shown = false;
+}
+
+void weir_job_screen_watch(void *context, const char *step, int number, int count, double seconds, const weir_err *error) {
+    weir_job_screen *screen = context;
+    bool begins = seconds < 0;
+    clear_line(screen);
+    screen->searching = begins && !strcmp(step, "search");
+    /* A stop that ended the search has had its effect; one at another step ends the job. */
+    if (*screen->stop && !screen->searching && !screen->end_search) screen->abort = true;
+    if (!begins) {
+        char took[WEIR_WORDS_MAX];
+        fprintf(screen->out, "%d/%d  %-8s %s%s%s\n", number + 1, count, step, weir_words_duration(seconds, took), error ? "  failed: " : "",
+                error ? error->message : "");
+    } else if (screen->on) {
+        fprintf(screen->out, "%d/%d  %-8s …", number + 1, count, step);
+        screen->shown = true;
+    }
+    fflush(screen->out);
+}
+
+void weir_job_screen_progress(void *context, const weir_automl_progress *p) {
+    weir_job_screen *screen = context;
+    if (*screen->stop) screen->end_search = true;
+    if (!screen->on) return;
+    int left_s = p->left_s > 0 ? (int)p->left_s : 0;
+    clear_line(screen);
+    fprintf(screen->out, "search  %02d:%02d left  %d tried", left_s / 60, left_s % 60, p->trials_done);
+    if (p->trials_pruned) fprintf(screen->out, ", %d given up early", p->trials_pruned);
+    if (p->trials_failed) fprintf(screen->out, ", %d failed", p->trials_failed);
+    if (!isnan(p->best)) fprintf(screen->out, "  best %s %.5g (%.40s)", screen->metric, p->best, p->best_name ? p->best_name : "");
+    if (screen->end_search)
+        fputs("  stopping with the best so far", screen->out);
+    else if (p->now)
+        fprintf(screen->out, "  %.40s", p->now);
+    fflush(screen->out);
+    screen->shown = true;
+}
+
+/* ---- summary ---- */
+
+static const cJSON *at(const cJSON *object, const char *name) {
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+/* "eta 0.057, max_depth 5, rounds 298": of a spec of one algorithm. */
+static void list_params(const cJSON *spec, char *text, size_t size) {
+    const cJSON *param;
+    size_t used = 0;
+    *text = 0;
+    cJSON_ArrayForEach(param, at(spec, "params")) {
+        const char *comma = used ? ", " : "";
+        int len = cJSON_IsNumber(param)   ? snprintf(text + used, size - used, "%s%s %.3g", comma, param->string, param->valuedouble)
+                  : cJSON_IsString(param) ? snprintf(text + used, size - used, "%s%s %s", comma, param->string, param->valuestring)
+                                          : 0;
+        if (len < 0 || used + (size_t)len >= size) break;
+        used += (size_t)len;
+    }
+    text[used] = 0; /* whole parameters only */
+}
+
+static void print_leader(const cJSON *leader, FILE *out) {
+    const cJSON *p = at(leader, "p_worse");
+    const char *name = cJSON_GetStringValue(at(leader, "name"));
+    char params[PARAMS_SHOWN + 1];
+    list_params(at(leader, "spec"), params, sizeof params);
+    fprintf(out, "%c %4d  %-*s %10.5g", cJSON_IsTrue(at(leader, "winner")) ? '*' : ' ', (int)cJSON_GetNumberValue(at(leader, "rank")), NAME_SHOWN,
+            name ? name : "", cJSON_GetNumberValue(at(leader, "mean")));
+    if (cJSON_IsNumber(at(leader, "deviation")))
+        fprintf(out, " ± %-8.2g", cJSON_GetNumberValue(at(leader, "deviation")));
+    else
+        fprintf(out, "   %-8s", "");
+    if (cJSON_IsNumber(p))
+        fprintf(out, " %7.2g", p->valuedouble);
+    else
+        fprintf(out, " %7s", "");
+    fprintf(out, " %7.3g s  %s\n", cJSON_GetNumberValue(at(leader, "fit_seconds")), params);
+}
+
+static void print_leaderboard(const cJSON *board, FILE *out) {
+    const cJSON *leader;
+    int shown = 0;
+    fprintf(out, "\n  RANK  %-*s %10s   %-8s %7s %9s  PARAMETERS\n", NAME_SHOWN, "MODEL", "MEAN", "± SD", "P", "FIT");
+    cJSON_ArrayForEach(leader, board) {
+        if (shown++ == LEADERS_SHOWN) break;
+        print_leader(leader, out);
+    }
+    int more = cJSON_GetArraySize(board) - LEADERS_SHOWN;
+    if (more > 0) fprintf(out, "        and %d more\n", more);
+    fputs("  * taken. p: of a difference from the first as large as this by chance, all comparisons together\n", out);
+}
+
+static void print_test(const cJSON *report, FILE *out) {
+    const cJSON *chosen = cJSON_GetArrayItem(at(report, "models"), 0), *metric;
+    const char *name = cJSON_GetStringValue(at(chosen, "name"));
+    fprintf(out, "\n%s, on rows that nothing before had seen:\n", name ? name : "The chosen model");
+    cJSON_ArrayForEach(metric, at(chosen, "metrics")) {
+        const cJSON *low = at(metric, "low"), *high = at(metric, "high");
+        if (!cJSON_IsNumber(at(metric, "value"))) continue;
+        fprintf(out, "  %-28s %10.5g", metric->string, at(metric, "value")->valuedouble);
+        if (cJSON_IsNumber(low) && cJSON_IsNumber(high)) fprintf(out, "   %.5g to %.5g", low->valuedouble, high->valuedouble);
+        putc('\n', out);
+    }
+}
+
+weir_status weir_job_summary_print(const char *folder, const cJSON *record, weir_output output, FILE *out, weir_err *err) {
+    cJSON *board = NULL, *report = NULL;
+    if (output == WEIR_OUTPUT_JSON) return weir_json_print(record, out, err);
+    weir_status status = weir_json_file_read(folder, "leaderboard.json", &board, err);
+    if (!status) status = weir_json_file_read(folder, "report.json", &report, err);
+    if (!status) {
+        const cJSON *kept;
+        print_leaderboard(board, out);
+        print_test(report, out);
+        cJSON_ArrayForEach(kept, at(at(report, "kept"), "versions"))
+            fprintf(out, "\nregistered  %s version %d%s%s\n", cJSON_GetStringValue(at(kept, "model")), (int)cJSON_GetNumberValue(at(kept, "version")),
+                    cJSON_IsString(at(kept, "alias")) ? ", alias " : "", cJSON_IsString(at(kept, "alias")) ? at(kept, "alias")->valuestring : "");
+        fprintf(out, "report      %s/report.html\n", folder);
+    }
+    cJSON_Delete(board);
+    cJSON_Delete(report);
+    return status;
+}

@@ -1,0 +1,344 @@
+#include "models/pipeline_job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "models/artifact_file.h"
+#include "models/json_file.h"
+#include "models/registry.h"
+#include "models/training.h"
+
+enum { ALIAS_ATTEMPTS = 5 };
+#define BUDGET_S 1800.0
+
+/* A job while it runs. */
+typedef struct running {
+    const weir_pipeline_job *job;
+    weir_pipeline_job_end *end;
+    weir_training training;
+    weir_pg *pg;
+    cJSON *request, *specs;
+    weir_automl_settings search;
+    weir_automl_kept kept; /* what search points into */
+    double baseline; /* that the winner has to reach; NaN: none */
+    char model[160]; /* name in the registry */
+    char digests[2][65]; /* of the rows: training, test */
+} running;
+
+static const char *text_at(const cJSON *object, const char *name) {
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return text ? text : "";
+}
+
+/* ---- what was asked ---- */
+
+static bool add_time(cJSON *json, const char *name, int64_t time_us) {
+    char text[WEIR_TIME_TEXT_MAX];
+    return cJSON_AddStringToObject(json, name, weir_time_format(time_us, text));
+}
+
+/* All that decides what the job makes: one that goes on must find the same. */
+static weir_status write_request(running *r, weir_err *err) {
+    const weir_pipeline *pipeline = r->job->pipeline;
+    cJSON *json = r->request = cJSON_CreateObject();
+    cJSON *recipe = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(pipeline->json, "training"), true);
+    bool ok = json && recipe && cJSON_AddStringToObject(json, "pipeline", pipeline->name) && cJSON_AddStringToObject(json, "kind", "search");
+    ok = ok && add_time(json, "train_from", r->training.window.train_from_us) && cJSON_AddStringToObject(json, "feature_hash", pipeline->feature_hash);
+    ok = ok && (r->training.as_of_us == INT64_MAX || add_time(json, "as_of", r->training.as_of_us));
+    ok = ok && cJSON_AddNumberToObject(json, "budget_seconds", r->search.budget_s) && cJSON_AddNumberToObject(json, "trials", r->search.trial_max);
+    if (ok && cJSON_AddItemToObject(json, "training", recipe)) return WEIR_OK;
+    cJSON_Delete(recipe);
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the request");
+}
+
+static double number_at(const cJSON *object, const char *name, double fallback) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : fallback;
+}
+
+/* The choices that a command made when the job began; what the pipeline's file says is compared later. */
+static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_err *err) {
+    cJSON *record = NULL;
+    weir_status status = weir_json_file_read(r->end->folder, "job.json", &record, err);
+    if (status == WEIR_ENOTFOUND) return WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no job '%s' to go on with: no %s/job.json", r->end->id, r->end->folder);
+    if (status) return status;
+    const cJSON *request = cJSON_GetObjectItemCaseSensitive(record, "request");
+    if (strcmp(text_at(request, "pipeline"), r->job->pipeline->name) != 0)
+        status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of pipeline '%s', not '%s'", r->end->id, text_at(request, "pipeline"), r->job->pipeline->name);
+    if (!status) status = weir_time_parse(text_at(request, "train_from"), ret_train_from_us, err);
+    if (!status && *text_at(request, "as_of")) status = weir_time_parse(text_at(request, "as_of"), &r->training.as_of_us, err);
+    r->search.budget_s = number_at(request, "budget_seconds", r->search.budget_s);
+    r->search.trial_max = (int)number_at(request, "trials", r->search.trial_max);
+    cJSON_Delete(record);
+    return status;
+}
+
+/* ---- rows ---- */
+
+static weir_status read_sets(void *context, weir_trainset *ret_train, weir_trainset *ret_test, cJSON *result, weir_err *err) {
+    running *r = context;
+    const weir_training_periods *w = &r->training.window;
+    weir_status status = weir_training_set(&r->training, false, ret_train, err);
+    if (status) return status;
+    status = weir_training_set(&r->training, true, ret_test, err);
+    if (status) {
+        weir_trainset_done(ret_train);
+        return status;
+    }
+    snprintf(r->digests[0], sizeof r->digests[0], "%s", ret_train->digest);
+    snprintf(r->digests[1], sizeof r->digests[1], "%s", ret_test->digest);
+    add_time(result, "train_from", w->train_from_us);
+    add_time(result, "train_to", w->train_to_us);
+    add_time(result, "test_from", w->deploy_us);
+    add_time(result, "test_to", w->test_to_us);
+    return WEIR_OK;
+}
+
+/* ---- versions ---- */
+
+static cJSON *describe_lineage(const running *r, const weir_finalist *winner) {
+    cJSON *lineage = cJSON_CreateObject(), *dataset = cJSON_AddObjectToObject(lineage, "dataset");
+    cJSON_AddStringToObject(lineage, "code_version", WEIR_VERSION);
+    cJSON_AddStringToObject(lineage, "feature_hash", r->job->pipeline->feature_hash);
+    cJSON_AddStringToObject(dataset, "digest", r->digests[0]);
+    cJSON_AddStringToObject(dataset, "test_digest", r->digests[1]);
+    cJSON_AddItemToObject(lineage, "spec", cJSON_Duplicate(winner->spec, true));
+    cJSON_AddItemToObject(lineage, "request", cJSON_Duplicate(r->request, true));
+    cJSON_AddNumberToObject(lineage, "seed", (double)r->job->recipe->seed);
+    cJSON *report = cJSON_AddArrayToObject(lineage, "files");
+    char path[80];
+    snprintf(path, sizeof path, "runs/%s/report.html", r->end->id);
+    cJSON_AddItemToArray(report, cJSON_CreateString(path));
+    return lineage;
+}
+
+static weir_status copy_artifact(const running *r, const weir_finalist *winner, char path[512], weir_err *err) {
+    weir_buf bytes = {0};
+    snprintf(path, 512, "models/%s/%s/%s.weirmodel", r->job->pipeline->name, r->model, weir_model_digest(winner->model));
+    weir_status status = weir_artifact_read_file(winner->path, &bytes, err);
+    if (!status) status = weir_artifact_write(r->job->objects_dir, path, &bytes, err);
+    weir_buf_done(&bytes);
+    return status;
+}
+
+/* By the names that the versions of train workers have, so that versions can be compared. */
+static cJSON *name_metrics(const weir_finalist *winner) {
+    cJSON *metrics = cJSON_Duplicate(winner->metrics, true), *auc = cJSON_DetachItemFromObjectCaseSensitive(metrics, "roc_auc");
+    if (auc) cJSON_AddItemToObject(metrics, "auc_roc", auc);
+    if (isfinite(winner->threshold)) cJSON_AddNumberToObject(metrics, "threshold", winner->threshold);
+    return metrics;
+}
+
+static weir_status register_winner(running *r, const weir_finalist *winner, int *ret_version, weir_err *err) {
+    char path[512];
+    cJSON *lineage = describe_lineage(r, winner), *signature = weir_recipe_signature(r->job->recipe, winner->threshold);
+    const weir_version_new version = {
+        .pipeline = r->job->pipeline->name,
+        .model = r->model,
+        .algorithm = weir_model_algorithm(winner->model),
+        .run_id = r->end->id,
+        .digest = weir_model_digest(winner->model),
+        .artifact_path = path,
+        .feature_hash = r->job->pipeline->feature_hash,
+        .dataset_digest = r->digests[0],
+        .lineage = lineage,
+        .signature = signature,
+    };
+    weir_status status = copy_artifact(r, winner, path, err);
+    if (!status) status = weir_version_register(r->pg, &version, ret_version, err);
+    cJSON *metrics = status ? NULL : name_metrics(winner);
+    if (!status) status = weir_version_metrics(r->pg, r->job->pipeline->name, r->model, *ret_version, metrics, err);
+    cJSON_Delete(metrics);
+    cJSON_Delete(lineage);
+    cJSON_Delete(signature);
+    return status;
+}
+
+static const char *digest_of_alias(const cJSON *aliases, const char *alias) {
+    const cJSON *row;
+    cJSON_ArrayForEach(row, aliases) if (!strcmp(text_at(row, "alias"), alias)) return text_at(row, "digest");
+    return NULL;
+}
+
+/* Challenger; champion where there is none. *ret_alias is the one that it got. */
+static weir_status give_alias(running *r, const char *digest, int version, const char **ret_alias, weir_err *err) {
+    weir_status status = WEIR_ECONFLICT;
+    for (int attempt = 0; status == WEIR_ECONFLICT && attempt < ALIAS_ATTEMPTS; attempt++) { /* somebody may move one between our look and our move */
+        cJSON *aliases = NULL;
+        status = weir_alias_list(r->pg, r->job->pipeline->name, &aliases, err);
+        if (!status) {
+            const char *champion = digest_of_alias(aliases, "champion");
+            *ret_alias = champion && strcmp(champion, digest) != 0 ? "challenger" : "champion";
+            status = weir_alias_move(r->pg, r->job->pipeline->name, *ret_alias, digest_of_alias(aliases, *ret_alias), r->model, version, r->end->id,
+                                     "won a search", err);
+        }
+        cJSON_Delete(aliases);
+    }
+    return status;
+}
+
+static weir_status persist(void *context, const weir_finalist *finalists, int count, const cJSON *report, cJSON *result, weir_err *err) {
+    running *r = context;
+    (void)count, (void)report;
+    int version = 0;
+    const char *alias = NULL;
+    weir_status status = register_winner(r, &finalists[0], &version, err);
+    double reached = number_at(finalists[0].metrics, r->job->recipe->metric->name, NAN);
+    double baseline = r->baseline;
+    r->end->reaches_baseline = isnan(baseline) || (r->job->recipe->metric->greater_is_better ? reached >= baseline : reached <= baseline);
+    if (!status && r->end->reaches_baseline) status = give_alias(r, weir_model_digest(finalists[0].model), version, &alias, err);
+    if (status) return status;
+    cJSON *versions = cJSON_AddArrayToObject(result, "versions"), *entry = cJSON_CreateObject();
+    cJSON_AddItemToArray(versions, entry);
+    cJSON_AddStringToObject(entry, "model", r->model);
+    cJSON_AddNumberToObject(entry, "version", version);
+    cJSON_AddStringToObject(entry, "digest", weir_model_digest(finalists[0].model));
+    if (alias) cJSON_AddStringToObject(entry, "alias", alias);
+    if (!isnan(baseline)) {
+        cJSON_AddNumberToObject(result, "baseline", baseline);
+        cJSON_AddBoolToObject(result, "reaches_baseline", r->end->reaches_baseline);
+    }
+    return WEIR_OK;
+}
+
+/* ---- the job ---- */
+
+static weir_status find_baseline(running *r, weir_err *err) {
+    const char *name = r->job->environment;
+    r->baseline = NAN;
+    if (!name || !*name) return WEIR_OK;
+    for (int e = 0; e < WEIR_ENVIRONMENTS; e++) {
+        if (strcmp(name, weir_environments[e]) != 0) continue;
+        r->baseline = r->job->recipe->baseline[e];
+        return WEIR_OK;
+    }
+    return WEIR_FAIL(err, WEIR_EINVAL, "there is no environment '%s', expected %s, %s or %s", name, weir_environments[0], weir_environments[1], weir_environments[2]);
+}
+
+/* The recipe's section "tuning", and over it what the command says. */
+static weir_status plan_search(running *r, weir_err *err) {
+    const weir_pipeline_job *job = r->job;
+    const weir_recipe *recipe = job->recipe;
+    r->search = (weir_automl_settings){
+        .metric = recipe->metric,
+        .budget_s = recipe->max_training_s > 0 ? recipe->max_training_s : BUDGET_S,
+        .ensembles = true,
+        .seed = recipe->seed,
+        .threads = recipe->threads,
+        .cancel = job->end_search,
+        .progress = job->progress,
+        .progress_context = job->context,
+        .pg_url = job->pg_url,
+        .pipeline = job->pipeline->name,
+    };
+    if (recipe->tuning) {
+        weir_status status = weir_automl_settings_from_json(recipe->tuning, "$.training.tuning", recipe->metric, &r->kept, &r->search, err);
+        if (status) return status;
+    }
+    if (job->budget_s > 0) r->search.budget_s = job->budget_s;
+    if (job->trial_max) r->search.trial_max = job->trial_max;
+    if (recipe->max_training_s > 0 && r->search.budget_s > recipe->max_training_s) r->search.budget_s = recipe->max_training_s;
+    if (!(r->specs = cJSON_CreateArray())) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the candidates");
+    for (int i = 0; i < recipe->candidate_count; i++) cJSON_AddItemReferenceToArray(r->specs, recipe->candidates[i].spec);
+    r->search.candidates = r->specs;
+    return WEIR_OK;
+}
+
+static void name_folder(running *r, const char *id) {
+    snprintf(r->end->id, sizeof r->end->id, "%s", id);
+    snprintf(r->end->folder, sizeof r->end->folder, "%s/runs/%s", r->job->objects_dir, id);
+}
+
+static weir_status prepare(running *r, weir_err *err) {
+    const weir_pipeline_job *job = r->job;
+    weir_run run = {0};
+    int64_t train_from_us = job->train_from_us;
+    snprintf(r->model, sizeof r->model, "%s-auto", job->pipeline->name);
+    weir_status status = find_baseline(r, err);
+    if (!status) status = plan_search(r, err);
+    if (!status) status = weir_pg_new(job->pg_url, &r->pg, err);
+    if (!status && job->go_on) {
+        name_folder(r, job->go_on);
+        status = recall_request(r, &train_from_us, err);
+    }
+    if (!status) status = weir_training_window(job->pipeline, job->recipe, job->pg_url, train_from_us, &r->training.window, err);
+    if (!status) status = write_request(r, err);
+    if (status || job->go_on) return status;
+    status = weir_run_start(r->pg, job->pipeline->name, r->request, &run, err);
+    if (!status) name_folder(r, run.id);
+    return status;
+}
+
+static weir_status run_workshop(running *r, weir_err *err) {
+    const weir_pipeline_job *job = r->job;
+    const weir_recipe *recipe = job->recipe;
+    char title[256], worker[64];
+    snprintf(title, sizeof title, "%s: %s", job->pipeline->name, recipe->target);
+    snprintf(worker, sizeof worker, "leader-%s-%d", r->end->id, (int)getpid());
+    r->search.study = r->end->id;
+    r->search.worker = worker;
+    const weir_workshop workshop = {
+        .id = r->end->id,
+        .folder = r->end->folder,
+        .request = r->request,
+        .source = {.read = read_sets, .persist = persist, .context = r},
+        .validation = r->search.split ? r->search.split : recipe->has_validation ? &recipe->validation : NULL,
+        .budget_s = r->search.budget_s,
+        .search = r->search,
+        .assess = {.title = title,
+                   .slices = recipe->slices,
+                   .learning_curve = true,
+                   .permutation = true,
+                   .k = recipe->card_k,
+                   .cost_false_positive = recipe->threshold.cost_false_positive,
+                   .cost_false_negative = recipe->threshold.cost_false_negative},
+        .threshold = recipe->threshold,
+        .feature_hash = job->pipeline->feature_hash,
+        .abort = job->abort,
+        .watch = job->watch,
+        .watch_context = job->context,
+    };
+    return weir_workshop_run(&workshop, &r->end->record, err);
+}
+
+/* What the registry says of the run in the end; the job's own error goes first. */
+static weir_status end_run(running *r, weir_status status, weir_err *err) {
+    weir_err why;
+    cJSON *detail = cJSON_CreateObject(), *record = r->end->record ? cJSON_Duplicate(r->end->record, true) : NULL;
+    char path[80];
+    snprintf(path, sizeof path, "runs/%s/report.html", r->end->id);
+    if (!status) cJSON_AddStringToObject(detail, "report", path);
+    if (status) cJSON_AddStringToObject(detail, "error", err->message);
+    if (record) cJSON_AddItemToObject(detail, "steps", cJSON_DetachItemFromObjectCaseSensitive(record, "steps"));
+    cJSON_Delete(record);
+    weir_status ended = weir_run_update(r->pg, r->end->id, status ? "failed" : "succeeded", detail, &why);
+    cJSON_Delete(detail);
+    if (status || !ended) return status;
+    *err = why;
+    return ended;
+}
+
+weir_status weir_pipeline_job_run(const weir_pipeline_job *job, weir_pipeline_job_end *ret_end, weir_err *err) {
+    *ret_end = (weir_pipeline_job_end){.reaches_baseline = true};
+    running r = {.job = job,
+                 .end = ret_end,
+                 .training = {.pipeline = job->pipeline,
+                              .recipe = job->recipe,
+                              .pg_url = job->pg_url,
+                              .objects_dir = job->objects_dir,
+                              .as_of_us = job->as_of_us,
+                              .cancel = job->abort}};
+    weir_status status = prepare(&r, err);
+    r.training.run_id = ret_end->id;
+    if (!status && job->go_on) status = weir_run_update(r.pg, ret_end->id, "running", NULL, err);
+    if (!status) {
+        status = run_workshop(&r, err);
+        status = end_run(&r, status, err);
+    }
+    cJSON_Delete(r.request);
+    cJSON_Delete(r.specs);
+    weir_pg_free(r.pg);
+    return status;
+}

@@ -1,0 +1,395 @@
+#include "models/workshop.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "models/artifact_file.h"
+#include "models/json_file.h"
+#include "models/memory.h"
+#include "models/quality.h"
+
+enum { FOLDS = 5, FINALISTS = 2, PATH_ROOM = 4096 + 32, NAME_ROOM = 256 };
+/* What of the budget is the search's. The rest is for fitting, judging and writing: these take about a cross-validation's time for each finalist. */
+#define SEARCH_SHARE 0.85
+
+/* A job while it runs. */
+typedef struct bench {
+    const weir_workshop *w;
+    weir_clock *clock;
+    int64_t started_us;
+    weir_trainset train, test;
+    bool has_sets;
+    weir_split split;
+    cJSON *board, *report, *metrics;
+    weir_finalist finalists[WEIR_FINALISTS_MAX];
+    weir_crossval validation[WEIR_FINALISTS_MAX];
+    char names[WEIR_FINALISTS_MAX][NAME_ROOM], paths[WEIR_FINALISTS_MAX][PATH_ROOM];
+    int finalist_count;
+    weir_job *job;
+} bench;
+
+static double seconds_left(const bench *b) {
+    return b->w->budget_s - (double)(weir_clock_mono_us(b->clock) - b->started_us) / 1e6;
+}
+
+static weir_status may_go_on(const bench *b, weir_err *err) {
+    return b->w->abort && *b->w->abort ? WEIR_FAIL(err, WEIR_ETIMEOUT, "it was asked to stop") : WEIR_OK;
+}
+
+static const char *text_at(const cJSON *object, const char *name) {
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return text ? text : "";
+}
+
+static double number_at(const cJSON *object, const char *name) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+/* ---- data ---- */
+
+static void describe_set(cJSON *result, const char *name, const weir_trainset *set) {
+    cJSON *json = cJSON_AddObjectToObject(result, name);
+    cJSON_AddNumberToObject(json, "rows", (double)set->matrix.row_count);
+    cJSON_AddNumberToObject(json, "columns", set->matrix.column_count);
+    cJSON_AddNumberToObject(json, "without_label", (double)set->without_label);
+    if (set->source) cJSON_AddStringToObject(json, "source", set->source);
+    if (set->query) cJSON_AddStringToObject(json, "query", set->query);
+    cJSON_AddStringToObject(json, "digest", set->digest);
+    if (!set->time_us || !set->matrix.row_count) return;
+    char text[WEIR_TIME_TEXT_MAX];
+    cJSON_AddStringToObject(json, "from", weir_time_format(set->time_us[0], text));
+    cJSON_AddStringToObject(json, "to", weir_time_format(set->time_us[set->matrix.row_count - 1], text));
+}
+
+/* A job that goes on must see the rows that it began with: its trials were judged by them. */
+static weir_status check_same(const cJSON *before, const cJSON *now, const char *name, weir_err *err) {
+    const char *old = text_at(cJSON_GetObjectItemCaseSensitive(before, name), "digest");
+    const char *new = text_at(cJSON_GetObjectItemCaseSensitive(now, name), "digest");
+    if (!*old || !strcmp(old, new)) return WEIR_OK;
+    return WEIR_FAIL(err, WEIR_ECONFLICT, "the %s rows are not those that the job began with (digest %.12s, then %.12s)", name, old, new);
+}
+
+static weir_status read_sets(void *context, cJSON *result, weir_err *err) {
+    bench *b = context;
+    const cJSON *before = weir_job_result(b->job, "quality"); /* its result keeps what the first reading found: a step that is done every time has its own overwritten */
+    if (b->has_sets) {
+        weir_trainset_done(&b->train);
+        weir_trainset_done(&b->test);
+        b->has_sets = false;
+    }
+    weir_status status = b->w->source.read(b->w->source.context, &b->train, &b->test, result, err);
+    if (status) return status;
+    b->has_sets = true;
+    describe_set(result, "train", &b->train);
+    describe_set(result, "test", &b->test);
+    status = check_same(before, result, "train", err);
+    if (!status) status = check_same(before, result, "test", err);
+    if (status) return status;
+    b->split = b->w->validation ? *b->w->validation : weir_trainset_default_split(&b->train, FOLDS, b->w->search.seed);
+    return WEIR_OK;
+}
+
+static weir_status judge_quality(void *context, cJSON *result, weir_err *err) {
+    bench *b = context;
+    cJSON *json = NULL;
+    weir_status status = weir_quality_report(&b->train, &json, err);
+    if (!status) status = weir_json_file_write(b->w->folder, "quality.json", json, err);
+    cJSON_Delete(json);
+    describe_set(result, "train", &b->train);
+    describe_set(result, "test", &b->test);
+    return status;
+}
+
+/* ---- search ---- */
+
+static weir_status search(void *context, cJSON *result, weir_err *err) {
+    bench *b = context;
+    weir_automl_settings settings = b->w->search;
+    weir_leaderboard board = {0};
+    settings.set = &b->train;
+    settings.split = &b->split;
+    settings.budget_s = b->w->budget_s * SEARCH_SHARE;
+    weir_status status = may_go_on(b, err);
+    if (status) return status;
+    status = b->w->source.search ? b->w->source.search(b->w->source.context, &settings, &board, err) : weir_automl_run(&settings, &board, err);
+    if (status) return status;
+    cJSON *json = weir_leaderboard_json(&board);
+    status = json ? weir_json_file_write(b->w->folder, "leaderboard.json", json, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the leaderboard");
+    cJSON_Delete(json);
+    cJSON_AddNumberToObject(result, "trials", board.trials);
+    cJSON_AddNumberToObject(result, "failed", board.failed);
+    cJSON_AddNumberToObject(result, "pruned", board.pruned);
+    cJSON_AddStringToObject(result, "ended", board.ended ? board.ended : "");
+    if (board.count) cJSON_AddStringToObject(result, "winner", board.leaders[board.winner].name);
+    weir_leaderboard_done(&board);
+    return status;
+}
+
+/* ---- fit ---- */
+
+static bool is_taken(const bench *b, const cJSON *spec) {
+    const char *algorithm = text_at(spec, "algorithm");
+    for (int i = 0; i < b->finalist_count; i++)
+        if (cJSON_Compare(b->finalists[i].spec, spec, true) || (*algorithm && !strcmp(text_at(b->finalists[i].spec, "algorithm"), algorithm))) return true;
+    return false;
+}
+
+static void take_finalist(bench *b, const cJSON *leader) {
+    int i = b->finalist_count++;
+    weir_finalist *f = &b->finalists[i];
+    snprintf(b->names[i], sizeof b->names[i], "%s", text_at(leader, "name"));
+    snprintf(b->paths[i], sizeof b->paths[i], "%s/%d.weirmodel", b->w->folder, i + 1);
+    *f = (weir_finalist){.name = b->names[i],
+                         .path = b->paths[i],
+                         .spec = cJSON_GetObjectItemCaseSensitive(leader, "spec"),
+                         .threshold = NAN,
+                         .validation_mean = number_at(leader, "mean"),
+                         .validation_deviation = number_at(leader, "deviation"),
+                         .fit_s = number_at(leader, "fit_seconds")};
+}
+
+/* The winner, then the best of other algorithms: a second xgboost would tell a reader less than the best linear model does. */
+static weir_status choose_finalists(bench *b, weir_err *err) {
+    const cJSON *leader;
+    int wanted = b->w->finalists ? b->w->finalists : FINALISTS;
+    b->finalist_count = 0;
+    if (!b->board) {
+        weir_status status = weir_json_file_read(b->w->folder, "leaderboard.json", &b->board, err);
+        if (status) return status;
+    }
+    cJSON_ArrayForEach(leader, b->board) if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(leader, "winner")) && !b->finalist_count) take_finalist(b, leader);
+    if (!b->finalist_count) return WEIR_FAIL(err, WEIR_EDATA, "%s/leaderboard.json names no winner", b->w->folder);
+    cJSON_ArrayForEach(leader, b->board) if (b->finalist_count < wanted && !is_taken(b, cJSON_GetObjectItemCaseSensitive(leader, "spec"))) take_finalist(b, leader);
+    return WEIR_OK;
+}
+
+static weir_fit_options fit_options(const bench *b) {
+    return (weir_fit_options){
+        .split = &b->split, .feature_hash = b->w->feature_hash, .seed = b->w->search.seed, .threads = b->w->search.threads, .cancel = b->w->abort};
+}
+
+static weir_status fit_finalist(bench *b, int i, cJSON *models, weir_err *err) {
+    weir_finalist *f = &b->finalists[i];
+    const weir_fit_options options = fit_options(b);
+    weir_buf artifact = {0};
+    char name[32];
+    int64_t started = weir_clock_mono_us(b->clock);
+    weir_status status = weir_spec_fit(f->spec, &b->train, &options, &artifact, err);
+    f->fit_s = (double)(weir_clock_mono_us(b->clock) - started) / 1e6;
+    snprintf(name, sizeof name, "%d.weirmodel", i + 1);
+    if (!status) status = weir_artifact_write(b->w->folder, name, &artifact, err);
+    if (!status) {
+        cJSON *model = cJSON_CreateObject();
+        cJSON_AddItemToArray(models, model);
+        cJSON_AddStringToObject(model, "name", f->name);
+        cJSON_AddStringToObject(model, "file", name);
+        cJSON_AddNumberToObject(model, "bytes", (double)artifact.len);
+        cJSON_AddNumberToObject(model, "seconds", f->fit_s);
+    }
+    weir_buf_done(&artifact);
+    return status ? weir_err_prefix(err, "%s", f->name) : WEIR_OK;
+}
+
+static weir_status fit(void *context, cJSON *result, weir_err *err) {
+    bench *b = context;
+    cJSON *models = cJSON_AddArrayToObject(result, "models");
+    weir_status status = choose_finalists(b, err);
+    for (int i = 0; !status && i < b->finalist_count; i++) {
+        /* The others are for comparison: a job that has used its time up does without them. */
+        if (i && seconds_left(b) < 2 * b->finalists[i].fit_s) {
+            b->finalist_count = i;
+            break;
+        }
+        status = may_go_on(b, err);
+        if (!status) status = fit_finalist(b, i, models, err);
+    }
+    return status;
+}
+
+/* ---- assess ---- */
+
+static void forget_finalists(bench *b) {
+    for (int i = 0; i < WEIR_FINALISTS_MAX; i++) {
+        weir_model_free(b->finalists[i].model);
+        weir_crossval_done(&b->validation[i]);
+        b->finalists[i].model = NULL;
+    }
+}
+
+/* As fit left them, which may have been in a process that is no more. */
+static weir_status load_finalists(bench *b, weir_err *err) {
+    const cJSON *models = cJSON_GetObjectItemCaseSensitive(weir_job_result(b->job, "fit"), "models");
+    forget_finalists(b);
+    weir_status status = choose_finalists(b, err);
+    if (status) return status;
+    if (cJSON_GetArraySize(models) < b->finalist_count) b->finalist_count = cJSON_GetArraySize(models);
+    if (!b->finalist_count) return WEIR_FAIL(err, WEIR_EDATA, "step fit has left no model");
+    for (int i = 0; !status && i < b->finalist_count; i++) {
+        b->finalists[i].fit_s = number_at(cJSON_GetArrayItem(models, i), "seconds");
+        status = weir_model_load_file(b->finalists[i].path, &b->finalists[i].model, err);
+    }
+    return status;
+}
+
+/* Cross-validates a finalist for the comparison and its threshold, where there is time. */
+static weir_status validate_finalist(bench *b, int i, const weir_split_plan *plan, weir_err *err) {
+    weir_finalist *f = &b->finalists[i];
+    double expected_s = f->fit_s * weir_split_plan_folds(plan);
+    const weir_trainset *set = &b->train;
+    bool binary = set->matrix.task == WEIR_TASK_BINARY, needed = !i && binary && weir_threshold_learns(&b->w->threshold);
+    if (binary) f->threshold = b->w->threshold.value;
+    if (!needed && seconds_left(b) < 2 * expected_s) return WEIR_OK;
+    const weir_crossval_options options = {.fit = fit_options(b), .metric = b->w->search.metric, .threshold = b->w->threshold.value};
+    weir_status status = weir_crossval_run(f->spec, &b->train, plan, &options, &b->validation[i], err);
+    if (status) return weir_err_prefix(err, "%s", f->name);
+    f->validation_mean = b->validation[i].mean;
+    f->validation_deviation = b->validation[i].deviation;
+    return binary ? weir_threshold_choose(&b->w->threshold, b->validation[i].scores, set->matrix.label, set->matrix.row_count, &f->threshold, err) : WEIR_OK;
+}
+
+static weir_status validate_finalists(bench *b, weir_err *err) {
+    const weir_split_rows rows = weir_trainset_split_rows(&b->train);
+    weir_split_plan *plan = NULL;
+    weir_status status = weir_split_plan_new(&b->split, &rows, &plan, err);
+    for (int i = 0; !status && i < b->finalist_count; i++) status = validate_finalist(b, i, plan, err);
+    weir_split_plan_free(plan);
+    return status;
+}
+
+static weir_status write_report(bench *b, weir_err *err) {
+    weir_assessed models[WEIR_FINALISTS_MAX];
+    weir_assessment assessment = b->w->assess;
+    for (int i = 0; i < b->finalist_count; i++)
+        models[i] = (weir_assessed){.name = b->finalists[i].name,
+                                    .spec = b->finalists[i].spec,
+                                    .model = b->finalists[i].model,
+                                    .validation = b->validation[i].fold_count ? &b->validation[i] : NULL};
+    assessment.train = &b->train;
+    assessment.test = &b->test;
+    assessment.models = models;
+    assessment.model_count = b->finalist_count;
+    assessment.metric = b->w->search.metric;
+    assessment.threshold = isnan(b->finalists[0].threshold) ? 0.5 : b->finalists[0].threshold;
+    assessment.run = weir_job_record(b->job);
+    assessment.seed = b->w->search.seed;
+    assessment.threads = b->w->search.threads;
+    assessment.cancel = b->w->abort;
+    cJSON_Delete(b->report);
+    b->report = NULL;
+    weir_status status = weir_assess(&assessment, &b->report, err);
+    if (status) return status;
+    cJSON *board = cJSON_Duplicate(b->board, true), *quality = NULL;
+    if (board) cJSON_AddItemToObject(b->report, "leaderboard", board);
+    status = weir_json_file_read(b->w->folder, "quality.json", &quality, err);
+    if (!status) cJSON_AddItemToObject(b->report, "quality", quality);
+    return status ? status : weir_json_file_write(b->w->folder, "report.json", b->report, err);
+}
+
+static weir_status assess(void *context, cJSON *result, weir_err *err) {
+    bench *b = context;
+    weir_status status = may_go_on(b, err);
+    if (!status) status = load_finalists(b, err);
+    if (!status) status = validate_finalists(b, err);
+    if (!status) status = write_report(b, err);
+    if (!status) cJSON_AddNumberToObject(result, "threshold", b->finalists[0].threshold);
+    return status;
+}
+
+/* ---- persist, report ---- */
+
+/* Models and report in memory, whichever step the job goes on at. */
+static weir_status recall(bench *b, weir_err *err) {
+    if (b->report) return WEIR_OK;
+    weir_status status = load_finalists(b, err);
+    if (!status) status = weir_json_file_read(b->w->folder, "report.json", &b->report, err);
+    if (!status) b->finalists[0].threshold = number_at(weir_job_result(b->job, "assess"), "threshold");
+    return status;
+}
+
+/* {"rmse": {"value": 1.5, "low": …}} of the report as {"rmse": 1.5}. */
+static weir_status take_metrics(bench *b, weir_err *err) {
+    const cJSON *models = cJSON_GetObjectItemCaseSensitive(b->report, "models"), *metric;
+    cJSON_Delete(b->metrics);
+    if (!(b->metrics = cJSON_CreateArray())) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the metrics");
+    for (int i = 0; i < b->finalist_count; i++) {
+        cJSON *plain = cJSON_CreateObject();
+        cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(models, i), "metrics"))
+            cJSON_AddItemToObject(plain, metric->string, cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(metric, "value"), true));
+        cJSON_AddItemToArray(b->metrics, plain);
+        b->finalists[i].metrics = plain;
+    }
+    return WEIR_OK;
+}
+
+static weir_status persist(void *context, cJSON *result, weir_err *err) {
+    bench *b = context;
+    weir_status status = may_go_on(b, err);
+    if (!status) status = recall(b, err);
+    if (status) return status;
+    status = take_metrics(b, err);
+    if (status) return status;
+    return b->w->source.persist(b->w->source.context, b->finalists, b->finalist_count, b->report, result, err);
+}
+
+static weir_status write_page(void *context, cJSON *result, weir_err *err) {
+    bench *b = context;
+    weir_buf html = {0};
+    weir_status status = recall(b, err);
+    const cJSON *kept = weir_job_result(b->job, "persist");
+    cJSON *copy = !status && kept ? cJSON_Duplicate(kept, true) : NULL;
+    if (copy) {
+        cJSON_DeleteItemFromObjectCaseSensitive(b->report, "kept");
+        cJSON_AddItemToObject(b->report, "kept", copy);
+        status = weir_json_file_write(b->w->folder, "report.json", b->report, err);
+    }
+    if (!status) status = weir_assessment_page(b->report, &html, err);
+    if (!status) status = weir_artifact_write(b->w->folder, "report.html", &html, err);
+    if (!status) cJSON_AddStringToObject(result, "page", "report.html");
+    weir_buf_done(&html);
+    return status;
+}
+
+/* ---- the job ---- */
+
+static const weir_job_step steps[] = {
+    {.name = "data", .every_time = true, .run = read_sets, .advice = "Check where the rows come from, then run the job again."},
+    {.name = "quality", .run = judge_quality},
+    {.name = "search", .run = search, .advice = "Run the job again: trials that are done are not done again."},
+    {.name = "fit", .run = fit, .advice = "Run the job again: the search is not repeated."},
+    {.name = "assess", .run = assess, .advice = "Run the job again: models that were fitted are used as they are."},
+    {.name = "persist", .run = persist, .advice = "Run the job again: models and report are there already."},
+    {.name = "report", .run = write_page, .advice = "Run the job again: only the page is missing."},
+    {0},
+};
+
+static void tell(void *context, const char *step, int number, int count, double seconds, const weir_err *error) {
+    const bench *b = context;
+    if (b->w->watch) b->w->watch(b->w->watch_context, step, number, count, seconds, error);
+}
+
+weir_status weir_workshop_run(const weir_workshop *workshop, cJSON **ret_record, weir_err *err) {
+    *ret_record = NULL;
+    bench *b = weir_models_calloc(1, sizeof *b);
+    if (!b) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a job");
+    b->w = workshop;
+    b->clock = weir_clock_system();
+    b->started_us = weir_clock_mono_us(b->clock);
+    weir_status status = weir_job_open(workshop->folder, workshop->id, workshop->request, steps, b->clock, &b->job, err);
+    if (!status) {
+        status = weir_job_run(b->job, b, workshop->abort, tell, err);
+        *ret_record = cJSON_Duplicate(weir_job_record(b->job), true);
+    }
+    forget_finalists(b);
+    if (b->has_sets) {
+        weir_trainset_done(&b->train);
+        weir_trainset_done(&b->test);
+    }
+    cJSON_Delete(b->board);
+    cJSON_Delete(b->report);
+    cJSON_Delete(b->metrics);
+    weir_job_close(b->job);
+    weir_models_free(b);
+    return status;
+}
