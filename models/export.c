@@ -107,7 +107,7 @@ static bool put_tree(weir_buf *out, const weir_tree *tree) {
 }
 
 static bool put_trees(weir_buf *out, const weir_trees *trees) {
-    static const char *const links[] = {"value", "logistic", "softmax", "shares"};
+    static const char *const links[] = {"value", "logistic", "softmax", "shares", "exp"};
     bool ok = weir_buf_printf(out, "{\"kind\": \"trees\", \"link\": \"%s\", \"base\": %.9g, \"trees\": [", links[trees->link], (double)trees->base);
     for (int t = 0; ok && t < trees->tree_count; t++) ok = weir_buf_printf(out, t ? ",\n" : "\n") && put_tree(out, &trees->trees[t]);
     return ok && weir_buf_printf(out, "]}");

@@ -323,6 +323,7 @@ static weir_status tree_scores(graph *g, const weir_model *model, int rows, int 
     case WEIR_LINK_VALUE: *ret_scores = margin; break;
     case WEIR_LINK_LOGISTIC: *ret_scores = unary(g, "Sigmoid", margin); break;
     case WEIR_LINK_SOFTMAX: *ret_scores = unary(g, "Softmax", margin); break;
+    case WEIR_LINK_EXP: *ret_scores = unary(g, "Exp", margin); break;
     case WEIR_LINK_SHARES: *ret_scores = shares(g, margin, trees->output_count); break;
     }
     weir_trees_free(trees);
@@ -481,7 +482,8 @@ static void put_opset(weir_wire *file, const char *domain, int version) {
 }
 
 static void put_file(weir_wire *file, graph *g, const weir_model *model) {
-    char *columns = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(weir_model_inside(model).header, "columns"));
+    char *columns = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(weir_model_header(model), "columns"));
+    char *classes = weir_model_class_names(model) ? cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(weir_model_header(model), "classes")) : NULL;
     put_value_info(g, 11, "input", TYPE_DOUBLE, weir_model_column_count(model));
     put_value_info(g, 12, "output", TYPE_DOUBLE, weir_model_output_count(model));
     if (weir_model_task(model) != WEIR_TASK_REGRESSION) put_value_info(g, 12, "label", TYPE_INT64, 0);
@@ -496,8 +498,10 @@ static void put_file(weir_wire *file, graph *g, const weir_model *model) {
     put_property(file, "weir.task", weir_task_name(weir_model_task(model)));
     put_property(file, "weir.digest", weir_model_digest(model));
     put_property(file, "weir.columns", columns ? columns : "[]");
+    if (classes) put_property(file, "weir.classes", classes);
     file->ok = file->ok && columns;
     cJSON_free(columns);
+    cJSON_free(classes);
 }
 
 weir_status weir_export_onnx(const weir_model *model, weir_buf *out, weir_err *err) {

@@ -303,30 +303,36 @@ static void put_schema(writer *w) {
     put(w, "<MiningField name=\"%starget\" usageType=\"target\"/>\n</MiningSchema>\n", own_prefix);
 }
 
-static void put_probability(writer *w, const char *name, int number, int category) {
-    put(w, "<OutputField name=\"%s%d%s\" optype=\"continuous\" dataType=\"double\" feature=\"probability\" value=\"%d\"/>", name, number,
-        *name == 'p' ? ")" : "", category);
+/* A field for the probability of a class. */
+static void put_probability(writer *w, const char *name, int category) {
+    put(w, "<OutputField name=\"%s\" optype=\"continuous\" dataType=\"double\" feature=\"probability\" value=\"%d\"/>", name, category);
 }
 
 /* Scores as a member's: weir.in<k>, of a binary task the one of class 1. */
 static void put_member_output(writer *w) {
     char name[FIELD_MAX_BYTES];
-    snprintf(name, sizeof name, "%sin", own_prefix);
+    weir_task task = w->parts.shape.task;
     put(w, "<Output>");
-    if (w->parts.shape.task == WEIR_TASK_REGRESSION)
-        put(w, "<OutputField name=\"%s%d\" optype=\"continuous\" dataType=\"double\" feature=\"predictedValue\"/>", name, w->gives);
-    else if (w->parts.shape.task == WEIR_TASK_BINARY)
-        put_probability(w, name, w->gives, 1);
-    for (int k = 0; w->parts.shape.task == WEIR_TASK_MULTICLASS && k < class_count(w); k++) put_probability(w, name, w->gives + k, k);
+    for (int k = 0; k < w->parts.shape.output_count; k++) {
+        snprintf(name, sizeof name, "%sin%d", own_prefix, w->gives + k);
+        if (task == WEIR_TASK_REGRESSION)
+            put(w, "<OutputField name=\"%s\" optype=\"continuous\" dataType=\"double\" feature=\"predictedValue\"/>", name);
+        else
+            put_probability(w, name, task == WEIR_TASK_BINARY ? 1 : k);
+    }
     put(w, "</Output>\n");
 }
 
 static void put_output(writer *w) {
+    char name[FIELD_MAX_BYTES];
     if (w->gives >= 0) put_member_output(w);
     if (w->gives != SCORES) return;
     put(w, "<Output><OutputField name=\"predicted\" optype=\"%s\" dataType=\"%s\" feature=\"predictedValue\"/>", class_count(w) ? "categorical" : "continuous",
         class_count(w) ? "integer" : "double");
-    for (int k = 0; k < class_count(w); k++) put_probability(w, "probability(", k, k);
+    for (int k = 0; k < class_count(w); k++) {
+        snprintf(name, sizeof name, "probability(%d)", k);
+        put_probability(w, name, k);
+    }
     put(w, "</Output>\n");
 }
 
@@ -539,14 +545,14 @@ static void put_score_table(writer *w, double intercept, const char *field, int 
 /* The last segment: scores of margins. */
 static void put_link(writer *w, const weir_trees *trees) {
     static const char *const links[] = {
-        [WEIR_LINK_VALUE] = "none", [WEIR_LINK_LOGISTIC] = "logit", [WEIR_LINK_SOFTMAX] = "softmax", [WEIR_LINK_SHARES] = "simplemax"};
+        [WEIR_LINK_VALUE] = "none", [WEIR_LINK_LOGISTIC] = "logit", [WEIR_LINK_SOFTMAX] = "softmax", [WEIR_LINK_SHARES] = "simplemax", [WEIR_LINK_EXP] = "exp"};
     double base = (double)trees->base;
     put(w, "<Segment id=\"scores\"><True/>\n<RegressionModel functionName=\"%s\" normalizationMethod=\"%s\">\n<MiningSchema>", function_name(w),
         links[trees->link]);
     for (int k = 0; k < trees->output_count; k++) put(w, "<MiningField name=\"%smargin%d\"/>", w->prefix, k);
     put(w, "<MiningField name=\"%starget\" usageType=\"target\"/></MiningSchema>\n", own_prefix);
     if (trees->link == WEIR_LINK_SHARES) put_shares(w, trees);
-    if (trees->link == WEIR_LINK_VALUE) put_score_table(w, base, "margin", 0, -1);
+    if (trees->link == WEIR_LINK_VALUE || trees->link == WEIR_LINK_EXP) put_score_table(w, base, "margin", 0, -1);
     if (trees->link == WEIR_LINK_LOGISTIC) {
         put_score_table(w, base, "margin", 0, 1);
         put(w, "<RegressionTable intercept=\"0\" targetCategory=\"0\"/>\n");

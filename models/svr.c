@@ -244,7 +244,7 @@ static double kernel(const weir_svr_head *h, const double *a, const double *b, i
 static weir_status predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) {
     (void)err;
     const weir_svr *m = predictor;
-    double z[WEIR_MODEL_COLUMNS_MAX];
+    double z[WEIR_MODEL_FITTED_MAX];
     int p = shape->column_count;
     for (int64_t r = 0; r < row_count; r++) {
         weir_linear_form_row(m->form, rows + r * p, z);
