@@ -428,7 +428,8 @@ static weir_status write_move(weir_pg *pg, const char *const params[10], weir_er
         status = execute(pg,
                          "INSERT INTO weir.outbox (key, type, pipeline, model, version, digest, alias, artifact_path, payload)"
                          " SELECT $1, 'alias.moved', $1, $5, $6::int, v.digest, $2, v.artifact_path,"
-                         " jsonb_build_object('from_model', $3::text, 'from_version', $4::int, 'algorithm', v.algorithm, 'actor', $7::text, 'reason', $8::text)"
+                         " jsonb_build_object('from_model', $3::text, 'from_version', $4::int, 'algorithm', v.algorithm, 'actor', $7::text, 'reason', "
+                         "$8::text, 'signature', v.signature)"
                          " || CASE WHEN $9::jsonb IS NULL THEN '{}' ELSE jsonb_build_object('verdict', $9::jsonb) END"
                          " || CASE WHEN $10::bigint IS NULL THEN '{}' ELSE '{\"rollback\": true}'::jsonb END"
                          " FROM (SELECT 1) one LEFT JOIN weir.model_versions v ON v.pipeline = $1 AND v.model = $5 AND v.version = $6::int",
