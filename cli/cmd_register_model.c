@@ -1,13 +1,15 @@
 /* `register_model`: makes the model of a run the next version of a registered model, with tags, a description and an alias. */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/lifecycle.h"
 #include "core/clock.h"
 
 typedef struct register_options {
     char *catalog, *schema, *environment, *model_name;
-    char *run_id, *alias, *description, *git_sha, *experiment_name;
+    char *run_id, *alias, *description, *git_sha, *experiment_name, *version;
 } register_options;
 
 #define FIELD(member) .offset = offsetof(register_options, member)
@@ -32,6 +34,10 @@ static const weir_conf_item register_table[] = {
      .type = WEIR_CONF_STRING,
      FIELD(experiment_name),
      .doc = "experiment in which runs are looked for; not given: /Shared/CATALOG/SCHEMA/training"},
+    {.name = "version",
+     .type = WEIR_CONF_STRING,
+     FIELD(version),
+     .doc = "semantic version, MAJOR.MINOR.PATCH; not given: by what differs from the version before"},
     {.name = NULL},
 };
 
@@ -82,6 +88,7 @@ static weir_status register_run(weir_pg *pg, const char *space, const register_o
         .lineage = lineage,
         .signature = cJSON_GetObjectItemCaseSensitive(run, "signature"),
         .metrics = cJSON_GetObjectItemCaseSensitive(run, "metrics"),
+        .semver = o->version && *o->version ? o->version : NULL,
     };
     weir_status status = weir_version_register(pg, &new, ret_version, err);
     cJSON_Delete(lineage);
@@ -115,6 +122,13 @@ static weir_status register_and_describe(weir_pg *pg, const char *space, const r
     return status;
 }
 
+/* The run outlives its model, whose file goes when the version that it became is deleted. */
+static weir_status check_artifact(const weir_settings *settings, const cJSON *run, weir_err *err) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", settings->objects_dir, text_of(run, "artifact_path"));
+    return access(path, R_OK) ? WEIR_FAIL(err, WEIR_EIO, "the model of run %s is not there: %s: %s", text_of(run, "id"), path, strerror(errno)) : WEIR_OK;
+}
+
 static weir_status run_register(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
     const register_options *o = options;
     char space[WEIR_NAME_MAX + 1], default_experiment[WEIR_NAME_MAX + 32];
@@ -129,6 +143,7 @@ static weir_status run_register(const weir_settings *settings, const void *optio
     if (!status)
         status = weir_lifecycle_run_find(pg, space, o->model_name, o->experiment_name ? o->experiment_name : weir_default_experiment(space, default_experiment),
                                          o->run_id, &run, err);
+    if (!status) status = check_artifact(settings, run, err);
     if (!status) status = register_and_describe(pg, space, o, run, err);
     cJSON_Delete(run);
     weir_pg_free(pg);

@@ -10,6 +10,7 @@
 #include "models/lifecycle_frame.h"
 #include "models/memory.h"
 #include "models/metrics.h"
+#include "models/signature.h"
 
 enum { LEFT_OUT_MAX = 1600, THREADS = 1 /* sums in one order, so that the same rows give the same bytes on every machine */ };
 static const char algorithm[] = "xgboost";
@@ -223,6 +224,8 @@ static cJSON *tags_json(const training *t) {
 }
 
 static weir_status finish_run(training *t, const char *run_id, weir_err *err) {
+    weir_status ranged = weir_signature_add_ranges(t->signature, &t->train.frame.matrix, err);
+    if (ranged) return ranged;
     cJSON *params = params_json(t), *metrics = metrics_json(t), *tags = tags_json(t);
     const weir_run_result result = {
         .algorithm = algorithm,

@@ -13,7 +13,8 @@ enum { CHECK_COUNT = 4, CHECKS_NEEDED = 3 };
 
 typedef struct validate_options {
     char *catalog, *schema, *model_name, *alias, *test_table;
-    int64_t version, sample_size;
+    char *version;
+    int64_t sample_size;
 } validate_options;
 
 #define FIELD(member) .offset = offsetof(validate_options, member)
@@ -22,7 +23,7 @@ static const weir_conf_item validate_table[] = {
     WEIR_CATALOG_ITEM(validate_options, catalog, 0),
     WEIR_SCHEMA_ITEM(validate_options, schema, 0),
     WEIR_MODEL_NAME_ITEM(validate_options, model_name),
-    {.name = "version", .type = WEIR_CONF_INT, FIELD(version), .min = 0, .max = 1e9, .doc = "version to validate; 0: that of the alias"},
+    {.name = "version", .type = WEIR_CONF_STRING, FIELD(version), .fallback = "0", .doc = "version to validate: 3, 1.2.0 or latest; 0: that of the alias"},
     {.name = "alias", .type = WEIR_CONF_STRING, FIELD(alias), .fallback = "latest-model", .doc = "alias whose version is validated when no --version is given"},
     {.name = "test_table", .type = WEIR_CONF_STRING, FIELD(test_table), .fallback = "test_set", .doc = "table that the sample is taken from"},
     {.name = "sample_size", .type = WEIR_CONF_INT, FIELD(sample_size), .min = 1, .max = 1e6, .fallback = "5", .doc = "rows that are scored"},
@@ -174,11 +175,23 @@ static void check_metadata(validation *v) {
                text_of(cJSON_GetObjectItemCaseSensitive(version, "tags"), "registered_at"));
 }
 
+/* A number stands for itself, 0 for the alias; other names are looked up. */
+static weir_status number_of(const validation *v, int *ret_number, weir_err *err) {
+    const char *name = v->o->version;
+    size_t len = strlen(name);
+    *ret_number = 0;
+    if (strspn(name, "0123456789") != len || len > 9) return weir_version_resolve(v->pg, v->space, v->o->model_name, name, ret_number, err);
+    *ret_number = atoi(name);
+    return WEIR_OK;
+}
+
 /* A version that is not there is an answer; a registry that cannot be asked is not. */
 static weir_status validate(validation *v, int *ret_exit, weir_err *err) {
     const validate_options *o = v->o;
     weir_status status = find_space(v, err);
-    if (!status) status = weir_lifecycle_version_find(v->pg, v->space, o->model_name, (int)o->version, o->alias, &v->version, err);
+    int number = 0;
+    if (!status) status = number_of(v, &number, err);
+    if (!status) status = weir_lifecycle_version_find(v->pg, v->space, o->model_name, number, o->alias, &v->version, err);
     if (status == WEIR_ENOTFOUND) {
         v->why_not = *err;
         status = WEIR_OK;

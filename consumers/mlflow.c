@@ -2,8 +2,10 @@
  *
  *   weir.training.runs, weir.models ──> what PostgreSQL says of the run, version or alias now ──> MLflow's REST API
  *
- * An event only says where to look, so a replay shows nothing twice and a late event shows nothing old (consumers/mlflow_mirror.h). While the server is away the events wait in Kafka.
- * What it refuses for good goes to the dead letters, and the mirror goes on. Of the lifecycle commands, whose "pipeline" is "catalog.schema", the mirrors of all pipelines show what
+ * An event only says where to look, so a replay shows nothing twice and a late event shows nothing old (consumers/mlflow_mirror.h). While the server is away
+ * the events wait in Kafka.
+ * What it refuses for good goes to the dead letters, and the mirror goes on. Of the lifecycle commands, whose "pipeline" is "catalog.schema", the mirrors of
+ * all pipelines show what
  * is registered; a lock keeps two from creating the same thing at once. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* The part of MLflow's REST API 2.0 that the mirror needs. A tracking server is away now and then: what may succeed later is RETRY, what the server refuses for good is REJECT. */
+/* The part of MLflow's REST API 2.0 that the mirror needs. A tracking server is away now and then: what may succeed later is RETRY, what the server refuses
+ * for good is REJECT. */
 #ifndef WEIR_CONSUMERS_MLFLOW_API_H
 #define WEIR_CONSUMERS_MLFLOW_API_H
 
@@ -14,12 +15,15 @@ typedef struct weir_mlflow {
     weir_metric *seconds; /* of each request; may be NULL */
 } weir_mlflow;
 
-/** One call: method and path below /api/2.0/mlflow ("runs/create"), body (NULL: none; GET has its parameters in the path). ret_answer may be NULL; else the caller deletes it.
- *  Errors: WEIR_ENOTFOUND and WEIR_ECONFLICT (REJECT) when the server says that a thing is not there, or is there already; WEIR_EINVAL (REJECT) for whatever else it refuses;
+/** One call: method and path below /api/2.0/mlflow ("runs/create"), body (NULL: none; GET has its parameters in the path). ret_answer may be NULL; else the
+ *  caller deletes it.
+ *  Errors: WEIR_ENOTFOUND and WEIR_ECONFLICT (REJECT) when the server says that a thing is not there, or is there already; WEIR_EINVAL (REJECT) for whatever
+ *  else it refuses;
  *  WEIR_EDENIED (RETRY): the credentials can be put right; WEIR_EINTERNAL (RETRY): it failed at this request; WEIR_ENET, WEIR_ETIMEOUT (RETRY). */
 weir_status weir_mlflow_call(const weir_mlflow *mlflow, const char *method, const char *path, const cJSON *body, cJSON **ret_answer,
                              weir_err *err) WEIR_MUST_CHECK;
-/** Uploads a file of a run through the server's artifact proxy. artifact_uri: as the server gave it to the run; one that is no "mlflow-artifacts:" URI is WEIR_EINVAL, REJECT: such
+/** Uploads a file of a run through the server's artifact proxy. artifact_uri: as the server gave it to the run; one that is no "mlflow-artifacts:" URI is
+ *  WEIR_EINVAL, REJECT: such
  *  a store is not behind the server. path: below it. */
 weir_status weir_mlflow_put(const weir_mlflow *mlflow, const char *artifact_uri, const char *path, const weir_buf *bytes, weir_err *err) WEIR_MUST_CHECK;
 /** Appends text for a query string or a path: all but letters, digits and "-_.~" (and '/' in a path) as %XX. False: no memory. */

@@ -1,4 +1,5 @@
-/* What MLflow shows of runs and model versions. Each function looks at what PostgreSQL says now, and at what the server has, and brings the server up to date: so doing it again, late,
+/* What MLflow shows of runs and model versions. Each function looks at what PostgreSQL says now, and at what the server has, and brings the server up to date:
+ * so doing it again, late,
  * or in another order comes to the same, and nothing appears twice.
  *
  *   weir                                MLflow

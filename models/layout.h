@@ -11,7 +11,8 @@
  *         v1.1.0/
  *         latest -> v1.1.0
  *
- * A version appears whole or not at all, and never changes: it is written beside, synced, and renamed. Writers of one folder wait for each other; readers need no lock. */
+ * A version appears whole or not at all, and never changes: it is written beside, synced, and renamed. Writers of one folder wait for each other; readers need
+ * no lock. */
 #ifndef WEIR_MODELS_LAYOUT_H
 #define WEIR_MODELS_LAYOUT_H
 
@@ -48,7 +49,8 @@ typedef struct weir_layout_found {
     cJSON *metadata;
 } weir_layout_found;
 
-/** A version of a model by "1.0.0", "v1.0.0" or "latest" (NULL too). Errors: WEIR_ENOTFOUND names what there is, WEIR_EDATA (damaged), WEIR_EIO. weir_layout_found_done frees it. */
+/** A version of a model by "1.0.0", "v1.0.0" or "latest" (NULL too). Errors: WEIR_ENOTFOUND names what there is, WEIR_EDATA (damaged), WEIR_EIO.
+ *  weir_layout_found_done frees it. */
 weir_status weir_model_layout_find(const char *dir, const char *model, const char *version, weir_layout_found *ret_found, weir_err *err) WEIR_MUST_CHECK;
 void weir_layout_found_done(weir_layout_found *found);
 

@@ -332,7 +332,8 @@ static weir_status judge_doomed(const cJSON *facts, const char *const version[3]
     return WEIR_OK;
 }
 
-/* Whoever fits the same model again writes its file first and registers it then: a file that is much younger than the version that had it is on its way into the registry. */
+/* Whoever fits the same model again writes its file first and registers it then: a file that is much younger than the version that had it is on its way into
+ * the registry. */
 static bool is_rewritten(const struct stat *st, double created_s) {
     double age_s = (double)weir_clock_wall_us(weir_clock_system()) / 1e6 - (double)st->st_mtime;
     return (double)st->st_mtime > created_s + CLOCKS_APART_S && age_s < REWRITTEN_WITHIN_S;
@@ -406,7 +407,8 @@ static weir_status read_alias(weir_pg *pg, const char *pipeline, const char *ali
     return WEIR_OK;
 }
 
-/* $1 pipeline, $2 alias, $3 and $4 the model and version that it leaves, $5 and $6 those that it goes to, $7 actor, $8 reason, $9 verdict, $10 the move that this one takes back; null:
+/* $1 pipeline, $2 alias, $3 and $4 the model and version that it leaves, $5 and $6 those that it goes to, $7 actor, $8 reason, $9 verdict, $10 the move that
+ * this one takes back; null:
  * none. */
 static weir_status write_move(weir_pg *pg, const char *const params[10], weir_err *err) {
     weir_status status;
@@ -426,8 +428,8 @@ static weir_status write_move(weir_pg *pg, const char *const params[10], weir_er
         status = execute(pg,
                          "INSERT INTO weir.outbox (key, type, pipeline, model, version, digest, alias, artifact_path, payload)"
                          " SELECT $1, 'alias.moved', $1, $5, $6::int, v.digest, $2, v.artifact_path,"
-                         " jsonb_build_object('from_model', $3::text, 'from_version', $4::int, 'algorithm', v.algorithm, 'actor', $7::text, 'reason', $8::text, 'signature', "
-                         "v.signature)"
+                         " jsonb_build_object('from_model', $3::text, 'from_version', $4::int, 'algorithm', v.algorithm, 'actor', $7::text, 'reason', "
+                         "$8::text, 'signature', v.signature)"
                          " || CASE WHEN $9::jsonb IS NULL THEN '{}' ELSE jsonb_build_object('verdict', $9::jsonb) END"
                          " || CASE WHEN $10::bigint IS NULL THEN '{}' ELSE '{\"rollback\": true}'::jsonb END"
                          " FROM (SELECT 1) one LEFT JOIN weir.model_versions v ON v.pipeline = $1 AND v.model = $5 AND v.version = $6::int",
@@ -490,7 +492,8 @@ weir_status weir_alias_promote(weir_pg *pg, const char *pipeline, const char *al
     return end(pg, status, err);
 }
 
-/* History is a stack: a move puts where the alias went on top, taking it back removes that. The top is the newest move that neither takes one back nor was taken back. */
+/* History is a stack: a move puts where the alias went on top, taking it back removes that. The top is the newest move that neither takes one back nor was
+ * taken back. */
 static weir_status find_move(weir_pg *pg, const char *pipeline, const char *alias, PGresult **ret_move, weir_err *err) {
     weir_status status =
         weir_pg_exec(pg,

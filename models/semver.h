@@ -1,7 +1,8 @@
 /* Semantic versions of models: MAJOR.MINOR.PATCH, and the rule by which the next one is chosen.
  *
  *   major   whoever calls the model must change: an input that it did not need before or of another type, another target, other classes or another output
- *   minor   it is another model for the same callers: features, algorithm, hyperparameters, preprocessing or the data set it was made from differ, or it needs fewer inputs
+ *   minor   it is another model for the same callers: features, algorithm, hyperparameters, preprocessing or the data set it was made from differ, or it needs
+ *  fewer inputs
  *   patch   the same thing fitted again: on other days, or other rows of the same data set */
 #ifndef WEIR_MODELS_SEMVER_H
 #define WEIR_MODELS_SEMVER_H

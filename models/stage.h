@@ -14,7 +14,8 @@
 /** "dev", "aut", "prod", NULL. */
 extern const char *const weir_stage_environments[];
 
-/** Whether a version with these metrics (as the registry has them; may be null) may stand for an environment. training: the section of the pipeline file; NULL: there is none, as for
+/** Whether a version with these metrics (as the registry has them; may be null) may stand for an environment. training: the section of the pipeline file;
+ *  NULL: there is none, as for
  *  models of train_model, and F1 must reach 0.70, 0.80 or 0.85.
  *  *ret_verdict, which the caller deletes: {environment, passed, metric, limit, better, value}; without a rule only the first two.
  *  Errors: WEIR_EINVAL (no such environment, a rule that is none), WEIR_ENOMEM. */

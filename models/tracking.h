@@ -1,7 +1,9 @@
-/* What runs log, in PostgreSQL (schema weir): the experiment that a run belongs to, its parameters, metrics over steps, tags, data sets and artifacts. Training of pipelines and the
+/* What runs log, in PostgreSQL (schema weir): the experiment that a run belongs to, its parameters, metrics over steps, tags, data sets and artifacts.
+ * Training of pipelines and the
  * lifecycle commands log through this alike; consumers/mlflow.c shows it to an MLflow server.
  *
- * A log is collected in memory and written in one transaction. Writing the same again changes nothing, so a step that is repeated after a failure may log again. */
+ * A log is collected in memory and written in one transaction. Writing the same again changes nothing, so a step that is repeated after a failure may log
+ * again. */
 #ifndef WEIR_MODELS_TRACKING_H
 #define WEIR_MODELS_TRACKING_H
 
@@ -12,7 +14,8 @@ enum { WEIR_TRACK_ROWS_MAX = 200000 /* between two writes */, WEIR_TRACK_NAME_MA
 /** The experiment of a pipeline's training runs: "/PIPELINE/training". text [WEIR_EXPERIMENT_NAME_MAX + 1] */
 const char *weir_track_default_experiment(const char *pipeline, char *text);
 
-/** Makes the run one of an experiment, which is made when it is new. Any name will do, such as "/maritime_fleet_guardian/acme/eta". model: NULL when the run makes
+/** Makes the run one of an experiment, which is made when it is new. Any name will do, such as "/maritime_fleet_guardian/acme/eta". model: NULL when the run
+ *  makes
  *  several. Inside or outside a transaction. A run that has an experiment keeps it. Errors: WEIR_EINVAL (a name that is none). */
 weir_status weir_track_attach(weir_pg *pg, const char *run_id, const char *experiment, const char *model, weir_err *err) WEIR_MUST_CHECK;
 /** Starts a run of an experiment: weir_run_start and weir_track_attach in one transaction. End it with weir_run_update. */
@@ -23,8 +26,10 @@ typedef struct weir_track weir_track;
 weir_status weir_track_new(const char *run_id, weir_track **ret_track, weir_err *err) WEIR_MUST_CHECK;
 void weir_track_free(weir_track *track);
 
-/* Each takes one thing, or all members of an object; members of members get names with dots ("window.train_from"). A later value of the same name takes the place of an earlier one.
- * Errors: WEIR_EINVAL (an empty or too long name), WEIR_ELIMIT (WEIR_TRACK_ROWS_MAX; write and go on), WEIR_ENOMEM. prefix goes before every name with a dot; NULL: none. */
+/* Each takes one thing, or all members of an object; members of members get names with dots ("window.train_from"). A later value of the same name takes the
+ * place of an earlier one.
+ * Errors: WEIR_EINVAL (an empty or too long name), WEIR_ELIMIT (WEIR_TRACK_ROWS_MAX; write and go on), WEIR_ENOMEM. prefix goes before every name with a dot;
+ * NULL: none. */
 weir_status weir_track_param(weir_track *track, const char *name, const char *value, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_track_params(weir_track *track, const char *prefix, const cJSON *values, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_track_tag(weir_track *track, const char *name, const char *value, weir_err *err) WEIR_MUST_CHECK;
@@ -52,11 +57,13 @@ weir_status weir_track_write(weir_track *track, weir_pg *pg, weir_err *err) WEIR
 /** The same in a transaction of its own. */
 weir_status weir_track_flush(weir_track *track, weir_pg *pg, weir_err *err) WEIR_MUST_CHECK;
 
-/** Logs what a training run of a pipeline gave, from its request and detail (models/training.h): parameters and metrics of each version, times, windows, data sets, artifacts. */
+/** Logs what a training run of a pipeline gave, from its request and detail (models/training.h): parameters and metrics of each version, times, windows, data
+ *  sets, artifacts. */
 weir_status weir_track_pipeline_run(weir_pg *pg, const char *pipeline, const char *run_id, const cJSON *request, const cJSON *detail,
                                     weir_err *err) WEIR_MUST_CHECK;
 
-/** All of a run: {id, pipeline, experiment, model, status, code_version, started_us, ended_us, request, detail, params{}, metrics{}, steps[{name, step, value, at_us}], tags{},
+/** All of a run: {id, pipeline, experiment, model, status, code_version, started_us, ended_us, request, detail, params{}, metrics{}, steps[{name, step, value,
+ *  at_us}], tags{},
  *  datasets[{context, name, version, query, digest, rows}], artifacts[{kind, path, digest, bytes}], versions[{model, version, semver}]}. WEIR_ENOTFOUND. */
 weir_status weir_track_read(weir_pg *pg, const char *run_id, cJSON **ret_run, weir_err *err) WEIR_MUST_CHECK;
 

@@ -66,6 +66,7 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE ON weir.dataset_versions, weir.experiments, weir.experiment_runs, weir.run_params, weir.run_metrics, weir.run_metric_steps, '
                    'weir.run_artifacts, weir.run_tags, weir.run_datasets, weir.registered_models, weir.version_descriptions, weir.version_tags, weir.model_aliases, '
                    'weir.model_alias_history, weir.runs, weir.model_versions, weir.outbox TO %I', login);
+    EXECUTE format('GRANT SELECT ON weir.aliases TO %I', login);
 END $$;
 -- Logins that may log runs may log all of a run.
 DO $$
@@ -76,5 +77,6 @@ BEGIN
                  WHERE table_schema = 'weir' AND table_name = 'run_metrics' AND privilege_type = 'INSERT' AND grantee NOT IN ('PUBLIC', current_user)
     LOOP
         EXECUTE format('GRANT SELECT, INSERT, UPDATE ON weir.run_metric_steps, weir.run_artifacts TO %I', login);
+        EXECUTE format('GRANT SELECT ON weir.aliases TO %I', login);
     END LOOP;
 END $$;

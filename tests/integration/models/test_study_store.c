@@ -13,14 +13,14 @@
 #include <cmocka.h>
 
 #include "models/study_store.h"
+#include "tests/integration/models/database.h"
 
 #define LEASE_US (60 * WEIR_SECOND_US)
 #define SPACE                                                                                                                                                  \
     "\"space\": {\"k\": [\"p\", \"q\", null], \"n\": {\"int\": [1, 99], \"log\": true, \"when\": {\"k\": [\"p\"]}}, \"x\": {\"float\": [0.001, 1], \"log\": "  \
     "true}}"
 
-static char url[1024], database[64]; /* of this run */
-static weir_pg *pg, *other_pg, *server;
+static weir_pg *other_pg;
 static char pipeline[64]; /* a new name for every test */
 
 static void ok(weir_status status, const weir_err *err) {
@@ -429,32 +429,15 @@ static int each(void **state) {
     return 0;
 }
 
-/* A later dbname in a URL or a list of settings takes the place of an earlier one. */
-static int make_database(void **state) {
+static int make_databases(void **state) {
     (void)state;
-    const char *given = getenv("WEIR_PG_URL"), *join = !strstr(given, "://") ? " " : strchr(given, '?') ? "&" : "?";
-    char create[128];
     weir_err err;
-    snprintf(database, sizeof database, "weir_test_study_%ld", (long)getpid());
-    snprintf(url, sizeof url, "%s%sdbname=%s", given, join, database);
-    snprintf(create, sizeof create, "CREATE DATABASE %s", database);
-    if (weir_pg_new(given, &server, &err) == WEIR_OK && weir_pg_exec(server, create, 0, NULL, NULL, &err) == WEIR_OK &&
-        weir_pg_new(url, &pg, &err) == WEIR_OK && weir_pg_new(url, &other_pg, &err) == WEIR_OK && weir_pg_migrate(pg, &err) == WEIR_OK)
-        return 0;
-    fprintf(stderr, "%s\n", err.message);
-    return 1;
+    return make_database_named("study") || weir_pg_new(url, &other_pg, &err) != WEIR_OK;
 }
 
-static int drop_database(void **state) {
-    (void)state;
-    char drop[128];
-    weir_err err;
-    weir_pg_free(pg);
+static int drop_databases(void **state) {
     weir_pg_free(other_pg);
-    snprintf(drop, sizeof drop, "DROP DATABASE %s", database);
-    weir_status status = weir_pg_exec(server, drop, 0, NULL, NULL, &err);
-    weir_pg_free(server);
-    return status != WEIR_OK;
+    return drop_database(state);
 }
 
 int main(void) {
@@ -477,5 +460,5 @@ int main(void) {
         printf("skipped: WEIR_PG_URL is not set\n");
         return 0;
     }
-    return cmocka_run_group_tests(tests, make_database, drop_database);
+    return cmocka_run_group_tests(tests, make_databases, drop_databases);
 }
