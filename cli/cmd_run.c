@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/workers.h"
+#include "consumers/kinds.h"
 #include "consumers/shared.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -76,7 +77,9 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
     if (status) return status;
     for (const weir_worker_ops *const *kind = weir_worker_kinds(); *kind; kind++) {
         bool idle = (*kind)->needs_training && !weir_pipeline_trains(pipeline);
-        if (count < KINDS_MAX && (only ? !strcmp((*kind)->name, only) : !idle)) kinds[count++] = *kind;
+        bool wanted =
+            only ? !strcmp((*kind)->name, only) : !idle && (*kind != &weir_mlflow_ops || (settings->mlflow_tracking_uri && *settings->mlflow_tracking_uri));
+        if (count < KINDS_MAX && wanted) kinds[count++] = *kind;
         if (only && idle && !strcmp((*kind)->name, only))
             status = WEIR_FAIL(err, WEIR_EINVAL, "%s has no training section: there is nothing for %s to do", pipeline->path, only);
     }
@@ -87,6 +90,8 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
     status = weir_http_server_start(settings->http_host, (int)settings->http_port, HTTP_THREADS, HTTP_BODY_MAX, &http, err);
     if (!status) status = prepare_patiently(settings, pipeline, err);
     if (!status) status = weir_shared_init(&shared, pipeline, settings->registry_url, only ? only : "serving", err); /* score and serve may be two processes */
+    shared.mlflow_uri = settings->mlflow_tracking_uri;
+    shared.mlflow_token = settings->mlflow_token;
     if (!status) {
         const weir_worker_env env = {
             .brokers = settings->brokers,
@@ -122,7 +127,8 @@ static weir_status run_all(const weir_settings *settings, const void *options, i
 const weir_command weir_command_run = {
     .name = "run",
     .args = "PIPELINE",
-    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, parity.",
+    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, parity; mlflow where --mlflow-tracking-uri names a "
+           "server.",
     .options = run_table,
     .options_size = sizeof(run_options),
     .is_service = true,
@@ -150,3 +156,4 @@ WORKER_COMMAND(score, "Runs the score worker: scores feature records with champi
 WORKER_COMMAND(serve, "Runs the serve worker: the HTTP API for predictions and online features.");
 WORKER_COMMAND(experiment, "Runs the experiment worker: joins labels to predictions, compares the arms.");
 WORKER_COMMAND(parity, "Runs the parity worker: computes samples of what was served again from history and compares, bit for bit.");
+WORKER_COMMAND(mlflow, "Runs the mlflow worker: shows runs and model versions in the MLflow server that --mlflow-tracking-uri names.");

@@ -37,6 +37,7 @@ weir_status weir_names_split(char **given, const char **names, size_t max, weir_
     X(serve) \
     X(experiment) \
     X(parity) \
+    X(mlflow) \
     X(replay) \
     X(simulate) \
     X(check) \

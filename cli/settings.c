@@ -107,6 +107,12 @@ const weir_conf_item weir_settings_table[] = {
      .fallback = "1024",
      .unit = "MiB",
      .doc = "entity states that ingest keeps in memory, and as many the serving replica; others are on disk"},
+    {.name = "mlflow_tracking_uri",
+     .type = WEIR_CONF_STRING,
+     FIELD(mlflow_tracking_uri),
+     .flags = WEIR_CONF_SECRET,
+     .doc = "http or https URL of an MLflow server in which runs and model versions are shown; not given: in none"},
+    {.name = "mlflow_token", .type = WEIR_CONF_STRING, FIELD(mlflow_token), .flags = WEIR_CONF_SECRET, .doc = "bearer token for it"},
     {.name = NULL},
 };
 

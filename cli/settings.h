@@ -12,6 +12,7 @@ typedef struct weir_settings {
     int http_auth; /* index into http_auths: none, token */
     int log_format, log_level; /* weir_log_format, weir_log_level */
     int compression; /* of what is produced; see weir_settings_apply */
+    char *mlflow_tracking_uri, *mlflow_token;
     int64_t batch_max, poll_ms, drain_ms, checkpoint_ms, memory_mib;
 } weir_settings;
 

@@ -6,6 +6,7 @@ DUCKDB_DIR=$ROOT/.weir/deps/duckdb
 DUCKDB_VERSION=1.5.5
 NODE_VERSION=22.14.0
 PYTHON_DIR=$ROOT/.weir/python
+MLFLOW_DIR=$ROOT/.weir/mlflow
 
 # Debian packages. "tool:package" is wanted unless the tool is there, wherever it came from.
 PACKAGES_BUILD="cmake:cmake ninja:ninja-build gcc:gcc pkg-config:pkg-config python3:python3 libc6-dev librdkafka-dev libcjson-dev libmicrohttpd-dev \
@@ -18,7 +19,7 @@ PACKAGES_FORMAT="clang-format:clang-format git:git"
 
 package_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# need GROUP…: the packages of all groups in one go, then what else each takes. The groups: build, stack, test.
+# need GROUP…: the packages of all groups in one go, then what else each takes. The groups: build, stack, test, mlflow.
 need() {
     wanted=
     for group in "$@"; do "packages_$group"; done
@@ -37,6 +38,7 @@ packages_stack() {
     [ -d "$KAFKA_DIR" ] || wanted="$wanted mvn:maven"
 }
 packages_test() { wanted="$wanted $PACKAGES_FORMAT $PACKAGES_TEST"; }
+packages_mlflow() { wanted="$wanted python3:python3 python3-venv"; }
 
 # ensure_packages ITEM…
 ensure_packages() {
@@ -153,3 +155,14 @@ fetch_test() {
     printf '%s\n' "$python_wanted" >"$PYTHON_DIR/.made"
 }
 make_python() { python3 -m venv "$PYTHON_DIR" && "$PYTHON_DIR/bin/pip" install -q -r "$ROOT/tests/python-requirements.txt"; }
+
+# A server for the test of the MLflow mirror, in an environment of its own: what it needs in other versions than the tests do must not meet them.
+fetch_mlflow() {
+    mlflow_wanted=$(sha256sum <"$ROOT/tests/mlflow-requirements.txt")
+    [ "$(cat "$MLFLOW_DIR/.made" 2>/dev/null)" = "$mlflow_wanted" ] && return 0
+    rm -rf "$MLFLOW_DIR"
+    mkdir -p "$ROOT/.weir/log"
+    quietly "Installing an MLflow server" "$ROOT/.weir/log/mlflow.log" make_mlflow
+    printf '%s\n' "$mlflow_wanted" >"$MLFLOW_DIR/.made"
+}
+make_mlflow() { python3 -m venv "$MLFLOW_DIR" && "$MLFLOW_DIR/bin/pip" install -q --no-deps -r "$ROOT/tests/mlflow-requirements.txt"; }

@@ -4,6 +4,7 @@
 
 #include "core/worker.h"
 
-extern const weir_worker_ops weir_ingest_ops, weir_store_ops, weir_train_ops, weir_score_ops, weir_serve_ops, weir_experiment_ops, weir_parity_ops;
+extern const weir_worker_ops weir_ingest_ops, weir_store_ops, weir_train_ops, weir_score_ops, weir_serve_ops, weir_experiment_ops, weir_parity_ops,
+    weir_mlflow_ops;
 
 #endif

@@ -18,6 +18,7 @@
 #include "consumers/shared.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "models/tracking.h"
 #include "models/training.h"
 
 enum { FLUSH_TIMEOUT_MS = 30000 };
@@ -38,6 +39,7 @@ typedef struct train_job {
     char run_id[40], request_id[128];
     weir_training training;
     int64_t train_from_us;
+    cJSON *request;
     cJSON *detail; /* the thread's until finished */
     weir_status status;
     weir_err err;
@@ -130,6 +132,7 @@ static void fill_job(train *t, const cJSON *run, train_step step) {
     train_job *job = &t->job;
     snprintf(job->run_id, sizeof job->run_id, "%s", text_at(run, "id"));
     snprintf(job->request_id, sizeof job->request_id, "%s", text_at(request, "request_id"));
+    job->request = cJSON_IsObject(request) ? cJSON_Duplicate(request, true) : cJSON_CreateObject();
     job->detail = step == STEP_EVALUATE && cJSON_IsObject(detail) ? cJSON_Duplicate(detail, true) : cJSON_CreateObject();
     job->training = (weir_training){
         .pipeline = t->pipeline,
@@ -143,6 +146,12 @@ static void fill_job(train *t, const cJSON *run, train_step step) {
     };
 }
 
+static void drop_job_json(train_job *job) {
+    cJSON_Delete(job->request);
+    cJSON_Delete(job->detail);
+    job->request = job->detail = NULL;
+}
+
 static weir_status start_job(train *t, const cJSON *run, train_step step, weir_err *err) {
     fill_job(t, run, step);
     train_job *job = &t->job;
@@ -150,7 +159,7 @@ static weir_status start_job(train *t, const cJSON *run, train_step step, weir_e
         step == STEP_FIT ? set_status(t, job->run_id, job->request_id, "running", NULL, err) : window_of_run(t, job->detail, &job->training.window, err);
     if (!status && pthread_create(&job->thread, NULL, work, job)) status = WEIR_RETRY(err, WEIR_ELIMIT, "cannot start a training thread");
     if (status)
-        cJSON_Delete(job->detail);
+        drop_job_json(job);
     else
         job->active = true;
     return status;
@@ -189,15 +198,30 @@ static void join_job(train *t, int64_t mono_us) {
     show_metrics(t, job->detail);
 }
 
+/* Before the status is told, so that who hears of it finds all of the run. What cannot be logged must not stop the training of models. */
+static weir_status log_job(train *t, weir_err *err) {
+    const train_job *job = &t->job;
+    weir_err why;
+    if (!strcmp(job->next, "queued") || (job->status && strcmp(job->next, "failed") != 0)) return WEIR_OK; /* interrupted: it will be done again */
+    weir_status status = weir_track_pipeline_run(t->pg, t->pipeline->name, job->run_id, job->request, job->detail, &why);
+    if (!status) return WEIR_OK;
+    if (why.action == WEIR_ACTION_RETRY) {
+        *err = why;
+        return status;
+    }
+    weir_log_err(WEIR_LOG_ERROR, "a training run could not be logged", &why);
+    return WEIR_OK;
+}
+
 /* What the thread left behind becomes the run's next status. The job stays until that is stored: the database may be away just now. */
 static weir_status finish_job(train *t, int64_t mono_us, weir_err *err) {
     train_job *job = &t->job;
     if (!job->joined) join_job(t, mono_us);
-    weir_status status = set_status(t, job->run_id, job->request_id, job->next, job->detail, err);
+    weir_status status = log_job(t, err);
+    if (!status) status = set_status(t, job->run_id, job->request_id, job->next, job->detail, err);
     if (status) return status;
     job->active = false;
-    cJSON_Delete(job->detail);
-    job->detail = NULL;
+    drop_job_json(job);
     return WEIR_OK;
 }
 
@@ -433,7 +457,7 @@ static void train_done(void *context) {
         weir_worker_abandon(t->worker);
         return;
     }
-    if (t->job.active) cJSON_Delete(t->job.detail); /* its run stays "running" and is run again at the next start */
+    if (t->job.active) drop_job_json(&t->job); /* its run stays "running" and is run again at the next start */
     weir_event_codec_done(&t->requests);
     weir_event_codec_done(&t->runs);
     weir_event_codec_done(&t->models);

@@ -40,6 +40,11 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_train_runs_total", WEIR_COUNTER, "training runs that ended", {"pipeline", "outcome"}},
     {"weir_train_run_seconds", WEIR_HISTOGRAM, "time of a training run", {"pipeline"}},
     {"weir_train_metric_ratio", WEIR_GAUGE, "test metric of a model version (auc_roc, average_precision, ...)", {"pipeline", "model", "version", "metric"}},
+    {"weir_mlflow_events_total",
+     WEIR_COUNTER,
+     "events of runs and models by what became of them in MLflow: mirrored, rejected, waiting (it was away; they are tried again)",
+     {"pipeline", "outcome"}},
+    {"weir_mlflow_request_seconds", WEIR_HISTOGRAM, "time of a request to MLflow", {"pipeline"}},
     /* scoring */
     {"weir_score_predictions_total", WEIR_COUNTER, "predictions written", {"pipeline", "model", "arm"}},
     {"weir_score_errors_total", WEIR_COUNTER, "vectors that could not be scored", {"pipeline", "model", "arm"}},

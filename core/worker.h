@@ -34,6 +34,7 @@ typedef struct weir_worker_ops {
     void (*done)(void *context);
     int tick_ms; /* 0: 100 */
     bool needs_training; /* has nothing to do for a pipeline without a `training` section */
+    bool is_aside; /* the pipeline works without it: /readyz tells how it is, but does not depend on it */
     /** Both or neither. With them batch() only begins: it queues records to the producer and keeps what it knows in memory, and does not return REJECT.
      *  checkpoint makes durable everything that batch() was given so far; the loop then flushes the producer and stores the offsets. It is called every
      *  env->checkpoint_ms while there is something to make durable, when weir_worker_checkpoint_soon was called, before partitions leave (unless they are lost) and at stop.

@@ -43,7 +43,7 @@ static void answer_ready(const weir_http_request *request, weir_http_response *r
     (void)request;
     const group *g = context;
     bool all = true, ok = true;
-    for (size_t i = 0; i < g->count; i++) all = all && weir_worker_ready(g->runs[i].worker);
+    for (size_t i = 0; i < g->count; i++) all = all && (g->runs[i].worker->ops->is_aside || weir_worker_ready(g->runs[i].worker));
     response->status = all ? 200 : 503;
     ok = weir_buf_printf(&response->body, "{\"status\":\"%s\",\"workers\":{", all ? "ready" : "not ready");
     for (size_t i = 0; ok && i < g->count; i++) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/pg_json.h"
+#include "models/tracking.h"
 
 #define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
@@ -55,35 +56,23 @@ weir_status weir_lifecycle_run_start(weir_pg *pg, const char *space, const char 
                                      weir_err *err) {
     weir_run run = {0};
     weir_status status = weir_pg_begin(pg, err);
-    if (!status) status = weir_pg_exec(pg, "INSERT INTO weir.experiments (name) VALUES ($1) ON CONFLICT DO NOTHING", 1, &experiment, NULL, err);
     if (!status) status = weir_run_start(pg, space, request, &run, err);
-    const char *const params[] = {run.id, experiment, model};
-    if (!status) status = weir_pg_exec(pg, "INSERT INTO weir.experiment_runs (run_id, experiment, model) VALUES ($1, $2, $3)", 3, params, NULL, err);
+    if (!status) status = weir_track_attach(pg, run.id, experiment, model, err);
     if (!status) status = bury_dead_runs(pg, space, model, run.id, err);
     status = end(pg, status, err);
     if (!status) *ret_run = run;
     return status;
 }
 
-/* Members of an object of scalars, a row each. sql takes the run's id and the object. */
-static weir_status log_members(weir_pg *pg, const char *sql, const char *run_id, const cJSON *members, weir_err *err) {
-    char *text = cJSON_PrintUnformatted(members);
-    if (!text) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a JSON text");
-    weir_status status = weir_pg_exec(pg, sql, 2, (const char *const[]){run_id, text}, NULL, err);
-    cJSON_free(text);
-    return status;
-}
-
-static weir_status log_dataset(weir_pg *pg, const char *run_id, const char *context, const weir_run_dataset *dataset, weir_err *err) {
+static weir_status log_dataset(weir_track *track, const char *context, const weir_run_dataset *dataset, weir_err *err) {
     const weir_table *table = dataset->table;
-    char version[16], rows[24];
-    snprintf(version, sizeof version, "%d", table->version);
-    snprintf(rows, sizeof rows, "%lld", (long long)dataset->row_count);
-    const char *const params[] = {run_id, context,        table->name.space, table->version ? table->dataset : table->relation, table->version ? version : NULL,
-                                  rows,   dataset->digest};
-    return weir_pg_exec(
-        pg, "INSERT INTO weir.run_datasets (run_id, context, space, table_name, version, row_count, digest) VALUES ($1, $2, $3, $4, $5::int, $6::bigint, $7)",
-        7, params, NULL, err);
+    const weir_track_dataset logged = {.context = context,
+                                       .space = table->name.space,
+                                       .name = table->version ? table->dataset : table->relation,
+                                       .version = table->version ? table->version : WEIR_DATASET_UNVERSIONED,
+                                       .digest = dataset->digest,
+                                       .rows = dataset->row_count};
+    return weir_track_dataset_add(track, &logged, err);
 }
 
 static weir_status log_model(weir_pg *pg, const char *run_id, const weir_run_result *result, weir_err *err) {
@@ -98,22 +87,28 @@ static weir_status log_model(weir_pg *pg, const char *run_id, const weir_run_res
     return status;
 }
 
+static weir_status log_result(weir_track *track, const weir_run_result *result, weir_err *err) {
+    weir_status status = weir_track_params(track, NULL, result->params, err);
+    if (!status) status = weir_track_metrics(track, NULL, result->metrics, err);
+    if (!status) status = weir_track_tags(track, result->tags, err);
+    if (!status) status = log_dataset(track, "train", &result->train, err);
+    if (!status) status = log_dataset(track, "test", &result->test, err);
+    return status ? status : weir_track_artifact(track, "model", result->artifact_path, result->digest, -1, err);
+}
+
 weir_status weir_lifecycle_run_finish(weir_pg *pg, const char *run_id, const weir_run_result *result, weir_err *err) {
-    weir_status status = weir_pg_begin(pg, err);
-    if (!status)
-        status = log_members(pg, "INSERT INTO weir.run_params (run_id, name, value) SELECT $1, key, value FROM jsonb_each_text($2::jsonb)", run_id,
-                             result->params, err);
-    if (!status)
-        status = log_members(pg, "INSERT INTO weir.run_metrics (run_id, name, value) SELECT $1, key, value::float8 FROM jsonb_each_text($2::jsonb)", run_id,
-                             result->metrics, err);
-    if (!status)
-        status =
-            log_members(pg, "INSERT INTO weir.run_tags (run_id, name, value) SELECT $1, key, value FROM jsonb_each_text($2::jsonb)", run_id, result->tags, err);
-    if (!status) status = log_dataset(pg, run_id, "train", &result->train, err);
-    if (!status) status = log_dataset(pg, run_id, "test", &result->test, err);
-    if (!status) status = log_model(pg, run_id, result, err);
-    if (!status) status = weir_run_update(pg, run_id, "succeeded", NULL, err);
-    return end(pg, status, err);
+    weir_track *track = NULL;
+    weir_status status = weir_track_new(run_id, &track, err);
+    if (!status) status = log_result(track, result, err);
+    if (!status) status = weir_pg_begin(pg, err);
+    if (!status) {
+        status = weir_track_write(track, pg, err);
+        if (!status) status = log_model(pg, run_id, result, err);
+        if (!status) status = weir_run_update(pg, run_id, "succeeded", NULL, err);
+        status = end(pg, status, err);
+    }
+    weir_track_free(track);
+    return status;
 }
 
 static weir_status require_experiment(weir_pg *pg, const char *experiment, weir_err *err) {
@@ -202,13 +197,19 @@ static weir_status lock_model(weir_pg *pg, const char *const model[2], weir_err 
     return status ? status : weir_pg_exec(pg, "SELECT FROM weir.registered_models WHERE space = $1 AND model = $2 FOR UPDATE", 2, model, NULL, err);
 }
 
+/* The event is in the outbox when the alias moved. */
 static weir_status move_alias(weir_pg *pg, const char *space, const char *model, const char *version, const char *alias, weir_err *err) {
-    static const char sql[] = "WITH old AS (SELECT version FROM weir.model_aliases WHERE pipeline = $1 AND model = $2 AND alias = $3),"
-                              " moved AS (INSERT INTO weir.model_aliases (pipeline, model, alias, version) VALUES ($1, $2, $3, $4::int)"
-                              "  ON CONFLICT (pipeline, model, alias) DO UPDATE SET version = excluded.version, moved_at = clock_timestamp()"
-                              "  WHERE model_aliases.version <> excluded.version RETURNING version)"
-                              " INSERT INTO weir.model_alias_history (pipeline, model, alias, from_version, to_version) SELECT $1, $2, $3, (SELECT version "
-                              "FROM old), version FROM moved";
+    static const char sql[] =
+        "WITH old AS (SELECT version FROM weir.model_aliases WHERE pipeline = $1 AND model = $2 AND alias = $3),"
+        " moved AS (INSERT INTO weir.model_aliases (pipeline, model, alias, version) VALUES ($1, $2, $3, $4::int)"
+        "  ON CONFLICT (pipeline, model, alias) DO UPDATE SET version = excluded.version, moved_at = clock_timestamp()"
+        "  WHERE model_aliases.version <> excluded.version RETURNING version),"
+        " kept AS (INSERT INTO weir.model_alias_history (pipeline, model, alias, from_version, to_version) SELECT $1, $2, $3, (SELECT version "
+        "FROM old), version FROM moved RETURNING *)"
+        " INSERT INTO weir.outbox (key, type, pipeline, model, version, digest, alias, artifact_path, payload)"
+        " SELECT $1, 'alias.moved', $1, $2, v.version, v.digest, $3, v.artifact_path, jsonb_build_object('from_model', CASE WHEN k.from_version IS NULL"
+        " THEN NULL ELSE $2 END, 'from_version', k.from_version, 'algorithm', v.algorithm, 'actor', k.actor)"
+        " FROM kept k JOIN weir.model_versions v ON v.pipeline = $1 AND v.model = $2 AND v.version = k.to_version";
     return weir_pg_exec(pg, sql, 4, (const char *const[]){space, model, alias, version}, NULL, err);
 }
 
@@ -229,6 +230,7 @@ weir_status weir_lifecycle_version_describe(weir_pg *pg, const char *space, cons
     char number[16];
     snprintf(number, sizeof number, "%d", version);
     weir_status status = weir_pg_begin(pg, err);
+    if (!status) status = weir_registry_lock(pg, err);
     if (!status) status = lock_model(pg, (const char *const[2]){space, model}, err);
     if (!status) status = set_tags(pg, space, model, number, tags, err);
     const char *const params[] = {space, model, number, description, generated};
@@ -237,6 +239,16 @@ weir_status weir_lifecycle_version_describe(weir_pg *pg, const char *space, cons
                               "INSERT INTO weir.version_descriptions AS d (pipeline, model, version, description) VALUES ($1, $2, $3::int, coalesce($4, $5))"
                               " ON CONFLICT (pipeline, model, version) DO UPDATE SET description = coalesce($4, d.description)",
                               5, params, NULL, err);
+    if (!status)
+        status =
+            weir_pg_exec(pg,
+                         "INSERT INTO weir.outbox (key, type, pipeline, model, version, digest, artifact_path, payload)"
+                         " SELECT pipeline, 'version.described', pipeline, model, version, digest, artifact_path, jsonb_build_object('tags', (SELECT "
+                         "coalesce(jsonb_object_agg(name,"
+                         " value), '{}') FROM weir.version_tags t WHERE (t.pipeline, t.model, t.version) = (v.pipeline, v.model, v.version)), 'description',"
+                         " (SELECT description FROM weir.version_descriptions d WHERE (d.pipeline, d.model, d.version) = (v.pipeline, v.model, v.version)))"
+                         " FROM weir.model_versions v WHERE pipeline = $1 AND model = $2 AND version = $3::int",
+                         3, params, NULL, err);
     if (!status) status = move_alias(pg, space, model, number, alias, err);
     return end(pg, status, err);
 }
@@ -253,7 +265,8 @@ static weir_status explain_no_version(weir_pg *pg, const char *space, const char
     weir_status status = weir_pg_query_json(
         pg,
         "SELECT json_build_object('versions', (SELECT string_agg(version::text, ', ' ORDER BY version) FROM weir.model_versions WHERE pipeline = $1 AND"
-        " model = $2), 'aliases', (SELECT string_agg(alias, ', ' ORDER BY alias) FROM weir.model_aliases WHERE pipeline = $1 AND model = $2))",
+        " model = $2 AND deleted_at IS NULL), 'aliases', (SELECT string_agg(alias, ', ' ORDER BY alias) FROM weir.model_aliases WHERE pipeline = $1 AND model "
+        "= $2))",
         2, (const char *const[]){space, model}, &has, err);
     if (status) return status;
     if (!*text_of(has, "versions"))
@@ -278,7 +291,7 @@ weir_status weir_lifecycle_version_find(weir_pg *pg, const char *space, const ch
                                                   " 'aliases', (SELECT coalesce(json_agg(alias ORDER BY alias), '[]') FROM weir.model_aliases a WHERE "
                                                   "(a.pipeline, a.model, a.version) = (v.pipeline, v.model, v.version)))"
                                                   " FROM weir.model_versions v LEFT JOIN weir.runs r ON r.id = v.run_id WHERE v.pipeline = $1 AND v.model = $2 "
-                                                  "AND v.version = coalesce($3::int,"
+                                                  "AND v.deleted_at IS NULL AND v.version = coalesce($3::int,"
                                                   "  (SELECT version FROM weir.model_aliases WHERE pipeline = $1 AND model = $2 AND alias = $4))), 'null')";
     char number[16];
     cJSON *found = NULL;

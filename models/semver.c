@@ -92,6 +92,22 @@ static bool same_inputs(const cJSON *before, const cJSON *after) {
     return true;
 }
 
+/* By what a run of train_model is judged is not what it fits. */
+static bool is_judgement(const cJSON *param) {
+    return !strcmp(param->string, "baseline_f1");
+}
+
+static bool has_all(const cJSON *params, const cJSON *others) {
+    const cJSON *param;
+    cJSON_ArrayForEach(param, others) if (!is_judgement(param) && !same_json(member(params, param->string), cJSON_IsNull(param) ? NULL : param)) return false;
+    return true;
+}
+
+static bool same_params(const cJSON *before, const cJSON *after) {
+    const cJSON *a = member(before, "params"), *b = member(after, "params");
+    return has_all(a, b) && has_all(b, a);
+}
+
 /* The name of a data set, or the names of the tables, one after the other. Which version of it and which days is what a refit changes. */
 static bool same_source(const cJSON *before, const cJSON *after) {
     if (!same_member(member(before, "dataset"), member(after, "dataset"), "name")) return false;
@@ -115,7 +131,7 @@ weir_semver_change weir_semver_change_of(const weir_semver_facts *before, const 
         {!same_inputs(a, b), WEIR_SEMVER_MINOR, "fewer inputs, or in another order"},
         {!same_text(before->feature_hash, after->feature_hash), WEIR_SEMVER_MINOR, "other features"},
         {!same_text(before->algorithm, after->algorithm), WEIR_SEMVER_MINOR, "another algorithm"},
-        {!same_member(before->lineage, after->lineage, "params"), WEIR_SEMVER_MINOR, "other parameters"},
+        {!same_params(before->lineage, after->lineage), WEIR_SEMVER_MINOR, "other parameters"},
         {!same_member(before->lineage, after->lineage, "spec"), WEIR_SEMVER_MINOR, "another spec"},
         {!same_member(before->lineage, after->lineage, "preprocessing"), WEIR_SEMVER_MINOR, "other preprocessing"},
         {!same_source(before->lineage, after->lineage), WEIR_SEMVER_MINOR, "another data set"},

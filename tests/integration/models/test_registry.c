@@ -12,9 +12,8 @@
 #include <unistd.h>
 
 #include "models/registry.h"
+#include "tests/integration/models/database.h"
 
-static char url[1024], database[64]; /* of this run */
-static weir_pg *pg, *server;
 static char pipeline[64]; /* a new name for every test */
 
 static void ok(weir_status status, const weir_err *err) {
@@ -310,6 +309,287 @@ static void concurrent_writers_leave_no_gap_no_repeat_and_one_winner(void **stat
     cJSON_Delete(events);
 }
 
+/* ---- semantic versions ---- */
+
+static const char *semver_of(const char *model, int version) {
+    static char text[32];
+    char number[16];
+    PGresult *row = NULL;
+    weir_err err;
+    snprintf(number, sizeof number, "%d", version);
+    ok(weir_pg_exec(pg, "SELECT array_to_string(semver, '.') FROM weir.model_versions WHERE pipeline = $1 AND model = $2 AND version = $3::int", 3,
+                    (const char *const[]){pipeline, model, number}, &row, &err),
+       &err);
+    snprintf(text, sizeof text, "%s", PQntuples(row) ? PQgetvalue(row, 0, 0) : "");
+    PQclear(row);
+    return text;
+}
+
+static void a_semantic_version_follows_from_what_changed(void **state) {
+    (void)state;
+    weir_err err;
+    int number = 0;
+    cJSON *one = cJSON_Parse("{\"inputs\": [{\"name\": \"a\", \"type\": \"double\"}]}"),
+          *two = cJSON_Parse("{\"inputs\": [{\"name\": \"a\", \"type\": \"double\"}, {\"name\": \"b\", \"type\": \"double\"}]}");
+    weir_version_new v = new_version("m", "d1");
+    v.signature = one;
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    assert_string_equal(semver_of("m", 1), "1.0.0");
+    v.digest = "d2"; /* fitted again */
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    assert_string_equal(semver_of("m", 2), "1.0.1");
+    v.digest = "d3";
+    v.algorithm = "xgboost";
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    assert_string_equal(semver_of("m", 3), "1.1.0");
+    v.digest = "d4";
+    v.signature = two;
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    assert_string_equal(semver_of("m", 4), "2.0.0");
+    v.digest = "d5";
+    v.semver = "v2.7.0";
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    assert_string_equal(semver_of("m", 5), "2.7.0");
+    v.digest = "d6";
+    assert_int_equal(weir_version_register(pg, &v, &number, &err), WEIR_ECONFLICT);
+    assert_non_null(strstr(err.message, "2.7.0"));
+    v.semver = "2.7";
+    assert_int_equal(weir_version_register(pg, &v, &number, &err), WEIR_EINVAL);
+    v.semver = NULL; /* nothing is left open; the rule goes on from the highest */
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    assert_int_equal(number, 6);
+    assert_string_equal(semver_of("m", 6), "2.7.1");
+    cJSON_Delete(one);
+    cJSON_Delete(two);
+}
+
+static void a_version_is_found_by_every_name_it_has(void **state) {
+    (void)state;
+    weir_err err;
+    register_version("m", "aa");
+    register_version("m", "bb");
+    register_version("n", "cc");
+    ok(weir_alias_move(pg, pipeline, "champion", NULL, "m", 1, "test", "", &err), &err);
+    static const struct {
+        const char *name;
+        int version;
+    } rows[] = {{"1", 1}, {"2", 2}, {"1.0.0", 1}, {"v1.0.1", 2}, {"latest", 2}, {NULL, 2}, {"champion", 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int number = 0;
+        ok(weir_version_resolve(pg, pipeline, "m", rows[i].name, &number, &err), &err);
+        assert_int_equal(number, rows[i].version);
+    }
+    static const char *const absent[] = {"3", "0", "1.0.2", "challenger", "1.0", "99999999999", ""};
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
+        int number = -1;
+        assert_int_equal(weir_version_resolve(pg, pipeline, "m", absent[i], &number, &err), WEIR_ENOTFOUND);
+        assert_int_equal(number, -1);
+        assert_non_null(strstr(err.message, "1 (1.0.0), 2 (1.0.1)"));
+    }
+    int number = -1;
+    assert_int_equal(weir_version_resolve(pg, pipeline, "n", "champion", &number, &err), WEIR_ENOTFOUND); /* it is m's */
+    assert_int_equal(weir_version_resolve(pg, pipeline, "o", NULL, &number, &err), WEIR_ENOTFOUND);
+    assert_non_null(strstr(err.message, "no model o"));
+}
+
+/* ---- going back ---- */
+
+static const char *champion(void) {
+    static char digest[80];
+    cJSON *list = NULL;
+    weir_err err;
+    ok(weir_alias_list(pg, pipeline, &list, &err), &err);
+    snprintf(digest, sizeof digest, "%s", cJSON_GetArraySize(list) ? text_of(cJSON_GetArrayItem(list, 0), "digest") : "");
+    cJSON_Delete(list);
+    return digest;
+}
+
+static void rolling_back_twice_goes_back_two_moves(void **state) {
+    (void)state;
+    weir_err err;
+    assert_int_equal(weir_alias_rollback(pg, pipeline, "champion", NULL, "test", "", &err), WEIR_ENOTFOUND);
+    register_version("m", "aa");
+    register_version("m", "bb");
+    register_version("m", "cc");
+    ok(weir_alias_move(pg, pipeline, "champion", NULL, "m", 1, "test", "", &err), &err);
+    ok(weir_alias_move(pg, pipeline, "champion", "aa", "m", 2, "test", "", &err), &err);
+    ok(weir_alias_move(pg, pipeline, "champion", "bb", "m", 3, "test", "", &err), &err);
+    ok(weir_alias_rollback(pg, pipeline, "champion", "cc", "test", "worse", &err), &err);
+    assert_string_equal(champion(), "bb");
+    assert_int_equal(weir_alias_rollback(pg, pipeline, "champion", "cc", "test", "too late", &err), WEIR_ECONFLICT);
+    assert_string_equal(champion(), "bb");
+    ok(weir_alias_rollback(pg, pipeline, "champion", "bb", "test", "worse still", &err), &err);
+    assert_string_equal(champion(), "aa");
+    assert_int_equal(weir_alias_rollback(pg, pipeline, "champion", "aa", "test", "", &err), WEIR_ENOTFOUND);
+    assert_non_null(strstr(err.message, "first version"));
+    /* A new move is what is taken back next, not what was taken back before. */
+    ok(weir_alias_move(pg, pipeline, "champion", "aa", "m", 3, "test", "", &err), &err);
+    ok(weir_alias_rollback(pg, pipeline, "champion", "cc", "test", "", &err), &err);
+    assert_string_equal(champion(), "aa");
+    /* An alias that was removed comes back. */
+    ok(weir_alias_move(pg, pipeline, "champion", "aa", NULL, 0, "test", "withdrawn", &err), &err);
+    ok(weir_alias_rollback(pg, pipeline, "champion", NULL, "test", "", &err), &err);
+    assert_string_equal(champion(), "aa");
+    cJSON *events = own_events();
+    const cJSON *last = cJSON_GetArrayItem(events, cJSON_GetArraySize(events) - 1);
+    assert_string_equal(text_of(last, "type"), "alias.moved");
+    assert_string_equal(text_of(last, "digest"), "aa");
+    assert_non_null(strstr(text_of(last, "payload"), "\"rollback\": true"));
+    cJSON_Delete(events);
+}
+
+/* Two who saw the same champion: of rollbacks as of promotions one is told. */
+typedef struct mover {
+    bool back;
+    int version;
+    weir_status status;
+} mover;
+
+static void *move_once(void *context) {
+    mover *m = context;
+    weir_pg *own = NULL;
+    weir_err err;
+    m->status = weir_pg_new(url, &own, &err);
+    if (!m->status)
+        m->status = m->back ? weir_alias_rollback(own, pipeline, "champion", "bb", "t", "race", &err)
+                            : weir_alias_move(own, pipeline, "champion", "bb", "m", m->version, "t", "race", &err);
+    weir_pg_free(own);
+    return NULL;
+}
+
+static void of_two_who_move_at_once_one_is_told(void **state) {
+    (void)state;
+    weir_err err;
+    for (int round = 0; round < 2; round++) {
+        mover movers[2] = {{round == 1, 3, WEIR_OK}, {round == 1, 4, WEIR_OK}};
+        pthread_t threads[2];
+        if (!round) {
+            static const char *const digests[] = {"aa", "bb", "cc", "dd"};
+            for (int i = 0; i < 4; i++) register_version("m", digests[i]);
+            ok(weir_alias_move(pg, pipeline, "champion", NULL, "m", 1, "test", "", &err), &err);
+        }
+        ok(weir_alias_move(pg, pipeline, "champion", champion(), "m", 2, "test", "", &err), &err);
+        for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, move_once, &movers[i]), 0);
+        for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+        int told = (movers[0].status == WEIR_ECONFLICT) + (movers[1].status == WEIR_ECONFLICT);
+        int done = (movers[0].status == WEIR_OK) + (movers[1].status == WEIR_OK);
+        assert_true(told == 1 && done == 1);
+    }
+}
+
+static void what_was_checked_stays_with_the_move(void **state) {
+    (void)state;
+    weir_err err;
+    PGresult *row = NULL;
+    cJSON *verdict = cJSON_Parse("{\"environment\": \"prod\", \"passed\": false, \"forced\": true}");
+    register_version("m", "aa");
+    ok(weir_alias_promote(pg, pipeline, "prod", NULL, "m", 1, "test", "hotfix", verdict, &err), &err);
+    ok(weir_pg_exec(pg, "SELECT verdict->>'forced' FROM weir.alias_history WHERE pipeline = $1", 1, (const char *const[]){pipeline}, &row, &err), &err);
+    assert_string_equal(PQgetvalue(row, 0, 0), "true");
+    PQclear(row);
+    cJSON *events = own_events();
+    assert_non_null(strstr(text_of(cJSON_GetArrayItem(events, 1), "payload"), "\"forced\": true"));
+    cJSON_Delete(events);
+    cJSON_Delete(verdict);
+}
+
+/* ---- deleting ---- */
+
+static char objects[64];
+
+static void write_artifact(const char *name) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", objects, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("model", file);
+    fclose(file);
+}
+
+static bool is_there(const char *name) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", objects, name);
+    return !access(path, F_OK);
+}
+
+static int register_with(const char *model, const char *digest, const char *artifact, const char *run_id) {
+    weir_version_new v = new_version(model, digest);
+    weir_err err;
+    int number = 0;
+    v.artifact_path = artifact;
+    v.run_id = run_id;
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    return number;
+}
+
+static void a_version_that_is_in_use_is_not_deleted(void **state) {
+    (void)state;
+    weir_err err;
+    weir_run run;
+    weir_artifact_fate fate;
+    write_artifact("a");
+    ok(weir_run_start(pg, pipeline, NULL, &run, &err), &err);
+    register_with("m", "aa", "a", run.id);
+    ok(weir_alias_move(pg, pipeline, "champion", NULL, "m", 1, "test", "", &err), &err);
+    assert_int_equal(weir_version_delete(pg, objects, pipeline, "m", 1, "test", "", &fate, &err), WEIR_ECONFLICT);
+    assert_non_null(strstr(err.message, "champion"));
+    ok(weir_alias_move(pg, pipeline, "champion", "aa", NULL, 0, "test", "", &err), &err);
+    assert_int_equal(weir_version_delete(pg, objects, pipeline, "m", 1, "test", "", &fate, &err), WEIR_ECONFLICT);
+    assert_non_null(strstr(err.message, run.id));
+    assert_true(is_there("a"));
+    ok(weir_run_update(pg, run.id, "succeeded", NULL, &err), &err);
+    ok(weir_version_delete(pg, objects, pipeline, "m", 1, "test", "old", &fate, &err), &err);
+    assert_int_equal(fate, WEIR_ARTIFACT_REMOVED);
+    assert_false(is_there("a"));
+    assert_int_equal(weir_version_delete(pg, objects, pipeline, "m", 1, "test", "again", &fate, &err), WEIR_ENOTFOUND);
+    assert_int_equal(weir_alias_move(pg, pipeline, "champion", NULL, "m", 1, "test", "", &err), WEIR_ECONFLICT);
+    assert_non_null(strstr(err.message, "deleted"));
+    assert_int_equal(weir_alias_rollback(pg, pipeline, "champion", NULL, "test", "", &err), WEIR_ECONFLICT);
+    cJSON *events = own_events(), *list = NULL;
+    assert_string_equal(text_of(cJSON_GetArrayItem(events, cJSON_GetArraySize(events) - 1), "type"), "version.deleted");
+    cJSON_Delete(events);
+    ok(weir_version_list(pg, pipeline, NULL, &list, &err), &err);
+    assert_int_equal(cJSON_GetArraySize(list), 0);
+    cJSON_Delete(list);
+}
+
+static void numbers_are_not_used_again_and_a_digest_may_come_back(void **state) {
+    (void)state;
+    weir_err err;
+    weir_artifact_fate fate;
+    int number = 0;
+    register_with("m", "aa", "gone", NULL);
+    ok(weir_version_delete(pg, objects, pipeline, "m", 1, "test", "", &fate, &err), &err);
+    assert_int_equal(fate, WEIR_ARTIFACT_ABSENT);
+    assert_int_equal(weir_version_resolve(pg, pipeline, "m", "1", &number, &err), WEIR_ENOTFOUND);
+    assert_int_equal(register_with("m", "aa", "gone", NULL), 2);
+    assert_string_equal(semver_of("m", 2), "1.0.1");
+    assert_string_equal(semver_of("m", 1), "1.0.0"); /* the row stays */
+}
+
+static void an_artifact_goes_with_the_last_version_that_has_it(void **state) {
+    (void)state;
+    weir_err err;
+    weir_artifact_fate fate;
+    write_artifact("s");
+    register_with("m", "aa", "s", NULL);
+    register_with("n", "aa", "s", NULL);
+    ok(weir_version_delete(pg, objects, pipeline, "m", 1, "test", "", &fate, &err), &err);
+    assert_int_equal(fate, WEIR_ARTIFACT_KEPT);
+    assert_true(is_there("s"));
+    /* Fitted again just now: the file is new, its version is about to be registered. */
+    ok(weir_pg_exec(pg, "UPDATE weir.model_versions SET created_at = created_at - interval '1 hour' WHERE pipeline = $1", 1, (const char *const[]){pipeline},
+                    NULL, &err),
+       &err);
+    ok(weir_version_delete(pg, objects, pipeline, "n", 1, "test", "", &fate, &err), &err);
+    assert_int_equal(fate, WEIR_ARTIFACT_KEPT);
+    assert_true(is_there("s"));
+    register_with("o", "aa", "s", NULL);
+    ok(weir_version_delete(pg, objects, pipeline, "o", 1, "test", "", &fate, &err), &err);
+    assert_int_equal(fate, WEIR_ARTIFACT_REMOVED);
+    assert_false(is_there("s"));
+}
+
 static void a_database_that_is_away_asks_for_a_retry(void **state) {
     (void)state;
     weir_pg *away = NULL;
@@ -335,31 +615,14 @@ static int each(void **state) {
     return weir_outbox_done(pg, INT64_MAX, &err) != WEIR_OK;
 }
 
-/* A later dbname in a URL or a list of settings takes the place of an earlier one. */
-static int make_database(void **state) {
+static int make_stores(void **state) {
     (void)state;
-    const char *given = getenv("WEIR_PG_URL"), *join = !strstr(given, "://") ? " " : strchr(given, '?') ? "&" : "?";
-    char create[128];
-    weir_err err;
-    snprintf(database, sizeof database, "weir_test_registry_%ld", (long)getpid());
-    snprintf(url, sizeof url, "%s%sdbname=%s", given, join, database);
-    snprintf(create, sizeof create, "CREATE DATABASE %s", database);
-    if (weir_pg_new(given, &server, &err) == WEIR_OK && weir_pg_exec(server, create, 0, NULL, NULL, &err) == WEIR_OK &&
-        weir_pg_new(url, &pg, &err) == WEIR_OK && weir_pg_migrate(pg, &err) == WEIR_OK)
-        return 0;
-    fprintf(stderr, "%s\n", err.message);
-    return 1;
+    snprintf(objects, sizeof objects, "/tmp/weir-objects-XXXXXX");
+    return !mkdtemp(objects) || make_database_named("registry");
 }
 
-static int drop_database(void **state) {
-    (void)state;
-    char drop[128];
-    weir_err err;
-    weir_pg_free(pg);
-    snprintf(drop, sizeof drop, "DROP DATABASE %s", database);
-    weir_status status = weir_pg_exec(server, drop, 0, NULL, NULL, &err);
-    weir_pg_free(server);
-    return status != WEIR_OK;
+static int drop_stores(void **state) {
+    return drop_database(state) || rmdir(objects);
 }
 
 int main(void) {
@@ -370,6 +633,14 @@ int main(void) {
         cmocka_unit_test_setup(an_alias_moves_only_from_where_it_is_expected, each),
         cmocka_unit_test_setup(every_change_is_in_the_outbox_once_and_in_order, each),
         cmocka_unit_test_setup(concurrent_writers_leave_no_gap_no_repeat_and_one_winner, each),
+        cmocka_unit_test_setup(a_semantic_version_follows_from_what_changed, each),
+        cmocka_unit_test_setup(a_version_is_found_by_every_name_it_has, each),
+        cmocka_unit_test_setup(rolling_back_twice_goes_back_two_moves, each),
+        cmocka_unit_test_setup(of_two_who_move_at_once_one_is_told, each),
+        cmocka_unit_test_setup(what_was_checked_stays_with_the_move, each),
+        cmocka_unit_test_setup(a_version_that_is_in_use_is_not_deleted, each),
+        cmocka_unit_test_setup(numbers_are_not_used_again_and_a_digest_may_come_back, each),
+        cmocka_unit_test_setup(an_artifact_goes_with_the_last_version_that_has_it, each),
         cmocka_unit_test_setup(a_database_that_is_away_asks_for_a_retry, each),
     };
     const char *given = getenv("WEIR_PG_URL");
@@ -377,5 +648,5 @@ int main(void) {
         printf("skipped: WEIR_PG_URL is not set\n");
         return 0;
     }
-    return cmocka_run_group_tests(tests, make_database, drop_database);
+    return cmocka_run_group_tests(tests, make_stores, drop_stores);
 }
