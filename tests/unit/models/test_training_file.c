@@ -559,10 +559,15 @@ static void keep(const weir_training_file *f, const weir_training_sets *sets, co
 static void versions_follow_what_changed_and_score_files(void **state) {
     (void)state;
     char persistence[256];
-    snprintf(persistence, sizeof persistence, ", \"persistence\": {\"hdfs_model_path\": \"%s\"}", path_of("kept"));
+    snprintf(persistence, sizeof persistence, ", \"persistence\": {\"hdfs_model_path\": \"%s\", \"export_formats\": [\"pickle\", \"onnx\", \"pmml\", \"json\"]}", path_of("kept"));
     weir_training_file *f = read_json(document("{\"linear_regression\": {}}", "", persistence), NULL);
     weir_training_sets sets = read_sets(f);
     keep(f, &sets, "1.0.0");
+    static const char *const written[] = {"kept/linear/v1.0.0/model.weirmodel", "kept/linear/v1.0.0/model.onnx", "kept/linear/v1.0.0/model.pmml",
+                                          "kept/linear/v1.0.0/model.json", "kept/linear/v1.0.0/metadata.json", "kept/linear/v1.0.0/artifacts/report.html",
+                                          "kept/linear/latest/model.onnx", "kept/model_registry.json", "kept/global_metrics.json"};
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+        if (access(path_of(written[i]), R_OK)) fail_msg("no %s", written[i]);
     keep(f, &sets, "1.0.0"); /* the same bytes */
     weir_trainset whole_fit = sets.fit;
     sets.fit = sets.train;
