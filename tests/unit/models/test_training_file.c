@@ -574,8 +574,7 @@ static void versions_follow_what_changed_and_score_files(void **state) {
     sets.fit = sets.train;
     keep(f, &sets, "1.0.1"); /* other rows */
     sets.fit = whole_fit;
-    cJSON_ReplaceItemInObject(f->models.items[0].params, "intercept", cJSON_CreateFalse());
-    if (!cJSON_GetObjectItem(f->models.items[0].params, "intercept")) cJSON_AddFalseToObject(f->models.items[0].params, "intercept");
+    assert_non_null(cJSON_AddFalseToObject(f->models.items[0].params, "intercept"));
     keep(f, &sets, "1.1.0"); /* another spec */
     f->persistence.versioning_strategy = WEIR_VERSIONING_SEQUENTIAL;
     sets.fit = sets.train;
