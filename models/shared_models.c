@@ -69,27 +69,10 @@ weir_status weir_shared_set(const weir_trainset *set, weir_trainset *ret_set, we
         columns_done(&c);
         return no_memory(err);
     }
-    for (int t = 0; t < set->target_count; t++) targets[t] = set->targets + t * set->matrix.row_count;
-    const weir_trainset_source source = {.row_count = set->matrix.row_count,
-                                         .column_count = c.count,
-                                         .columns = c.kinds,
-                                         .values = (const double *const *)c.of,
-                                         .task = set->matrix.task,
-                                         .class_count = set->matrix.class_count,
-                                         .class_names = (const char *const *)set->class_names,
-                                         .target_count = set->target_count,
-                                         .target_names = (const char *const *)set->target_names,
-                                         .targets = targets,
-                                         .weight = set->matrix.weight,
-                                         .time_us = set->time_us,
-                                         .label_until_us = set->label_until_us,
-                                         .entity = set->entity,
-                                         .entity_count = set->entity_count,
-                                         .tenant = set->tenant,
-                                         .tenant_count = set->tenant_count,
-                                         .tenant_names = (const char *const *)set->tenant_names,
-                                         .source = set->source,
-                                         .query = set->query};
+    weir_trainset_source source = weir_trainset_as_source(set, targets);
+    source.column_count = c.count;
+    source.columns = c.kinds;
+    source.values = (const double *const *)c.of;
     weir_status status = weir_trainset_make(&source, ret_set, err); /* its rows stay where they are: they ascend by time already */
     columns_done(&c);
     weir_models_free(targets);

@@ -246,7 +246,7 @@ static weir_status expand(cJSON *node, const char *path, weir_err *err) {
         free(text);
         if (!value) return no_memory(err);
         char *key = item->string; /* the replacement takes the name over */
-        if (key && !(value->string = weir_models_calloc(1, strlen(key) + 1))) {
+        if (key && !(value->string = cJSON_malloc(strlen(key) + 1))) {
             cJSON_Delete(value);
             return no_memory(err);
         }

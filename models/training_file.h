@@ -105,15 +105,15 @@ typedef struct weir_training_kept {
     const cJSON *spec, *schema, *metrics; /* metrics {"rmse": 1.5} */
     const char *dataset_digest, *run_id;
     const cJSON *more; /* keys that metadata gets too: description, tags …; may be NULL */
-    const weir_layout_file *files; /* exports and artifacts beside the model */
+    const weir_layout_file *files; /* "artifacts/…" beside the model and its exports */
     size_t file_count;
 } weir_training_kept;
 
 /** Where the file says that models go: persistence.hdfs_model_path, else model_registry_path; NULL when save_models is false. */
 const char *weir_training_file_store(const weir_training_file *file);
-/** Writes the next version of a model to the folder: by the rule of models/semver.h, or counted (1.0.0, 2.0.0, …). A model that is byte for byte the latest
- *  one is not written again. version [WEIR_SEMVER_TEXT_MAX] is the one that holds it then. metadata.json has "algorithm", "spec", "data_schema", "metrics",
- *  "signature", "lineage", "created_at". */
+/** Writes the next version of a model to the folder, with the exports that the file asks for: by the rule of models/semver.h, or counted (1.0.0, 2.0.0, …). A
+ *  model that is byte for byte the latest one is not written again. version [WEIR_SEMVER_TEXT_MAX] is the one that holds it then. metadata.json has "algorithm",
+ *  "spec", "data_schema", "metrics", "signature", "lineage", "created_at", "version_reason", and "exports_left_out" where a format cannot hold the model. */
 weir_status weir_training_file_persist(const weir_training_file *file, const weir_training_kept *kept, char *version, weir_err *err) WEIR_MUST_CHECK;
 /** Predictions for a file by a version ("1.0.0", "latest" or NULL) of a model of the folder; see weir_file_predict. */
 weir_status weir_training_file_infer(const char *dir, const char *model, const char *version, const char *data_path, const char *format, const char *out_path,

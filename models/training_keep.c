@@ -104,24 +104,69 @@ static weir_status next_version(const weir_training_file *file, const weir_train
     return status;
 }
 
-weir_status weir_training_file_persist(const weir_training_file *file, const weir_training_kept *kept, char *version, weir_err *err) {
-    weir_layout_file files[FILES_MAX + 1] = {{WEIR_LAYOUT_MODEL_FILE, kept->artifact}};
-    const char *dir = weir_training_file_store(file), *why = NULL;
-    if (!dir) return WEIR_FAIL(err, WEIR_EINVAL, "persistence.save_models is false: there is no folder for versions");
-    if (kept->file_count > FILES_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "%zu files beside a model, expected at most %d", kept->file_count, FILES_MAX);
-    if (kept->file_count) memcpy(files + 1, kept->files, kept->file_count * sizeof *files);
-    cJSON *metadata = make_metadata(kept);
-    weir_status status = metadata ? WEIR_OK : no_memory(err);
-    for (int i = 0; !status; i++) { /* another writer may have taken the version */
-        status = next_version(file, kept, metadata, version, &why, err);
-        if (status || !why) break;
-        cJSON_DeleteItemFromObjectCaseSensitive(metadata, "version_reason");
-        if (!cJSON_AddStringToObject(metadata, "version_reason", why)) status = no_memory(err);
-        const weir_layout_version written = {.model = kept->name, .version = version, .metadata = metadata, .files = files, .file_count = kept->file_count + 1};
-        if (!status) status = weir_model_layout_write(dir, &written, err);
-        if (status != WEIR_ECONFLICT || i == WRITES_MAX) break;
-        status = WEIR_OK;
+/* ---- exports ---- */
+
+/* What is written as a version: the model, its exports, and what the caller brought. */
+typedef struct parcel {
+    weir_layout_file files[FILES_MAX + WEIR_EXPORT_FORMAT_COUNT];
+    size_t count;
+    weir_buf exports[WEIR_EXPORT_FORMAT_COUNT];
+    char names[WEIR_EXPORT_FORMAT_COUNT][32];
+} parcel;
+
+static bool add_left_out(cJSON *metadata, weir_export_format format, const weir_err *why) {
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(metadata, "exports_left_out"), *item = cJSON_CreateObject();
+    if (!list) list = cJSON_AddArrayToObject(metadata, "exports_left_out");
+    bool ok = item && list && cJSON_AddStringToObject(item, "format", weir_export_format_name(format)) && cJSON_AddStringToObject(item, "why", why->message) &&
+              cJSON_AddItemToArray(list, item);
+    if (!ok) cJSON_Delete(item);
+    return ok;
+}
+
+/* A format that cannot hold the model exactly is no reason not to keep the model: metadata says so. */
+static weir_status export_all(const weir_training_file *file, const weir_training_kept *kept, cJSON *metadata, parcel *p, weir_err *err) {
+    weir_model *model = NULL;
+    weir_status status = weir_model_load(kept->artifact->data, kept->artifact->len, &model, err);
+    for (int f = 0; !status && f < WEIR_EXPORT_FORMAT_COUNT; f++) {
+        weir_err why;
+        if (!file->exports[f] || f == WEIR_EXPORT_NATIVE) continue;
+        weir_status exported = weir_model_export(model, (weir_export_format)f, &p->exports[f], &why);
+        snprintf(p->names[f], sizeof p->names[f], "model.%s", weir_export_format_name((weir_export_format)f));
+        if (!exported)
+            p->files[p->count++] = (weir_layout_file){p->names[f], &p->exports[f]};
+        else if (exported != WEIR_EINVAL)
+            status = WEIR_FAIL(err, exported, "%s: %s", p->names[f], why.message);
+        else if (!add_left_out(metadata, (weir_export_format)f, &why))
+            status = no_memory(err);
     }
+    weir_model_free(model);
+    return status;
+}
+
+/* ---- keeping ---- */
+
+static weir_status write_next(const weir_training_file *file, const weir_training_kept *kept, cJSON *metadata, parcel *p, char *version, weir_err *err) {
+    const char *why = NULL;
+    for (int i = 0;; i++) { /* another writer may have taken the version */
+        weir_status status = next_version(file, kept, metadata, version, &why, err);
+        if (status || !why) return status;
+        if (!i) status = export_all(file, kept, metadata, p, err);
+        cJSON_DeleteItemFromObjectCaseSensitive(metadata, "version_reason");
+        if (!status && !cJSON_AddStringToObject(metadata, "version_reason", why)) status = no_memory(err);
+        const weir_layout_version written = {.model = kept->name, .version = version, .metadata = metadata, .files = p->files, .file_count = p->count};
+        if (!status) status = weir_model_layout_write(weir_training_file_store(file), &written, err);
+        if (status != WEIR_ECONFLICT || i == WRITES_MAX) return status;
+    }
+}
+
+weir_status weir_training_file_persist(const weir_training_file *file, const weir_training_kept *kept, char *version, weir_err *err) {
+    parcel p = {.files = {{WEIR_LAYOUT_MODEL_FILE, kept->artifact}}, .count = 1};
+    if (!weir_training_file_store(file)) return WEIR_FAIL(err, WEIR_EINVAL, "persistence.save_models is false: there is no folder for versions");
+    if (kept->file_count >= FILES_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "%zu files beside a model, expected fewer than %d", kept->file_count, FILES_MAX);
+    for (size_t i = 0; i < kept->file_count; i++) p.files[p.count++] = kept->files[i];
+    cJSON *metadata = make_metadata(kept);
+    weir_status status = metadata ? write_next(file, kept, metadata, &p, version, err) : no_memory(err);
+    for (int f = 0; f < WEIR_EXPORT_FORMAT_COUNT; f++) weir_buf_done(&p.exports[f]);
     cJSON_Delete(metadata);
     return status;
 }

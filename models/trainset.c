@@ -378,8 +378,7 @@ weir_status weir_trainset_from_history(const weir_history *history, const char *
 
 /* ---- parts ---- */
 
-/* What the rows of a set are gathered from; targets [target_count] is the caller's. */
-static weir_trainset_source as_source(const weir_trainset *set, const double **targets) {
+weir_trainset_source weir_trainset_as_source(const weir_trainset *set, const double **targets) {
     for (int t = 0; t < set->target_count; t++) targets[t] = set->targets + t * set->matrix.row_count;
     return (weir_trainset_source){
         .row_count = set->matrix.row_count,
@@ -408,7 +407,7 @@ weir_status weir_trainset_take(const weir_trainset *set, const int64_t *rows, in
     const double *targets[WEIR_TRAINSET_TARGETS_MAX];
     weir_trainset part = {0};
     if (row_count < 1) return WEIR_FAIL(err, WEIR_EINVAL, "no rows to take from the training set");
-    const weir_trainset_source s = as_source(set, targets);
+    const weir_trainset_source s = weir_trainset_as_source(set, targets);
     weir_status status = start(&s, row_count, &part, err);
     if (status) return status;
     gather(&s, rows, &part);

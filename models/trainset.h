@@ -60,6 +60,8 @@ typedef struct weir_trainset_source {
  *  time_us; WEIR_EDATA naming the row for labels that are none of the task's, or known before their row's time; WEIR_ENUMERIC for an infinite value;
  *  WEIR_ENOTFOUND when no row has a label. O(n log n) when rows are not in the order of time, else O(n). */
 weir_status weir_trainset_make(const weir_trainset_source *source, weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
+/** A set as a source, to make another one of: all but the values, which lie row by row in a set. Borrowed from it; targets [target_count] is the caller's. */
+weir_trainset_source weir_trainset_as_source(const weir_trainset *set, const double **targets);
 
 /** Of a pipeline's history: weir_trainset_make of its columns, all of them numbers. label_until_us is the event time + label_delay_us (0: not known). history
  *  is borrowed and may be freed after. */

@@ -559,17 +559,22 @@ static void keep(const weir_training_file *f, const weir_training_sets *sets, co
 static void versions_follow_what_changed_and_score_files(void **state) {
     (void)state;
     char persistence[256];
-    snprintf(persistence, sizeof persistence, ", \"persistence\": {\"hdfs_model_path\": \"%s\"}", path_of("kept"));
+    snprintf(persistence, sizeof persistence,
+             ", \"persistence\": {\"hdfs_model_path\": \"%s\", \"export_formats\": [\"pickle\", \"onnx\", \"pmml\", \"json\"]}", path_of("kept"));
     weir_training_file *f = read_json(document("{\"linear_regression\": {}}", "", persistence), NULL);
     weir_training_sets sets = read_sets(f);
     keep(f, &sets, "1.0.0");
+    static const char *const written[] = {"kept/linear/v1.0.0/model.weirmodel", "kept/linear/v1.0.0/model.onnx",    "kept/linear/v1.0.0/model.pmml",
+                                          "kept/linear/v1.0.0/model.json",      "kept/linear/v1.0.0/metadata.json", "kept/linear/v1.0.0/artifacts/report.html",
+                                          "kept/linear/latest/model.onnx",      "kept/model_registry.json",         "kept/global_metrics.json"};
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+        if (access(path_of(written[i]), R_OK)) fail_msg("no %s", written[i]);
     keep(f, &sets, "1.0.0"); /* the same bytes */
     weir_trainset whole_fit = sets.fit;
     sets.fit = sets.train;
     keep(f, &sets, "1.0.1"); /* other rows */
     sets.fit = whole_fit;
-    cJSON_ReplaceItemInObject(f->models.items[0].params, "intercept", cJSON_CreateFalse());
-    if (!cJSON_GetObjectItem(f->models.items[0].params, "intercept")) cJSON_AddFalseToObject(f->models.items[0].params, "intercept");
+    assert_non_null(cJSON_AddFalseToObject(f->models.items[0].params, "intercept"));
     keep(f, &sets, "1.1.0"); /* another spec */
     f->persistence.versioning_strategy = WEIR_VERSIONING_SEQUENTIAL;
     sets.fit = sets.train;
@@ -593,6 +598,68 @@ static void versions_follow_what_changed_and_score_files(void **state) {
                      WEIR_ENOTFOUND);
     weir_trainset_done(&scored);
     cJSON_Delete(schema);
+    weir_training_sets_done(&sets);
+    weir_training_file_free(f);
+}
+
+static void two_targets_are_predicted_side_by_side(void **state) {
+    (void)state;
+    cJSON *json = document("{\"linear_regression\": {}}", "", ""), *spec = NULL, *schema = NULL;
+    cJSON_ReplaceItemInObject(cJSON_GetObjectItem(json, "data"), "target_columns", parse("[\"traffic_volume\", \"avg_speed\"]"));
+    weir_training_file *f = read_json(json, NULL);
+    weir_training_sets sets = read_sets(f);
+    weir_buf artifact = fit(f, &sets, &spec);
+    weir_model *model = NULL;
+    weir_err err;
+    int64_t rows = 0;
+    static const char *const predicted[] = {"prediction_traffic_volume", "prediction_avg_speed", NULL};
+    assert_int_equal(weir_model_load(artifact.data, artifact.len, &model, &err), WEIR_OK);
+    if (weir_file_predict(sets.schema, model, path_of("rows.csv"), NULL, path_of("two.csv"), &rows, &err)) fail_msg("%s", err.message);
+    weir_trainset out = {0};
+    assert_int_equal(
+        weir_trainset_from_file(&(weir_file_query){.path = path_of("two.csv"), .targets = predicted, .time_column = "timestamp"}, &out, &schema, &err),
+        WEIR_OK);
+    double expected[2];
+    assert_int_equal(weir_model_predict(model, sets.test.matrix.values, 1, expected, &err), WEIR_OK);
+    near(out.targets[270], expected[0], 1e-12);
+    near(out.targets[300 + 270], expected[1], 1e-12);
+    weir_trainset_done(&out);
+    cJSON_Delete(schema);
+    cJSON_Delete(spec);
+    weir_model_free(model);
+    weir_buf_done(&artifact);
+    weir_training_sets_done(&sets);
+    weir_training_file_free(f);
+}
+
+static void a_version_is_whole_or_not_there(void **state) {
+    (void)state;
+    void *(*real)(void *, size_t) = weir_mem.realloc;
+    char persistence[256], version[WEIR_SEMVER_TEXT_MAX];
+    snprintf(persistence, sizeof persistence, ", \"persistence\": {\"model_registry_path\": \"%s\", \"export_formats\": [\"onnx\"]}", path_of("starved"));
+    weir_training_file *f = read_json(document("{\"linear_regression\": {}}", "", persistence), NULL);
+    weir_training_sets sets = read_sets(f);
+    cJSON *spec = NULL;
+    weir_buf artifact = fit(f, &sets, &spec);
+    const weir_training_kept kept = {.name = "linear", .artifact = &artifact, .spec = spec, .schema = sets.schema};
+    int failures = 0;
+    for (int n = 0, done = 0; !done; n++) {
+        weir_err err;
+        allocations_left = n;
+        weir_mem.realloc = failing_realloc;
+        weir_status status = weir_training_file_persist(f, &kept, version, &err);
+        weir_mem.realloc = real;
+        if (status && status != WEIR_ENOMEM) fail_msg("%d: %s", n, err.message);
+        failures += status != WEIR_OK;
+        done = !status;
+    }
+    assert_true(failures > 5);
+    assert_int_equal(access(path_of("starved/linear/v1.0.0/model.onnx"), R_OK), 0);
+    f->persistence.save_models = false;
+    weir_err err;
+    assert_int_equal(weir_training_file_persist(f, &kept, version, &err), WEIR_EINVAL);
+    cJSON_Delete(spec);
+    weir_buf_done(&artifact);
     weir_training_sets_done(&sets);
     weir_training_file_free(f);
 }
@@ -640,6 +707,8 @@ int main(void) {
         cmocka_unit_test(the_published_file_runs),
         cmocka_unit_test(traffic_of_a_road_is_learnt),
         cmocka_unit_test(versions_follow_what_changed_and_score_files),
+        cmocka_unit_test(two_targets_are_predicted_side_by_side),
+        cmocka_unit_test(a_version_is_whole_or_not_there),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
     };
     return cmocka_run_group_tests(tests, make_rows, remove_rows);

@@ -385,6 +385,20 @@ static void predictions_stand_beside_the_rows_of_the_file(void **state) {
     assert_non_null(strstr(err.message, "column 'temp' (VARCHAR): 1 values are no number"));
     assert_int_not_equal(access(path_of("o.csv"), F_OK), 0);
     assert_int_equal(weir_file_predict(schema, model, csv, NULL, path_of("o.xyz"), &rows, &err), WEIR_EINVAL);
+    void *(*real)(void *, size_t) = weir_mem.realloc;
+    const char *starved = path_of("starved.csv");
+    int failures = 0;
+    for (int n = 0, done = 0; !done; n += 1 + n / 8) {
+        allocations_left = n;
+        weir_mem.realloc = failing_realloc;
+        weir_status status = weir_file_predict(schema, model, csv, NULL, starved, &rows, &err);
+        weir_mem.realloc = real;
+        if (status && status != WEIR_ENOMEM) fail_msg("%d: %s", n, err.message);
+        assert_true(!status || access(starved, F_OK));
+        failures += status != WEIR_OK;
+        done = !status;
+    }
+    assert_true(failures > 5);
     cJSON_DeleteItemFromArray(cJSON_GetObjectItemCaseSensitive(schema, "inputs"), 0);
     assert_int_equal(weir_file_predict(schema, model, csv, NULL, path_of("o.csv"), &rows, &err), WEIR_EDATA);
     cJSON_Delete(schema);
