@@ -260,6 +260,8 @@ static weir_status suggest(const void *settings, const weir_trials *history, int
     int64_t finished = 0;
     for (int i = 0; i < history->trial_count; i++) finished += history->trials[i].state == WEIR_TRIAL_COMPLETE || history->trials[i].state == WEIR_TRIAL_PRUNED;
     double point[WEIR_SPACE_PARAMS_MAX];
+    if (finished < tpe->startup_trials && history->objective_count > 1)
+        return weir_sampler_random.suggest(NULL, history, number, seed, ret_point, err); /* fronts end in corners, which strata keep away from */
     if (finished < tpe->startup_trials) {
         start_point(history->space, tpe->startup_trials < STRATA_MAX ? (int)tpe->startup_trials : STRATA_MAX, number, seed, point);
         memcpy(ret_point, point, (size_t)weir_space_size(history->space) * sizeof *point);

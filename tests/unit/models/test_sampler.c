@@ -222,32 +222,48 @@ static int tenth(const weir_param *p, double x) {
     return (int)(10 * share);
 }
 
-/* The first ten: one in each tenth of every continuous parameter that is always there. Then better than draws at random. */
-static void tpe_begins_spread_out_and_then_comes_closer(void **state) {
+/* The first ten: one in each tenth of every continuous parameter that is always there. */
+static void tpe_begins_spread_out(void **state) {
     (void)state;
-    weir_study *tpe = study_of(everything, "tpe", NULL, 11, 1), *random = study_of(everything, "random", NULL, 11, 1);
+    weir_study *tpe = study_of(everything, "tpe", NULL, 11, 1);
     const weir_space *space = weir_study_space(tpe);
-    double best[2] = {INFINITY, INFINITY};
     int seen[8][11] = {0}, checked = 0;
-    for (int i = 0; i < 100; i++) {
-        const double *t = ask(tpe), *r = ask(random);
-        for (int p = 0; i < 10 && p < 8; p++)
+    for (int i = 0; i < 10; i++) {
+        const double *t = ask(tpe);
+        for (int p = 0; p < 8; p++)
             if (!isnan(t[p])) seen[p][tenth(weir_space_at(space, p), t[p])]++;
-        best[0] = fmin(best[0], loss_of(t));
-        best[1] = fmin(best[1], loss_of(r));
         tell(tpe, loss_of(t), 0);
-        tell(random, loss_of(r), 0);
     }
     for (int p = 0; p < 8; p++) {
         const weir_param *param = weir_space_at(space, p);
-        if (param->step > 0 || param->condition_count) continue;
+        if (param->step > 0 || param->condition_count || !(param->high > param->low)) continue;
         checked++;
         for (int k = 0; k < 10; k++) assert_int_equal(seen[p][k], 1);
     }
     assert_true(checked >= 2);
-    assert_true(best[0] < 0.5 * best[1]);
     weir_study_free(tpe);
-    weir_study_free(random);
+}
+
+/* The best of 100, summed over ten seeds. */
+static void tpe_comes_closer_than_draws_at_random(void **state) {
+    (void)state;
+    double sum[2] = {0, 0};
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        weir_study *tpe = study_of(everything, "tpe", NULL, seed, 1), *random = study_of(everything, "random", NULL, seed, 1);
+        double best[2] = {INFINITY, INFINITY};
+        for (int i = 0; i < 100; i++) {
+            double t = loss_of(ask(tpe)), r = loss_of(ask(random));
+            best[0] = fmin(best[0], t);
+            best[1] = fmin(best[1], r);
+            tell(tpe, t, 0);
+            tell(random, r, 0);
+        }
+        sum[0] += best[0];
+        sum[1] += best[1];
+        weir_study_free(tpe);
+        weir_study_free(random);
+    }
+    assert_true(sum[0] < 0.5 * sum[1]);
 }
 
 static void the_same_seed_asks_the_same_and_another_does_not(void **state) {
@@ -362,7 +378,8 @@ int main(void) {
         cmocka_unit_test(draws_are_uniform_and_normal),
         cmocka_unit_test(the_density_by_hand),
         cmocka_unit_test(what_can_be_listed_has_probabilities_that_add_up_to_one),
-        cmocka_unit_test(tpe_begins_spread_out_and_then_comes_closer),
+        cmocka_unit_test(tpe_begins_spread_out),
+        cmocka_unit_test(tpe_comes_closer_than_draws_at_random),
         cmocka_unit_test(the_same_seed_asks_the_same_and_another_does_not),
         cmocka_unit_test(running_trials_push_others_away),
         cmocka_unit_test(pruned_trials_count_and_failed_ones_do_not),
