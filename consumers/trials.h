@@ -38,8 +38,8 @@ weir_status weir_trials_read_rows(const weir_trials_rows *rows, const weir_trial
 typedef struct weir_trial_helper weir_trial_helper;
 
 /** Hears invitations for a pipeline from now on, those of before that are still open included. recipe and pipeline are borrowed. */
-weir_status weir_trial_helper_new(weir_worker *worker, const weir_pipeline *pipeline, const weir_recipe *recipe, weir_registry *registry, weir_trial_helper **ret_trials,
-                            weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_trial_helper_new(weir_worker *worker, const weir_pipeline *pipeline, const weir_recipe *recipe, weir_registry *registry,
+                                  weir_trial_helper **ret_trials, weir_err *err) WEIR_MUST_CHECK;
 /** Looks for invitations, and helps in a thread of its own while idle; gives its trial back once it is not. Never waits. */
 weir_status weir_trial_helper_tick(weir_trial_helper *trials, bool idle, weir_err *err) WEIR_MUST_CHECK;
 /** Ends helping. False: the thread did not stop in time; what it uses must stay until the process ends. */

@@ -56,7 +56,8 @@ typedef struct weir_leader {
     double mean, deviation; /* of the metric over the folds */
     double fit_s; /* mean of a fold */
     double *fold_values; /* [fold_count] */
-    double p_worse; /* two-sided corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first and where fewer than two folds say anything */
+    double
+        p_worse; /* two-sided corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first and where fewer than two folds say anything */
     bool close; /* no more than one standard error of that test below the first */
 } weir_leader;
 

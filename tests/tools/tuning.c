@@ -283,7 +283,8 @@ int main(int argc, char **argv) {
         const char *name;
         int args;
         void (*run)(char **args);
-    } commands[] = {{"optimise", 5, optimise}, {"front", 4, front}, {"points", 5, points}, {"density", 5, density}, {"serve", 5, serve}, {"overhead", 2, overhead}};
+    } commands[] = {{"optimise", 5, optimise}, {"front", 4, front}, {"points", 5, points},
+                    {"density", 5, density},   {"serve", 5, serve}, {"overhead", 2, overhead}};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (argc < 2 || strcmp(argv[1], commands[i].name) != 0) continue;
         if (argc != 2 + commands[i].args) fail("wrong number of arguments");

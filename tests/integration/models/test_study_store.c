@@ -119,7 +119,8 @@ static void workers_ask_what_one_study_in_memory_would(void **state) {
 
 static void leader_goes_away(void) {
     weir_err err;
-    ok(weir_pg_exec(pg, "UPDATE weir.studies SET leader_until = clock_timestamp() - interval '1 second' WHERE pipeline = $1", 1, (const char *const[]){pipeline}, NULL, &err),
+    ok(weir_pg_exec(pg, "UPDATE weir.studies SET leader_until = clock_timestamp() - interval '1 second' WHERE pipeline = $1", 1,
+                    (const char *const[]){pipeline}, NULL, &err),
        &err);
 }
 
