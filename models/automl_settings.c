@@ -80,7 +80,7 @@ static weir_status read_algorithms(const cJSON *tuning, const char *path, weir_a
     if (status != WEIR_OK) return status;
     for (int i = 0; weir_algorithms()[i] && i < 63; i++) known[i] = weir_algorithms()[i]->name;
     for (int i = 0; kept->algorithms[i]; i++) {
-        snprintf(at, sizeof at, "%s.algorithms[%d]", path, i);
+        snprintf(at, sizeof at, "%.120s.algorithms[%d]", path, i);
         if (!weir_algorithm_find(kept->algorithms[i])) return unknown_name(at, kept->algorithms[i], known, err);
     }
     s->algorithms = kept->algorithms;
@@ -108,12 +108,12 @@ static weir_status read_objectives(const cJSON *tuning, const char *path, const 
 
 static weir_status read_numbers(const cJSON *json, const char *path, const char *key, int count, double *ret_numbers, weir_err *err) {
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(json, key);
-    char at[PATH_MAX_BYTES + 16];
+    char at[PATH_MAX_BYTES + 32];
     if (!cJSON_IsArray(array) || cJSON_GetArraySize(array) != count)
         return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: found %s of %d, expected an array of %d numbers, one an objective, the metric first", path, key,
                          weir_json_kind(array), cJSON_GetArraySize(array), count);
     for (int i = 0; i < count; i++) {
-        snprintf(at, sizeof at, "%s.%s[%d]", path, key, i);
+        snprintf(at, sizeof at, "%.120s.%.20s[%d]", path, key, i);
         weir_status status = read_number(cJSON_GetArrayItem(array, i), at, false, 1e300, &ret_numbers[i], err);
         if (status != WEIR_OK) return status;
     }
@@ -122,8 +122,8 @@ static weir_status read_numbers(const cJSON *json, const char *path, const char 
 
 static weir_status read_order(const cJSON *selection, const char *path, const char *const *names, int count, int *ret_order, weir_err *err) {
     const char *order[WEIR_OBJECTIVES_MAX + 1];
-    char at[PATH_MAX_BYTES + 16];
-    snprintf(at, sizeof at, "%s.order", path);
+    char at[PATH_MAX_BYTES + 32];
+    snprintf(at, sizeof at, "%.150s.order", path);
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(selection, "order");
     weir_status status = read_names(array, at, WEIR_OBJECTIVES_MAX, order, err);
     if (status != WEIR_OK) return status;
@@ -134,7 +134,7 @@ static weir_status read_order(const cJSON *selection, const char *path, const ch
         while (place < count && strcmp(names[place], order[i]) != 0) place++;
         for (int k = 0; k < i; k++)
             if (ret_order[k] == place) place = count;
-        snprintf(at, sizeof at, "%s.order[%d]", path, i);
+        snprintf(at, sizeof at, "%.150s.order[%d]", path, i);
         if (place == count)
             return WEIR_FAIL(err, WEIR_EINVAL, "%s: found '%s', expected each objective once: the metric '%s' and those of \"objectives\"", at, order[i],
                              names[0]);
