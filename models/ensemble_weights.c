@@ -1,16 +1,20 @@
 /* Weights of an ensemble are a point of the simplex { w : w ≥ 0, Σ w = 1 }.
  *
- * Squared error: with e_i the errors of member i, Σ_r (y_r − Σ_i w_i s_ir)² = w'Ew where E_ij = Σ_r e_ir e_jr, because the weights sum to 1: one quadratic programme.
+ * Squared error: with e_i the errors of member i, Σ_r (y_r − Σ_i w_i s_ir)² = w'Ew where E_ij = Σ_r e_ir e_jr, because the weights sum to 1: one quadratic
+ * programme.
  *
- * Log loss: f(w) = −Σ_r v_r ln q_r / Σ v, q_r = Σ_i w_i p_ir, where p_ir is what member i gives to what happened; f is convex. Newton's method: each step solves the quadratic programme of f's
- * second-order expansion over the simplex, and goes as far towards its solution as lowers f. With c_i = mean(p_i / q) the gradient is −c, the Hessian H_ij = mean(p_i p_j / q²), and Hw = c. No
- * point of the simplex is better than w by more than max c_i − 1, which ends the search.
+ * Log loss: f(w) = −Σ_r v_r ln q_r / Σ v, q_r = Σ_i w_i p_ir, where p_ir is what member i gives to what happened; f is convex. Newton's method: each step
+ * solves the quadratic programme of f's second-order expansion over the simplex, and goes as far towards its solution as lowers f. With c_i = mean(p_i / q)
+ * the gradient is −c, the Hessian H_ij = mean(p_i p_j / q²), and Hw = c. No point of the simplex is better than w by more than max c_i − 1, which ends the
+ * search.
  *
- * The quadratic programmes are solved by an active set: least squares on the members that have weight, without regard to signs; where a sign is wrong, the way there ends at the first weight that
- * becomes 0; where none is, the member whose weight would lower the sum fastest comes in. With a handful of members that is exact and ends after a few rounds.
+ * The quadratic programmes are solved by an active set: least squares on the members that have weight, without regard to signs; where a sign is wrong, the
+ * way there ends at the first weight that becomes 0; where none is, the member whose weight would lower the sum fastest comes in. With a handful of members
+ * that is exact and ends after a few rounds.
  *
- * Sources: Breiman, Stacked regressions, Machine Learning 24, 1996 (weights that are not negative); Lawson and Hanson, Solving Least Squares Problems, 1974, ch. 23 (NNLS), here with the sum as a
- * constraint; Nocedal and Wright, Numerical Optimization, 2nd ed., 16.5 (active sets), 18.1 (Newton by quadratic programmes); Jaggi, Revisiting Frank–Wolfe, 2013 (the bound that ends the search). */
+ * Sources: Breiman, Stacked regressions, Machine Learning 24, 1996 (weights that are not negative); Lawson and Hanson, Solving Least Squares Problems, 1974,
+ * ch. 23 (NNLS), here with the sum as a constraint; Nocedal and Wright, Numerical Optimization, 2nd ed., 16.5 (active sets), 18.1 (Newton by quadratic
+ * programmes); Jaggi, Revisiting Frank–Wolfe, 2013 (the bound that ends the search). */
 #include "models/ensemble_weights.h"
 
 #include <lapacke.h>
@@ -58,7 +62,8 @@ static weir_status programme_init(programme *p, int m, weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the weights of %d members", m);
 }
 
-/* The best weights of the active members but for their signs, in right [k]: H u = λ1 − c with Σ u = 1. Returns k; 0 when rounding left no equations to solve. */
+/* The best weights of the active members but for their signs, in right [k]: H u = λ1 − c with Σ u = 1. Returns k; 0 when rounding
+ * left no equations to solve. */
 static int solve_active(programme *p, double ridge) {
     int k = 0;
     for (int i = 0; i < p->m; i++)

@@ -18,8 +18,8 @@ typedef struct weir_ensemble_scores {
     const double *weight; /* [row_count]; NULL: 1 each */
 } weir_ensemble_scores;
 
-/** ret_weights [member_count]: none negative, sum 1, with the least squared error of a regression, or log loss of classes (probabilities below 2^−52 count as 2^−52). Where several are as
- *  good, members that come first. Deterministic. O(rows · members²) times at most 50.
+/** ret_weights [member_count]: none negative, sum 1, with the least squared error of a regression, or log loss of classes (probabilities below 2^−52 count as
+ *  2^−52). Where several are as good, members that come first. Deterministic. O(rows · members²) times at most 50.
  *  Errors: WEIR_EDATA when no row weighs anything; WEIR_ENOMEM. */
 weir_status weir_ensemble_weights(weir_task task, const weir_ensemble_scores *scores, double *ret_weights, weir_err *err) WEIR_MUST_CHECK;
 

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <openssl/sha.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,9 +26,10 @@
 #include "models/algorithms.h"
 #include "models/memory.h"
 #include "models/model_internal.h"
+#include "models/model_parts.h"
 #include "models/prepared.h"
 
-enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20, PREPARED_MAX = 4096 };
+enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20 };
 static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
 #define ARTIFACT_MAX (INT64_C(4) << 30)
 
@@ -36,11 +38,14 @@ struct weir_model {
     void *predictor;
     cJSON *header; /* columns and names point into it */
     const char **columns, **classes, **targets; /* the latter two may be NULL */
-    unsigned char *body; /* of a single model */
+    unsigned char *artifact; /* as it was loaded */
+    size_t artifact_len;
+    const unsigned char *body; /* of a single model: its part of the artifact */
     size_t body_len;
     weir_model_shape shape; /* of the rows that are scored */
     weir_prep *prep; /* NULL: rows go to the algorithm as they are */
     weir_model_shape fitted; /* of the rows that the algorithm was fitted on */
+    _Atomic(weir_trees *) trees; /* read from the body by whoever needs them first */
     char digest[65];
 };
 
@@ -237,6 +242,8 @@ static weir_status prepare(const cJSON *chain, const weir_matrix *train, weir_pr
     prepared->matrix = *train;
     if (!chain) return WEIR_OK;
     weir_status status = weir_prepared_make(chain, "$.preprocessing", train, prepared, err);
+    if (status == WEIR_OK && prepared->matrix.column_count > WEIR_MODEL_COLUMNS_MAX)
+        status = WEIR_FAIL(err, WEIR_EINVAL, "$.preprocessing makes %d columns, expected at most %d", prepared->matrix.column_count, WEIR_MODEL_COLUMNS_MAX);
     if (status == WEIR_OK) status = check_rows(&prepared->matrix, err); /* a class may be gone with the rows that were dropped */
     if (status == WEIR_OK) status = weir_prep_to_json(prepared->prep, text, err);
     if (status == WEIR_OK && !weir_buf_append(text, "", 1)) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the fitted preprocessing");
@@ -354,6 +361,9 @@ static weir_status read_chain(weir_model *model, weir_err *err) {
     for (int c = 0; same && c < model->shape.column_count; c++) same = !strcmp(weir_prep_input_names(model->prep)[c], model->columns[c]);
     if (!same) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing has other columns than its header");
     model->fitted.column_count = weir_prep_output_count(model->prep);
+    if (model->fitted.column_count > WEIR_MODEL_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing makes %d columns, expected at most %d", model->fitted.column_count,
+                         WEIR_MODEL_COLUMNS_MAX);
     return WEIR_OK;
 }
 
@@ -387,7 +397,13 @@ static const weir_composite *composite_of(const weir_model *model) {
     return model->algorithm == &weir_algorithm_ensemble || model->algorithm == &weir_algorithm_multi_target ? model->predictor : NULL;
 }
 
-/* A single model keeps its body; the members of others must take the columns that the header lists. */
+static weir_status keep_artifact(weir_model *model, const void *artifact, size_t len, weir_err *err) {
+    if (!(model->artifact = weir_models_calloc(len, 1))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an artifact of %zu bytes", len);
+    memcpy(model->artifact, artifact, model->artifact_len = len);
+    return WEIR_OK;
+}
+
+/* The members of a model of several must take the columns that the header lists. */
 static weir_status read_body(weir_model *model, const artifact_parts *parts, weir_err *err) {
     weir_status status = model->algorithm->load(parts->body, parts->body_len, &model->fitted, &model->predictor, err);
     if (status) return status;
@@ -397,8 +413,8 @@ static weir_status read_body(weir_model *model, const artifact_parts *parts, wei
                 return WEIR_FAIL(err, WEIR_EDATA, "member %d of the model takes column '%s', expected '%s'", i, weir_model_member(model, i)->columns[c],
                                  model->columns[c]);
     if (composite_of(model)) return WEIR_OK;
-    if (!(model->body = weir_models_calloc(parts->body_len, 1))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a body of %zu bytes", parts->body_len);
-    memcpy(model->body, parts->body, model->body_len = parts->body_len);
+    model->body = model->artifact + model->artifact_len - SHA256_DIGEST_LENGTH - parts->body_len;
+    model->body_len = parts->body_len;
     return WEIR_OK;
 }
 
@@ -409,7 +425,8 @@ static weir_status load_artifact(const void *artifact, size_t len, nesting where
     weir_model *model = weir_models_calloc(1, sizeof *model);
     if (!model) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
     weir_sha256_hex(artifact, len, model->digest);
-    status = read_header(model, &parts, where, err);
+    status = keep_artifact(model, artifact, len, err);
+    if (status == WEIR_OK) status = read_header(model, &parts, where, err);
     if (status == WEIR_OK) status = read_body(model, &parts, err);
     if (status != WEIR_OK) {
         weir_model_free(model);
@@ -462,10 +479,11 @@ void weir_model_free(weir_model *model) {
     if (!model) return;
     if (model->predictor) model->algorithm->unload(model->predictor);
     weir_prep_free(model->prep);
+    weir_trees_free(model->trees);
     weir_models_free(model->columns);
     weir_models_free(model->classes);
     weir_models_free(model->targets);
-    weir_models_free(model->body);
+    weir_models_free(model->artifact);
     cJSON_Delete(model->header);
     weir_models_free(model);
 }
@@ -535,25 +553,49 @@ const char *const *weir_model_target_names(const weir_model *model) {
     return model->targets;
 }
 
+weir_model_parts weir_model_inside(const weir_model *model) {
+    return (weir_model_parts){.algorithm = model->algorithm,
+                              .predictor = model->predictor,
+                              .header = model->header,
+                              .prep = model->prep,
+                              .shape = model->shape,
+                              .fitted = model->fitted,
+                              .artifact = model->artifact,
+                              .artifact_len = model->artifact_len,
+                              .body = model->body,
+                              .body_len = model->body_len};
+}
+
+/* Two threads may both read them; those of the second are thrown away. */
+weir_status weir_model_trees(weir_model *model, const weir_trees **ret_trees, weir_err *err) {
+    weir_trees *trees = model->trees, *none = NULL;
+    if (!trees) {
+        weir_status status = weir_trees_parse(model->body, model->body_len, &model->fitted, &trees, err);
+        if (status != WEIR_OK) return status;
+        if (!atomic_compare_exchange_strong(&model->trees, &none, trees)) {
+            weir_trees_free(trees);
+            trees = none;
+        }
+    }
+    *ret_trees = trees;
+    return WEIR_OK;
+}
+
 weir_status weir_model_check_single_output(const weir_model *model, weir_err *err) {
     if (model->shape.output_count == 1) return WEIR_OK;
     return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", weir_task_name(model->shape.task), model->shape.output_count);
 }
 
-/* As many rows at a time as their columns fit into a block on the stack; only wider rows than that take memory from the heap. */
+/* As many rows at a time as their columns fit into a block on the stack. */
 static weir_status predict_prepared(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
-    double block[PREPARED_MAX], *prepared = block;
-    int width = model->fitted.column_count;
-    int64_t at_once = width <= PREPARED_MAX ? PREPARED_MAX / width : 1;
-    if (width > PREPARED_MAX && !(prepared = weir_models_calloc((size_t)width, sizeof *prepared)))
-        return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a row of %d columns", width);
+    double block[WEIR_MODEL_COLUMNS_MAX];
+    int64_t at_once = WEIR_MODEL_COLUMNS_MAX / model->fitted.column_count;
     weir_status status = WEIR_OK;
     for (int64_t r = 0; status == WEIR_OK && r < row_count; r += at_once) {
         int64_t n = row_count - r < at_once ? row_count - r : at_once;
-        weir_prep_apply(model->prep, rows + r * model->shape.column_count, n, prepared);
-        status = model->algorithm->predict(model->predictor, prepared, n, &model->fitted, out + r * model->shape.output_count, err);
+        weir_prep_apply(model->prep, rows + r * model->shape.column_count, n, block);
+        status = model->algorithm->predict(model->predictor, block, n, &model->fitted, out + r * model->shape.output_count, err);
     }
-    if (prepared != block) weir_models_free(prepared);
     return status;
 }
 

@@ -70,12 +70,12 @@ weir_status weir_algorithm_for_task(const char *name, weir_task task, const weir
 /** Validates hyperparameters, NULL: none. path ("$.params") prefixes messages. Errors: WEIR_EINVAL. */
 weir_status weir_algorithm_check_params(const weir_algorithm *algorithm, const cJSON *params, const char *path, weir_err *err) WEIR_MUST_CHECK;
 
-/** Fits. params_json: hyperparameters object or NULL. chain: steps of preprocessing (models/prep.h) over the columns, which are then fitted on these rows and kept with the
- *  model, or NULL. The artifact (a file image: magic "WEIRMOD1", format version, JSON header {algorithm, task, class_count, columns[], params, seed, threads, chain,
- *  preprocessing, feature_hash}, body, SHA-256 of all before it) is appended to *ret_artifact. Same input, same bytes.
- *  Errors: WEIR_EINVAL for an unknown algorithm, one that cannot do the task, an unknown hyperparameter or step, a category that no step encodes, a bad column list or number of classes; WEIR_EDATA for
- *  labels that are none of the task's, a class without a row that weighs anything, weights that are negative or not finite; WEIR_ENUMERIC
- *  for infinite values. */
+/** Fits. params_json: hyperparameters object or NULL. chain: steps of preprocessing (models/prep.h) over the columns, which are then fitted on these rows and
+ *  kept with the model, or NULL. The artifact (a file image: magic "WEIRMOD1", format version, JSON header {algorithm, task, class_count, columns[], params,
+ *  seed, threads, chain, preprocessing, feature_hash}, body, SHA-256 of all before it) is appended to *ret_artifact. Same input, same bytes.
+ *  Errors: WEIR_EINVAL for an unknown algorithm, one that cannot do the task, an unknown hyperparameter or step, a category that no step encodes, a bad
+ *  column list or number of classes; WEIR_EDATA for labels that are none of the task's, a class without a row that weighs anything, weights that are negative
+ *  or not finite; WEIR_ENUMERIC for infinite values. */
 weir_status weir_model_fit(const char *algorithm, const cJSON *params_json, const cJSON *chain, const weir_matrix *train, const char *feature_hash,
                            uint64_t seed, int threads, weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
 /** Loads an artifact. A damaged one is WEIR_EDATA and says where. The bytes are copied. */

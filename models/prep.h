@@ -44,7 +44,7 @@ typedef struct weir_prep_column {
     const char *const *texts; /* of a category, where known: names its levels and puts them in order; NULL-terminated; may be NULL */
 } weir_prep_column;
 
-typedef enum weir_prep_task { WEIR_PREP_NO_TASK, WEIR_PREP_BINARY, WEIR_PREP_REAL } weir_prep_task;
+typedef enum weir_prep_task { WEIR_PREP_NO_TASK, WEIR_PREP_BINARY, WEIR_PREP_REAL, WEIR_PREP_CLASSES } weir_prep_task;
 
 /** How much each column matters, from a model that the caller fits: "importance" (say a forest's) or "l1" (the coefficients of a linear model with an L1 penalty).
  *  values [row_count][column_count] row-major and label [row_count]: the training rows as they are at this step. ret_importance [column_count]: its size counts, not its

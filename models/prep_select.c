@@ -14,9 +14,9 @@
  *                          bound   Benjamini, Hochberg, Controlling the False Discovery Rate, 1995; it holds for columns that are independent or depend on each other
  *                                  positively (Benjamini, Yekutieli 2001)
  *                        as Christ, Kempa-Liehr, Feindt, Distributed and parallel time series feature extraction (tsfresh), 2016, but one test for columns of all kinds
- *   importance, l1       size of what the caller's model says (weir_prep_importance): the "k" best, or those above "threshold" (of l1: 0, the coefficients that are left)
+ *   importance, l1       size of what the caller's model says (weir_prep_importance; of a model's chain those of models/prep_importance.h): the "k" best, or those above "threshold" (of l1: 0, the coefficients that are left)
  *
- * Rows without a label are left out of mutual_information and relevance. Of equally good columns the earlier one is better. */
+ * Several classes: mutual_information (a class is a bin, where no more than 256 are common) and importance only. Rows without a label are left out of mutual_information and relevance. Of equally good columns the earlier one is better. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -290,7 +290,7 @@ static weir_status by_information(weir_prep_fitting *f, const select_params *p, 
         for (int i = 0; i < f->kept_count; i++)
             if (!isnan(label[i])) f->values[n++] = label[i];
         weir_sort(f->values, n);
-        int edges_y = find_edges(f->values, n, (int)p->bins, t->edge_y);
+        int edges_y = find_edges(f->values, n, f->rows->task == WEIR_PREP_CLASSES ? BINS_MAX : (int)p->bins, t->edge_y);
         for (int i = 0; i < count; i++) value[i] = column_information(f, nodes[i], (int)p->bins, label, edges_y, t);
         status = keep_best(p, value, count, keep, err);
     } else {
@@ -396,6 +396,8 @@ static weir_status keep_discoveries(double fdr, const double *p_value, int count
 }
 
 static weir_status by_relevance(weir_prep_fitting *f, const select_params *p, const int *nodes, int count, double *value, bool *keep, weir_err *err) {
+    if (f->rows->task == WEIR_PREP_CLASSES)
+        return WEIR_FAIL(err, WEIR_EINVAL, "relevance is of a binary task or a regression, found several classes: select by mutual_information or importance");
     weir_status status = check_label(f, err);
     if (status != WEIR_OK) return status;
     size_t n = (size_t)f->kept_count;

@@ -1,6 +1,7 @@
 #include "models/prepared.h"
 
 #include "models/memory.h"
+#include "models/prep_importance.h"
 
 static weir_prep_column *number_columns(const char *const *names, int count) {
     weir_prep_column *columns = weir_models_calloc((size_t)count, sizeof *columns);
@@ -41,7 +42,9 @@ static weir_status fit_chain(const cJSON *chain, const char *path, const weir_ma
         .label = train->label,
         .task = train->task == WEIR_TASK_BINARY       ? WEIR_PREP_BINARY
                 : train->task == WEIR_TASK_REGRESSION ? WEIR_PREP_REAL
-                                                      : WEIR_PREP_NO_TASK,
+                                                      : WEIR_PREP_CLASSES,
+        .importance = weir_model_column_importance,
+        .importance_context = (void *)train,
     };
     weir_status status = weir_prep_fit(chain, path, columns, train->column_count, &rows, ret_prep, keep, err);
     weir_models_free(numbers);

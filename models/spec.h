@@ -6,9 +6,10 @@
  *
  * Members are of one algorithm each, and so is "meta"; what is fitted a target may be an ensemble. Each may have a "name", for people.
  *
- * An average is of probabilities, or values of a regression. Weights of "weighted" are those that make the out-of-fold predictions best (squared error, or log loss), none negative, sum 1.
- * "meta" is of stacking only, over the members' scores out of fold ("m0", "m1", … or "m0=CLASS"); without: ridge, or logistic of classes. Weights and meta model are fitted on the rows that are
- * in a test part of the folds: with walk_forward not the first ones. The members themselves are fitted on all rows.
+ * An average is of probabilities, or values of a regression. Weights of "weighted" are those that make the out-of-fold predictions best (squared error, or
+ * log loss), none negative, sum 1.
+ * "meta" is of stacking only, over the members' scores out of fold ("m0", "m1", … or "m0=CLASS"); without: ridge, or logistic of classes. Weights and meta
+ * model are fitted on the rows that are in a test part of the folds: with walk_forward not the first ones. The members themselves are fitted on all rows.
  * Sources: Wolpert, Stacked generalization, Neural Networks 5, 1992; Breiman, Stacked regressions, Machine Learning 24, 1996. */
 #ifndef WEIR_MODELS_SPEC_H
 #define WEIR_MODELS_SPEC_H
@@ -28,7 +29,8 @@ typedef struct weir_fit_options {
 /** WEIR_ETIMEOUT, RETRY, when the caller wants no more. */
 weir_status weir_fit_may_go_on(const weir_fit_options *options, weir_err *err) WEIR_MUST_CHECK;
 
-/** Validates a spec for a task over these columns. path ("$.training.candidates[0]") prefixes messages. Errors: WEIR_EINVAL with the path, what was found and what was expected. */
+/** Validates a spec for a task over these columns. path ("$.training.candidates[0]") prefixes messages. Errors: WEIR_EINVAL with the path, what was found and
+ *  what was expected. */
 weir_status weir_spec_check(const cJSON *spec, const char *path, weir_task task, const weir_prep_column *columns, int column_count,
                             weir_err *err) WEIR_MUST_CHECK;
 /** "xgboost", "stacking of logistic, xgboost": for people. text [size]. */

@@ -22,8 +22,8 @@
 #include <string.h>
 
 #include "models/algorithms.h"
-#include "models/linear_form.h"
 #include "models/memory.h"
+#include "models/svr.h"
 
 enum { CACHE_MB = 100, DEGREE_MAX = 10 };
 #define LABEL_MAX 1e100 /* beyond, sums of squares in training would leave the finite numbers */
@@ -73,20 +73,6 @@ static const weir_conf_item params_table[] = {
     {.name = NULL},
 };
 
-/* The part of a body that is the same size in every one. */
-typedef struct svr_head {
-    int32_t kernel, degree;
-    double gamma, coef0, intercept;
-    int64_t count;
-} svr_head;
-_Static_assert(sizeof(svr_head) == 40, "the head is written as it lies in memory: it has no gaps");
-
-typedef struct svr_model {
-    weir_linear_form *form; /* the standardisation only */
-    svr_head head;
-    double *coefficient, *vector; /* [count], [count][column_count] */
-} svr_model;
-
 /* ---- fit ---- */
 
 static void say_nothing(const char *text) {
@@ -116,12 +102,12 @@ static void fill_nodes(const double *z, int64_t row_count, int column_count, str
 }
 
 static weir_status append_machine(const struct svm_model *machine, const double *z, int column_count, weir_buf *body, weir_err *err) {
-    const svr_head head = {.kernel = machine->param.kernel_type,
-                           .degree = machine->param.degree,
-                           .gamma = machine->param.gamma,
-                           .coef0 = machine->param.coef0,
-                           .intercept = -machine->rho[0],
-                           .count = machine->l};
+    const weir_svr_head head = {.kernel = machine->param.kernel_type,
+                                .degree = machine->param.degree,
+                                .gamma = machine->param.gamma,
+                                .coef0 = machine->param.coef0,
+                                .intercept = -machine->rho[0],
+                                .count = machine->l};
     bool finite = isfinite(head.intercept);
     for (int i = 0; i < machine->l; i++) finite = finite && isfinite(machine->sv_coef[0][i]);
     if (!finite) return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers");
@@ -193,7 +179,7 @@ static weir_status fit(const void *params, const weir_matrix *train, uint64_t se
 /* ---- scoring ---- */
 
 static void unload(void *predictor) {
-    svr_model *m = predictor;
+    weir_svr *m = predictor;
     if (!m) return;
     weir_models_free(m->form);
     weir_models_free(m->coefficient);
@@ -201,12 +187,12 @@ static void unload(void *predictor) {
 }
 
 /* What follows the standardisation in a body. */
-static weir_status read_machine(svr_model *m, const char *bytes, size_t len, weir_err *err) {
+static weir_status read_machine(weir_svr *m, const char *bytes, size_t len, weir_err *err) {
     size_t p = (size_t)m->form->column_count, row_bytes = (p + 1) * sizeof(double);
     if (len < sizeof m->head) return WEIR_FAIL(err, WEIR_EDATA, "the body ends after its standardisation");
     memcpy(&m->head, bytes, sizeof m->head);
     len -= sizeof m->head;
-    const svr_head *h = &m->head;
+    const weir_svr_head *h = &m->head;
     if (h->kernel < LINEAR || h->kernel > SIGMOID || h->degree < 1 || h->degree > DEGREE_MAX)
         return WEIR_FAIL(err, WEIR_EDATA, "the body has kernel %d of degree %d, expected 0 to 3 and 1 to %d", h->kernel, h->degree, DEGREE_MAX);
     if (h->count < 0 || len % row_bytes != 0 || (uint64_t)h->count != len / row_bytes)
@@ -223,7 +209,7 @@ static weir_status read_machine(svr_model *m, const char *bytes, size_t len, wei
 static weir_status load(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err) {
     const weir_model_shape standardisation = {.column_count = shape->column_count, .output_count = 0};
     size_t front = sizeof body_magic + 2 * (size_t)shape->column_count * sizeof(double);
-    svr_model *m = weir_models_calloc(1, sizeof *m);
+    weir_svr *m = weir_models_calloc(1, sizeof *m);
     if (!m) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model");
     weir_status status = weir_linear_form_parse(body, len < front ? len : front, body_magic, &standardisation, &m->form, err);
     if (status == WEIR_OK) status = read_machine(m, (const char *)body + front, len - front, err);
@@ -246,7 +232,7 @@ static double squared_distance(const double *a, const double *b, int count) {
     return sum;
 }
 
-static double kernel(const svr_head *h, const double *a, const double *b, int count) {
+static double kernel(const weir_svr_head *h, const double *a, const double *b, int count) {
     switch (h->kernel) {
     case POLY: return pow(h->gamma * dot(a, b, count) + h->coef0, h->degree);
     case RBF: return exp(-h->gamma * squared_distance(a, b, count));
@@ -257,7 +243,7 @@ static double kernel(const svr_head *h, const double *a, const double *b, int co
 
 static weir_status predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) {
     (void)err;
-    const svr_model *m = predictor;
+    const weir_svr *m = predictor;
     double z[WEIR_MODEL_COLUMNS_MAX];
     int p = shape->column_count;
     for (int64_t r = 0; r < row_count; r++) {

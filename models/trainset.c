@@ -214,7 +214,8 @@ static void gather(const weir_trainset_source *s, const int64_t *order, weir_tra
     for (int t = 0; t < set->target_count; t++) gather_values(set->targets + t * n, s->targets[t], order, n);
 }
 
-/* Columns become rows, block by block, so that a block's rows stay in the cache until all their columns are there. One NaN for all: equal sets have equal digests. */
+/* Columns become rows, block by block, so that a block's rows stay in the cache until all their columns are there. One NaN for all: equal sets have equal
+ * digests. */
 static weir_status turn(const weir_trainset_source *s, const int64_t *order, weir_trainset *set, weir_err *err) {
     int columns = s->column_count;
     int64_t n = set->matrix.row_count;
@@ -492,25 +493,58 @@ static bool has_times(const weir_trainset *set, int expected) {
     return found >= expected;
 }
 
-static bool labels_are_late(const weir_trainset *set) {
+/* The longest time from a row to when its label was known. */
+static int64_t label_horizon_us(const weir_trainset *set) {
+    int64_t longest = 0;
     for (int64_t r = 0; set->label_until_us && r < set->matrix.row_count; r++)
-        if (set->label_until_us[r] > set->time_us[r]) return true;
-    return false;
+        if (set->label_until_us[r] - set->time_us[r] > longest) longest = set->label_until_us[r] - set->time_us[r];
+    return longest;
+}
+
+/* Purging a block in the middle takes two horizons from what the folds leave for training; half of it at least has to remain. */
+static bool can_purge(const weir_trainset *set, int folds) {
+    int64_t span_us = set->time_us[set->matrix.row_count - 1] - set->time_us[0], horizon_us = label_horizon_us(set);
+    return horizon_us && horizon_us <= span_us / folds * (folds - 1) / 4;
+}
+
+/* How many rows from the first on it takes until there was one of each class. */
+static int64_t rows_with_every_class(const weir_trainset *set) {
+    bool seen[WEIR_MODEL_CLASSES_MAX] = {false};
+    int64_t last_new = 0;
+    for (int64_t r = 0; r < set->matrix.row_count; r++) {
+        bool *class_seen = &seen[(int)set->matrix.label[r]];
+        if (!*class_seen) last_new = r;
+        *class_seen = true;
+    }
+    return last_new + 1;
+}
+
+/* The first training part has rows of every class: test windows become shorter where the usual ones would begin too early. False when they would have no
+ * rows. */
+static bool walk_forward(const weir_trainset *set, weir_split *split) {
+    int64_t n = set->matrix.row_count, usual = n / (split->folds + 1);
+    if (set->matrix.task != WEIR_TASK_REGRESSION) {
+        int64_t least = (n - rows_with_every_class(set)) / split->folds;
+        if (least < 1) return false;
+        if (least < usual) split->test_rows = least;
+    }
+    split->scheme = WEIR_SPLIT_WALK_FORWARD;
+    return true;
 }
 
 weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed) {
-    weir_split split = {.folds = folds, .seed = (int64_t)(seed & ((UINT64_C(1) << 53) - 1)), .shuffle = true};
+    weir_split split = {.folds = folds, .seed = (int64_t)(seed & ((UINT64_C(1) << 53) - 1))};
     bool timed = has_times(set, folds + 1);
-    if (timed && labels_are_late(set))
+    bool purged = timed && can_purge(set, folds);
+    if (timed && !purged && walk_forward(set, &split)) return split;
+    if (purged)
         split.scheme = WEIR_SPLIT_PURGED_K_FOLD;
-    else if (timed)
-        split.scheme = WEIR_SPLIT_WALK_FORWARD;
     else if (set->entity && set->entities_seen >= (uint32_t)folds && set->entities_seen < set->matrix.row_count)
         split.scheme = WEIR_SPLIT_GROUPED_K_FOLD;
     else if (set->matrix.task != WEIR_TASK_REGRESSION)
         split.scheme = WEIR_SPLIT_STRATIFIED_K_FOLD;
     else
         split.scheme = WEIR_SPLIT_K_FOLD;
-    if (timed) split.shuffle = false;
+    split.shuffle = split.scheme == WEIR_SPLIT_K_FOLD || split.scheme == WEIR_SPLIT_STRATIFIED_K_FOLD;
     return split;
 }

@@ -1,4 +1,5 @@
-/* A training set: rows with what is known of them beside their values. Everything that fits, validates, searches or judges takes one of these, whatever it was read from. */
+/* A training set: rows with what is known of them beside their values. Everything that fits, validates, searches or judges takes one of these, whatever it
+ * was read from. */
 #ifndef WEIR_MODELS_TRAINSET_H
 #define WEIR_MODELS_TRAINSET_H
 
@@ -30,7 +31,8 @@ typedef struct weir_trainset {
     struct weir_trainset_memory *memory; /* what the pointers above point into */
 } weir_trainset;
 
-/* Columns in memory that a set is made of; everything is borrowed and may be freed after. Members that are not named are zero, which means what is said in brackets. */
+/* Columns in memory that a set is made of; everything is borrowed and may be freed after. Members that are not named are zero, which means what is said in
+ * brackets. */
 typedef struct weir_trainset_source {
     int64_t row_count; /* in any order */
     int column_count;
@@ -52,31 +54,35 @@ typedef struct weir_trainset_source {
     const char *source, *query; /* [empty] */
 } weir_trainset_source;
 
-/** Copies what has a label, by time where there is one (of equal times, the earlier row first). Rows in which a target is missing are left out and counted. The digest is over all that can
- *  change a fit: names and kinds of columns, values, targets, weights, times, entities and tenants of the rows that are kept.
- *  Errors: WEIR_EINVAL for no columns, names that are empty or there twice, several targets of a task that is no regression, a label_until_us without time_us; WEIR_EDATA naming the row for
- *  labels that are none of the task's, or known before their row's time; WEIR_ENUMERIC for an infinite value; WEIR_ENOTFOUND when no row has a label. O(n log n) when rows are not in the
- *  order of time, else O(n). */
+/** Copies what has a label, by time where there is one (of equal times, the earlier row first). Rows in which a target is missing are left out and counted.
+ *  The digest is over all that can change a fit: names and kinds of columns, values, targets, weights, times, entities and tenants of the rows that are kept.
+ *  Errors: WEIR_EINVAL for no columns, names that are empty or there twice, several targets of a task that is no regression, a label_until_us without
+ *  time_us; WEIR_EDATA naming the row for labels that are none of the task's, or known before their row's time; WEIR_ENUMERIC for an infinite value;
+ *  WEIR_ENOTFOUND when no row has a label. O(n log n) when rows are not in the order of time, else O(n). */
 weir_status weir_trainset_make(const weir_trainset_source *source, weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
 
-/** Of a pipeline's history: weir_trainset_make of its columns, all of them numbers. label_until_us is the event time + label_delay_us (0: not known). history is borrowed and may be freed
- *  after. */
+/** Of a pipeline's history: weir_trainset_make of its columns, all of them numbers. label_until_us is the event time + label_delay_us (0: not known). history
+ *  is borrowed and may be freed after. */
 weir_status weir_trainset_from_history(const weir_history *history, const char *source, const char *target, weir_task task, int64_t label_delay_us,
                                        weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
 void weir_trainset_done(weir_trainset *set);
 
-/** The rows at `rows` [row_count], in that order, copied; what a set of all of them would be, but for the digest, which is the whole one's with the rows' added. */
+/** The rows at `rows` [row_count], in that order, copied; what a set of all of them would be, but for the digest, which is the whole one's with the rows'
+ *  added. */
 weir_status weir_trainset_take(const weir_trainset *set, const int64_t *rows, int64_t row_count, weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
-/** A set is cut by time: *ret_first has the rows before the first row whose time is at least (1 − share) of the way through the rows, *ret_last the others; rows of one time stay together.
- *  Without times by the order of rows. gap_us: rows of ret_first whose label was not known when ret_last begins, or whose time is within gap_us of it, are in neither. */
+/** A set is cut by time: *ret_first has the rows before the first row whose time is at least (1 − share) of the way through the rows, *ret_last the others;
+ *  rows of one time stay together.
+ *  Without times by the order of rows. gap_us: rows of ret_first whose label was not known when ret_last begins, or whose time is within gap_us of it, are in
+ *  neither. */
 weir_status weir_trainset_cut(const weir_trainset *set, double last_share, int64_t gap_us, weir_trainset *ret_first, weir_trainset *ret_last,
                               weir_err *err) WEIR_MUST_CHECK;
 /** The set with one of its targets only; it borrows everything from the whole one and needs no weir_trainset_done. Its digest is the whole one's. */
 weir_trainset weir_trainset_one_target(const weir_trainset *set, int target);
 /** What a splitter sees of the set; borrowed. */
 weir_split_rows weir_trainset_split_rows(const weir_trainset *set);
-/** The scheme for a set that nobody named one for: purged_k_fold where labels become known later than their rows, walk_forward where rows have times, grouped where entities repeat,
- *  stratified for classes, else k_fold. folds ≥ 2. */
+/** The scheme for a set that nobody named one for: purged_k_fold where labels become known later than their rows, but early enough that purging leaves
+ *  something to train on (within a quarter of what the other folds span); walk_forward where rows have times, with shorter test windows where it would train
+ *  on too few rows to have every class; grouped where entities repeat, stratified for classes, else k_fold. folds ≥ 2. */
 weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed);
 
 #endif

@@ -47,16 +47,8 @@ void weir_xgb_put(weir_xgb_params *params, const char *name, const char *format,
     va_end(args);
 }
 
-/* The one place where values become float32, for training and scoring alike. XGBoost refuses infinity, so what float32 cannot hold becomes its largest number:
- * on the same side of every threshold. */
-static float narrow(double value) {
-    if (value > FLT_MAX) return FLT_MAX;
-    if (value < -FLT_MAX) return -FLT_MAX;
-    return (float)value;
-}
-
 static void narrow_all(const double *values, size_t count, float *out) {
-    for (size_t i = 0; i < count; i++) out[i] = narrow(values[i]);
+    for (size_t i = 0; i < count; i++) out[i] = weir_xgb_narrow(values[i]);
 }
 
 /* Rows [from, to) of the training set. */

@@ -2,6 +2,8 @@
 #ifndef WEIR_MODELS_XGB_COMMON_H
 #define WEIR_MODELS_XGB_COMMON_H
 
+#include <float.h>
+
 #include "models/model.h"
 
 /* One XGBoost parameter; see weir_xgb_put. */
@@ -31,6 +33,14 @@ typedef struct weir_xgb_plan {
  *  float32; finite values beyond its range become its largest, such labels are WEIR_ENUMERIC. WEIR_EDATA when nothing is left to fit or to measure by. A
  *  library failure is WEIR_EINTERNAL with the library's message. */
 weir_status weir_xgb_train(const weir_xgb_plan *plan, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;
+
+/* The one place where values become float32, for training and scoring alike. XGBoost refuses infinity, so what float32 cannot hold becomes its largest number:
+ * on the same side of every threshold. */
+static inline float weir_xgb_narrow(double value) {
+    if (value > FLT_MAX) return FLT_MAX;
+    if (value < -FLT_MAX) return -FLT_MAX;
+    return (float)value;
+}
 
 /* load, predict and unload of weir_algorithm. Probabilities are clamped to [0, 1], those of several classes made to sum to 1. */
 weir_status weir_xgb_load(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err) WEIR_MUST_CHECK;

@@ -140,10 +140,10 @@ static void a_bad_chain_is_refused_with_its_path(void **state) {
     }
 }
 
-/* Rows that are wider than the block on the stack. */
+/* Rows of which one alone fills the block on the stack; and wider ones. */
 static void wide_rows_are_prepared_one_by_one(void **state) {
     (void)state;
-    enum { WIDE = 2100, FEW = 12 };
+    enum { WIDE = 2048, FEW = 12 };
     static char text[WIDE][12];
     static const char *names[WIDE];
     static double values[WIDE * FEW];
@@ -161,6 +161,12 @@ static void wide_rows_are_prepared_one_by_one(void **state) {
     free(all);
     free(last);
     weir_model_free(model);
+    weir_buf artifact = {0};
+    weir_err err;
+    assert_int_equal(fit("random_forest", "[{\"impute\": \"mean\", \"indicator\": true}, {\"outliers\": \"iqr\", \"columns\": [\"c0\"], \"action\": \"mark\"}]",
+                         &matrix, &artifact, &err),
+                     WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "makes 4097 columns"));
 }
 
 static void memory_that_runs_out_is_an_error(void **state) {
@@ -192,11 +198,42 @@ static int prepare(void **state) {
     return 0;
 }
 
+static void expect_selected(const char *algorithm, const char *chain, weir_task task, int count, const char *first, const char *second) {
+    weir_matrix matrix = fixture_matrix(&data, task);
+    weir_model *model = fitted(algorithm, chain, &matrix);
+    assert_int_equal(weir_model_fitted_count(model), count);
+    assert_string_equal(weir_model_fitted_columns(model)[0], first);
+    assert_string_equal(weir_model_fitted_columns(model)[1], second);
+    weir_model_free(model);
+}
+
+/* Of amount, rate, noise, gaps and constant, the first two make the labels. */
+static void models_select_the_columns_that_matter(void **state) {
+    (void)state;
+    static const char forest[] = "[{\"select\": \"importance\", \"k\": 2}]", l1[] = "[{\"select\": \"l1\"}]";
+    expect_selected("ridge", forest, WEIR_TASK_REGRESSION, 2, "amount", "rate");
+    expect_selected("logistic", forest, WEIR_TASK_BINARY, 2, "amount", "rate");
+    expect_selected("logistic", forest, WEIR_TASK_MULTICLASS, 2, "amount", "rate");
+    expect_selected("ridge", l1, WEIR_TASK_REGRESSION, 2, "amount", "rate");
+    expect_selected("logistic", l1, WEIR_TASK_BINARY, 2, "amount", "rate");
+    weir_matrix classes = fixture_matrix(&data, WEIR_TASK_MULTICLASS), flat = fixture_matrix(&data, WEIR_TASK_REGRESSION);
+    weir_buf artifact = {0};
+    weir_err err;
+    double label[ROWS] = {0};
+    expect_selected("logistic", "[{\"select\": \"mutual_information\", \"k\": 2}]", WEIR_TASK_MULTICLASS, 2, "amount", "rate");
+    assert_int_equal(fit("logistic", "[{\"select\": \"relevance\"}]", &classes, &artifact, &err), WEIR_EINVAL);
+    assert_int_equal(fit("logistic", l1, &classes, &artifact, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "selection by l1"));
+    flat.label = label; /* what never varies depends on no column */
+    assert_int_equal(fit("ridge", l1, &flat, &artifact, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "leaves no column"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_is_part_of_the_model),         cmocka_unit_test(rows_may_be_left_out_of_training_but_not_of_scoring),
         cmocka_unit_test(a_bad_chain_is_refused_with_its_path), cmocka_unit_test(wide_rows_are_prepared_one_by_one),
-        cmocka_unit_test(memory_that_runs_out_is_an_error),
+        cmocka_unit_test(memory_that_runs_out_is_an_error),     cmocka_unit_test(models_select_the_columns_that_matter),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
 }

@@ -277,9 +277,16 @@ static void the_default_scheme_follows_what_is_known(void **state) {
     weir_trainset_source source = six_rows();
     const uint32_t once[6] = {0, 1, 2, 3, 3, 5};
     weir_trainset set = made(&source);
-    assert_int_equal(weir_trainset_default_split(&set, 2, 1).scheme, WEIR_SPLIT_PURGED_K_FOLD);
+    const int64_t span_us = set.time_us[set.matrix.row_count - 1] - set.time_us[0];
+    assert_int_equal(weir_trainset_default_split(&set, 2, 1).scheme, WEIR_SPLIT_WALK_FORWARD); /* labels are known too late for purging to leave rows */
     assert_int_equal(weir_trainset_default_split(&set, 4, 1).scheme,
                      WEIR_SPLIT_STRATIFIED_K_FOLD); /* four times are too few for four folds, three entities too */
+    weir_trainset_done(&set);
+    int64_t soon[6];
+    for (int r = 0; r < 6; r++) soon[r] = when[r] + span_us / 8;
+    source.label_until_us = soon;
+    set = made(&source);
+    assert_int_equal(weir_trainset_default_split(&set, 2, 1).scheme, WEIR_SPLIT_PURGED_K_FOLD);
     weir_trainset_done(&set);
     source.label_until_us = when;
     set = made(&source);
@@ -309,6 +316,42 @@ static void the_default_scheme_follows_what_is_known(void **state) {
     split = weir_trainset_default_split(&set, 3, UINT64_MAX);
     assert_int_equal(split.scheme, WEIR_SPLIT_K_FOLD);
     assert_true(split.shuffle && split.seed >= 0);
+    weir_trainset_done(&set);
+}
+
+/* Sixty rows a second apart, whose positives are rows 24 and 30 and then every third: the usual first window of ten rows would have none. */
+static void the_first_window_has_every_class(void **state) {
+    (void)state;
+    enum { N = 60 };
+    double x[N], y[N];
+    int64_t times[N];
+    const double *const some_values[] = {x}, *const some_targets[] = {y};
+    const weir_prep_column column = {.name = "x"};
+    for (int r = 0; r < N; r++) {
+        x[r] = r;
+        y[r] = r == 24 || (r >= 30 && r % 3 == 0);
+        times[r] = INT64_C(1000000) * r;
+    }
+    const weir_trainset_source source = {
+        .row_count = N, .column_count = 1, .columns = &column, .values = some_values, .target_names = target_names, .targets = some_targets, .time_us = times};
+    weir_trainset set = made(&source);
+    weir_split split = weir_trainset_default_split(&set, 5, 1);
+    assert_int_equal(split.scheme, WEIR_SPLIT_WALK_FORWARD);
+    assert_int_equal(split.test_rows, 7); /* (60 − 25) / 5 */
+    weir_split_rows rows = weir_trainset_split_rows(&set);
+    weir_split_plan *plan = NULL;
+    weir_fold fold;
+    uint8_t role[N];
+    weir_err err;
+    assert_int_equal(weir_split_plan_new(&split, &rows, &plan, &err), WEIR_OK);
+    assert_int_equal(weir_split_plan_roles(plan, 0, role, &fold, &err), WEIR_OK);
+    assert_int_equal(role[24], WEIR_ROLE_TRAIN);
+    assert_int_equal(fold.train_count, 25);
+    weir_split_plan_free(plan);
+    weir_trainset_done(&set);
+    for (int r = 0; r < N; r++) y[r] = r >= N - 2; /* only at the very end: no window is left to go forward */
+    set = made(&source);
+    assert_int_equal(weir_trainset_default_split(&set, 5, 1).scheme, WEIR_SPLIT_STRATIFIED_K_FOLD);
     weir_trainset_done(&set);
 }
 
@@ -378,6 +421,7 @@ int main(void) {
         cmocka_unit_test(a_cut_never_parts_rows_of_one_time),
         cmocka_unit_test(rows_of_one_time_only_cannot_be_cut),
         cmocka_unit_test(the_default_scheme_follows_what_is_known),
+        cmocka_unit_test(the_first_window_has_every_class),
         cmocka_unit_test(a_history_becomes_a_set),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
     };
