@@ -1,4 +1,5 @@
-/* Trials of a search on several machines: who leads a search invites over weir.training.trials, and train workers that are idle build the same training set and run trials of
+/* Trials of a search on several machines: who leads a search invites over weir.training.trials, and train workers that are idle build the same training set
+ * and run trials of
  * its study (models/automl.h) until it is over.
  *
  *   leader ── invitation ──> weir.training.trials ──> every train worker (no group: all hear of it)
@@ -22,7 +23,8 @@ typedef struct weir_trial_invitation {
     int64_t label_delay_us;
 } weir_trial_invitation;
 
-/** For weir_automl_settings.opened: before the study is open nobody can join it. Sends an invitation and waits until it is delivered. pipeline: whose training section it is about. */
+/** For weir_automl_settings.opened: before the study is open nobody can join it. Sends an invitation and waits until it is delivered. pipeline: whose training
+ *  section it is about. */
 weir_status weir_trials_invite(weir_registry *registry, weir_producer *producer, const weir_pipeline *pipeline, const weir_trial_invitation *invitation,
                                weir_err *err) WEIR_MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* The tuning engine for tests that judge it from outside.
  *
- *   optimise FUNCTION SAMPLER SETTINGS TRIALS SEEDS     the best value of each seed 0 … SEEDS − 1, a line each; FUNCTION: branin, hartmann6, mixed, mixed_conditional
+ *   optimise FUNCTION SAMPLER SETTINGS TRIALS SEEDS     the best value of each seed 0 … SEEDS − 1, a line each; FUNCTION: branin, hartmann6, mixed,
+  * mixed_conditional
  *   front SAMPLER SETTINGS TRIALS SEEDS                 ZDT1 with 6 parameters: a line a seed, the losses of the front as a JSON array of pairs
  *   points SPACE SAMPLER SETTINGS TRIALS SEED           the parameters asked for, a line of JSON each; every trial is told 0
  *   density SPACE PRIOR POINTS WEIGHTS QUERIES          log densities of the Parzen estimator over all parameters of SPACE, a line a query; POINTS and

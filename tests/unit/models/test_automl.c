@@ -213,7 +213,8 @@ static void equal_seeds_give_equal_leaderboards(void **state) {
     weir_trainset_done(&set);
 }
 
-/* The label is a logistic function of columns 0 and 1: its AUC on rows that were not fitted is 0.75 for the true function (by scikit-learn on the same rows: 0.7525). */
+/* The label is a logistic function of columns 0 and 1: its AUC on rows that were not fitted is 0.75 for the true function (by scikit-learn on the same rows:
+ * 0.7525). */
 static void a_search_finds_a_model_as_good_as_the_truth(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, 1000, false);
@@ -485,7 +486,8 @@ static const weir_contender *ensemble_of(const weir_search *s, const char *kind)
  *   fold 0 is judged by those of folds 1 and 2:  min (w − 3(1 − w))² + 1 → 3/4, error e(3/4 − 1/4) = e/2
  *   fold 1 by folds 0 and 2:  min (2w − 1)² + 1 → 1/2, error e(1/2 − 3/2) = −e
  *   fold 2 by folds 0 and 1:  min (2w − 1)² + (4w − 3)² → 2(2(2w − 1) + 4(4w − 3)) = 0 → 20 w = 14 → 7/10, error e
- * Fitted on all rows, as must not be, the weight would be one number. Forward in time: fold 0 by the plain average, error 0; fold 1 by fold 0: 1/2, error −e; fold 2 as above. */
+ * Fitted on all rows, as must not be, the weight would be one number. Forward in time: fold 0 by the plain average, error 0; fold 1 by fold 0: 1/2, error −e;
+  * fold 2 as above. */
 static void weights_are_judged_on_rows_that_they_were_not_fitted_on(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_REGRESSION, FEW, false);
@@ -516,7 +518,8 @@ static void weights_are_judged_on_rows_that_they_were_not_fitted_on(void **state
     weir_trainset_done(&set);
 }
 
-/* Members that are noise: weights and stacks that were judged on the rows they were fitted on would look better than chance. 40 rows, 5 members, 60 draws: the mean AUC of
+/* Members that are noise: weights and stacks that were judged on the rows they were fitted on would look better than chance. 40 rows, 5 members, 60 draws: the
+ * mean AUC of
  * the stack is that of chance. Fitted on all rows and judged on them it would be 0.70 (scikit-learn's LogisticRegression, 600 draws). */
 static void a_stack_of_noise_is_no_better_than_chance(void **state) {
     (void)state;
