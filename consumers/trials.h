@@ -1,6 +1,5 @@
 /* Trials of a search on several machines: who leads a search invites over weir.training.trials, and train workers that are idle build the same training set
- * and run trials of
- * its study (models/automl.h) until it is over.
+ * and run trials of its study (models/automl.h) until it is over.
  *
  *   leader ── invitation ──> weir.training.trials ──> every train worker (no group: all hear of it)
  *      └────────── study in PostgreSQL: claims, leases, reports, results ──────────┘

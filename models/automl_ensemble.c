@@ -1,10 +1,8 @@
 /* Ensembles of what a search found, judged without fitting a member again: by the scores that each member gave to rows outside of its fold.
  *
  * An average has nothing that is fitted. Weights and the model of a stack are fitted on scores, so those that judge fold f are fitted on the scores of other
-  * folds'
- * rows only (cross-fitting), where folds go forward in time of earlier folds' only; with none before it a fold is judged by the plain average. That mirrors
-  * what
- * weir_spec_fit does for the final model, which fits them on scores out of fold too.
+ * folds' rows only (cross-fitting), where folds go forward in time of earlier folds' only; with none before it a fold is judged by the plain average. That
+ * mirrors what weir_spec_fit does for the final model, which fits them on scores out of fold too.
  *
  * Which members there are was chosen by the same folds, and so was the best single model: both are a little too good by that, which only rows that nobody has
  * looked at can tell. */

@@ -44,8 +44,7 @@ weir_status weir_trial_source_end(weir_trial_source *source, const char *why, do
 
 typedef enum weir_stop { WEIR_GO_ON, WEIR_STOP_CANCELLED, WEIR_STOP_TOO_LONG, WEIR_STOP_LOST, WEIR_STOP_OVER } weir_stop;
 /** A sign of life, from a second thread: keeps the trial (−1: none) and the leader's place. LOST: the trial is another worker's now. OVER: the study was
- *  ended, or its
- *  leader is gone; of a leader: another leads it. A database that is away is no reason to stop. */
+ *  ended, or its leader is gone; of a leader: another leads it. A database that is away is no reason to stop. */
 weir_stop weir_trial_source_beat(weir_trial_source *source, int number, double spent_s);
 double weir_trial_source_beat_s(const weir_trial_source *source); /* so often; 0: no need */
 

@@ -1,10 +1,8 @@
 /* What may be chosen: the default space over a training set, and the specs that its points stand for.
  *
  * Every linear method standardises its columns itself, and trees do not mind how a column is scaled, so the default space does not scale: it would be the same
-  * model
- * under several names. For trees it neither fills gaps (each split learns a side for them) nor clips. Ranges that are in units of the label are multiples of
-  * its
- * standard deviation. */
+ * model under several names. For trees it neither fills gaps (each split learns a side for them) nor clips. Ranges that are in units of the label are
+ * multiples of its standard deviation. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>

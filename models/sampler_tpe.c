@@ -238,10 +238,8 @@ static weir_status fill_point(search *s, double *point, weir_err *err) {
 }
 
 /* Before there is an estimate: a Latin hypercube of as many points as there are startup trials, the same for every worker. Each parameter's range is cut into
- * as many strata,
- * and each stratum is tried once, in an order that the parameter and the seed decide. Source: McKay, Beckman, Conover, A comparison of three methods for
-  * selecting values of
- * input variables, 1979. */
+ * as many strata, and each stratum is tried once, in an order that the parameter and the seed decide. Source: McKay, Beckman, Conover, A comparison of three
+ * methods for selecting values of input variables, 1979. */
 static void start_point(const weir_space *space, int strata, int number, uint64_t seed, double *point) {
     weir_draw draw = weir_draw_of(seed, number);
     for (int i = 0; i < weir_space_size(space); i++) {

@@ -1,9 +1,8 @@
 /* Studies in PostgreSQL (schemas/sql/010_tuning.sql, 013_study_leaders.sql), so that several workers run the trials of one and any of them may die.
  *
  * Every call that needs the study makes it in memory from its rows: workers keep nothing that another would miss. Trials that ended never change, so the first
-  * of
- * them, up to one that runs, are kept from call to call, and only those after them are read again. A trial is a worker's while its lease lasts, which claim,
-  * report and renew make last lease_us from then on; after that another worker is given the same trial, from its beginning. Time is
+ * of them, up to one that runs, are kept from call to call, and only those after them are read again. A trial is a worker's while its lease lasts, which claim,
+ *  report and renew make last lease_us from then on; after that another worker is given the same trial, from its beginning. Time is
  * the database's. */
 #ifndef WEIR_MODELS_STUDY_STORE_H
 #define WEIR_MODELS_STUDY_STORE_H
@@ -21,8 +20,7 @@ weir_status weir_study_store_open(weir_pg *pg, const char *pipeline, const char 
                                   weir_study_store **ret_store, weir_err *err) WEIR_MUST_CHECK;
 void weir_study_store_close(weir_study_store *store);
 /** This worker leads the study from now on, for another lease: nobody gets a trial when it is gone, when it ended the study, or beyond trial_max (0: no
- *  maximum).
- *  *ret_spent_s (may be NULL) is what was last told. Errors: WEIR_ECONFLICT while another leads it. */
+ *  maximum). *ret_spent_s (may be NULL) is what was last told. Errors: WEIR_ECONFLICT while another leads it. */
 weir_status weir_study_store_lead(weir_study_store *store, int trial_max, double *ret_spent_s, weir_err *err) WEIR_MUST_CHECK;
 /** Goes on leading. Errors: WEIR_ECONFLICT when this worker does not lead it. */
 weir_status weir_study_store_lead_on(weir_study_store *store, double spent_s, weir_err *err) WEIR_MUST_CHECK;

@@ -487,7 +487,7 @@ static const weir_contender *ensemble_of(const weir_search *s, const char *kind)
  *   fold 1 by folds 0 and 2:  min (2w − 1)² + 1 → 1/2, error e(1/2 − 3/2) = −e
  *   fold 2 by folds 0 and 1:  min (2w − 1)² + (4w − 3)² → 2(2(2w − 1) + 4(4w − 3)) = 0 → 20 w = 14 → 7/10, error e
  * Fitted on all rows, as must not be, the weight would be one number. Forward in time: fold 0 by the plain average, error 0; fold 1 by fold 0: 1/2, error −e;
-  * fold 2 as above. */
+ * fold 2 as above. */
 static void weights_are_judged_on_rows_that_they_were_not_fitted_on(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_REGRESSION, FEW, false);
@@ -519,8 +519,7 @@ static void weights_are_judged_on_rows_that_they_were_not_fitted_on(void **state
 }
 
 /* Members that are noise: weights and stacks that were judged on the rows they were fitted on would look better than chance. 40 rows, 5 members, 60 draws: the
- * mean AUC of
- * the stack is that of chance. Fitted on all rows and judged on them it would be 0.70 (scikit-learn's LogisticRegression, 600 draws). */
+ * mean AUC of the stack is that of chance. Fitted on all rows and judged on them it would be 0.70 (scikit-learn's LogisticRegression, 600 draws). */
 static void a_stack_of_noise_is_no_better_than_chance(void **state) {
     (void)state;
     enum { SMALL = 40, DRAWS = 60 };
