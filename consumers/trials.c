@@ -100,17 +100,19 @@ static weir_status help(weir_trial_helper *t, weir_err *err) {
     char name[TEXT_MAX_BYTES], host[64] = "";
     weir_trainset set = {0};
     const weir_trials_rows rows = {t->pipeline, t->recipe, t->env->pg_url, t->env->objects_dir};
-    const weir_trial_invitation invitation = {h->study, t->pipeline->name, h->run_id, h->target, h->dataset_digest, h->task, h->from_us, h->to_us, h->as_of_us, h->label_delay_us};
+    const weir_trial_invitation invitation = {h->study, t->pipeline->name, h->run_id, h->target,   h->dataset_digest,
+                                              h->task,  h->from_us,        h->to_us,  h->as_of_us, h->label_delay_us};
     weir_pg *pg = NULL;
     cJSON *definition = NULL;
     weir_status status = weir_pg_new(t->env->pg_url, &pg, err);
-    if (!status) status = weir_study_store_definition(pg, t->pipeline->name, h->study, &definition, err); /* before all rows are read for a study that is over */
+    if (!status)
+        status = weir_study_store_definition(pg, t->pipeline->name, h->study, &definition, err); /* before all rows are read for a study that is over */
     weir_pg_free(pg);
     cJSON_Delete(definition);
     if (!status) status = weir_trials_read_rows(&rows, &invitation, &set, err);
     if (!status && strcmp(set.digest, h->dataset_digest) != 0)
-        status = WEIR_FAIL(err, WEIR_ECONFLICT, "the training set has digest %s here, expected %s: the history has changed, or the pipeline file is another", set.digest,
-                           h->dataset_digest);
+        status = WEIR_FAIL(err, WEIR_ECONFLICT, "the training set has digest %s here, expected %s: the history has changed, or the pipeline file is another",
+                           set.digest, h->dataset_digest);
     (void)gethostname(host, sizeof host - 1);
     snprintf(name, sizeof name, "%s/%s/%d", host, t->env->instance, (int)getpid());
     const weir_automl_settings settings = {.set = &set,
@@ -219,8 +221,8 @@ weir_status weir_trial_helper_tick(weir_trial_helper *t, bool idle, weir_err *er
 
 /* ---- life ---- */
 
-weir_status weir_trial_helper_new(weir_worker *worker, const weir_pipeline *pipeline, const weir_recipe *recipe, weir_registry *registry, weir_trial_helper **ret_trials,
-                            weir_err *err) {
+weir_status weir_trial_helper_new(weir_worker *worker, const weir_pipeline *pipeline, const weir_recipe *recipe, weir_registry *registry,
+                                  weir_trial_helper **ret_trials, weir_err *err) {
     weir_trial_helper *t = calloc(1, sizeof *t);
     if (!t) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for trials");
     *t = (weir_trial_helper){.worker = worker, .env = weir_worker_env_of(worker), .pipeline = pipeline, .recipe = recipe};

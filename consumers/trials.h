@@ -1,5 +1,5 @@
-/* Trials of a search on several machines: who leads a search invites over weir.training.trials, and train workers that are idle build the same training set and run trials of
- * its study (models/automl.h) until it is over.
+/* Trials of a search on several machines: who leads a search invites over weir.training.trials, and train workers that are idle build the same training set
+ * and run trials of its study (models/automl.h) until it is over.
  *
  *   leader ── invitation ──> weir.training.trials ──> every train worker (no group: all hear of it)
  *      └────────── study in PostgreSQL: claims, leases, reports, results ──────────┘
@@ -22,7 +22,8 @@ typedef struct weir_trial_invitation {
     int64_t label_delay_us;
 } weir_trial_invitation;
 
-/** For weir_automl_settings.opened: before the study is open nobody can join it. Sends an invitation and waits until it is delivered. pipeline: whose training section it is about. */
+/** For weir_automl_settings.opened: before the study is open nobody can join it. Sends an invitation and waits until it is delivered. pipeline: whose training
+ *  section it is about. */
 weir_status weir_trials_invite(weir_registry *registry, weir_producer *producer, const weir_pipeline *pipeline, const weir_trial_invitation *invitation,
                                weir_err *err) WEIR_MUST_CHECK;
 
@@ -38,8 +39,8 @@ weir_status weir_trials_read_rows(const weir_trials_rows *rows, const weir_trial
 typedef struct weir_trial_helper weir_trial_helper;
 
 /** Hears invitations for a pipeline from now on, those of before that are still open included. recipe and pipeline are borrowed. */
-weir_status weir_trial_helper_new(weir_worker *worker, const weir_pipeline *pipeline, const weir_recipe *recipe, weir_registry *registry, weir_trial_helper **ret_trials,
-                            weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_trial_helper_new(weir_worker *worker, const weir_pipeline *pipeline, const weir_recipe *recipe, weir_registry *registry,
+                                  weir_trial_helper **ret_trials, weir_err *err) WEIR_MUST_CHECK;
 /** Looks for invitations, and helps in a thread of its own while idle; gives its trial back once it is not. Never waits. */
 weir_status weir_trial_helper_tick(weir_trial_helper *trials, bool idle, weir_err *err) WEIR_MUST_CHECK;
 /** Ends helping. False: the thread did not stop in time; what it uses must stay until the process ends. */

@@ -117,7 +117,8 @@ void weir_search_summary(const double *values, int count, double *ret_mean, doub
 weir_status weir_search_measure(const weir_search *search, const weir_model_metric *metric, const double *scores, double *ret_values, weir_err *err) {
     const weir_matrix *m = &search->settings->set->matrix;
     size_t outputs = (size_t)search->output_count, rows = (size_t)m->row_count;
-    double *score = weir_models_calloc(rows * (outputs + 2), sizeof *score), *label = score ? score + rows * outputs : NULL, *weight = label ? label + rows : NULL;
+    double *score = weir_models_calloc(rows * (outputs + 2), sizeof *score), *label = score ? score + rows * outputs : NULL,
+           *weight = label ? label + rows : NULL;
     if (!score) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to measure %zu rows", rows);
     bool weighted = m->weight && metric->weighted;
     weir_status status = WEIR_OK;
@@ -328,7 +329,8 @@ static weir_status conclude(weir_search *search, const judging *j, weir_contende
     if (j->lost || stop == WEIR_STOP_LOST || stop == WEIR_STOP_OVER) {
         weir_err gone;
         weir_contender_done(c);
-        if (stop == WEIR_STOP_OVER) (void)!weir_trial_source_release(search->source, number, &gone); /* for when its leader comes back; else it ended with the study */
+        if (stop == WEIR_STOP_OVER)
+            (void)!weir_trial_source_release(search->source, number, &gone); /* for when its leader comes back; else it ended with the study */
         return WEIR_OK;
     }
     if (stop == WEIR_STOP_CANCELLED && judged != WEIR_OK) {
@@ -510,8 +512,8 @@ static weir_status check_objectives(const weir_automl_settings *s, weir_err *err
         bool seconds = !strcmp(name, "fit_seconds") || !strcmp(name, "predict_seconds");
         if (i + 1 >= WEIR_OBJECTIVES_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "found more than %d objectives beside the metric", WEIR_OBJECTIVES_MAX - 1);
         if (!seconds && (s->set->target_count > 1 || !weir_model_metric_find(s->set->matrix.task, name)))
-            return WEIR_FAIL(err, WEIR_EINVAL, "found the objective '%s', expected 'fit_seconds', 'predict_seconds' or a metric of a %s task with one target", name,
-                             weir_task_name(s->set->matrix.task));
+            return WEIR_FAIL(err, WEIR_EINVAL, "found the objective '%s', expected 'fit_seconds', 'predict_seconds' or a metric of a %s task with one target",
+                             name, weir_task_name(s->set->matrix.task));
     }
     return WEIR_OK;
 }
@@ -604,8 +606,8 @@ static weir_status finish(weir_search *search, const char *why, weir_leaderboard
     ret_board->elapsed_s = weir_watch_elapsed_s(search->watch);
     if (ret_board->count) return WEIR_OK;
     weir_leaderboard_done(ret_board);
-    return WEIR_FAIL(err, WEIR_ENOTFOUND, "nothing could be fitted in %.1f s%s%.300s", search->settings->budget_s, *search->last.message ? "; the last one: " : "",
-                     search->last.message);
+    return WEIR_FAIL(err, WEIR_ENOTFOUND, "nothing could be fitted in %.1f s%s%.300s", search->settings->budget_s,
+                     *search->last.message ? "; the last one: " : "", search->last.message);
 }
 
 weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboard *ret_board, weir_err *err) {

@@ -31,8 +31,8 @@ typedef struct weir_automl_settings {
     bool ensembles;
     const char *sampler, *pruner; /* NULL: "tpe", "median" */
     const cJSON *sampler_settings, *pruner_settings; /* objects; NULL: what suits folds */
-    /* What is wanted beside the metric, NULL-terminated, or NULL: names of other metrics of the task, "fit_seconds", "predict_seconds" (of a mean fold). With any of them the
-     * winner is what `selection` takes from the front, trials are not pruned, and cost_weight is 0. */
+    /* What is wanted beside the metric, NULL-terminated, or NULL: names of other metrics of the task, "fit_seconds", "predict_seconds" (of a mean fold). With
+     * any of them the winner is what `selection` takes from the front, trials are not pruned, and cost_weight is 0. */
     const char *const *objectives;
     weir_selection selection; /* objective 0 is the metric */
     uint64_t seed; /* below 2^53 */
@@ -56,7 +56,8 @@ typedef struct weir_leader {
     double mean, deviation; /* of the metric over the folds */
     double fit_s; /* mean of a fold */
     double *fold_values; /* [fold_count] */
-    double p_worse; /* two-sided corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first and where fewer than two folds say anything */
+    /* Two-sided corrected paired test against the first, Holm-adjusted over the leaderboard; NaN for the first and where fewer than two folds say anything. */
+    double p_worse;
     bool close; /* no more than one standard error of that test below the first */
 } weir_leader;
 
@@ -66,11 +67,14 @@ typedef struct weir_leaderboard {
     int trials, failed, pruned; /* counted over the whole study */
     const char *ended; /* "budget", "trials", "space", "cancelled" */
     double elapsed_s;
-    int winner; /* index of the one to take: the first; or of those that are close and not told apart from it (p ≥ 0.05) the one that fits fastest, if it takes half the first's
-                   time at most, times below 0.1 s counting as 0.1 s; or what settings.selection took */
+    /* Index of the one to take: the first; or of those that are close and not told apart from it (p ≥ 0.05) the one that fits fastest, if it takes half the
+     * first's time at most, times below 0.1 s counting as 0.1 s; or what settings.selection took. */
+    int winner;
 } weir_leaderboard;
 
-/** The default space over a set: {"algorithm": choice, "impute", "scale", "select", "encode", and every algorithm's own parameters behind conditions}. The caller deletes it. */
+/** The default space over a set: {"algorithm": choice, "encode", "outliers", "impute", "indicator", "select" where the set and the algorithms have a use for
+ *  them, and every algorithm's own parameters, "xgboost.eta", behind conditions}. algorithms as in the settings. The caller deletes it. docs/tuning.md says
+ *  what is in it when. */
 weir_status weir_automl_space(const weir_trainset *set, const char *const *algorithms, cJSON **ret_space, weir_err *err) WEIR_MUST_CHECK;
 /** The spec that a point of such a space stands for; the caller deletes it. */
 weir_status weir_automl_spec(const weir_trainset *set, const cJSON *params, cJSON **ret_spec, weir_err *err) WEIR_MUST_CHECK;
@@ -88,19 +92,21 @@ typedef struct weir_automl_kept {
  *     "sampler": "tpe", "sampler_settings": {…}, "pruner": "halving", "pruner_settings": {…}, "validation": {"scheme": "walk_forward", …},
  *     "objectives": ["fit_seconds"], "selection": {"rule": "weights", "weights": [2, 1]}}
  *
- *  A selection is {"rule": "weights", "weights": [one an objective, the metric first]}, {"rule": "lexicographic", "order": ["mae", "rmse"], "tolerance": [0.1, 0]}, or
- *  {"rule": "knee"}, which is what there is without one. metric: its name is the first objective. Names of samplers and so on are checked here; what depends on the training
- *  set (whether an algorithm can do its task) when the search begins. tuning and kept are borrowed as long as settings are used; ret_settings is untouched on failure.
+ *  A selection is {"rule": "weights", "weights": [one an objective, the metric first]}, {"rule": "lexicographic", "order": ["mae", "rmse"], "tolerance": [0.1,
+ *  0]}, or
+ *  {"rule": "knee"}, which is what there is without one. metric: its name is the first objective. Names of samplers and so on are checked here; what depends
+ *  on the training set (whether an algorithm can do its task) when the search begins. tuning and kept are borrowed as long as settings are used; ret_settings
+ *  is untouched on failure.
  *  Errors: WEIR_EINVAL with the path, what was found and what was expected. */
 weir_status weir_automl_settings_from_json(const cJSON *tuning, const char *path, const weir_model_metric *metric, weir_automl_kept *kept,
                                            weir_automl_settings *ret_settings, weir_err *err) WEIR_MUST_CHECK;
 
-/** Searches. A trial that fails, or takes longer than it may, is a failed trial and nothing more. Errors: WEIR_EINVAL (settings), WEIR_ENOTFOUND when nothing at all could be
- *  fitted in the budget (with the last trial's reason), those of the database that retries did not mend. */
+/** Searches. A trial that fails, or takes longer than it may, is a failed trial and nothing more. Errors: WEIR_EINVAL (settings), WEIR_ENOTFOUND when nothing
+ *  at all could be fitted in the budget (with the last trial's reason), those of the database that retries did not mend. */
 weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboard *ret_board, weir_err *err) WEIR_MUST_CHECK;
-/** Runs trials of a study that another process leads, until it is over, abandoned or cancelled: *ret_trials of them. Of settings it takes set, pg_url, pipeline, study, worker,
- *  threads, trial_s, cancel, progress, and budget_s where it is more than 0; all else is as the leader has it. Errors: WEIR_ENOTFOUND when no such study goes on;
- *  WEIR_ECONFLICT when it is about other rows (by digest); those of the database that retries did not mend. */
+/** Runs trials of a study that another process leads, until it is over, abandoned or cancelled: *ret_trials of them. Of settings it takes set, pg_url,
+ *  pipeline, study, worker, threads, trial_s, cancel, progress, and budget_s where it is more than 0; all else is as the leader has it. Errors: WEIR_ENOTFOUND
+ *  when no such study goes on; WEIR_ECONFLICT when it is about other rows (by digest); those of the database that retries did not mend. */
 weir_status weir_automl_help(const weir_automl_settings *settings, int *ret_trials, weir_err *err) WEIR_MUST_CHECK;
 void weir_leaderboard_done(weir_leaderboard *board);
 /** [{"rank", "name", "spec", "mean", "deviation", "fit_seconds", "folds": […], "p_worse", "winner"}]; the caller deletes it; NULL: no memory. */

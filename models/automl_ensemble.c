@@ -1,8 +1,8 @@
 /* Ensembles of what a search found, judged without fitting a member again: by the scores that each member gave to rows outside of its fold.
  *
- * An average has nothing that is fitted. Weights and the model of a stack are fitted on scores, so those that judge fold f are fitted on the scores of other folds'
- * rows only (cross-fitting), where folds go forward in time of earlier folds' only; with none before it a fold is judged by the plain average. That mirrors what
- * weir_spec_fit does for the final model, which fits them on scores out of fold too.
+ * An average has nothing that is fitted. Weights and the model of a stack are fitted on scores, so those that judge fold f are fitted on the scores of other
+ * folds' rows only (cross-fitting), where folds go forward in time of earlier folds' only; with none before it a fold is judged by the plain average. That
+ * mirrors what weir_spec_fit does for the final model, which fits them on scores out of fold too.
  *
  * Which members there are was chosen by the same folds, and so was the best single model: both are a little too good by that, which only rows that nobody has
  * looked at can tell. */
@@ -119,7 +119,8 @@ static weir_status take_seen(const weir_search *search, const pool *p, int count
         if (!is_seen(search, p, i, f)) continue;
         seen.label[n] = p->label[i];
         seen.weight[n] = p->weight[i];
-        for (size_t m = 0; m < (size_t)count; m++) memcpy(seen.scores + (m * rows + n) * outputs, p->scores + (m * all + i) * outputs, outputs * sizeof *seen.scores);
+        for (size_t m = 0; m < (size_t)count; m++)
+            memcpy(seen.scores + (m * rows + n) * outputs, p->scores + (m * all + i) * outputs, outputs * sizeof *seen.scores);
         n++;
     }
     *ret_seen = seen;
@@ -199,7 +200,8 @@ static weir_status judge_fold(const weir_search *search, const pool *p, blend ki
     for (int m = 0; m < count; m++) weights[m] = 1.0 / count;
     if (kind != BLEND_AVERAGE) status = take_seen(search, p, count, f, &seen, err);
     if (status == WEIR_OK && kind == BLEND_WEIGHTED && seen.rows) {
-        const weir_ensemble_scores scores = {(int64_t)seen.rows, count, p->outputs, seen.scores, seen.label, search->settings->set->matrix.weight ? seen.weight : NULL};
+        const weir_ensemble_scores scores = {(int64_t)seen.rows, count,      p->outputs,
+                                             seen.scores,        seen.label, search->settings->set->matrix.weight ? seen.weight : NULL};
         status = weir_ensemble_weights(search->settings->set->matrix.task, &scores, weights, err);
     }
     if (status == WEIR_OK && kind == BLEND_STACKING && seen.rows)

@@ -43,8 +43,8 @@ weir_status weir_trial_source_load(weir_trial_source *source, const weir_study *
 weir_status weir_trial_source_end(weir_trial_source *source, const char *why, double spent_s, weir_err *err) WEIR_MUST_CHECK;
 
 typedef enum weir_stop { WEIR_GO_ON, WEIR_STOP_CANCELLED, WEIR_STOP_TOO_LONG, WEIR_STOP_LOST, WEIR_STOP_OVER } weir_stop;
-/** A sign of life, from a second thread: keeps the trial (−1: none) and the leader's place. LOST: the trial is another worker's now. OVER: the study was ended, or its
- *  leader is gone; of a leader: another leads it. A database that is away is no reason to stop. */
+/** A sign of life, from a second thread: keeps the trial (−1: none) and the leader's place. LOST: the trial is another worker's now. OVER: the study was
+ *  ended, or its leader is gone; of a leader: another leads it. A database that is away is no reason to stop. */
 weir_stop weir_trial_source_beat(weir_trial_source *source, int number, double spent_s);
 double weir_trial_source_beat_s(const weir_trial_source *source); /* so often; 0: no need */
 
@@ -122,7 +122,8 @@ weir_status weir_search_ensembles(weir_search *search, weir_err *err) WEIR_MUST_
 
 /* ---- automl_board.c ---- */
 
-/** *ret_board is made of the contenders; ended, elapsed_s and the counts of trials are not set. chosen: the number of the trial to take; −1: by the rule of the header. */
+/** *ret_board is made of the contenders; ended, elapsed_s and the counts of trials are not set. chosen: the number of the trial to take; −1: by the rule of
+ *  the header. */
 weir_status weir_search_board(const weir_search *search, int chosen, weir_leaderboard *ret_board, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

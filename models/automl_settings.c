@@ -80,7 +80,7 @@ static weir_status read_algorithms(const cJSON *tuning, const char *path, weir_a
     if (status != WEIR_OK) return status;
     for (int i = 0; weir_algorithms()[i] && i < 63; i++) known[i] = weir_algorithms()[i]->name;
     for (int i = 0; kept->algorithms[i]; i++) {
-        snprintf(at, sizeof at, "%s.algorithms[%d]", path, i);
+        snprintf(at, sizeof at, "%.120s.algorithms[%d]", path, i);
         if (!weir_algorithm_find(kept->algorithms[i])) return unknown_name(at, kept->algorithms[i], known, err);
     }
     s->algorithms = kept->algorithms;
@@ -97,8 +97,8 @@ static weir_status read_objectives(const cJSON *tuning, const char *path, const 
     for (int i = 0; status == WEIR_OK && kept->objectives[i]; i++) {
         const char *name = kept->objectives[i];
         if (strcmp(name, "fit_seconds") != 0 && strcmp(name, "predict_seconds") != 0 && !weir_model_metric_find(metric->task, name))
-            return WEIR_FAIL(err, WEIR_EINVAL, "%s.objectives[%d]: found '%s', expected 'fit_seconds', 'predict_seconds' or a metric of a %s task", path, i, name,
-                             weir_task_name(metric->task));
+            return WEIR_FAIL(err, WEIR_EINVAL, "%s.objectives[%d]: found '%s', expected 'fit_seconds', 'predict_seconds' or a metric of a %s task", path, i,
+                             name, weir_task_name(metric->task));
     }
     if (status == WEIR_OK) s->objectives = kept->objectives;
     return status;
@@ -108,12 +108,12 @@ static weir_status read_objectives(const cJSON *tuning, const char *path, const 
 
 static weir_status read_numbers(const cJSON *json, const char *path, const char *key, int count, double *ret_numbers, weir_err *err) {
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(json, key);
-    char at[PATH_MAX_BYTES + 16];
+    char at[PATH_MAX_BYTES + 32];
     if (!cJSON_IsArray(array) || cJSON_GetArraySize(array) != count)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: found %s of %d, expected an array of %d numbers, one an objective, the metric first", path, key, weir_json_kind(array),
-                         cJSON_GetArraySize(array), count);
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: found %s of %d, expected an array of %d numbers, one an objective, the metric first", path, key,
+                         weir_json_kind(array), cJSON_GetArraySize(array), count);
     for (int i = 0; i < count; i++) {
-        snprintf(at, sizeof at, "%s.%s[%d]", path, key, i);
+        snprintf(at, sizeof at, "%.120s.%.20s[%d]", path, key, i);
         weir_status status = read_number(cJSON_GetArrayItem(array, i), at, false, 1e300, &ret_numbers[i], err);
         if (status != WEIR_OK) return status;
     }
@@ -122,19 +122,22 @@ static weir_status read_numbers(const cJSON *json, const char *path, const char 
 
 static weir_status read_order(const cJSON *selection, const char *path, const char *const *names, int count, int *ret_order, weir_err *err) {
     const char *order[WEIR_OBJECTIVES_MAX + 1];
-    char at[PATH_MAX_BYTES + 16];
-    snprintf(at, sizeof at, "%s.order", path);
+    char at[PATH_MAX_BYTES + 32];
+    snprintf(at, sizeof at, "%.150s.order", path);
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(selection, "order");
     weir_status status = read_names(array, at, WEIR_OBJECTIVES_MAX, order, err);
     if (status != WEIR_OK) return status;
-    if (cJSON_GetArraySize(array) != count) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %d names, expected each of %d objectives once", at, cJSON_GetArraySize(array), count);
+    if (cJSON_GetArraySize(array) != count)
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found %d names, expected each of %d objectives once", at, cJSON_GetArraySize(array), count);
     for (int i = 0; i < count; i++) {
         int place = 0;
         while (place < count && strcmp(names[place], order[i]) != 0) place++;
         for (int k = 0; k < i; k++)
             if (ret_order[k] == place) place = count;
-        snprintf(at, sizeof at, "%s.order[%d]", path, i);
-        if (place == count) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found '%s', expected each objective once: the metric '%s' and those of \"objectives\"", at, order[i], names[0]);
+        snprintf(at, sizeof at, "%.150s.order[%d]", path, i);
+        if (place == count)
+            return WEIR_FAIL(err, WEIR_EINVAL, "%s: found '%s', expected each objective once: the metric '%s' and those of \"objectives\"", at, order[i],
+                             names[0]);
         ret_order[i] = place;
     }
     return WEIR_OK;
@@ -186,7 +189,8 @@ static weir_status check_study(const char *path, const weir_automl_settings *s, 
     return status;
 }
 
-static weir_status read_all(const cJSON *tuning, const char *path, const weir_model_metric *metric, weir_automl_kept *kept, weir_automl_settings *s, weir_err *err) {
+static weir_status read_all(const cJSON *tuning, const char *path, const weir_model_metric *metric, weir_automl_kept *kept, weir_automl_settings *s,
+                            weir_err *err) {
     const cJSON *validation = cJSON_GetObjectItemCaseSensitive(tuning, "validation");
     double trials = s->trial_max, seed = (double)s->seed;
     char at[PATH_MAX_BYTES];
@@ -213,13 +217,14 @@ static weir_status read_all(const cJSON *tuning, const char *path, const weir_mo
     s->sampler_settings = cJSON_GetObjectItemCaseSensitive(tuning, "sampler_settings");
     s->pruner_settings = cJSON_GetObjectItemCaseSensitive(tuning, "pruner_settings");
     if (s->objectives && s->cost_weight > 0)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s.cost_weight: found %g with several objectives, expected 0: let \"fit_seconds\" be one of them", path, s->cost_weight);
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s.cost_weight: found %g with several objectives, expected 0: let \"fit_seconds\" be one of them", path,
+                         s->cost_weight);
     return check_study(path, s, err);
 }
 
 weir_status weir_automl_settings_from_json(const cJSON *tuning, const char *path, const weir_model_metric *metric, weir_automl_kept *kept,
                                            weir_automl_settings *ret_settings, weir_err *err) {
-    static const char *const keys[] = {"budget", "trials",           "trial_time", "algorithms",      "space",      "ensembles",  "cost_weight", "seed",
+    static const char *const keys[] = {"budget",  "trials",           "trial_time", "algorithms",      "space",      "ensembles",  "cost_weight", "seed",
                                        "sampler", "sampler_settings", "pruner",     "pruner_settings", "validation", "objectives", "selection",   NULL};
     weir_automl_settings s = *ret_settings;
     weir_status status = weir_json_check_keys(tuning, path, keys, err);

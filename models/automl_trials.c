@@ -48,7 +48,7 @@ static bool put_copy(cJSON *object, const char *name, const cJSON *value) {
 
 /* Numbers of a split in their order; all fit a double exactly. */
 static void list_split(weir_split *p, void *field[SPLIT_FIELDS], bool is_real[SPLIT_FIELDS]) {
-    int64_t *const whole[] = {&p->folds,     &p->seed,     &p->train_rows, &p->test_rows, &p->step_rows, &p->gap_rows,
+    int64_t *const whole[] = {&p->folds,    &p->seed,    &p->train_rows, &p->test_rows, &p->step_rows, &p->gap_rows,
                               &p->train_us, &p->test_us, &p->step_us,    &p->gap_us,    &p->embargo_us};
     double *const real[] = {&p->train_share, &p->validation_share, &p->test_share};
     int n = 0;
@@ -85,7 +85,8 @@ static bool get_split(const cJSON *array, weir_split *ret_split) {
         if (!cJSON_IsNumber(item)) return false;
         numbers[i] = item->valuedouble;
     }
-    *ret_split = (weir_split){.scheme = (int)numbers[0], .tenants = (int)numbers[1], .shuffle = numbers[2] != 0, .by_time = numbers[3] != 0, .rolling = numbers[4] != 0};
+    *ret_split =
+        (weir_split){.scheme = (int)numbers[0], .tenants = (int)numbers[1], .shuffle = numbers[2] != 0, .by_time = numbers[3] != 0, .rolling = numbers[4] != 0};
     list_split(ret_split, field, is_real);
     for (int i = 0; i < SPLIT_FIELDS; i++) {
         if (is_real[i])
@@ -174,8 +175,7 @@ static weir_status open_store(weir_trial_source *source, const weir_automl_setti
     int attempt = 0;
     while (status == WEIR_OK && !source->side) {
         status = source->store ? WEIR_OK : weir_study_store_open(source->pg, s->pipeline, s->study, definition, s->worker, lease_us, &source->store, err);
-        if (status == WEIR_OK)
-            status = weir_study_store_open(source->side_pg, s->pipeline, s->study, definition, s->worker, lease_us, &source->side, err);
+        if (status == WEIR_OK) status = weir_study_store_open(source->side_pg, s->pipeline, s->study, definition, s->worker, lease_us, &source->side, err);
         if (status != WEIR_OK && try_again(status, err, &attempt)) status = WEIR_OK;
     }
     return status;

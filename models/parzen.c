@@ -70,8 +70,8 @@ static placed *merge_placed(placed *rows, placed *room, int n) {
     return rows;
 }
 
-/* Into as many buckets of equal width as there are rows, then by insertion, which moves a row within its bucket only. Rows that crowd are merged. Either way equal rows
- * keep their order. start [n + 1] is room as well. */
+/* Into as many buckets of equal width as there are rows, then by insertion, which moves a row within its bucket only. Rows that crowd are merged. Either way
+ * equal rows keep their order. start [n + 1] is room as well. */
 static placed *sort_placed(const dimension *d, placed *rows, placed *room, int *start, int n) {
     double scale = (n - 1) / (d->high - d->low);
     int fullest = 0;

@@ -2,7 +2,8 @@
  *
  * The median rule (Golovin et al., Google Vizier, 2017, section 3.2.2, with the best instead of the mean of a trial's own values, as in Optuna 5.0.0): a
  * trial stops when its best value so far is worse than the median of what completed trials had told at the same step. With "compare": "mean" it is Vizier's own
- * rule: the mean of a trial's values up to the step against the median of the means of completed trials up to there, for values of which each stands for itself,
+ * rule: the mean of a trial's values up to the step against the median of the means of completed trials up to there, for values of which each stands for
+  * itself,
  * as those of folds do. The same setting has halving judge means.
  *
  * Successive halving without waiting (Li et al., A system for massively parallel hyperparameter tuning, 2020, algorithm 2, with Optuna's rule that trials go

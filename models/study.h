@@ -23,7 +23,9 @@ typedef struct weir_study_settings {
     const cJSON *pruner_settings; /* object or NULL */
     int objective_count; /* 0: 1 */
     bool maximise[WEIR_OBJECTIVES_MAX];
-    const cJSON *first; /* array of parameters as ask gives them: the first trials, before the sampler is asked; not with a sampler that goes through every point; copied; or NULL */
+    /* Array of parameters as ask gives them, or NULL: the first trials, before the sampler is asked; not with a sampler that goes through every
+     * point. Copied. */
+    const cJSON *first;
     double cost_weight; /* with one objective: what is searched for is value − weight × cost when maximising, value + weight × cost when minimising */
     uint64_t seed;
     int trial_max; /* no further asks after so many trials; 0: no maximum */
@@ -36,7 +38,8 @@ typedef struct weir_study_settings {
 weir_status weir_study_new(const weir_study_settings *settings, const char *path, weir_study **ret_study, weir_err *err) WEIR_MUST_CHECK;
 /** The same from a file's section, {"space": {…}, "sampler": "tpe", "sampler_settings": {…}, "pruner": "median", "pruner_settings": {…}, "directions":
  *  ["maximise"], "cost_weight": 0.1, "seed": 42, "trials": 50, "time": "30m", "trial_time": "2m", "first": [{…}], "about": {…}}: all but the space may be left
- *  out, the direction is then "minimise". "about" is anything that two studies must agree in to be the same (what they are run on, say). clock NULL: the system's. Errors: WEIR_EINVAL with the path, what was found and what was expected; WEIR_ENOMEM. */
+ *  out, the direction is then "minimise". "about" is anything that two studies must agree in to be the same (what they are run on, say). clock NULL: the
+ *  system's. Errors: WEIR_EINVAL with the path, what was found and what was expected; WEIR_ENOMEM. */
 weir_status weir_study_from_json(const cJSON *json, const char *path, weir_clock *clock, weir_study **ret_study, weir_err *err) WEIR_MUST_CHECK;
 void weir_study_free(weir_study *study);
 const weir_space *weir_study_space(const weir_study *study);

@@ -1,7 +1,8 @@
 /* Studies in PostgreSQL (schemas/sql/010_tuning.sql, 013_study_leaders.sql), so that several workers run the trials of one and any of them may die.
  *
- * Every call that needs the study makes it in memory from its rows: workers keep nothing that another would miss. Trials that ended never change, so the first of
- * them, up to one that runs, are kept from call to call, and only those after them are read again. A trial is a worker's while its lease lasts, which claim, report and renew make last lease_us from then on; after that another worker is given the same trial, from its beginning. Time is
+ * Every call that needs the study makes it in memory from its rows: workers keep nothing that another would miss. Trials that ended never change, so the first
+ * of them, up to one that runs, are kept from call to call, and only those after them are read again. A trial is a worker's while its lease lasts, which claim,
+ *  report and renew make last lease_us from then on; after that another worker is given the same trial, from its beginning. Time is
  * the database's. */
 #ifndef WEIR_MODELS_STUDY_STORE_H
 #define WEIR_MODELS_STUDY_STORE_H
@@ -18,8 +19,8 @@ typedef struct weir_study_store weir_study_store;
 weir_status weir_study_store_open(weir_pg *pg, const char *pipeline, const char *name, const cJSON *definition, const char *worker, int64_t lease_us,
                                   weir_study_store **ret_store, weir_err *err) WEIR_MUST_CHECK;
 void weir_study_store_close(weir_study_store *store);
-/** This worker leads the study from now on, for another lease: nobody gets a trial when it is gone, when it ended the study, or beyond trial_max (0: no maximum).
- *  *ret_spent_s (may be NULL) is what was last told. Errors: WEIR_ECONFLICT while another leads it. */
+/** This worker leads the study from now on, for another lease: nobody gets a trial when it is gone, when it ended the study, or beyond trial_max (0: no
+ *  maximum). *ret_spent_s (may be NULL) is what was last told. Errors: WEIR_ECONFLICT while another leads it. */
 weir_status weir_study_store_lead(weir_study_store *store, int trial_max, double *ret_spent_s, weir_err *err) WEIR_MUST_CHECK;
 /** Goes on leading. Errors: WEIR_ECONFLICT when this worker does not lead it. */
 weir_status weir_study_store_lead_on(weir_study_store *store, double spent_s, weir_err *err) WEIR_MUST_CHECK;
@@ -27,7 +28,8 @@ weir_status weir_study_store_lead_on(weir_study_store *store, double spent_s, we
 weir_status weir_study_store_end(weir_study_store *store, const char *why, double spent_s, weir_err *err) WEIR_MUST_CHECK;
 /** Has it been ended, or is its leader gone? why [32]: "" when not, else what the leader said or "abandoned". */
 weir_status weir_study_store_over(weir_study_store *store, char why[32], weir_err *err) WEIR_MUST_CHECK;
-/** What a study was made with; the caller deletes it. Errors: WEIR_ENOTFOUND when there is none of this name, or it is over; *ret_definition is then untouched. */
+/** What a study was made with; the caller deletes it. Errors: WEIR_ENOTFOUND when there is none of this name, or it is over; *ret_definition is then
+ *  untouched. */
 weir_status weir_study_store_definition(weir_pg *pg, const char *pipeline, const char *name, cJSON **ret_definition, weir_err *err) WEIR_MUST_CHECK;
 /** A trial to run: one whose worker let the lease run out, else a new one. *ret_params is the caller's to delete.
  *  Errors: WEIR_ELIMIT when the study is over or without its leader (trials of others may still run), those of weir_pg_exec. */

@@ -20,7 +20,8 @@ static void must(weir_status status, const weir_err *err) {
 
 static void show(void *context, const weir_automl_progress *p) {
     (void)context;
-    fprintf(stderr, "%d done, %d failed, %d pruned, best %.5f %s, %.0f s left, now %s\n", p->trials_done, p->trials_failed, p->trials_pruned, p->best, p->best_name, p->left_s, p->now);
+    fprintf(stderr, "%d done, %d failed, %d pruned, best %.5f %s, %.0f s left, now %s\n", p->trials_done, p->trials_failed, p->trials_pruned, p->best,
+            p->best_name, p->left_s, p->now);
 }
 
 typedef struct inviting {
@@ -63,7 +64,8 @@ int main(int argc, char **argv) {
     if (argc != 11) fail("search PIPELINE STUDY FROM TO TRIALS BUDGET_S LEASE_S SPACE METRIC WORKER");
     must(weir_pipeline_load(argv[1], &pipeline, &err), &err);
     must(weir_recipe_load(pipeline, &recipe, &err), &err);
-    weir_trial_invitation invitation = {.study = argv[2], .pipeline = pipeline->name, .run_id = argv[2], .target = recipe.target, .task = WEIR_TASK_BINARY, .as_of_us = INT64_MAX};
+    weir_trial_invitation invitation = {
+        .study = argv[2], .pipeline = pipeline->name, .run_id = argv[2], .target = recipe.target, .task = WEIR_TASK_BINARY, .as_of_us = INT64_MAX};
     must(weir_time_parse(argv[3], &invitation.from_us, &err), &err);
     must(weir_time_parse(argv[4], &invitation.to_us, &err), &err);
     must(weir_trials_read_rows(&(weir_trials_rows){pipeline, &recipe, getenv("WEIR_PG_URL"), getenv("WEIR_OBJECTS_DIR")}, &invitation, &set, &err), &err);

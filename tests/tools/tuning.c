@@ -1,6 +1,7 @@
 /* The tuning engine for tests that judge it from outside.
  *
- *   optimise FUNCTION SAMPLER SETTINGS TRIALS SEEDS     the best value of each seed 0 … SEEDS − 1, a line each; FUNCTION: branin, hartmann6, mixed, mixed_conditional
+ *   optimise FUNCTION SAMPLER SETTINGS TRIALS SEEDS     the best value of each seed 0 … SEEDS − 1, a line each; FUNCTION: branin, hartmann6, mixed,
+  * mixed_conditional
  *   front SAMPLER SETTINGS TRIALS SEEDS                 ZDT1 with 6 parameters: a line a seed, the losses of the front as a JSON array of pairs
  *   points SPACE SAMPLER SETTINGS TRIALS SEED           the parameters asked for, a line of JSON each; every trial is told 0
  *   density SPACE PRIOR POINTS WEIGHTS QUERIES          log densities of the Parzen estimator over all parameters of SPACE, a line a query; POINTS and
@@ -283,7 +284,8 @@ int main(int argc, char **argv) {
         const char *name;
         int args;
         void (*run)(char **args);
-    } commands[] = {{"optimise", 5, optimise}, {"front", 4, front}, {"points", 5, points}, {"density", 5, density}, {"serve", 5, serve}, {"overhead", 2, overhead}};
+    } commands[] = {{"optimise", 5, optimise}, {"front", 4, front}, {"points", 5, points},
+                    {"density", 5, density},   {"serve", 5, serve}, {"overhead", 2, overhead}};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (argc < 2 || strcmp(argv[1], commands[i].name) != 0) continue;
         if (argc != 2 + commands[i].args) fail("wrong number of arguments");

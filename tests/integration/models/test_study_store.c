@@ -67,7 +67,8 @@ static double value_of(const cJSON *params) {
     return fabs(log(x) + 3) + (cJSON_HasObjectItem(params, "n") ? 0.1 : 1);
 }
 
-/* Two workers over two connections and one study in memory: the same parameters, trial by trial, while some trials stay running and others are pruned or fail. */
+/* Two workers over two connections and one study in memory: the same parameters, trial by trial, while some trials stay running and others are pruned or fail.
+ * */
 static void workers_ask_what_one_study_in_memory_would(void **state) {
     (void)state;
     const char *definition = "{" SPACE ", \"seed\": 5, \"directions\": [\"maximise\"], \"cost_weight\": 0.3}";
@@ -119,7 +120,8 @@ static void workers_ask_what_one_study_in_memory_would(void **state) {
 
 static void leader_goes_away(void) {
     weir_err err;
-    ok(weir_pg_exec(pg, "UPDATE weir.studies SET leader_until = clock_timestamp() - interval '1 second' WHERE pipeline = $1", 1, (const char *const[]){pipeline}, NULL, &err),
+    ok(weir_pg_exec(pg, "UPDATE weir.studies SET leader_until = clock_timestamp() - interval '1 second' WHERE pipeline = $1", 1,
+                    (const char *const[]){pipeline}, NULL, &err),
        &err);
 }
 

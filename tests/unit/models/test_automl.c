@@ -51,7 +51,8 @@ static weir_trainset set_of(weir_task task, int rows, bool category) {
 static const weir_split folds3 = {.scheme = WEIR_SPLIT_K_FOLD, .folds = 3, .shuffle = true, .seed = 5};
 
 static weir_automl_settings settings_of(const weir_trainset *set, const char *metric) {
-    return (weir_automl_settings){.set = set, .split = &folds3, .metric = weir_model_metric_find(set->matrix.task, metric), .budget_s = 600, .seed = 3, .threads = 1};
+    return (weir_automl_settings){
+        .set = set, .split = &folds3, .metric = weir_model_metric_find(set->matrix.task, metric), .budget_s = 600, .seed = 3, .threads = 1};
 }
 
 static weir_leaderboard search(const weir_automl_settings *settings) {
@@ -106,7 +107,8 @@ static void every_point_of_the_default_space_is_a_valid_spec(void **state) {
 
 static void the_space_has_what_the_set_needs_and_no_more(void **state) {
     (void)state;
-    weir_trainset binary = set_of(WEIR_TASK_BINARY, FEW, false), real = set_of(WEIR_TASK_REGRESSION, FEW, true), large = set_of(WEIR_TASK_REGRESSION, ROWS, false);
+    weir_trainset binary = set_of(WEIR_TASK_BINARY, FEW, false), real = set_of(WEIR_TASK_REGRESSION, FEW, true),
+                  large = set_of(WEIR_TASK_REGRESSION, ROWS, false);
     cJSON *space = space_of(&binary, NULL);
     assert_true(has(space, "logistic.l2") && has(space, "xgboost.eta") && has(space, "random_forest.trees") && has(space, "impute") && has(space, "outliers"));
     assert_false(has(space, "ridge.alpha") || has(space, "encode") || has(space, "scale") || has(space, "select"));
@@ -147,12 +149,15 @@ static void a_point_becomes_a_spec(void **state) {
     static const struct {
         const char *params, *spec;
     } cases[] = {
-        {"{\"algorithm\": \"logistic\", \"logistic.l2\": 2, \"xgboost.eta\": 0.1, \"outliers\": \"iqr\", \"encode\": \"ordinal\", \"impute\": \"median\", \"indicator\": true, "
+        {"{\"algorithm\": \"logistic\", \"logistic.l2\": 2, \"xgboost.eta\": 0.1, \"outliers\": \"iqr\", \"encode\": \"ordinal\", \"impute\": \"median\", "
+         "\"indicator\": true, "
          "\"select\": \"relevance\", \"select_fdr\": 0.1}",
-         "{\"algorithm\":\"logistic\",\"params\":{\"l2\":2},\"preprocessing\":[{\"outliers\":\"iqr\",\"factor\":3,\"action\":\"clip\"},{\"encode\":\"ordinal\",\"missing\":"
+         "{\"algorithm\":\"logistic\",\"params\":{\"l2\":2},\"preprocessing\":[{\"outliers\":\"iqr\",\"factor\":3,\"action\":\"clip\"},{\"encode\":\"ordinal\","
+         "\"missing\":"
          "\"own\"},{\"impute\":\"median\",\"columns\":[\"gaps\"],\"indicator\":true},{\"select\":\"relevance\",\"fdr\":0.1}]}"},
         {"{\"algorithm\": \"xgboost\", \"eta\": 0.2, \"select\": \"none\"}", "{\"algorithm\":\"xgboost\",\"params\":{\"eta\":0.2}}"},
-        {"{\"algorithm\": \"logistic\", \"preprocessing\": [{\"scale\": \"robust\"}]}", "{\"algorithm\":\"logistic\",\"preprocessing\":[{\"scale\":\"robust\"}]}"},
+        {"{\"algorithm\": \"logistic\", \"preprocessing\": [{\"scale\": \"robust\"}]}",
+         "{\"algorithm\":\"logistic\",\"preprocessing\":[{\"scale\":\"robust\"}]}"},
         {"{\"algorithm\": \"logistic\", \"scale\": \"minmax\", \"select\": \"correlation\"}",
          "{\"algorithm\":\"logistic\",\"preprocessing\":[{\"scale\":\"minmax\"},{\"select\":\"correlation\",\"threshold\":0.95}]}"},
     };
@@ -208,7 +213,8 @@ static void equal_seeds_give_equal_leaderboards(void **state) {
     weir_trainset_done(&set);
 }
 
-/* The label is a logistic function of columns 0 and 1: its AUC on rows that were not fitted is 0.75 for the true function (by scikit-learn on the same rows: 0.7525). */
+/* The label is a logistic function of columns 0 and 1: its AUC on rows that were not fitted is 0.75 for the true function (by scikit-learn on the same rows:
+ * 0.7525). */
 static void a_search_finds_a_model_as_good_as_the_truth(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, 1000, false);
@@ -234,8 +240,9 @@ static void failures_are_recorded_and_counted_and_nothing_more(void **state) {
     weir_trainset set = set_of(WEIR_TASK_REGRESSION, FEW, false);
     weir_automl_settings s = settings_of(&set, "rmse");
     /* lasso with alpha far too small for one sweep does not converge */
-    cJSON *space = cJSON_Parse("{\"algorithm\": [\"ridge\", \"lasso\"], \"max_iterations\": {\"int\": [1, 1], \"when\": {\"algorithm\": [\"lasso\"]}}, \"tol\": {\"float\": [1e-14, "
-                               "1e-13], \"when\": {\"algorithm\": [\"lasso\"]}}, \"alpha\": {\"float\": [0.001, 0.01]}}");
+    cJSON *space = cJSON_Parse(
+        "{\"algorithm\": [\"ridge\", \"lasso\"], \"max_iterations\": {\"int\": [1, 1], \"when\": {\"algorithm\": [\"lasso\"]}}, \"tol\": {\"float\": [1e-14, "
+        "1e-13], \"when\": {\"algorithm\": [\"lasso\"]}}, \"alpha\": {\"float\": [0.001, 0.01]}}");
     cJSON *candidates = cJSON_Parse("[{\"algorithm\": \"nothing\"}, {\"algorithm\": \"ridge\", \"params\": {\"alpha\": 7}}]");
     s.space = space;
     s.candidates = candidates;
@@ -282,7 +289,8 @@ static void a_trial_that_takes_too_long_is_interrupted(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_BINARY, ROWS, false);
     weir_automl_settings s = settings_of(&set, "roc_auc");
-    cJSON *space = cJSON_Parse("{\"algorithm\": [\"logistic\", \"xgboost\"], \"rounds\": {\"int\": [10000, 10000], \"when\": {\"algorithm\": [\"xgboost\"]}}, \"max_depth\": {\"int\": "
+    cJSON *space = cJSON_Parse("{\"algorithm\": [\"logistic\", \"xgboost\"], \"rounds\": {\"int\": [10000, 10000], \"when\": {\"algorithm\": [\"xgboost\"]}}, "
+                               "\"max_depth\": {\"int\": "
                                "[12, 12], \"when\": {\"algorithm\": [\"xgboost\"]}}}");
     s.space = space;
     s.trial_s = 0.3;
@@ -478,7 +486,8 @@ static const weir_contender *ensemble_of(const weir_search *s, const char *kind)
  *   fold 0 is judged by those of folds 1 and 2:  min (w − 3(1 − w))² + 1 → 3/4, error e(3/4 − 1/4) = e/2
  *   fold 1 by folds 0 and 2:  min (2w − 1)² + 1 → 1/2, error e(1/2 − 3/2) = −e
  *   fold 2 by folds 0 and 1:  min (2w − 1)² + (4w − 3)² → 2(2(2w − 1) + 4(4w − 3)) = 0 → 20 w = 14 → 7/10, error e
- * Fitted on all rows, as must not be, the weight would be one number. Forward in time: fold 0 by the plain average, error 0; fold 1 by fold 0: 1/2, error −e; fold 2 as above. */
+ * Fitted on all rows, as must not be, the weight would be one number. Forward in time: fold 0 by the plain average, error 0; fold 1 by fold 0: 1/2, error −e;
+ * fold 2 as above. */
 static void weights_are_judged_on_rows_that_they_were_not_fitted_on(void **state) {
     (void)state;
     weir_trainset set = set_of(WEIR_TASK_REGRESSION, FEW, false);
@@ -509,8 +518,8 @@ static void weights_are_judged_on_rows_that_they_were_not_fitted_on(void **state
     weir_trainset_done(&set);
 }
 
-/* Members that are noise: weights and stacks that were judged on the rows they were fitted on would look better than chance. 40 rows, 5 members, 60 draws: the mean AUC of
- * the stack is that of chance. Fitted on all rows and judged on them it would be 0.70 (scikit-learn's LogisticRegression, 600 draws). */
+/* Members that are noise: weights and stacks that were judged on the rows they were fitted on would look better than chance. 40 rows, 5 members, 60 draws: the
+ * mean AUC of the stack is that of chance. Fitted on all rows and judged on them it would be 0.70 (scikit-learn's LogisticRegression, 600 draws). */
 static void a_stack_of_noise_is_no_better_than_chance(void **state) {
     (void)state;
     enum { SMALL = 40, DRAWS = 60 };
@@ -541,8 +550,9 @@ static void ensembles_are_on_the_board_and_can_be_fitted(void **state) {
     for (int task = 0; task < 3; task++) {
         weir_trainset set = set_of(task, FEW, true);
         weir_automl_settings s = settings_of(&set, task == WEIR_TASK_BINARY ? "log_loss" : task == WEIR_TASK_MULTICLASS ? "accuracy" : "rmse");
-        cJSON *space = cJSON_Parse(task == WEIR_TASK_REGRESSION ? "{\"algorithm\": [\"ridge\", \"linear\"], \"encode\": [\"one_hot\"]}"
-                                                                : "{\"algorithm\": [\"logistic\"], \"l2\": {\"float\": [0.1, 100]}, \"encode\": [\"one_hot\"]}");
+        cJSON *space =
+            cJSON_Parse(task == WEIR_TASK_REGRESSION ? "{\"algorithm\": [\"ridge\", \"linear\"], \"encode\": [\"one_hot\"]}"
+                                                     : "{\"algorithm\": [\"logistic\"], \"l2\": {\"float\": [0.1, 100]}, \"encode\": [\"one_hot\"]}");
         s.space = space;
         s.trial_max = 4;
         s.ensembles = true;
@@ -653,9 +663,10 @@ static void a_section_of_a_file_makes_settings(void **state) {
     weir_automl_settings s;
     cJSON *json;
     weir_err err;
-    const char *text = "{\"budget\": \"30m\", \"trials\": 50, \"trial_time\": \"2m\", \"algorithms\": [\"xgboost\", \"ridge\"], \"ensembles\": true, \"seed\": 7, "
-                       "\"sampler\": \"random\", \"validation\": {\"scheme\": \"k_fold\", \"folds\": 4}, \"objectives\": [\"mae\", \"fit_seconds\"], "
-                       "\"selection\": {\"rule\": \"lexicographic\", \"order\": [\"mae\", \"fit_seconds\", \"rmse\"], \"tolerance\": [0, 0.5, 1]}}";
+    const char *text =
+        "{\"budget\": \"30m\", \"trials\": 50, \"trial_time\": \"2m\", \"algorithms\": [\"xgboost\", \"ridge\"], \"ensembles\": true, \"seed\": 7, "
+        "\"sampler\": \"random\", \"validation\": {\"scheme\": \"k_fold\", \"folds\": 4}, \"objectives\": [\"mae\", \"fit_seconds\"], "
+        "\"selection\": {\"rule\": \"lexicographic\", \"order\": [\"mae\", \"fit_seconds\", \"rmse\"], \"tolerance\": [0, 0.5, 1]}}";
     if (read_section(text, &kept, &s, &json, &err) != WEIR_OK) fail_msg("%s", err.message);
     assert_true(s.budget_s == 1800 && s.trial_max == 50 && s.trial_s == 120 && s.ensembles && s.seed == 7 && s.threads == 2);
     assert_string_equal(s.algorithms[1], "ridge");
@@ -691,7 +702,8 @@ static void a_bad_section_is_refused_with_path_found_and_expected(void **state) 
         {"{\"objectives\": [\"mae\"], \"cost_weight\": 1}", "$.training.tuning.cost_weight: found 1 with several objectives"},
         {"{\"selection\": {\"rule\": \"knee\"}}", "$.training.tuning.selection: found one without \"objectives\""},
         {"{\"objectives\": [\"mae\"], \"selection\": {\"rule\": \"weights\", \"weights\": [1]}}", "$.training.tuning.selection.weights: found an array of 1"},
-        {"{\"objectives\": [\"mae\"], \"selection\": {\"rule\": \"lexicographic\", \"order\": [\"mae\", \"mae\"]}}", "$.training.tuning.selection.order[1]: found 'mae'"},
+        {"{\"objectives\": [\"mae\"], \"selection\": {\"rule\": \"lexicographic\", \"order\": [\"mae\", \"mae\"]}}",
+         "$.training.tuning.selection.order[1]: found 'mae'"},
         {"{\"objectives\": [\"mae\"], \"selection\": {\"rule\": \"need\"}}", "$.training.tuning.selection.rule: there is no 'need'; did you mean 'knee'?"},
         {"{\"ensembles\": 1}", "$.training.tuning.ensembles: found a number, expected true or false"},
     };
