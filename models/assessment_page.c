@@ -32,6 +32,11 @@ double weir_section_number(const cJSON *object, const char *key) {
     return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
+int64_t weir_section_time(const cJSON *object, const char *key) {
+    double value = weir_section_number(object, key);
+    return fabs(value) < 9e18 ? (int64_t)value : INT64_MIN;
+}
+
 const char *weir_section_text(const cJSON *object, const char *key) {
     const cJSON *item = weir_section_get(object, key);
     return cJSON_IsString(item) ? item->valuestring : "";
@@ -232,7 +237,8 @@ static void lead_of_others(weir_section *s) {
 
 static void lead(weir_section *s) {
     const cJSON *test = weir_section_get(weir_section_get(s->json, "dataset"), "test");
-    double rows = weir_section_number(test, "rows"), from = weir_section_number(test, "from_us"), to = weir_section_number(test, "to_us");
+    double rows = weir_section_number(test, "rows");
+    int64_t from = weir_section_time(test, "from_us"), to = weir_section_time(test, "to_us");
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX];
     weir_section_escaped(s, "<p class=\"lead\">The chosen model is <b>", weir_section_text(s->chosen, "name"), "</b>");
     const char *description = weir_section_text(s->chosen, "description");
@@ -241,8 +247,8 @@ static void lead(weir_section *s) {
         weir_page_put(&s->page, ". There are no test rows, so nothing is known of how good it is.</p>");
         return;
     }
-    weir_page_printf(&s->page, ". On %s rows that it had not seen", weir_words_count((int64_t)rows, a));
-    if (isfinite(from)) weir_page_printf(&s->page, ", %s to %s,", weir_words_date((int64_t)from, b), weir_words_date((int64_t)to, c));
+    weir_page_printf(&s->page, ". On %s rows that it had not seen", weir_section_plain(rows, a));
+    if (from != INT64_MIN) weir_page_printf(&s->page, ", %s to %s,", weir_words_date(from, b), weir_words_date(to, c));
     lead_of_task(s);
     lead_of_others(s);
     const char *none = weir_section_text(weir_section_get(s->json, "intervals"), "none");

@@ -56,7 +56,7 @@ static void verdict(weir_section *s, const cJSON *b) {
                      weir_section_percent(low, 1, c), weir_section_percent(high, 1, d));
     weir_page_put(&s->page, low > 0 ? "more than chance explains." : high < 0 ? "less than chance explains." : "no difference that chance could not make.");
     if (isfinite(deflated))
-        weir_page_printf(&s->page, " Taking into account that it is the best of %.0f tries, its Sharpe ratio %s above what luck gives (deflated p %s).", weir_section_number(b, "trials"),
+        weir_page_printf(&s->page, " Taking into account that it is the best of %s tries, its Sharpe ratio %s above what luck gives (deflated p %s).", weir_section_plain(weir_section_number(b, "trials"), c),
                          deflated < 0.05 ? "is" : "is not", weir_section_p(deflated, a));
     weir_page_put(&s->page, "</p>");
 }
@@ -64,8 +64,8 @@ static void verdict(weir_section *s, const cJSON *b) {
 static void rule_words(weir_section *s, const cJSON *b) {
     const cJSON *r = weir_section_get(b, "rule");
     char a[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX], e[WEIR_WORDS_MAX];
-    weir_page_printf(&s->page, "<p>Rule: long above a score of %s, %s below %s, each of %.0f symbols with an equal part of the capital; ", weir_section_plain(weir_section_number(r, "upper"), a),
-                     cJSON_IsTrue(weir_section_get(r, "with_short")) ? "short" : "out", weir_section_plain(weir_section_number(r, "lower"), c), weir_section_number(b, "symbols"));
+    weir_page_printf(&s->page, "<p>Rule: long above a score of %s, %s below %s, each of %s symbols with an equal part of the capital; ", weir_section_plain(weir_section_number(r, "upper"), a),
+                     cJSON_IsTrue(weir_section_get(r, "with_short")) ? "short" : "out", weir_section_plain(weir_section_number(r, "lower"), c), weir_section_plain(weir_section_number(b, "symbols"), d));
     weir_page_printf(&s->page, "%s basis points of costs and %s of slippage on what is traded. ", weir_section_plain(weir_section_number(r, "cost_bps"), a), weir_section_plain(weir_section_number(r, "slippage_bps"), c));
     weir_page_printf(&s->page, "It was invested by %s on average, traded %s times its capital a year and paid %s of it for that; ", weir_section_percent(weir_section_number(b, "exposure"), 0, a),
                      weir_words_number(weir_section_number(b, "turnover"), 2, c), weir_section_percent(weir_section_number(b, "costs"), 1, d));
@@ -78,8 +78,8 @@ static void costs_table(weir_section *s, const cJSON *b) {
     weir_page_put(&s->page, "<h3 style=\"margin-top:22px\">At other costs</h3><div class=\"scroll\"><table class=\"small\"><thead><tr><th>Basis points, all in all</th><th>Return a year</th><th>Sharpe "
                             "ratio</th></tr></thead><tbody>");
     cJSON_ArrayForEach(row, list) {
-        char a[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX];
-        weir_page_printf(&s->page, "<tr><td>%.0f</td><td>%s</td><td>%s</td></tr>", weir_section_number(row, "bps"), weir_section_percent(weir_section_number(row, "annual"), 1, a),
+        char a[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX];
+        weir_page_printf(&s->page, "<tr><td>%s</td><td>%s</td><td>%s</td></tr>", weir_section_plain(weir_section_number(row, "bps"), d), weir_section_percent(weir_section_number(row, "annual"), 1, a),
                          weir_words_ratio(weir_section_number(row, "sharpe"), 2, c));
     }
     weir_page_put(&s->page, "</tbody></table></div>");

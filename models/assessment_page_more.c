@@ -77,11 +77,11 @@ static void intervals_note(weir_section *s) {
         weir_section_escaped(s, "<p class=\"note\">No intervals: ", none, ".</p>");
         return;
     }
-    weir_page_printf(&s->page, "<p class=\"note\">Small print: 95\u00a0%% intervals from %s bootstrap samples of the test rows, drawing ", weir_words_count((int64_t)weir_section_number(i, "replicates"), a));
+    weir_page_printf(&s->page, "<p class=\"note\">Small print: 95\u00a0%% intervals from %s bootstrap samples of the test rows, drawing ", weir_section_plain(weir_section_number(i, "replicates"), a));
     if (!strcmp(unit, "entities"))
-        weir_page_printf(&s->page, "whole entities (%s), because rows of one entity are alike.", weir_words_count((int64_t)weir_section_number(i, "units"), b));
+        weir_page_printf(&s->page, "whole entities (%s), because rows of one entity are alike.", weir_section_plain(weir_section_number(i, "units"), b));
     else if (!strcmp(unit, "times"))
-        weir_page_printf(&s->page, "runs of %.0f neighbouring times, because rows near in time are alike.", weir_section_number(i, "block"));
+        weir_page_printf(&s->page, "runs of %s neighbouring times, because rows near in time are alike.", weir_section_plain(weir_section_number(i, "block"), b));
     else
         weir_page_put(&s->page, "rows one by one.");
     weir_page_put(&s->page, " ± is the standard deviation over the folds. The best value of a column is bold.</p>");
@@ -163,7 +163,7 @@ static int slices_figure(weir_section *s, const cJSON *list) {
         bool bad = cJSON_IsTrue(weir_section_get(slice, "worse"));
         snprintf(names[count], NAME, "%s = %s", weir_section_text(slice, "column"), weir_section_text(slice, "value"));
         rows[count] = (weir_chart_bar){.name = names[count], .text = texts[count], .value = weir_section_number(slice, "metric"), .low = weir_section_number(slice, "low"), .high = weir_section_number(slice, "high"), .series = bad ? 4 : 0};
-        snprintf(texts[count], sizeof *texts, "%.40s · n = %.40s", weir_words_number(rows[count].value, 3, a), weir_words_count((int64_t)weir_section_number(slice, "rows"), b));
+        snprintf(texts[count], sizeof *texts, "%.40s · n = %.40s", weir_words_number(rows[count].value, 3, a), weir_section_plain(weir_section_number(slice, "rows"), b));
         worse += bad;
         count++;
     }
@@ -197,7 +197,7 @@ void weir_section_slices(weir_section *s) {
             if (!cJSON_IsTrue(weir_section_get(slice, "worse"))) continue;
             weir_section_escaped(s, "<tr><td>", weir_section_text(slice, "column"), " = ");
             weir_section_escaped(s, "", weir_section_text(slice, "value"), "</td>");
-            weir_page_printf(&s->page, "<td>%s</td>", weir_words_count((int64_t)weir_section_number(slice, "rows"), a));
+            weir_page_printf(&s->page, "<td>%s</td>", weir_section_plain(weir_section_number(slice, "rows"), a));
             weir_section_cell(s, weir_section_number(slice, "metric"), weir_section_number(slice, "low"), weir_section_number(slice, "high"), false);
             weir_page_printf(&s->page, "<td>%s</td><td>%s</td></tr>", weir_words_number(weir_section_number(slice, "rest"), 3, b), weir_section_p(weir_section_number(slice, "p_adjusted"), c));
         }
@@ -293,7 +293,7 @@ static void explained_row(weir_section *s, const cJSON *row) {
     else
         snprintf(label, sizeof label, "%.200s", weir_section_text(row, "label"));
     char when[WEIR_WORDS_MAX] = "";
-    if (isfinite(weir_section_number(row, "time_us"))) weir_words_moment((int64_t)weir_section_number(row, "time_us"), when);
+    if (isfinite(weir_section_number(row, "time_us"))) weir_words_moment(weir_section_time(row, "time_us"), when);
     weir_section_figure(s, title, "%s%s%s %s%s%s. What happened: %s.", when, *when ? ": " : "", *when ? value ? "predicted" : "score" : value ? "Predicted" : "Score", weir_words_number(weir_section_number(row, "score"), 4, score),
                         *weir_section_text(row, "called") ? " for " : "", weir_section_text(row, "called"), label);
     if (count) weir_chart_bars(&s->page, title, bars, count, false);
@@ -343,7 +343,7 @@ void weir_section_learning(weir_section *s) {
     double step = s->greater ? last - before : before - last, whole = s->greater ? last - first : first - last;
     char a[WEIR_WORDS_MAX];
     weir_section_figure(s, "Learning curve", "The chosen model fitted on growing parts of the training rows, %s, and judged on %s others. %s.", weir_section_text(part, "grows"),
-                        weir_words_count((int64_t)fmax(weir_section_number(part, "held_rows"), 0), a),
+                        weir_section_plain(weir_section_number(part, "held_rows"), a),
                         !(isfinite(step) && isfinite(whole)) ? "There is too little to say more"
                         : step > 0.15 * fabs(whole) && step > 0 ? "The last step still helped: more rows would probably help too"
                                                                 : "The last step hardly helped: more rows alone would probably change little");
@@ -368,13 +368,13 @@ void weir_section_leaderboard(weir_section *s) {
     int shown = 0;
     if (!cJSON_GetArraySize(list)) return;
     weir_page_put(&s->page, "<section><h2>What was tried</h2>");
-    weir_page_printf(&s->page, "<p>%s trials in %s, %.0f of which failed and %.0f were stopped early. The search ended by its ", weir_words_count((int64_t)fmax(weir_section_number(part, "trials"), 0), a),
-                     weir_words_duration(weir_section_number(part, "seconds"), b), weir_section_number(part, "failed"), weir_section_number(part, "pruned"));
+    weir_page_printf(&s->page, "<p>%s trials in %s, %s of which failed and %s were stopped early. The search ended by its ", weir_section_plain(weir_section_number(part, "trials"), a),
+                     weir_words_duration(weir_section_number(part, "seconds"), b), weir_section_plain(weir_section_number(part, "failed"), c), weir_section_plain(weir_section_number(part, "pruned"), d));
     weir_section_escaped(s, "", weir_section_text(part, "ended"), ".</p><div class=\"scroll\"><table class=\"small\"><thead><tr><th>Rank</th><th class=\"text\">What</th><th>");
     weir_section_escaped(s, "", weir_section_metric(s->metric), "</th><th>± over folds</th><th>Seconds to fit</th><th>p against the first</th></tr></thead><tbody>");
     cJSON_ArrayForEach(l, list) {
         if (shown++ == LEADERS_SHOWN) break;
-        weir_page_printf(&s->page, "<tr><td>%.0f%s</td>", weir_section_number(l, "rank"), cJSON_IsTrue(weir_section_get(l, "winner")) ? "<span class=\"tag chosen\">taken</span>" : "");
+        weir_page_printf(&s->page, "<tr><td>%s%s</td>", weir_section_plain(weir_section_number(l, "rank"), a), cJSON_IsTrue(weir_section_get(l, "winner")) ? "<span class=\"tag chosen\">taken</span>" : "");
         weir_section_escaped(s, "<td class=\"wrapped\">", weir_section_text(l, "name"), "</td>");
         weir_page_printf(&s->page, "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_number(weir_section_number(l, "mean"), 4, a), weir_words_number(weir_section_number(l, "deviation"), 2, b),
                          weir_words_number(weir_section_number(l, "fit_seconds"), 2, c), weir_section_p(weir_section_number(l, "p_worse"), d));
@@ -406,7 +406,7 @@ static void column_row(weir_section *s, const cJSON *c) {
     weir_section_escaped(s, "<tr><td>", weir_section_text(c, "name"), "</td>");
     weir_section_escaped(s, "<td class=\"text\">", weir_section_text(c, "kind"), "</td>");
     weir_page_printf(&s->page, "<td>%s</td>", weir_section_percent(weir_section_number(c, "missing"), 1, a));
-    weir_page_printf(&s->page, "<td>%s</td>", weir_words_count((int64_t)fmax(weir_section_number(c, "distinct"), 0), a));
+    weir_page_printf(&s->page, "<td>%s</td>", weir_section_plain(weir_section_number(c, "distinct"), a));
     for (int i = 0; i < 5; i++) weir_page_printf(&s->page, "<td>%s</td>", weir_section_plain(weir_section_number(c, numbers[i]), a));
     weir_page_printf(&s->page, "<td%s>%s</td><td>", shift > 0.2 ? " class=\"worse\"" : "", weir_words_ratio(shift, 2, a));
     mini_histogram(s, weir_section_get(c, "histogram"));
@@ -415,9 +415,9 @@ static void column_row(weir_section *s, const cJSON *c) {
 
 static void span(weir_section *s, const cJSON *part, const char *what) {
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
-    double from = weir_section_number(part, "from_us");
-    weir_page_printf(&s->page, "<dt>%s</dt><dd>%s rows", what, weir_words_count((int64_t)fmax(weir_section_number(part, "rows"), 0), a));
-    if (isfinite(from)) weir_page_printf(&s->page, ", %s to %s", weir_words_moment((int64_t)from, a), weir_words_moment((int64_t)weir_section_number(part, "to_us"), b));
+    int64_t from = weir_section_time(part, "from_us");
+    weir_page_printf(&s->page, "<dt>%s</dt><dd>%s rows", what, weir_section_plain(weir_section_number(part, "rows"), a));
+    if (from != INT64_MIN) weir_page_printf(&s->page, ", %s to %s", weir_words_moment(from, a), weir_words_moment(weir_section_time(part, "to_us"), b));
     if (*weir_section_text(part, "digest")) weir_section_escaped(s, "<br><code>", weir_section_text(part, "digest"), "</code>");
     weir_page_put(&s->page, "</dd>");
 }
@@ -431,8 +431,8 @@ static void class_balance(weir_section *s, const cJSON *dataset) {
         char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX], e[WEIR_WORDS_MAX];
         double in_train = weir_section_number(c, "train"), in_test = weir_section_number(c, "test");
         weir_section_escaped(s, "<tr><td>", weir_section_text(c, "name"), "</td>");
-        weir_page_printf(&s->page, "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_count((int64_t)in_train, a), weir_section_percent(in_train / train, 1, b),
-                         weir_words_count((int64_t)in_test, d), weir_section_percent(in_test / test, 1, e));
+        weir_page_printf(&s->page, "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_section_plain(in_train, a), weir_section_percent(in_train / train, 1, b),
+                         weir_section_plain(in_test, d), weir_section_percent(in_test / test, 1, e));
     }
     weir_page_put(&s->page, "</tbody></table></div>");
 }
@@ -440,15 +440,16 @@ static void class_balance(weir_section *s, const cJSON *dataset) {
 void weir_section_dataset(weir_section *s) {
     const cJSON *d = weir_section_get(s->json, "dataset"), *quality = weir_section_get(d, "quality"), *list = weir_section_get(d, "column_list"), *c;
     int shown = 0, shifted = 0;
-    char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
+    char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], e[WEIR_WORDS_MAX], f[WEIR_WORDS_MAX];
     weir_page_put(&s->page, "<section><h2>The data</h2><dl class=\"facts\">");
     if (*weir_section_text(d, "source")) weir_section_escaped(s, "<dt>From</dt><dd>", weir_section_text(d, "source"), "</dd>");
     if (*weir_section_text(d, "target")) weir_section_escaped(s, "<dt>Target</dt><dd>", weir_section_text(d, "target"), "</dd>");
     span(s, weir_section_get(d, "train"), "Training");
     span(s, weir_section_get(d, "test"), "Test");
-    weir_page_printf(&s->page, "<dt>Quality</dt><dd>%s of the training values are missing, in %.0f of %.0f columns; %.0f columns never vary; ", weir_section_percent(weir_section_number(quality, "missing"), 1, a),
-                     weir_section_number(quality, "columns_with_missing"), weir_section_number(d, "columns"), weir_section_number(quality, "columns_constant"));
-    weir_page_printf(&s->page, "%s rows had no label and were left out</dd></dl>", weir_words_count((int64_t)fmax(weir_section_number(quality, "rows_without_label"), 0), b));
+    weir_page_printf(&s->page, "<dt>Quality</dt><dd>%s of the training values are missing, in %s of %s columns; %s columns never vary; ", weir_section_percent(weir_section_number(quality, "missing"), 1, a),
+                     weir_section_plain(weir_section_number(quality, "columns_with_missing"), b), weir_section_plain(weir_section_number(d, "columns"), e),
+                     weir_section_plain(weir_section_number(quality, "columns_constant"), f));
+    weir_page_printf(&s->page, "%s rows had no label and were left out</dd></dl>", weir_section_plain(weir_section_number(quality, "rows_without_label"), b));
     class_balance(s, d);
     cJSON_ArrayForEach(c, list) shifted += weir_section_number(c, "shift") > 0.2;
     weir_page_put(&s->page, "<p class=\"note\">Columns of the training rows. Shift: the largest difference between the distribution functions of training and test rows, 0 (the same) to 1 (apart). ");

@@ -23,7 +23,8 @@ static void cloud(weir_section *s, const cJSON *part, const char *title, const c
     if (cells) plot.x0 = x.low, plot.x1 = x.high, plot.y0 = y.low, plot.y1 = y.high;
     if (diagonal) plot.x0 = plot.y0 = fmin(plot.x0, plot.y0), plot.x1 = plot.y1 = fmax(plot.x1, plot.y1);
     weir_chart_plot_open(&s->page, &plot);
-    int side = (int)weir_section_number(part, "columns");
+    double columns = weir_section_number(part, "columns");
+    int side = columns > 0 && columns < 1000 ? (int)columns : 0;
     if (points) weir_chart_plot_dots(&s->page, &plot, points, count, 0, 2.6, 0.5);
     if (cells && side > 0 && side * side == count) weir_chart_plot_cells(&s->page, &plot, x, y, cells, side, side, 0);
     if (diagonal)
@@ -58,10 +59,11 @@ static void error_histogram(weir_section *s, const cJSON *r) {
     int count = 0;
     double *counts = weir_section_numbers(s, weir_section_get(h, "counts"), &count), most = 1, total = 0;
     double low = weir_section_number(h, "low"), high = weir_section_number(h, "high"), mean = weir_section_number(tests, "mean"), deviation = weir_section_number(tests, "deviation");
+    char a[WEIR_WORDS_MAX];
     for (int i = 0; i < count; i++) most = fmax(most, counts[i]), total += counts[i];
     weir_chart_plot plot = {.title = "Distribution of errors", .x_label = "actual − predicted", .y_label = "rows", .x0 = low, .x1 = high, .y1 = most, .exact_x = true};
-    weir_section_figure(s, "Distribution of errors", "Bars: errors on the test rows. Curve: a normal distribution of the same mean and spread. %.0f errors lie outside the picture.",
-                        weir_section_number(h, "outside"));
+    weir_section_figure(s, "Distribution of errors", "Bars: errors on the test rows. Curve: a normal distribution of the same mean and spread. %s errors lie outside the picture.",
+                        weir_section_plain(weir_section_number(h, "outside"), a));
     if (count && high > low) {
         weir_point curve[101];
         for (int i = 0; i <= 100; i++) {
@@ -224,7 +226,7 @@ static void interval_words(weir_section *s, const cJSON *i) {
     if (isfinite(weir_section_number(i, "coverage_low")))
         weir_page_printf(&s->page, " (95\u00a0%% interval %s to %s)", weir_section_percent(weir_section_number(i, "coverage_low"), 1, a),
                          weir_section_percent(weir_section_number(i, "coverage_high"), 1, b));
-    weir_page_printf(&s->page, ". The width is that of %s errors that were set aside (", weir_words_count((int64_t)fmax(weir_section_number(i, "radius_rows"), 0), a));
+    weir_page_printf(&s->page, ". The width is that of %s errors that were set aside (", weir_section_plain(weir_section_number(i, "radius_rows"), a));
     weir_section_escaped(s, "", weir_section_text(i, "radius_from"), "); ");
     weir_page_printf(&s->page, "assuming normal errors instead it would be ± %s and hold %s.</p>", weir_words_number(weir_section_number(normal, "radius"), 3, c),
                      weir_section_percent(weir_section_number(normal, "coverage"), 1, d));
@@ -259,11 +261,12 @@ static void targets_table(weir_section *s, const cJSON *r) {
 
 void weir_section_regression(weir_section *s) {
     const cJSON *r = weir_section_get(s->json, "regression"), *intervals = weir_section_get(r, "intervals");
+    char a[WEIR_WORDS_MAX];
     if (!r) return;
     weir_page_put(&s->page, "<section><h2>How far off are predictions?</h2>");
     if (!weir_section_none(s, r, "Errors")) {
         if (weir_section_number(r, "rows_of_zero") > 0)
-            weir_page_printf(&s->page, "<p class=\"note\">MAPE leaves out %.0f rows whose actual value is 0.</p>", weir_section_number(r, "rows_of_zero"));
+            weir_page_printf(&s->page, "<p class=\"note\">MAPE leaves out %s rows whose actual value is 0.</p>", weir_section_plain(weir_section_number(r, "rows_of_zero"), a));
         predicted(s, r);
         targets_table(s, r);
         weir_page_put(&s->page, "</section><section><h2>How sure are predictions?</h2>");
@@ -427,7 +430,7 @@ static void precision_at(weir_section *s, const cJSON *b) {
     weir_page_put(&s->page, "<table class=\"small\"><thead><tr><th>k</th><th>Precision</th><th>Recall</th><th>Times chance</th></tr></thead><tbody>");
     cJSON_ArrayForEach(k, list) {
         char a[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX], e[WEIR_WORDS_MAX];
-        weir_page_printf(&s->page, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_count((int64_t)weir_section_number(k, "k"), a),
+        weir_page_printf(&s->page, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_section_plain(weir_section_number(k, "k"), a),
                          weir_section_percent(weir_section_number(k, "precision"), 1, c), weir_section_percent(weir_section_number(k, "recall"), 1, d),
                          weir_words_ratio(weir_section_number(k, "lift"), 1, e));
     }
@@ -478,7 +481,7 @@ static void classes_table(weir_section *s, const cJSON *m) {
     cJSON_ArrayForEach(c, list) {
         char a[WEIR_WORDS_MAX];
         weir_section_escaped(s, "<tr><td>", weir_section_text(c, "name"), "</td>");
-        weir_page_printf(&s->page, "<td>%s</td>", weir_words_count((int64_t)weir_section_number(c, "rows"), a));
+        weir_page_printf(&s->page, "<td>%s</td>", weir_section_plain(weir_section_number(c, "rows"), a));
         for (int i = 0; i < 4; i++) weir_section_cell(s, weir_section_number(c, keys[i]), NAN, NAN, false);
         weir_page_put(&s->page, "</tr>");
     }
@@ -491,7 +494,7 @@ static void confusion_of_classes(weir_section *s, const cJSON *m) {
     const cJSON *list = weir_section_get(m, "classes");
     int count = 0, classes = cJSON_GetArraySize(list), worst = -1;
     double *cells = weir_section_numbers(s, weir_section_get(m, "confusion"), &count);
-    if (classes <= MOST && count == classes * classes) {
+    if (classes > 0 && classes <= MOST && count == classes * classes) {
         for (int i = 0; i < classes; i++) names[i] = weir_section_text(cJSON_GetArrayItem(list, i), "name");
         for (int i = 0; i < count; i++)
             if (i / classes != i % classes && cells[i] > 0 && (worst < 0 || cells[i] > cells[worst])) worst = i;
