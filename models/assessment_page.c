@@ -19,7 +19,7 @@ static const char more_style[] =
     "dd{margin:0;overflow-wrap:anywhere}td.wrapped{white-space:normal;min-width:200px;text-align:left}.verdicts{padding-left:20px}.verdicts li{margin:0 0 6px;max-width:54em}"
     "@page{size:A4;margin:14mm 13mm}@media print{main{padding:0;max-width:none}body{font-size:13.5px}h1{font-size:28px}.lead{font-size:16px}section{margin-top:24px;"
     "padding-top:16px}.pair{grid-template-columns:1fr 1fr;gap:18px 22px}svg.wide{min-width:0}.scroll{overflow:visible}table{font-size:12.5px;break-inside:auto}"
-    "tr{break-inside:avoid}thead{display:table-header-group}td,th{padding-left:5px;padding-right:5px}.flow{break-inside:avoid}td,td small{white-space:normal}}";
+    "tr{break-inside:avoid}thead{display:table-header-group}td,th{padding-left:5px;padding-right:5px}.flow{break-inside:avoid}.small{font-size:11.5px}td small{font-size:10px}}";
 
 /* ---- reading ---- */
 
