@@ -115,14 +115,15 @@ static weir_status tests(weir_assess_state *s, cJSON *parent, errors *e, weir_er
     cJSON *durbin = weir_assess_object(s, object, "durbin_watson");
     weir_assess_number(s, durbin, "statistic", t.durbin_watson);
     weir_assess_text(s, durbin, "words",
-                     isnan(t.durbin_watson)    ? "Nothing to test: the errors do not vary."
-                     : t.durbin_watson < 1.5   ? "Below 1.5: an error tends to be followed by one of the same sign."
-                     : t.durbin_watson > 2.5   ? "Above 2.5: an error tends to be followed by one of the other sign."
-                                               : "Between 1.5 and 2.5: neighbouring errors follow on each other little, if at all.");
+                     isnan(t.durbin_watson)  ? "Nothing to test: the errors do not vary."
+                     : t.durbin_watson < 1.5 ? "Below 1.5: an error tends to be followed by one of the same sign."
+                     : t.durbin_watson > 2.5 ? "Above 2.5: an error tends to be followed by one of the other sign."
+                                             : "Between 1.5 and 2.5: neighbouring errors follow on each other little, if at all.");
     put_test(s, object, "ljung_box", t.ljung_box, "Errors can be told in part from earlier errors: the model leaves some of what time knows unused.",
              "No sign that errors follow on earlier errors.");
     weir_assess_number(s, cJSON_GetObjectItem(object, "ljung_box"), "lags", lags);
-    put_test(s, object, "breusch_pagan", t.breusch_pagan, "The size of errors depends on the prediction: one width of interval is too wide for some rows and too narrow for others.",
+    put_test(s, object, "breusch_pagan", t.breusch_pagan,
+             "The size of errors depends on the prediction: one width of interval is too wide for some rows and too narrow for others.",
              "No sign that the size of errors depends on the prediction.");
     put_test(s, object, "jarque_bera", t.jarque_bera, "Errors are not normally distributed: intervals that assume it are off; the conformal ones do not.",
              "No sign that errors are not normally distributed.");

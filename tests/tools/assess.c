@@ -98,7 +98,8 @@ static void read_input(const char *description, const char *values, input *in) {
     if (!in->json) fail("the description is no JSON");
     in->columns = cJSON_GetArraySize(get(in->json, "columns"));
     if (in->columns < 1 || in->columns > COLUMNS_MAX) fail("too few or too many columns");
-    bool time = cJSON_IsTrue(get(in->json, "time")), entity = cJSON_IsTrue(get(in->json, "entity")), tenants = get(in->json, "tenants"), returns = cJSON_IsTrue(get(in->json, "returns"));
+    bool time = cJSON_IsTrue(get(in->json, "time")), entity = cJSON_IsTrue(get(in->json, "entity")), tenants = get(in->json, "tenants"),
+         returns = cJSON_IsTrue(get(in->json, "returns"));
     in->width = in->columns + 1 + time + entity + tenants + returns;
     in->raw = (double *)(void *)read_file(values, &len);
     in->rows = (int64_t)(len / sizeof(double)) / in->width;

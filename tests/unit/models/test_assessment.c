@@ -30,7 +30,8 @@ static void make_set(bench *b, weir_task task, int rows, const char *const *name
     static uint32_t entity[ROWS], tenant[ROWS];
     static weir_prep_column kinds[COLUMNS];
     const double *values[COLUMNS], *targets[] = {fixture_matrix(&data, task).label};
-    static const char *const class_names[] = {"no <b>", "maybe", "yes & \"no\""}, *const tenant_names[] = {"north", "south"}, *const target_names[] = {"outcome"};
+    static const char *const class_names[] = {"no <b>", "maybe", "yes & \"no\""}, *const tenant_names[] = {"north", "south"},
+                             *const target_names[] = {"outcome"};
     for (int c = 0; c < COLUMNS; c++) {
         for (int r = 0; r < rows; r++) columns[c][r] = data.values[r * COLUMNS + c];
         values[c] = columns[c];
@@ -41,8 +42,15 @@ static void make_set(bench *b, weir_task task, int rows, const char *const *name
         entity[r] = (uint32_t)(r * 7 % ENTITIES);
         tenant[r] = (uint32_t)(entity[r] % TENANTS);
     }
-    weir_trainset_source source = {.row_count = rows, .column_count = COLUMNS, .columns = kinds, .values = values, .task = task, .targets = targets, .target_names = target_names,
-                                   .class_names = task == WEIR_TASK_REGRESSION ? NULL : class_names, .class_count = task == WEIR_TASK_MULTICLASS ? CLASSES : 0};
+    weir_trainset_source source = {.row_count = rows,
+                                   .column_count = COLUMNS,
+                                   .columns = kinds,
+                                   .values = values,
+                                   .task = task,
+                                   .targets = targets,
+                                   .target_names = target_names,
+                                   .class_names = task == WEIR_TASK_REGRESSION ? NULL : class_names,
+                                   .class_count = task == WEIR_TASK_MULTICLASS ? CLASSES : 0};
     if (grouped) {
         source.time_us = times;
         source.entity = entity;
@@ -59,7 +67,8 @@ static void make_set(bench *b, weir_task task, int rows, const char *const *name
 static void fit_models(bench *b, const char *first, const char *second, const char *metric) {
     const char *const texts[] = {first, second};
     weir_err err;
-    b->a = (weir_assessment){.title = "A <title> & \"more\"", .train = &b->train, .test = &b->test, .models = b->assessed, .threshold = NAN, .seed = 4, .permutation = true};
+    b->a = (weir_assessment){
+        .title = "A <title> & \"more\"", .train = &b->train, .test = &b->test, .models = b->assessed, .threshold = NAN, .seed = 4, .permutation = true};
     b->a.metric = weir_model_metric_find(b->set.matrix.task, metric);
     assert_non_null(b->a.metric);
     for (int m = 0; m < 2 && texts[m]; m++) {
@@ -75,7 +84,8 @@ static void fit_models(bench *b, const char *first, const char *second, const ch
         assert_int_equal(weir_split_plan_new(&split, &rows, &plan, &err), WEIR_OK);
         if (weir_crossval_run(b->specs[m], &b->train, plan, &options, &b->folds[m], &err)) fail_msg("%s", err.message);
         weir_split_plan_free(plan);
-        b->assessed[m] = (weir_assessed){.name = m ? "second" : "first <i>", .spec = b->specs[m], .model = b->models[m], .validation = &b->folds[m], .version = m ? 3 : 0};
+        b->assessed[m] =
+            (weir_assessed){.name = m ? "second" : "first <i>", .spec = b->specs[m], .model = b->models[m], .validation = &b->folds[m], .version = m ? 3 : 0};
         b->a.model_count = m + 1;
     }
 }
@@ -234,7 +244,8 @@ static void test_binary(void **state) {
         snprintf(path, sizeof path, "models.%d.threshold", m);
         assert_number(json, path, choice.threshold);
         weir_outcomes o = {.row_count = n, .label = b.test.matrix.label, .score = score, .threshold = choice.threshold, .k = 100};
-        static const char *const names[] = {"roc_auc", "average_precision", "f1", "precision", "recall", "log_loss", "brier", "mcc", "expected_calibration_error", "precision_at_k"};
+        static const char *const names[] = {
+            "roc_auc", "average_precision", "f1", "precision", "recall", "log_loss", "brier", "mcc", "expected_calibration_error", "precision_at_k"};
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             double value;
             assert_int_equal(weir_model_metric_measure(weir_model_metric_find(WEIR_TASK_BINARY, names[i]), &o, &value, &err), WEIR_OK);
@@ -256,7 +267,8 @@ static void test_binary(void **state) {
     assert_int_equal(cJSON_GetArraySize(at(json, "learning_curve.points")), 5);
     assert_true(number_at(json, "importance.columns.0.permutation") > number_at(json, "importance.columns.2.permutation"));
     assert_string_equal(at(json, "intervals.unit")->valuestring, "rows");
-    check_page(json, (const char *const[]){"A &lt;title&gt; &amp; &quot;more&quot;", "first &lt;i&gt;", "second v3", "ROC curve", "no &lt;b&gt;", "gaps = missing", "Would more data help?", NULL});
+    check_page(json, (const char *const[]){"A &lt;title&gt; &amp; &quot;more&quot;", "first &lt;i&gt;", "second v3", "ROC curve", "no &lt;b&gt;",
+                                           "gaps = missing", "Would more data help?", NULL});
     cJSON_Delete(json);
     bench_done(&b);
 }
@@ -298,7 +310,8 @@ static void test_regression(void **state) {
     assert_true(rows == (double)n);
     const cJSON *told = at(json, "explanations.rows.0");
     assert_true(fabs(number_at(told, "margin") - number_at(told, "score")) < 1e-3 * fabs(number_at(told, "score"))); /* contributions add up */
-    check_page(json, (const char *const[]){"&lt;/svg&gt;&lt;script&gt;", "Are errors normal?", "&lt;run&gt;", "fit &amp; &lt;go&gt;", "it&#39;s", "tenant = north", NULL});
+    check_page(json, (const char *const[]){"&lt;/svg&gt;&lt;script&gt;", "Are errors normal?", "&lt;run&gt;", "fit &amp; &lt;go&gt;", "it&#39;s",
+                                           "tenant = north", NULL});
     cJSON_Delete(json);
     cJSON_Delete((cJSON *)(uintptr_t)b.a.run);
     bench_done(&b);
@@ -379,7 +392,12 @@ static void test_market(void **state) {
     for (int64_t r = 0; r < b.test.matrix.row_count; r++) returns[r] = 0.01 * (b.test.matrix.label[r] - 0.5);
     b.a.market = true;
     b.a.test_returns = returns;
-    weir_backtest_input in = {.row_count = b.test.matrix.row_count, .time_us = b.test.time_us, .symbol = b.test.entity, .symbol_count = b.test.entity_count, .score = score, .next_return = returns};
+    weir_backtest_input in = {.row_count = b.test.matrix.row_count,
+                              .time_us = b.test.time_us,
+                              .symbol = b.test.entity,
+                              .symbol_count = b.test.entity_count,
+                              .score = score,
+                              .next_return = returns};
     weir_backtest_rule rule = {.upper = 0.5, .lower = 0.5, .cost_bps = 5, .slippage_bps = 5, .trials = 1};
     weir_backtest t;
     weir_err err;
@@ -418,7 +436,9 @@ static void test_one_class(void **state) {
 static void test_few_rows_and_none(void **state) {
     (void)state;
     static const weir_task tasks[] = {WEIR_TASK_BINARY, WEIR_TASK_MULTICLASS, WEIR_TASK_REGRESSION};
-    static const char *const specs[] = {"{\"algorithm\": \"logistic\"}", "{\"algorithm\": \"logistic\"}", "{\"algorithm\": \"ridge\"}"}, *const metrics[] = {"roc_auc", "f1_macro", "r2"};
+    static const char *const specs[] = {"{\"algorithm\": \"logistic\"}", "{\"algorithm\": \"logistic\"}", "{\"algorithm\": \"ridge\"}"}, *const metrics[] = {
+                                                                                                                                             "roc_auc",
+                                                                                                                                             "f1_macro", "r2"};
     for (int k = 0; k < 3; k++) {
         bench b = {0};
         make_set(&b, tasks[k], 200, NULL, true);
@@ -468,9 +488,12 @@ static void test_what_does_not_fit_is_refused(void **state) {
 
 static void test_pages_of_other_documents_are_refused(void **state) {
     (void)state;
-    static const char *const texts[][2] = {{"{}", "format"}, {"[]", "format"}, {"{\"format\": \"weir-assessment\", \"version\": 2}", "version"},
-                                           {"{\"format\": \"weir-assessment\", \"version\": 1, \"task\": \"binary\", \"metric\": {}, \"models\": []}", "dataset"},
-                                           {"{\"format\": \"weir-assessment\", \"version\": 1, \"task\": \"binary\", \"metric\": {}, \"models\": [], \"dataset\": {}}", "models"}};
+    static const char *const texts[][2] = {
+        {"{}", "format"},
+        {"[]", "format"},
+        {"{\"format\": \"weir-assessment\", \"version\": 2}", "version"},
+        {"{\"format\": \"weir-assessment\", \"version\": 1, \"task\": \"binary\", \"metric\": {}, \"models\": []}", "dataset"},
+        {"{\"format\": \"weir-assessment\", \"version\": 1, \"task\": \"binary\", \"metric\": {}, \"models\": [], \"dataset\": {}}", "models"}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         cJSON *json = cJSON_Parse(texts[i][0]);
         weir_buf html = {0};
@@ -480,8 +503,10 @@ static void test_pages_of_other_documents_are_refused(void **state) {
         weir_buf_done(&html);
         cJSON_Delete(json);
     }
-    cJSON *bare = cJSON_Parse("{\"format\": \"weir-assessment\", \"version\": 1, \"task\": \"regression\", \"metric\": {}, \"models\": [{}], \"dataset\": {}, \"regression\": {}, \"binary\": {}, "
-                              "\"multiclass\": {}, \"backtest\": {}, \"learning_curve\": {}, \"importance\": {}, \"explanations\": {\"rows\": [{}]}, \"slices\": {\"list\": [{}]}}");
+    cJSON *bare = cJSON_Parse(
+        "{\"format\": \"weir-assessment\", \"version\": 1, \"task\": \"regression\", \"metric\": {}, \"models\": [{}], \"dataset\": {}, \"regression\": {}, "
+        "\"binary\": {}, "
+        "\"multiclass\": {}, \"backtest\": {}, \"learning_curve\": {}, \"importance\": {}, \"explanations\": {\"rows\": [{}]}, \"slices\": {\"list\": [{}]}}");
     weir_buf html = page_of(bare); /* parts that lack everything do not break it */
     weir_buf_done(&html);
     cJSON_Delete(bare);
