@@ -1,5 +1,6 @@
 /* Metrics of test rows with bootstrap intervals that respect which rows belong together; see assess_internal.h.
- * Sources: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals); A. C. Cameron, J. Gelbach, D. Miller, Review of Economics and Statistics 90
+ * Sources: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals); A. C. Cameron, J. Gelbach, D. Miller, Review
+ * of Economics and Statistics 90
  * (2008), for entities as units; D. Politis, J. Romano, A Circular Block-Resampling Procedure for Stationary Data, 1992, for runs of times. */
 #include <assert.h>
 #include <math.h>

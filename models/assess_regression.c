@@ -1,4 +1,5 @@
-/* What errors of a regression look like: tests of what is left in them, pictures, and prediction intervals with the share of test rows that they hold. See docs/evaluation.md. */
+/* What errors of a regression look like: tests of what is left in them, pictures, and prediction intervals with the share of test rows that they hold. See
+ * docs/evaluation.md. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

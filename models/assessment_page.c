@@ -1,4 +1,5 @@
-/* The page of an assessment from top to bottom, and what its sections are written with. It reads the document alone, so a report can be drawn again from report.json. */
+/* The page of an assessment from top to bottom, and what its sections are written with. It reads the document alone, so a report can be drawn again from
+ * report.json. */
 #include "models/assessment_page.h"
 
 #include <math.h>

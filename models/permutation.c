@@ -1,5 +1,6 @@
 /* Importance by permutation: how much worse a metric gets when a column's values are dealt out to other rows; see explain.h.
- * Source: L. Breiman, Random Forests, Machine Learning 45 (2001), section 10; A. Fisher, C. Rudin, F. Dominici, All Models are Wrong, but Many are Useful, JMLR 20 (2019). */
+ * Source: L. Breiman, Random Forests, Machine Learning 45 (2001), section 10; A. Fisher, C. Rudin, F. Dominici, All Models are Wrong, but Many are Useful,
+ * JMLR 20 (2019). */
 #include <math.h>
 #include <string.h>
 

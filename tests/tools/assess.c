@@ -2,9 +2,12 @@
  *
  *   DESCRIPTION values report.json report.html
  *
- * DESCRIPTION is a JSON file: {"title", "task", "metric", "columns": [{"name", "texts": […] of a category}], "target", "classes": […], "time", "entity", "tenants": […], "returns": whether
- * the rows have them, "test_share", "folds": 0 for no cross-validation, "models": [{"name", "spec"}], "slices": […], "learning_curve", "permutation", "threshold", "cost_false_positive",
- * "cost_false_negative", "seed", "run"}. values: raw float64, [rows][columns, label, time in seconds, entity, tenant, return], the last four where there are some; of a category the place
+ * DESCRIPTION is a JSON file: {"title", "task", "metric", "columns": [{"name", "texts": […] of a category}], "target", "classes": […], "time", "entity",
+ * "tenants": […], "returns": whether
+ * the rows have them, "test_share", "folds": 0 for no cross-validation, "models": [{"name", "spec"}], "slices": […], "learning_curve", "permutation",
+ * "threshold", "cost_false_positive",
+ * "cost_false_negative", "seed", "run"}. values: raw float64, [rows][columns, label, time in seconds, entity, tenant, return], the last four where there are
+ * some; of a category the place
  * in its texts. */
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* Assessments of all three tasks: the document holds what the metric functions say, the page stands alone and is well formed. tests/unit/models/test_assessment_oracle.py compares with scikit-learn. */
+/* Assessments of all three tasks: the document holds what the metric functions say, the page stands alone and is well formed.
+ * tests/unit/models/test_assessment_oracle.py compares with scikit-learn. */
 #include <ctype.h>
 #include <stdio.h>
 
