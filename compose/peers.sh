@@ -66,11 +66,27 @@ peers_visible() {
     PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=visible.py
 }
 
+# Nothing of a stack: both run in one process each.
+peers_tuning() {
+    build "$ROOT/build-release" weir_tool_tuning -DCMAKE_BUILD_TYPE=Release
+    python_peer tuning optuna
+    WEIR_TOOL_TUNING=$ROOT/build-release/weir_tool_tuning
+    export WEIR_TOOL_TUNING
+    foreground "$PEERS_DIR/optuna/bin/python" -u "$ROOT/tests/peers/tuning.py" "$@"
+}
+
 cmd_peers() {
     peers_what=${1:-}
-    case $peers_what in stream | asof | feast | feast-remote | visible) ;; *) usage_error "peers knows stream, asof, feast, feast-remote and visible, not '$peers_what'" ;; esac
+    case $peers_what in
+    stream | asof | feast | feast-remote | visible | tuning) ;;
+    *) usage_error "peers knows stream, asof, feast, feast-remote, visible and tuning, not '$peers_what'" ;;
+    esac
     shift
     need build stack test
+    if [ "$peers_what" = tuning ]; then
+        peers_tuning "$@"
+        return
+    fi
     "peers_$(printf %s "$peers_what" | tr - _)" "$@"
     lock_stack
     separate_stack peers 4000

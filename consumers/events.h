@@ -7,12 +7,29 @@
 #include "features/pipeline.h"
 
 #define WEIR_TOPIC_REQUESTS "weir.training.requests"
+#define WEIR_TOPIC_TRIALS "weir.training.trials"
 #define WEIR_TOPIC_RUNS "weir.training.runs"
 #define WEIR_TOPIC_MODELS "weir.models"
 #define WEIR_TOPIC_PERFORMANCE "weir.performance"
 
 /* schemas/training_request.avsc */
 enum { REQ_ID, REQ_PIPELINE, REQ_REASON, REQ_REQUESTED_AT, REQ_TRAIN_FROM, REQ_AS_OF, REQ_COUNT };
+/* schemas/training_trial.avsc */
+enum {
+    TRI_STUDY,
+    TRI_PIPELINE,
+    TRI_RUN_ID,
+    TRI_AT,
+    TRI_TASK,
+    TRI_TARGET,
+    TRI_FROM,
+    TRI_TO,
+    TRI_AS_OF,
+    TRI_LABEL_DELAY,
+    TRI_RECIPE_DIGEST,
+    TRI_DATASET_DIGEST,
+    TRI_COUNT
+};
 /* schemas/training_run.avsc */
 enum { RUN_ID, RUN_PIPELINE, RUN_STATUS, RUN_AT, RUN_REQUEST_ID, RUN_DETAIL, RUN_COUNT };
 /* schemas/model_event.avsc */

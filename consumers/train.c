@@ -16,6 +16,7 @@
 #include "consumers/events.h"
 #include "consumers/kinds.h"
 #include "consumers/shared.h"
+#include "consumers/trials.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/training.h"
@@ -51,6 +52,7 @@ typedef struct train {
     weir_pg *pg;
     weir_event_codec requests, runs, models;
     train_job job;
+    weir_trial_helper *trials; /* of searches that others lead, while there is no job */
     double threshold;
     bool leads; /* holds the partition of the requests */
     int64_t look_at_us, labels_at_us;
@@ -404,6 +406,7 @@ static weir_status train_tick(void *context, int64_t mono_us, weir_err *err) {
     train *t = context;
     weir_status status = WEIR_OK;
     if (t->job.active && t->job.finished) status = finish_job(t, mono_us, err);
+    if (!status) status = weir_trial_helper_tick(t->trials, !t->job.active, err);
     if (status || !t->leads || mono_us < t->look_at_us) return status;
     t->look_at_us = mono_us + LOOK_EVERY_US;
     status = carry_outbox(t, err);
@@ -428,7 +431,8 @@ static bool stop_job(train *t) {
 static void train_done(void *context) {
     train *t = context;
     if (!t) return;
-    if (!stop_job(t)) { /* what it uses stays until the process ends */
+    bool helped = weir_trial_helper_free(t->trials, t->env->drain_ms);
+    if (!helped || !stop_job(t)) { /* what it uses stays until the process ends */
         WEIR_WARN("a training run did not stop in time; it will be done again", WEIR_S("run", t->job.run_id));
         weir_worker_abandon(t->worker);
         return;
@@ -462,6 +466,7 @@ static weir_status train_init(weir_worker *worker, void **ret_context, weir_err 
     if (!status) status = weir_registry_register(shared->registry, WEIR_TOPIC_REQUESTS "-value", weir_schema_json(t->requests.schema), &id, err);
     if (status) return status;
     if ((status = weir_shared_set_deadletter(shared, worker, err))) return status;
+    if ((status = weir_trial_helper_new(worker, t->pipeline, &t->recipe, shared->registry, &t->trials, err))) return status;
     return weir_worker_subscribe(worker, (const char *const[]){WEIR_TOPIC_REQUESTS}, 1, err);
 }
 

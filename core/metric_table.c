@@ -38,6 +38,7 @@ const weir_metric_def weir_metric_table[] = {
     {"weir_store_compaction_errors_total", WEIR_COUNTER, "runs of that compaction that failed, and are tried again", {"pipeline"}},
     /* training */
     {"weir_train_runs_total", WEIR_COUNTER, "training runs that ended", {"pipeline", "outcome"}},
+    {"weir_train_trials_total", WEIR_COUNTER, "trials that this worker ran of searches that another leads", {"pipeline"}},
     {"weir_train_run_seconds", WEIR_HISTOGRAM, "time of a training run", {"pipeline"}},
     {"weir_train_metric_ratio", WEIR_GAUGE, "test metric of a model version (auc_roc, average_precision, ...)", {"pipeline", "model", "version", "metric"}},
     /* scoring */

@@ -18,6 +18,7 @@
 
 enum { REPEATS_MAX = 50, SECONDS_KEPT = 21, WAIT_MS = 100, SCORES_AN_ALGORITHM = 2 };
 #define FINAL_FIT_MARGIN 1.2
+#define HELP_MAX_S 1e7 /* of one who helps: its leader ends the search */
 #define TRIAL_SHARE 0.25 /* of the budget that one trial may take, when nothing is said */
 
 /* ---- contenders ---- */
@@ -116,7 +117,8 @@ void weir_search_summary(const double *values, int count, double *ret_mean, doub
 weir_status weir_search_measure(const weir_search *search, const weir_model_metric *metric, const double *scores, double *ret_values, weir_err *err) {
     const weir_matrix *m = &search->settings->set->matrix;
     size_t outputs = (size_t)search->output_count, rows = (size_t)m->row_count;
-    double *score = weir_models_calloc(rows * (outputs + 2), sizeof *score), *label = score ? score + rows * outputs : NULL, *weight = label ? label + rows : NULL;
+    double *score = weir_models_calloc(rows * (outputs + 2), sizeof *score), *label = score ? score + rows * outputs : NULL,
+           *weight = label ? label + rows : NULL;
     if (!score) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to measure %zu rows", rows);
     bool weighted = m->weight && metric->weighted;
     weir_status status = WEIR_OK;
@@ -327,7 +329,8 @@ static weir_status conclude(weir_search *search, const judging *j, weir_contende
     if (j->lost || stop == WEIR_STOP_LOST || stop == WEIR_STOP_OVER) {
         weir_err gone;
         weir_contender_done(c);
-        if (stop == WEIR_STOP_OVER) (void)!weir_trial_source_release(search->source, number, &gone); /* for when its leader comes back; else it ended with the study */
+        if (stop == WEIR_STOP_OVER)
+            (void)!weir_trial_source_release(search->source, number, &gone); /* for when its leader comes back; else it ended with the study */
         return WEIR_OK;
     }
     if (stop == WEIR_STOP_CANCELLED && judged != WEIR_OK) {
@@ -509,8 +512,8 @@ static weir_status check_objectives(const weir_automl_settings *s, weir_err *err
         bool seconds = !strcmp(name, "fit_seconds") || !strcmp(name, "predict_seconds");
         if (i + 1 >= WEIR_OBJECTIVES_MAX) return WEIR_FAIL(err, WEIR_EINVAL, "found more than %d objectives beside the metric", WEIR_OBJECTIVES_MAX - 1);
         if (!seconds && (s->set->target_count > 1 || !weir_model_metric_find(s->set->matrix.task, name)))
-            return WEIR_FAIL(err, WEIR_EINVAL, "found the objective '%s', expected 'fit_seconds', 'predict_seconds' or a metric of a %s task with one target", name,
-                             weir_task_name(s->set->matrix.task));
+            return WEIR_FAIL(err, WEIR_EINVAL, "found the objective '%s', expected 'fit_seconds', 'predict_seconds' or a metric of a %s task with one target",
+                             name, weir_task_name(s->set->matrix.task));
     }
     return WEIR_OK;
 }
@@ -567,11 +570,11 @@ static void search_done(weir_search *search) {
     weir_split_plan_free(search->plan);
 }
 
-static weir_status search_init(weir_search *search, const weir_automl_settings *settings, bool leads, weir_err *err) {
+static weir_status search_init(weir_search *search, const weir_automl_settings *settings, const cJSON *joined, weir_err *err) {
     *search = (weir_search){.settings = settings};
     weir_status status = check_settings(settings, err);
     if (status == WEIR_OK) status = plan_folds(search, err);
-    if (status == WEIR_OK) status = weir_trial_source_open(settings, search->fold_count, leads, &search->source, err);
+    if (status == WEIR_OK) status = weir_trial_source_open(settings, search->fold_count, joined, &search->source, err);
     if (status == WEIR_OK) status = weir_watch_start(settings, search->source, &search->watch, err);
     return status;
 }
@@ -603,8 +606,8 @@ static weir_status finish(weir_search *search, const char *why, weir_leaderboard
     ret_board->elapsed_s = weir_watch_elapsed_s(search->watch);
     if (ret_board->count) return WEIR_OK;
     weir_leaderboard_done(ret_board);
-    return WEIR_FAIL(err, WEIR_ENOTFOUND, "nothing could be fitted in %.1f s%s%.300s", search->settings->budget_s, *search->last.message ? "; the last one: " : "",
-                     search->last.message);
+    return WEIR_FAIL(err, WEIR_ENOTFOUND, "nothing could be fitted in %.1f s%s%.300s", search->settings->budget_s,
+                     *search->last.message ? "; the last one: " : "", search->last.message);
 }
 
 weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboard *ret_board, weir_err *err) {
@@ -612,7 +615,8 @@ weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboa
     weir_err ending;
     const char *why = "budget";
     int count = 0;
-    weir_status status = search_init(&search, settings, true, err);
+    weir_status status = search_init(&search, settings, NULL, err);
+    if (status == WEIR_OK && settings->pg_url && settings->opened) settings->opened(settings->opened_context);
     if (status == WEIR_OK) status = judge_candidates(&search, err);
     if (status == WEIR_OK) status = run_trials(&search, true, &count, &why, err);
     /* Workers stop before the ensembles are made; a study whose leader failed ends with its lease. */
@@ -625,13 +629,20 @@ weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboa
 }
 
 weir_status weir_automl_help(const weir_automl_settings *settings, int *ret_trials, weir_err *err) {
-    weir_search search;
+    weir_search search = {0};
+    weir_automl_settings joined = *settings;
+    weir_automl_kept kept;
+    cJSON *definition = NULL;
     const char *why;
     int count = 0;
-    if (!settings->pg_url) return WEIR_FAIL(err, WEIR_EINVAL, "only a study in PostgreSQL can be helped with");
-    weir_status status = search_init(&search, settings, false, err);
+    if (!settings->set || !settings->pg_url || !settings->pipeline || !settings->study || !settings->worker || settings->threads < 1)
+        return WEIR_FAIL(err, WEIR_EINVAL, "to help with a search needs its training set, a database, a pipeline, a study, a worker and a thread");
+    if (!(joined.budget_s > 0)) joined.budget_s = HELP_MAX_S;
+    weir_status status = weir_trial_source_join(&joined, &kept, &definition, err);
+    if (status == WEIR_OK) status = search_init(&search, &joined, definition, err);
     if (status == WEIR_OK) status = run_trials(&search, false, &count, &why, err);
     search_done(&search);
+    cJSON_Delete(definition);
     if (status == WEIR_OK) *ret_trials = count;
     return status;
 }

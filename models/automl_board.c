@@ -73,7 +73,8 @@ static int choose_winner(const weir_leaderboard *board) {
     for (int i = 1; i < board->count; i++) {
         const weir_leader *leader = &board->leaders[i];
         double fit_s = fmax(leader->fit_s, LEAST_SECONDS);
-        if (!leader->close || !(leader->p_worse >= NOT_TOLD_APART) || !(fit_s <= least) || (winner && fit_s >= fmax(board->leaders[winner].fit_s, LEAST_SECONDS)))
+        if (!leader->close || !(leader->p_worse >= NOT_TOLD_APART) || !(fit_s <= least) ||
+            (winner && fit_s >= fmax(board->leaders[winner].fit_s, LEAST_SECONDS)))
             continue;
         winner = i;
     }

@@ -19,10 +19,14 @@ weir_status weir_automl_first(const weir_trainset *set, const cJSON *space, cons
 
 typedef struct weir_trial_source weir_trial_source;
 
-/** The study that settings describe, in memory or in PostgreSQL. leads: this process decides when it is over. Errors: WEIR_EINVAL with "$.tuning" paths, WEIR_ECONFLICT for
+/** The study that settings describe, in memory or in PostgreSQL. joined: the definition of one that another leads; NULL: this process
+ *  leads it, and decides when it is over. Errors: WEIR_EINVAL with "$.tuning" paths, WEIR_ECONFLICT for
  *  a study of another set or space, or one that another leads. */
-weir_status weir_trial_source_open(const weir_automl_settings *settings, int fold_count, bool leads, weir_trial_source **ret_source,
+weir_status weir_trial_source_open(const weir_automl_settings *settings, int fold_count, const cJSON *joined, weir_trial_source **ret_source,
                                    weir_err *err) WEIR_MUST_CHECK;
+/** Settings of a study that another leads: *settings, of which those remain that are this process's own, is filled from its definition. kept as for
+ *  weir_automl_settings_from_json. Errors: WEIR_ENOTFOUND when there is no such study that goes on; WEIR_ECONFLICT when it is about other rows. */
+weir_status weir_trial_source_join(weir_automl_settings *settings, weir_automl_kept *kept, cJSON **ret_definition, weir_err *err) WEIR_MUST_CHECK;
 void weir_trial_source_close(weir_trial_source *source);
 /** Seconds that the search took in processes before this one. */
 double weir_trial_source_spent(const weir_trial_source *source);

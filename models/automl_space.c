@@ -52,8 +52,8 @@ static const range ranges[] = {
 /* Fast ones first; the names are also those that are taken when nobody named any. */
 static const char *const usual[] = {"linear", "ridge", "logistic", "lasso", "elastic_net", "xgboost", "random_forest", "svr", NULL};
 
-static const char *const reserved[] = {"algorithm",  "preprocessing", "encode",   "outliers",   "impute",           "indicator",
-                                       "scale",      "select",        "select_k", "select_fdr", "select_threshold", NULL};
+static const char *const reserved[] = {"algorithm", "preprocessing", "encode",   "outliers",   "impute",           "indicator",
+                                       "scale",     "select",        "select_k", "select_fdr", "select_threshold", NULL};
 
 static bool is_tree(const char *algorithm) {
     return !strcmp(algorithm, "xgboost") || !strcmp(algorithm, "random_forest");
@@ -261,9 +261,9 @@ static weir_status add_first(const weir_trainset *set, const weir_space *space, 
         for (int i = 0; i < weir_space_size(space); i++) {
             const weir_param *p = weir_space_at(space, i);
             bool chooses = !strcmp(p->name, "algorithm") && p->kind == WEIR_SPACE_CHOICE;
-            point[i] = !weir_space_active(space, i, point)  ? NAN
-                       : p->kind == WEIR_SPACE_CHOICE ? (chooses ? choice : 0)
-                                                      : weir_param_snap(p, weir_param_clamp(p, start_of(p, algorithm, set, f)));
+            point[i] = !weir_space_active(space, i, point) ? NAN
+                       : p->kind == WEIR_SPACE_CHOICE      ? (chooses ? choice : 0)
+                                                           : weir_param_snap(p, weir_param_clamp(p, start_of(p, algorithm, set, f)));
             if (chooses) algorithm = cJSON_GetStringValue(cJSON_GetArrayItem(p->choices, choice));
         }
     cJSON *params = weir_space_params(space, point), *seen;

@@ -10,7 +10,7 @@
 
 #define LEASE_S 30
 #define BEAT_MAX_S 1.0
-enum { ATTEMPTS_MAX = 6, FIRST_PAUSE_MS = 100, ABOUT_TEXT = 256 };
+enum { ATTEMPTS_MAX = 6, FIRST_PAUSE_MS = 100, SPLIT_FIELDS = 14 };
 
 struct weir_trial_source {
     weir_study *study; /* in memory, or what load made */
@@ -46,18 +46,71 @@ static bool put_copy(cJSON *object, const char *name, const cJSON *value) {
     return false;
 }
 
-/* What two studies must agree in beside their space: the rows, the folds and the metric. */
+/* Numbers of a split in their order; all fit a double exactly. */
+static void list_split(weir_split *p, void *field[SPLIT_FIELDS], bool is_real[SPLIT_FIELDS]) {
+    int64_t *const whole[] = {&p->folds,    &p->seed,    &p->train_rows, &p->test_rows, &p->step_rows, &p->gap_rows,
+                              &p->train_us, &p->test_us, &p->step_us,    &p->gap_us,    &p->embargo_us};
+    double *const real[] = {&p->train_share, &p->validation_share, &p->test_share};
+    int n = 0;
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++, n++) {
+        field[n] = whole[i];
+        is_real[n] = false;
+    }
+    for (size_t i = 0; i < sizeof real / sizeof *real; i++, n++) {
+        field[n] = real[i];
+        is_real[n] = true;
+    }
+}
+
+static bool put_split(cJSON *about, const weir_split *split) {
+    weir_split copy = *split;
+    void *field[SPLIT_FIELDS];
+    bool is_real[SPLIT_FIELDS];
+    double numbers[SPLIT_FIELDS + 5] = {split->scheme, split->tenants, split->shuffle, split->by_time, split->rolling};
+    list_split(&copy, field, is_real);
+    for (int i = 0; i < SPLIT_FIELDS; i++) numbers[5 + i] = is_real[i] ? *(double *)field[i] : (double)*(int64_t *)field[i];
+    cJSON *array = cJSON_CreateDoubleArray(numbers, SPLIT_FIELDS + 5);
+    if (array && cJSON_AddItemToObject(about, "split", array)) return true;
+    cJSON_Delete(array);
+    return false;
+}
+
+static bool get_split(const cJSON *array, weir_split *ret_split) {
+    void *field[SPLIT_FIELDS];
+    bool is_real[SPLIT_FIELDS];
+    double numbers[SPLIT_FIELDS + 5];
+    if (cJSON_GetArraySize(array) != SPLIT_FIELDS + 5) return false;
+    for (int i = 0; i < SPLIT_FIELDS + 5; i++) {
+        const cJSON *item = cJSON_GetArrayItem(array, i);
+        if (!cJSON_IsNumber(item)) return false;
+        numbers[i] = item->valuedouble;
+    }
+    *ret_split =
+        (weir_split){.scheme = (int)numbers[0], .tenants = (int)numbers[1], .shuffle = numbers[2] != 0, .by_time = numbers[3] != 0, .rolling = numbers[4] != 0};
+    list_split(ret_split, field, is_real);
+    for (int i = 0; i < SPLIT_FIELDS; i++) {
+        if (is_real[i])
+            *(double *)field[i] = numbers[5 + i];
+        else
+            *(int64_t *)field[i] = (int64_t)numbers[5 + i];
+    }
+    return true;
+}
+
+static double lease_of(const weir_automl_settings *s) {
+    return s->lease_s > 0 ? fmax(s->lease_s, 1) : LEASE_S;
+}
+
+/* What two studies must agree in beside their space: the rows, the folds and the metric; and how long their workers' leases are. */
 static bool put_about(cJSON *definition, const weir_automl_settings *s) {
-    cJSON *about = cJSON_AddObjectToObject(definition, "about");
-    const weir_split *p = s->split;
-    char split[ABOUT_TEXT];
-    snprintf(split, sizeof split,
-             "%s %d %" PRId64 " %d%d%d %" PRId64 " %.17g %.17g %.17g rows %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " us %" PRId64 " %" PRId64 " %" PRId64
-             " %" PRId64 " %" PRId64,
-             weir_split_schemes()[p->scheme].name, p->tenants, p->folds, p->shuffle, p->by_time, p->rolling, p->seed, p->train_share, p->validation_share,
-             p->test_share, p->train_rows, p->test_rows, p->step_rows, p->gap_rows, p->train_us, p->test_us, p->step_us, p->gap_us, p->embargo_us);
-    return about && put_text(about, "dataset", s->set->digest ? s->set->digest : "") && put_text(about, "metric", s->metric->name) &&
-           put_text(about, "split", split);
+    cJSON *about = cJSON_AddObjectToObject(definition, "about"), *objectives = about ? cJSON_AddArrayToObject(about, "objectives") : NULL;
+    bool ok = objectives != NULL;
+    for (int i = 0; ok && s->objectives && s->objectives[i]; i++) {
+        cJSON *name = cJSON_CreateString(s->objectives[i]);
+        ok = name && cJSON_AddItemToArray(objectives, name);
+    }
+    return ok && put_text(about, "dataset", s->set->digest ? s->set->digest : "") && put_text(about, "metric", s->metric->name) && put_split(about, s->split) &&
+           cJSON_AddNumberToObject(about, "lease_seconds", lease_of(s)) != NULL;
 }
 
 static bool put_pruner(cJSON *definition, const weir_automl_settings *s, int fold_count) {
@@ -122,8 +175,7 @@ static weir_status open_store(weir_trial_source *source, const weir_automl_setti
     int attempt = 0;
     while (status == WEIR_OK && !source->side) {
         status = source->store ? WEIR_OK : weir_study_store_open(source->pg, s->pipeline, s->study, definition, s->worker, lease_us, &source->store, err);
-        if (status == WEIR_OK)
-            status = weir_study_store_open(source->side_pg, s->pipeline, s->study, definition, s->worker, lease_us, &source->side, err);
+        if (status == WEIR_OK) status = weir_study_store_open(source->side_pg, s->pipeline, s->study, definition, s->worker, lease_us, &source->side, err);
         if (status != WEIR_OK && try_again(status, err, &attempt)) status = WEIR_OK;
     }
     return status;
@@ -145,27 +197,75 @@ static weir_status take_lead(weir_trial_source *source, const weir_automl_settin
     }
 }
 
-weir_status weir_trial_source_open(const weir_automl_settings *s, int fold_count, bool leads, weir_trial_source **ret_source, weir_err *err) {
-    weir_trial_source *source = weir_models_calloc(1, sizeof *source);
-    if (!source) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a study");
-    *source = (weir_trial_source){.leads = leads, .objective_count = 1, .lease_s = s->lease_s > 0 ? fmax(s->lease_s, 1) : LEASE_S};
-    while (s->objectives && s->objectives[source->objective_count - 1]) source->objective_count++;
-    cJSON *space = NULL, *definition = NULL;
+static weir_status make_definition(const weir_automl_settings *s, int fold_count, cJSON **ret_definition, weir_err *err) {
+    cJSON *space = NULL;
     weir_status status = WEIR_OK;
     if (!s->space)
         status = weir_automl_space(s->set, s->algorithms, &space, err);
     else if (!(space = cJSON_Duplicate(s->space, true)))
         status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a search space");
-    if (status == WEIR_OK) status = define(s, space, fold_count, &definition, err);
+    return status == WEIR_OK ? define(s, space, fold_count, ret_definition, err) : status;
+}
+
+weir_status weir_trial_source_open(const weir_automl_settings *s, int fold_count, const cJSON *joined, weir_trial_source **ret_source, weir_err *err) {
+    weir_trial_source *source = weir_models_calloc(1, sizeof *source);
+    if (!source) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a study");
+    *source = (weir_trial_source){.leads = !joined, .objective_count = 1, .lease_s = lease_of(s)};
+    while (s->objectives && s->objectives[source->objective_count - 1]) source->objective_count++;
+    cJSON *own = NULL;
+    weir_status status = joined ? WEIR_OK : make_definition(s, fold_count, &own, err);
+    const cJSON *definition = joined ? joined : own;
     if (status == WEIR_OK) status = weir_study_from_json(definition, "$.tuning", NULL, &source->study, err); /* of a store: for its messages */
     if (status == WEIR_OK && s->pg_url) status = open_store(source, s, definition, err);
-    if (status == WEIR_OK && s->pg_url && leads) status = take_lead(source, s, err);
-    cJSON_Delete(definition);
+    if (status == WEIR_OK && s->pg_url && !joined) status = take_lead(source, s, err);
+    cJSON_Delete(own);
     if (status == WEIR_OK)
         *ret_source = source;
     else
         weir_trial_source_close(source);
     return status;
+}
+
+static weir_status read_about(const cJSON *definition, weir_automl_settings *s, weir_automl_kept *kept, weir_err *err) {
+    const cJSON *about = cJSON_GetObjectItemCaseSensitive(definition, "about"), *item;
+    const char *dataset = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(about, "dataset"));
+    const char *metric = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(about, "metric"));
+    int count = 0;
+    if (!dataset || !metric || !get_split(cJSON_GetObjectItemCaseSensitive(about, "split"), &kept->split))
+        return WEIR_FAIL(err, WEIR_EDATA, "study '%s' does not say what it is about: it is none of a search", s->study);
+    if (strcmp(dataset, s->set->digest ? s->set->digest : "") != 0)
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "study '%s' is about rows with digest %.64s, found rows with digest %.64s", s->study, dataset,
+                         s->set->digest ? s->set->digest : "none");
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(about, "objectives")) {
+        if (count + 1 < WEIR_OBJECTIVES_MAX && cJSON_IsString(item)) kept->objectives[count++] = item->valuestring;
+    }
+    kept->objectives[count] = NULL;
+    s->objectives = count ? kept->objectives : NULL;
+    const cJSON *lease = cJSON_GetObjectItemCaseSensitive(about, "lease_seconds");
+    s->lease_s = cJSON_IsNumber(lease) ? lease->valuedouble : 0;
+    s->split = &kept->split;
+    s->metric = weir_model_metric_find(s->set->matrix.task, metric);
+    return s->metric ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no metric '%s' of a %s task", metric, weir_task_name(s->set->matrix.task));
+}
+
+weir_status weir_trial_source_join(weir_automl_settings *s, weir_automl_kept *kept, cJSON **ret_definition, weir_err *err) {
+    weir_pg *pg = NULL;
+    cJSON *definition = NULL;
+    weir_status status = weir_pg_new(s->pg_url, &pg, err);
+    if (status == WEIR_OK) status = weir_study_store_definition(pg, s->pipeline, s->study, &definition, err);
+    if (status == WEIR_OK) status = read_about(definition, s, kept, err);
+    weir_pg_free(pg);
+    if (status != WEIR_OK) {
+        cJSON_Delete(definition);
+        return status;
+    }
+    const cJSON *seed = cJSON_GetObjectItemCaseSensitive(definition, "seed"), *cost = cJSON_GetObjectItemCaseSensitive(definition, "cost_weight");
+    s->seed = cJSON_IsNumber(seed) ? (uint64_t)seed->valuedouble : 0;
+    s->cost_weight = cJSON_IsNumber(cost) ? cost->valuedouble : 0;
+    s->candidates = s->space = NULL;
+    s->algorithms = NULL;
+    *ret_definition = definition;
+    return WEIR_OK;
 }
 
 void weir_trial_source_close(weir_trial_source *source) {

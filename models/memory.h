@@ -9,7 +9,7 @@
 
 /* Zeroed; NULL when memory ran out or count · size is no size. */
 static inline void *weir_models_calloc(size_t count, size_t size) {
-    if (size && count > (SIZE_MAX - 1) / size) return NULL;
+    if (size && count > ((size_t)PTRDIFF_MAX - 1) / size) return NULL;
     size_t bytes = count * size + 1; /* an empty array is a block too */
     void *block = weir_mem.realloc(NULL, bytes);
     return block ? memset(block, 0, bytes) : NULL;

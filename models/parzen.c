@@ -8,6 +8,7 @@
 #define TAIL_DEVIATIONS 8.3
 /* exp(−40) is below that as well: a term this far under the largest adds nothing to a sum. */
 #define LOG_NOTHING (-40)
+enum { BUCKETS_MIN = 32, BUCKET_FULL = 24 };
 
 /* One parameter of all kernels; the prior is the last kernel. */
 typedef struct dimension {
@@ -55,8 +56,8 @@ typedef struct placed {
     int kernel;
 } placed;
 
-/* Merge sort; half of the time of an ask would be qsort's calls to its comparison. Returns rows or room [n], whichever holds the result. */
-static placed *sort_placed(placed *rows, placed *room, int n) {
+/* Merge sort: qsort's calls to its comparison would cost as much as everything else. Returns rows or room [n], whichever holds the result. */
+static placed *merge_placed(placed *rows, placed *room, int n) {
     for (int width = 1; width < n; width *= 2) {
         for (int start = 0; start < n; start += 2 * width) {
             int middle = start + width < n ? start + width : n, end = middle + width < n ? middle + width : n, a = start, b = middle;
@@ -67,6 +68,29 @@ static placed *sort_placed(placed *rows, placed *room, int n) {
         room = swap;
     }
     return rows;
+}
+
+/* Into as many buckets of equal width as there are rows, then by insertion, which moves a row within its bucket only. Rows that crowd are merged. Either way equal rows
+ * keep their order. start [n + 1] is room as well. */
+static placed *sort_placed(const dimension *d, placed *rows, placed *room, int *start, int n) {
+    double scale = (n - 1) / (d->high - d->low);
+    int fullest = 0;
+    if (n < BUCKETS_MIN || !isfinite(scale)) return merge_placed(rows, room, n);
+    memset(start, 0, ((size_t)n + 1) * sizeof *start);
+    for (int i = 0; i < n; i++) {
+        int count = ++start[(int)((rows[i].value - d->low) * scale) + 1];
+        if (count > fullest) fullest = count;
+    }
+    if (fullest > BUCKET_FULL) return merge_placed(rows, room, n);
+    for (int b = 1; b <= n; b++) start[b] += start[b - 1];
+    for (int i = 0; i < n; i++) room[start[(int)((rows[i].value - d->low) * scale)]++] = rows[i];
+    for (int i = 1; i < n; i++) {
+        placed row = room[i];
+        int at = i;
+        for (; at > 0 && room[at - 1].value > row.value; at--) room[at] = room[at - 1];
+        room[at] = row;
+    }
+    return room;
 }
 
 /* The larger gap to a neighbour; bounds are neighbours only of a lone observation. sorted [n]: by value, ascending. */
@@ -84,15 +108,16 @@ static void set_deviations(dimension *d, const placed *sorted, int n) {
 static weir_status fit_number(dimension *d, int kernel_count, weir_arena *arena, weir_err *err) {
     int n = kernel_count - 1;
     placed *rows = weir_arena_alloc(arena, (size_t)kernel_count * sizeof *rows), *room = weir_arena_alloc(arena, (size_t)kernel_count * sizeof *room);
+    int *start = weir_arena_alloc(arena, (size_t)kernel_count * sizeof *start);
     d->deviation = weir_arena_alloc(arena, (size_t)kernel_count * sizeof *d->deviation);
     d->scale = weir_arena_alloc(arena, (size_t)kernel_count * sizeof *d->scale);
     d->shift = weir_arena_alloc(arena, (size_t)kernel_count * sizeof *d->shift);
-    if (!rows || !room || !d->deviation || !d->scale || !d->shift) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d kernels", kernel_count);
+    if (!rows || !room || !start || !d->deviation || !d->scale || !d->shift) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d kernels", kernel_count);
     for (int k = 0; k < n; k++) {
         d->mean[k] = to_scale(d->param, d->mean[k]);
         rows[k] = (placed){d->mean[k], k};
     }
-    set_deviations(d, sort_placed(rows, room, n), n);
+    set_deviations(d, sort_placed(d, rows, room, start, n), n);
     d->mean[n] = 0.5 * (d->low + d->high);
     d->deviation[n] = d->high - d->low;
     double last = 1, log_last = 0; /* most kernels have the least deviation: one logarithm for all of them */

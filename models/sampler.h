@@ -67,7 +67,9 @@ typedef struct weir_draw {
 weir_draw weir_draw_of(uint64_t seed, int number);
 double weir_draw_uniform(weir_draw *draw); /* in (0, 1) */
 double weir_draw_normal(weir_draw *draw); /* mean 0, deviation 1 */
-/** Uniform over what the parameter can be, on its scale. */
+/** The value at share u, in (0, 1), of the way through what the parameter can be, on its scale. */
+double weir_param_at(const weir_param *param, double u);
+/** Uniform over what the parameter can be, on its scale: weir_param_at of a uniform draw. */
 double weir_draw_param(weir_draw *draw, const weir_param *param);
 /** The whole point by weir_draw_param. ret_point [space size]. */
 void weir_draw_point(weir_draw *draw, const weir_space *space, double *ret_point);

@@ -30,10 +30,14 @@ double weir_draw_normal(weir_draw *draw) {
 
 /* Values with steps own an interval of one step each, so that the first and the last are as likely as the others; on a logarithmic scale, one that is one
  * step wide before it is logged. */
-double weir_draw_param(weir_draw *draw, const weir_param *param) {
-    double low = param->low - param->step / 2, high = param->high + param->step / 2, u = weir_draw_uniform(draw);
+double weir_param_at(const weir_param *param, double u) {
+    double low = param->low - param->step / 2, high = param->high + param->step / 2;
     double x = param->log ? exp(log(low) + u * (log(high) - log(low))) : low + u * (high - low);
     return weir_param_snap(param, x);
+}
+
+double weir_draw_param(weir_draw *draw, const weir_param *param) {
+    return weir_param_at(param, weir_draw_uniform(draw));
 }
 
 void weir_draw_point(weir_draw *draw, const weir_space *space, double *ret_point) {

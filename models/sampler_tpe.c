@@ -18,7 +18,7 @@
 #include "models/sampler.h"
 
 enum { JOINTLY_AUTO, JOINTLY_NO, JOINTLY_YES };
-enum { BELOW_MAX = 25, FLAT_WEIGHTS = 25, CANDIDATES_MAX = 10000 };
+enum { BELOW_MAX = 25, FLAT_WEIGHTS = 25, CANDIDATES_MAX = 10000, STRATA_MAX = 64 };
 
 typedef struct tpe_settings {
     int64_t startup_trials, candidates;
@@ -36,7 +36,7 @@ static const weir_conf_item settings_table[] = {
      .min = 1,
      .max = 1e6,
      .fallback = "10",
-     .doc = "random trials before the first estimate"},
+     .doc = "trials that are spread evenly before the first estimate"},
     {.name = "candidates",
      .type = WEIR_CONF_INT,
      .offset = offsetof(tpe_settings, candidates),
@@ -237,12 +237,36 @@ static weir_status fill_point(search *s, double *point, weir_err *err) {
     return status;
 }
 
+/* Before there is an estimate: a Latin hypercube of as many points as there are startup trials, the same for every worker. Each parameter's range is cut into as many strata,
+ * and each stratum is tried once, in an order that the parameter and the seed decide. Source: McKay, Beckman, Conover, A comparison of three methods for selecting values of
+ * input variables, 1979. */
+static void start_point(const weir_space *space, int strata, int number, uint64_t seed, double *point) {
+    weir_draw draw = weir_draw_of(seed, number);
+    for (int i = 0; i < weir_space_size(space); i++) {
+        weir_draw order = weir_draw_of(seed, -2 - i);
+        int stratum[STRATA_MAX];
+        for (int k = 0; k < strata; k++) { /* Fisher and Yates, from the inside out */
+            int at = (int)(weir_draw_uniform(&order) * (k + 1));
+            if (at < k) stratum[k] = stratum[at];
+            stratum[at] = k;
+        }
+        double u = (stratum[number % strata] + weir_draw_uniform(&draw)) / strata;
+        point[i] = weir_space_active(space, i, point) ? weir_param_at(weir_space_at(space, i), u) : NAN;
+    }
+}
+
 static weir_status suggest(const void *settings, const weir_trials *history, int number, uint64_t seed, double *ret_point, weir_err *err) {
     const tpe_settings *tpe = settings;
     int64_t finished = 0;
     for (int i = 0; i < history->trial_count; i++) finished += history->trials[i].state == WEIR_TRIAL_COMPLETE || history->trials[i].state == WEIR_TRIAL_PRUNED;
-    if (finished < tpe->startup_trials) return weir_sampler_random.suggest(NULL, history, number, seed, ret_point, err);
     double point[WEIR_SPACE_PARAMS_MAX];
+    if (finished < tpe->startup_trials && history->objective_count > 1)
+        return weir_sampler_random.suggest(NULL, history, number, seed, ret_point, err); /* fronts end in corners, which strata keep away from */
+    if (finished < tpe->startup_trials) {
+        start_point(history->space, tpe->startup_trials < STRATA_MAX ? (int)tpe->startup_trials : STRATA_MAX, number, seed, point);
+        memcpy(ret_point, point, (size_t)weir_space_size(history->space) * sizeof *point);
+        return WEIR_OK;
+    }
     weir_arena arena;
     weir_arena_init(&arena, SIZE_MAX);
     search s = {.settings = tpe, .history = history, .arena = &arena, .draw = weir_draw_of(seed, number)};

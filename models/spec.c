@@ -115,7 +115,8 @@ static weir_status check_targets(const cJSON *spec, const char *path, weir_task 
     if (status) return status;
     if (task != WEIR_TASK_REGRESSION) return WEIR_FAIL(err, WEIR_EINVAL, "%s.targets: found with a %s task, expected a regression", path, weir_task_name(task));
     snprintf(at, sizeof at, "%s.targets", path);
-    if (cJSON_GetObjectItemCaseSensitive(each, "targets")) return WEIR_FAIL(err, WEIR_EINVAL, "%s: found targets in targets, expected a model or an ensemble", at);
+    if (cJSON_GetObjectItemCaseSensitive(each, "targets"))
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s: found targets in targets, expected a model or an ensemble", at);
     return weir_spec_check(each, at, task, columns, column_count, err);
 }
 
@@ -133,8 +134,10 @@ void weir_spec_describe(const cJSON *spec, char *text, size_t size) {
     const char *ensemble = text_of(spec, "ensemble"), *algorithm = text_of(spec, "algorithm");
     if (!size) return;
     if (!ensemble) {
-        if (targets) weir_spec_describe(targets, text, size);
-        else snprintf(text, size, "%s", algorithm ? algorithm : "?");
+        if (targets)
+            weir_spec_describe(targets, text, size);
+        else
+            snprintf(text, size, "%s", algorithm ? algorithm : "?");
         if (targets && strlen(text) + 1 < size) snprintf(text + strlen(text), size - strlen(text), " a target");
         return;
     }

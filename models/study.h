@@ -23,7 +23,8 @@ typedef struct weir_study_settings {
     const cJSON *pruner_settings; /* object or NULL */
     int objective_count; /* 0: 1 */
     bool maximise[WEIR_OBJECTIVES_MAX];
-    const cJSON *first; /* array of parameters as ask gives them: the first trials, before the sampler is asked; not with a sampler that goes through every point; copied; or NULL */
+    const cJSON *
+        first; /* array of parameters as ask gives them: the first trials, before the sampler is asked; not with a sampler that goes through every point; copied; or NULL */
     double cost_weight; /* with one objective: what is searched for is value − weight × cost when maximising, value + weight × cost when minimising */
     uint64_t seed;
     int trial_max; /* no further asks after so many trials; 0: no maximum */

@@ -54,8 +54,8 @@ static weir_status read_directions(const cJSON *json, const char *path, weir_stu
 }
 
 weir_status weir_study_from_json(const cJSON *json, const char *path, weir_clock *clock, weir_study **ret_study, weir_err *err) {
-    static const char *const known[] = {"space",       "sampler", "sampler_settings", "pruner", "pruner_settings", "directions",
-                                        "cost_weight", "seed",    "trials",           "time",   "trial_time",      "first", "about", NULL};
+    static const char *const known[] = {"space",  "sampler", "sampler_settings", "pruner", "pruner_settings", "directions", "cost_weight", "seed",
+                                        "trials", "time",    "trial_time",       "first",  "about",           NULL};
     double seed = 0, trials = 0;
     weir_study_settings s = {.space = cJSON_GetObjectItemCaseSensitive(json, "space"),
                              .sampler_settings = cJSON_GetObjectItemCaseSensitive(json, "sampler_settings"),

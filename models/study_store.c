@@ -93,17 +93,17 @@ static weir_status read_from(weir_study_store *s, weir_study *study, int from, w
     snprintf(from_text, sizeof from_text, "%d", from);
     const char *const params[] = {s->pipeline, s->name, from_text};
     PGresult *began = NULL, *trials = NULL, *reports = NULL;
-    weir_status status = weir_pg_exec(s->pg,
-                              "SELECT (extract(epoch FROM clock_timestamp() - began_at) * 1000000)::bigint FROM weir.studies WHERE pipeline = $1 AND name = $2",
-                              2, params, &began, err);
+    weir_status status =
+        weir_pg_exec(s->pg, "SELECT (extract(epoch FROM clock_timestamp() - began_at) * 1000000)::bigint FROM weir.studies WHERE pipeline = $1 AND name = $2",
+                     2, params, &began, err);
     if (status == WEIR_OK)
         status = weir_pg_exec(
-            s->pg, "SELECT number, state, params, objectives, cost, note FROM weir.trials WHERE pipeline = $1 AND study = $2 AND number >= $3 ORDER BY number", 3,
-            params, &trials, err);
+            s->pg, "SELECT number, state, params, objectives, cost, note FROM weir.trials WHERE pipeline = $1 AND study = $2 AND number >= $3 ORDER BY number",
+            3, params, &trials, err);
     if (status == WEIR_OK)
-        status = weir_pg_exec(
-            s->pg, "SELECT number, step, value FROM weir.trial_reports WHERE pipeline = $1 AND study = $2 AND number >= $3 ORDER BY number, step", 3, params,
-            &reports, err);
+        status =
+            weir_pg_exec(s->pg, "SELECT number, step, value FROM weir.trial_reports WHERE pipeline = $1 AND study = $2 AND number >= $3 ORDER BY number, step",
+                         3, params, &reports, err);
     if (status == WEIR_OK) status = add_rows(study, trials, reports, err);
     if (status == WEIR_OK && PQntuples(began) == 1 && !PQgetisnull(began, 0, 0)) weir_study_began(study, strtoll(PQgetvalue(began, 0, 0), NULL, 10));
     PQclear(began);
@@ -403,11 +403,12 @@ weir_status weir_study_store_lead(weir_study_store *s, int trial_max, double *re
     PGresult *result = NULL;
     snprintf(max_text, sizeof max_text, "%d", trial_max);
     const char *const more[] = {trial_max > 0 ? max_text : NULL, s->lease};
-    weir_status status = change_led(s,
-                                    "UPDATE weir.studies SET leader = $3, trial_max = $4::integer, leader_until = clock_timestamp() + make_interval(secs => $5), "
-                                    "ended = NULL WHERE pipeline = $1 AND name = $2 AND "
-                                    "(leader IS NULL OR leader = $3 OR ended IS NOT NULL OR leader_until < clock_timestamp()) RETURNING spent_s",
-                                    2, more, &result, err);
+    weir_status status =
+        change_led(s,
+                   "UPDATE weir.studies SET leader = $3, trial_max = $4::integer, leader_until = clock_timestamp() + make_interval(secs => $5), "
+                   "ended = NULL WHERE pipeline = $1 AND name = $2 AND "
+                   "(leader IS NULL OR leader = $3 OR ended IS NOT NULL OR leader_until < clock_timestamp()) RETURNING spent_s",
+                   2, more, &result, err);
     if (status == WEIR_OK && ret_spent_s) *ret_spent_s = strtod(PQgetvalue(result, 0, 0), NULL);
     PQclear(result);
     return status;
@@ -427,7 +428,8 @@ weir_status weir_study_store_end(weir_study_store *s, const char *why, double sp
     const char *const more[] = {number_text(spent_s, spent), why};
     weir_status status = weir_pg_begin(s->pg, err);
     if (status == WEIR_OK)
-        status = change_led(s, "UPDATE weir.studies SET spent_s = $4, ended = $5 WHERE pipeline = $1 AND name = $2 AND leader = $3 RETURNING 1", 2, more, NULL, err);
+        status =
+            change_led(s, "UPDATE weir.studies SET spent_s = $4, ended = $5 WHERE pipeline = $1 AND name = $2 AND leader = $3 RETURNING 1", 2, more, NULL, err);
     if (status == WEIR_OK)
         status = weir_pg_exec(s->pg,
                               "UPDATE weir.trials SET state = 'failed', note = 'the search ended', ended_at = clock_timestamp(), lease_until = NULL "
@@ -444,5 +446,19 @@ weir_status weir_study_store_over(weir_study_store *s, char why[32], weir_err *e
                                       2, (const char *const[]){s->pipeline, s->name}, &result, err);
     if (status == WEIR_OK) snprintf(why, 32, "%.31s", PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "abandoned");
     PQclear(result);
+    return status;
+}
+
+weir_status weir_study_store_definition(weir_pg *pg, const char *pipeline, const char *name, cJSON **ret_definition, weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(pg,
+                                      "SELECT definition FROM weir.studies WHERE pipeline = $1 AND name = $2 AND ended IS NULL AND "
+                                      "(leader_until IS NULL OR leader_until >= clock_timestamp())",
+                                      2, (const char *const[]){pipeline, name}, &result, err);
+    if (status == WEIR_OK && PQntuples(result) != 1) status = WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline '%s' has no study '%s' that goes on", pipeline, name);
+    cJSON *definition = status == WEIR_OK ? cJSON_Parse(PQgetvalue(result, 0, 0)) : NULL;
+    if (status == WEIR_OK && !definition) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the definition of a study");
+    PQclear(result);
+    if (status == WEIR_OK) *ret_definition = definition;
     return status;
 }

@@ -27,6 +27,8 @@ weir_status weir_study_store_lead_on(weir_study_store *store, double spent_s, we
 weir_status weir_study_store_end(weir_study_store *store, const char *why, double spent_s, weir_err *err) WEIR_MUST_CHECK;
 /** Has it been ended, or is its leader gone? why [32]: "" when not, else what the leader said or "abandoned". */
 weir_status weir_study_store_over(weir_study_store *store, char why[32], weir_err *err) WEIR_MUST_CHECK;
+/** What a study was made with; the caller deletes it. Errors: WEIR_ENOTFOUND when there is none of this name, or it is over; *ret_definition is then untouched. */
+weir_status weir_study_store_definition(weir_pg *pg, const char *pipeline, const char *name, cJSON **ret_definition, weir_err *err) WEIR_MUST_CHECK;
 /** A trial to run: one whose worker let the lease run out, else a new one. *ret_params is the caller's to delete.
  *  Errors: WEIR_ELIMIT when the study is over or without its leader (trials of others may still run), those of weir_pg_exec. */
 weir_status weir_study_store_claim(weir_study_store *store, int *ret_number, cJSON **ret_params, weir_err *err) WEIR_MUST_CHECK;

@@ -5,6 +5,7 @@
  *   points SPACE SAMPLER SETTINGS TRIALS SEED           the parameters asked for, a line of JSON each; every trial is told 0
  *   density SPACE PRIOR POINTS WEIGHTS QUERIES          log densities of the Parzen estimator over all parameters of SPACE, a line a query; POINTS and
  *                                                       QUERIES are arrays of objects
+ *   serve SPACE SAMPLER SETTINGS TRIALS SEED            a line of parameters, then reads the loss from a line, and so on: for objectives that others compute
  *   overhead DIMENSIONS TRIALS                          microseconds of the last 20 asks of a TPE study, a line each */
 #include <inttypes.h>
 #include <math.h>
@@ -144,6 +145,24 @@ static void zdt1(const cJSON *params, double f[2]) {
     f[1] = g * (1 - sqrt(f[0] / g));
 }
 
+static void serve(char **args) {
+    weir_study *study = new_study(args[0], args[1], args[2], strtoull(args[4], NULL, 10), 1);
+    for (int i = 0; i < atoi(args[3]); i++) {
+        char line[64], *text;
+        cJSON *params;
+        weir_err err;
+        int trial;
+        must(weir_study_ask(study, &trial, &params, &err), &err);
+        puts(text = cJSON_PrintUnformatted(params));
+        fflush(stdout);
+        if (!fgets(line, sizeof line, stdin)) fail("no loss to read");
+        must(weir_study_tell(study, trial, &(weir_outcome){.state = WEIR_TRIAL_COMPLETE, .values = {strtod(line, NULL)}}, &err), &err);
+        cJSON_free(text);
+        cJSON_Delete(params);
+    }
+    weir_study_free(study);
+}
+
 static void front(char **args) {
     for (int seed = 0; seed < atoi(args[3]); seed++) {
         weir_study *study = new_study(functions[1].space, args[0], args[1], (uint64_t)seed, 2);
@@ -264,12 +283,13 @@ int main(int argc, char **argv) {
         const char *name;
         int args;
         void (*run)(char **args);
-    } commands[] = {{"optimise", 5, optimise}, {"front", 4, front}, {"points", 5, points}, {"density", 5, density}, {"overhead", 2, overhead}};
+    } commands[] = {{"optimise", 5, optimise}, {"front", 4, front}, {"points", 5, points},
+                    {"density", 5, density},   {"serve", 5, serve}, {"overhead", 2, overhead}};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (argc < 2 || strcmp(argv[1], commands[i].name) != 0) continue;
         if (argc != 2 + commands[i].args) fail("wrong number of arguments");
         commands[i].run(argv + 2);
         return 0;
     }
-    fail("expected optimise, front, points, density or overhead");
+    fail("expected optimise, front, points, density, serve or overhead");
 }

@@ -115,6 +115,101 @@ static void workers_ask_what_one_study_in_memory_would(void **state) {
     weir_study_store_close(workers[1]);
 }
 
+/* ---- studies that somebody leads ---- */
+
+static void leader_goes_away(void) {
+    weir_err err;
+    ok(weir_pg_exec(pg, "UPDATE weir.studies SET leader_until = clock_timestamp() - interval '1 second' WHERE pipeline = $1", 1,
+                    (const char *const[]){pipeline}, NULL, &err),
+       &err);
+}
+
+static weir_status try_claim(weir_study_store *store, weir_err *err) {
+    int number;
+    cJSON *params = NULL;
+    weir_status status = weir_study_store_claim(store, &number, &params, err);
+    cJSON_Delete(params);
+    return status;
+}
+
+static void a_led_study_gives_trials_while_its_leader_lives_and_up_to_its_maximum(void **state) {
+    (void)state;
+    weir_study_store *leader = open_with(pg, "{" SPACE "}", "leader"), *helper = open_with(other_pg, "{" SPACE "}", "helper");
+    weir_err err;
+    char why[32];
+    double spent = -1;
+    ok(weir_study_store_lead(leader, 3, &spent, &err), &err);
+    assert_true(spent == 0);
+    assert_int_equal(weir_study_store_lead(helper, 3, NULL, &err), WEIR_ECONFLICT);
+    assert_int_equal(weir_study_store_lead_on(helper, 5, &err), WEIR_ECONFLICT);
+    assert_int_equal(claim(helper, NULL), 0);
+    assert_int_equal(claim(leader, NULL), 1);
+    ok(weir_study_store_lead_on(leader, 12.5, &err), &err);
+    ok(weir_study_store_over(helper, why, &err), &err);
+    assert_string_equal(why, "");
+    leader_goes_away();
+    assert_int_equal(try_claim(helper, &err), WEIR_ELIMIT);
+    ok(weir_study_store_over(helper, why, &err), &err);
+    assert_string_equal(why, "abandoned");
+    ok(weir_study_store_lead(helper, 3, &spent, &err), &err); /* its place is free */
+    assert_true(spent == 12.5);
+    assert_int_equal(weir_study_store_lead_on(leader, 13, &err), WEIR_ECONFLICT);
+    assert_int_equal(claim(leader, NULL), 2);
+    assert_int_equal(try_claim(leader, &err), WEIR_ELIMIT); /* three are what it wanted */
+    weir_study_store_close(leader);
+    weir_study_store_close(helper);
+}
+
+static void a_study_that_was_ended_fails_what_runs_and_can_be_led_again(void **state) {
+    (void)state;
+    weir_study_store *leader = open_with(pg, "{" SPACE "}", "leader"), *helper = open_with(other_pg, "{" SPACE "}", "helper");
+    weir_err err;
+    char why[32];
+    cJSON *definition = NULL;
+    weir_study *study;
+    ok(weir_study_store_lead(leader, 0, NULL, &err), &err);
+    ok(weir_study_store_definition(other_pg, pipeline, "study", &definition, &err), &err);
+    assert_true(cJSON_HasObjectItem(definition, "space"));
+    cJSON_Delete(definition);
+    assert_int_equal(claim(leader, NULL), 0);
+    tell(leader, 0, 1);
+    assert_int_equal(claim(helper, NULL), 1);
+    assert_int_equal(weir_study_store_end(helper, "budget", 1, &err), WEIR_ECONFLICT);
+    ok(weir_study_store_end(leader, "budget", 7, &err), &err);
+    ok(weir_study_store_over(helper, why, &err), &err);
+    assert_string_equal(why, "budget");
+    assert_int_equal(weir_study_store_tell(helper, 1, &(weir_outcome){.state = WEIR_TRIAL_COMPLETE}, &err), WEIR_ECONFLICT);
+    assert_int_equal(try_claim(helper, &err), WEIR_ELIMIT);
+    assert_int_equal(weir_study_store_definition(other_pg, pipeline, "study", &definition, &err), WEIR_ENOTFOUND);
+    ok(weir_study_store_load(leader, &study, &err), &err);
+    assert_int_equal(weir_study_history(study)->trials[0].state, WEIR_TRIAL_COMPLETE);
+    assert_int_equal(weir_study_history(study)->trials[1].state, WEIR_TRIAL_FAILED);
+    assert_string_equal(weir_study_history(study)->trials[1].note, "the search ended");
+    weir_study_free(study);
+    double spent;
+    ok(weir_study_store_lead(helper, 0, &spent, &err), &err);
+    assert_true(spent == 7);
+    assert_int_equal(claim(leader, NULL), 2);
+    weir_study_store_close(leader);
+    weir_study_store_close(helper);
+}
+
+/* More often than a trial may be attempted: an attempt that was given back does not count. */
+static void a_trial_that_is_given_back_is_anothers_at_once(void **state) {
+    (void)state;
+    weir_study_store *one = open_with(pg, "{" SPACE "}", "one"), *two = open_with(other_pg, "{" SPACE "}", "two");
+    weir_err err;
+    assert_int_equal(claim(one, NULL), 0);
+    for (int i = 0; i < 2 * WEIR_TRIAL_ATTEMPTS_MAX; i++) {
+        weir_study_store *has = i % 2 ? two : one, *next = i % 2 ? one : two;
+        assert_int_equal(weir_study_store_release(next, 0, &err), WEIR_ECONFLICT);
+        ok(weir_study_store_release(has, 0, &err), &err);
+        assert_int_equal(claim(next, NULL), 0);
+    }
+    weir_study_store_close(one);
+    weir_study_store_close(two);
+}
+
 static void a_dead_workers_trial_is_given_to_another(void **state) {
     (void)state;
     const char *definition = "{" SPACE ", \"pruner\": \"median\"}";
@@ -366,6 +461,9 @@ static int drop_database(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(workers_ask_what_one_study_in_memory_would, each),
+        cmocka_unit_test_setup(a_led_study_gives_trials_while_its_leader_lives_and_up_to_its_maximum, each),
+        cmocka_unit_test_setup(a_study_that_was_ended_fails_what_runs_and_can_be_led_again, each),
+        cmocka_unit_test_setup(a_trial_that_is_given_back_is_anothers_at_once, each),
         cmocka_unit_test_setup(a_dead_workers_trial_is_given_to_another, each),
         cmocka_unit_test_setup(a_worker_that_renews_keeps_its_trial, each),
         cmocka_unit_test_setup(a_trial_that_kills_its_workers_is_given_up, each),

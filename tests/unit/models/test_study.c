@@ -450,7 +450,8 @@ static void a_section_of_a_file_makes_a_study(void **state) {
                               " \"pruner_settings\": {\"startup_trials\": 0}, \"directions\": [\"maximise\"], \"cost_weight\": 0.5, \"seed\": 42, \"trials\": "
                               "2, \"time\": \"30m\", \"trial_time\": \"2m\"}");
     weir_clock_manual clock;
-    weir_study *study, *same = study_of("{\"x\": {\"float\": [0, 1]}}", (weir_study_settings){.seed = 42});
+    const cJSON *sampler_settings = cJSON_GetObjectItem(json, "sampler_settings");
+    weir_study *study, *same = study_of("{\"x\": {\"float\": [0, 1]}}", (weir_study_settings){.seed = 42, .sampler_settings = sampler_settings});
     weir_err err;
     weir_clock_manual_init(&clock, 0);
     if (weir_study_from_json(json, "$.tuning", &clock.base, &study, &err) != WEIR_OK) fail_msg("%s", err.message);
