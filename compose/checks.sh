@@ -115,7 +115,8 @@ test_environment() {
 
 cmd_bench() {
     need build stack
-    build "$ROOT/build-release" "weir weir_bench" -DCMAKE_BUILD_TYPE=Release
+    build "$ROOT/build-release" "weir weir_bench weir_bench_training" -DCMAKE_BUILD_TYPE=Release
+    foreground "$ROOT/build-release/weir_bench_training"
     lock_stack
     separate_stack bench 2000
     WHEN_DONE=stack

@@ -48,7 +48,8 @@ static weir_status plan_folds(const cJSON *spec, const weir_trainset *set, const
     return status ? weir_err_prefix(err, "folds of an ensemble") : WEIR_OK;
 }
 
-static weir_status score_member(const ensemble *e, int i, const weir_trainset *set, const weir_split_plan *plan, const weir_fit_options *options, weir_err *err) {
+static weir_status score_member(const ensemble *e, int i, const weir_trainset *set, const weir_split_plan *plan, const weir_fit_options *options,
+                                weir_err *err) {
     const weir_crossval_options cv = {.fit = *options};
     weir_crossval result = {0};
     weir_status status = weir_crossval_run(cJSON_GetArrayItem(e->members, i), set, plan, &cv, &result, err);
@@ -86,8 +87,7 @@ static weir_status fit_weights(const weir_trainset *set, ensemble *e, weir_err *
         if (isnan(e->label[r])) continue;
         label[to] = e->label[r];
         weight[to] = set->matrix.weight ? set->matrix.weight[r] : 1;
-        for (size_t i = 0; i < (size_t)e->count; i++)
-            memcpy(scores + (i * n + to) * outputs, e->scores + (i * rows + r) * outputs, outputs * sizeof *scores);
+        for (size_t i = 0; i < (size_t)e->count; i++) memcpy(scores + (i * n + to) * outputs, e->scores + (i * rows + r) * outputs, outputs * sizeof *scores);
         to++;
     }
     const weir_ensemble_scores given = {
@@ -208,7 +208,8 @@ static weir_status append(weir_composition kind, const weir_buf *members, int co
 }
 
 weir_status weir_ensemble_fit(const cJSON *spec, const weir_trainset *set, const weir_fit_options *options, weir_buf *ret_artifact, weir_err *err) {
-    ensemble e = {.members = cJSON_GetObjectItemCaseSensitive(spec, "members"), .outputs = set->matrix.task == WEIR_TASK_MULTICLASS ? set->matrix.class_count : 1};
+    ensemble e = {.members = cJSON_GetObjectItemCaseSensitive(spec, "members"),
+                  .outputs = set->matrix.task == WEIR_TASK_MULTICLASS ? set->matrix.class_count : 1};
     weir_status status = WEIR_OK;
     if (!weir_ensemble_find(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(spec, "ensemble")), &e.kind))
         return WEIR_FAIL(err, WEIR_EINTERNAL, "an ensemble was not checked before it was fitted");
@@ -222,8 +223,7 @@ weir_status weir_ensemble_fit(const cJSON *spec, const weir_trainset *set, const
         if (status) status = weir_err_prefix(err, "member %d", i);
     }
     const double *weights = e.kind == WEIR_MODEL_STACKING ? NULL : e.weights;
-    if (!status)
-        status = append(e.kind, e.artifacts, e.count, weights, e.kind == WEIR_MODEL_STACKING ? &e.meta : NULL, set, options, ret_artifact, err);
+    if (!status) status = append(e.kind, e.artifacts, e.count, weights, e.kind == WEIR_MODEL_STACKING ? &e.meta : NULL, set, options, ret_artifact, err);
     ensemble_done(&e);
     return status;
 }

@@ -72,6 +72,7 @@ static weir_status fit_fold(crossval_run *run, weir_crossval_fold *fold, weir_mo
     if (!status) status = weir_spec_fit(run->spec, &train, &run->options->fit, &artifact, err);
     if (!status) status = weir_model_load(artifact.data, artifact.len, ret_model, err);
     fold->fit_s = seconds_since(started);
+    if (!status) memcpy(fold->digest, weir_model_digest(*ret_model), sizeof fold->digest);
     weir_trainset_done(&train);
     weir_buf_done(&artifact);
     return status;

@@ -9,6 +9,7 @@ typedef struct weir_crossval_fold {
     weir_fold rows; /* how many of which kind */
     double value; /* of the metric, on the fold's test rows; NaN when it has none there */
     double fit_s, predict_s;
+    char digest[65]; /* of the artifact that was fitted in the fold */
 } weir_crossval_fold;
 
 typedef struct weir_crossval {

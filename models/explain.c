@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "models/algorithms.h"
 #include "models/memory.h"
 #include "models/model_parts.h"
 #include "models/prep_internal.h"
@@ -21,7 +20,7 @@ static int input_of(const weir_prep *prep, int c) {
 /* score_k = intercept_k + Σ_c coefficient_kc z_c: about the training mean each column adds its own term. Source: Lundberg and Lee, A unified approach to interpreting model
  * predictions, 2017, corollary 1. */
 static void explain_linear(const weir_linear_form *form, const double *row, double *contributions) {
-    double z[WEIR_MODEL_COLUMNS_MAX];
+    double z[WEIR_MODEL_FITTED_MAX];
     size_t p = (size_t)form->column_count;
     weir_linear_form_row(form, row, z);
     for (size_t k = 0; k < (size_t)form->output_count; k++) {
@@ -38,7 +37,7 @@ static double svr_weight(const weir_svr *svr, int c) {
 }
 
 static void explain_svr(const weir_svr *svr, const double *row, double *contributions) {
-    double z[WEIR_MODEL_COLUMNS_MAX];
+    double z[WEIR_MODEL_FITTED_MAX];
     int p = svr->form->column_count;
     weir_linear_form_row(svr->form, row, z);
     for (int c = 0; c < p; c++) contributions[c] = svr_weight(svr, c) * z[c];
@@ -103,15 +102,29 @@ static weir_status explain_single(weir_model *model, const double *row, double *
 
 static weir_status explain(weir_model *model, const double *row, double *contributions, weir_err *err);
 
+/* Is a member's score the margin that its contributions sum to? */
+static weir_status is_margin(weir_model *member, bool *ret_is, weir_err *err) {
+    const weir_trees *trees = NULL;
+    bool binary = weir_model_task(member) == WEIR_TASK_BINARY;
+    *ret_is = weir_model_task(member) == WEIR_TASK_REGRESSION;
+    if (!weir_model_has_trees(member)) return WEIR_OK;
+    weir_status status = weir_model_trees(member, &trees, err);
+    if (status == WEIR_OK) *ret_is = trees->link == WEIR_LINK_VALUE || (trees->link == WEIR_LINK_SHARES && binary);
+    return status;
+}
+
 /* Shapley values of a sum are the sums of those of its parts, so where a member's score is its margin, the ensemble's contributions are known exactly. Log odds do not add up to those of an
  * average of probabilities: no contributions to log odds would be true. */
 static weir_status check_adds_up(const weir_model *ensemble, weir_err *err) {
     for (int i = 0; i < weir_model_member_count(ensemble); i++) {
-        const weir_model *member = weir_model_member(ensemble, i);
-        bool share = weir_model_task(member) == WEIR_TASK_BINARY && weir_model_inside(member).algorithm == &weir_algorithm_forest;
-        if (weir_model_task(member) != WEIR_TASK_REGRESSION && !share)
+        weir_model *member = weir_model_member(ensemble, i);
+        bool good = false;
+        weir_status status = is_margin(member, &good, err);
+        if (status != WEIR_OK) return status;
+        if (!good)
             return WEIR_FAIL(err, WEIR_EINVAL,
-                             "the model combines probabilities, to which the contributions of member %d (%s) to log odds do not add up; explain its members one by one, "
+                             "the model combines scores, to which the contributions of member %d (%s) to log odds or logarithms do not add up; explain its "
+                             "members one by one, "
                              "or use permutation importance",
                              i, weir_model_algorithm(member));
     }
@@ -130,8 +143,8 @@ static weir_status linear_combination(const weir_model *ensemble, double *ret_fa
     }
     const weir_linear_form *form = weir_model_linear_form(meta);
     if (!form || weir_model_task(meta) != WEIR_TASK_REGRESSION || weir_model_inside(meta).prep)
-        return WEIR_FAIL(err, WEIR_EINVAL, "contributions to a stacking whose meta model is %s%s are not known exactly, only to a linear one's value", weir_model_algorithm(meta),
-                         weir_model_inside(meta).prep ? " behind preprocessing" : "");
+        return WEIR_FAIL(err, WEIR_EINVAL, "contributions to a stacking whose meta model is %s%s are not known exactly, only to a linear one's value",
+                         weir_model_algorithm(meta), weir_model_inside(meta).prep ? " behind preprocessing" : "");
     *ret_constant = form->intercept[0];
     for (int i = 0; i < count; i++) {
         ret_factor[i] = form->coefficient[i] / form->scale[i];

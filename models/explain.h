@@ -5,7 +5,8 @@
 #include "models/model.h"
 
 /** Contributions of the inputs of one row: contributions [output_count][column_count + 1]; the last is the expected value; they sum to the margin: log odds of xgboost's classes and of
- *  logistic models (before they are made to sum to 1), the value of a regression, the share of trees for each class of a random forest. Exact Shapley values:
+ *  logistic models (before they are made to sum to 1), the value of a regression (of xgboost's poisson, tweedie and gamma its
+ *  logarithm), the share of trees for each class of a random forest. Exact Shapley values:
  *    trees      TreeSHAP, path dependent, as XGBoost's pred_contribs (models/trees.h)
  *    linear     coefficient × (value − training mean); also svr with a linear kernel
  *    chains     what its outputs contribute goes to the inputs that they are made from

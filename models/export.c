@@ -43,7 +43,8 @@ weir_status weir_export_check(const weir_model *model, const char *format, weir_
     for (int o = 0; parts.prep && o < parts.prep->output_count; o++)
         for (int i = parts.prep->outputs[o]; i >= 0; i = parts.prep->nodes[i].parent)
             if (parts.prep->nodes[i].op == WEIR_PREP_BUCKET)
-                return WEIR_FAIL(err, WEIR_EINVAL, "%s: column '%s' is hashed into buckets, which no operation there can do; one_hot and ordinal can be exported", format,
+                return WEIR_FAIL(err, WEIR_EINVAL,
+                                 "%s: column '%s' is hashed into buckets, which no operation there can do; one_hot and ordinal can be exported", format,
                                  parts.prep->nodes[parts.prep->outputs[o]].name);
     return WEIR_OK;
 }
@@ -106,7 +107,7 @@ static bool put_tree(weir_buf *out, const weir_tree *tree) {
 }
 
 static bool put_trees(weir_buf *out, const weir_trees *trees) {
-    static const char *const links[] = {"value", "logistic", "softmax", "shares"};
+    static const char *const links[] = {"value", "logistic", "softmax", "shares", "exp"};
     bool ok = weir_buf_printf(out, "{\"kind\": \"trees\", \"link\": \"%s\", \"base\": %.9g, \"trees\": [", links[trees->link], (double)trees->base);
     for (int t = 0; ok && t < trees->tree_count; t++) ok = weir_buf_printf(out, t ? ",\n" : "\n") && put_tree(out, &trees->trees[t]);
     return ok && weir_buf_printf(out, "]}");
@@ -179,8 +180,8 @@ static weir_status export_native(const weir_model *model, weir_buf *out, weir_er
 }
 
 weir_status weir_model_export(const weir_model *model, weir_export_format format, weir_buf *ret_bytes, weir_err *err) {
-    static weir_status (*const writers[WEIR_EXPORT_FORMAT_COUNT])(const weir_model *, weir_buf *, weir_err *) = {export_native, weir_export_json, weir_export_onnx,
-                                                                                                             weir_export_pmml};
+    static weir_status (*const writers[WEIR_EXPORT_FORMAT_COUNT])(const weir_model *, weir_buf *, weir_err *) = {export_native, weir_export_json,
+                                                                                                                 weir_export_onnx, weir_export_pmml};
     size_t before = ret_bytes->len;
     weir_status status = writers[format](model, ret_bytes, err);
     if (status != WEIR_OK && ret_bytes->data) ret_bytes->data[ret_bytes->len = before] = 0;

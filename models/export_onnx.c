@@ -214,7 +214,8 @@ static int prep_tensor(graph *g, const weir_prep *prep, int index, int rows, int
 }
 
 static int chain(graph *g, const weir_prep *prep, int rows) {
-    int *of = weir_models_calloc((size_t)prep->node_count, sizeof *of), *outputs = weir_models_calloc((size_t)prep->output_count, sizeof *outputs), joined = rows;
+    int *of = weir_models_calloc((size_t)prep->node_count, sizeof *of), *outputs = weir_models_calloc((size_t)prep->output_count, sizeof *outputs),
+        joined = rows;
     g->wire.ok = g->wire.ok && of && outputs;
     for (int o = 0; g->wire.ok && o < prep->output_count; o++) outputs[o] = prep_tensor(g, prep, prep->outputs[o], rows, of);
     if (g->wire.ok) joined = with_int(g, "Concat", outputs, prep->output_count, "axis", 1);
@@ -322,6 +323,7 @@ static weir_status tree_scores(graph *g, const weir_model *model, int rows, int 
     case WEIR_LINK_VALUE: *ret_scores = margin; break;
     case WEIR_LINK_LOGISTIC: *ret_scores = unary(g, "Sigmoid", margin); break;
     case WEIR_LINK_SOFTMAX: *ret_scores = unary(g, "Softmax", margin); break;
+    case WEIR_LINK_EXP: *ret_scores = unary(g, "Exp", margin); break;
     case WEIR_LINK_SHARES: *ret_scores = shares(g, margin, trees->output_count); break;
     }
     weir_trees_free(trees);
@@ -480,7 +482,8 @@ static void put_opset(weir_wire *file, const char *domain, int version) {
 }
 
 static void put_file(weir_wire *file, graph *g, const weir_model *model) {
-    char *columns = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(weir_model_inside(model).header, "columns"));
+    char *columns = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(weir_model_header(model), "columns"));
+    char *classes = weir_model_class_names(model) ? cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(weir_model_header(model), "classes")) : NULL;
     put_value_info(g, 11, "input", TYPE_DOUBLE, weir_model_column_count(model));
     put_value_info(g, 12, "output", TYPE_DOUBLE, weir_model_output_count(model));
     if (weir_model_task(model) != WEIR_TASK_REGRESSION) put_value_info(g, 12, "label", TYPE_INT64, 0);
@@ -495,8 +498,10 @@ static void put_file(weir_wire *file, graph *g, const weir_model *model) {
     put_property(file, "weir.task", weir_task_name(weir_model_task(model)));
     put_property(file, "weir.digest", weir_model_digest(model));
     put_property(file, "weir.columns", columns ? columns : "[]");
+    if (classes) put_property(file, "weir.classes", classes);
     file->ok = file->ok && columns;
     cJSON_free(columns);
+    cJSON_free(classes);
 }
 
 weir_status weir_export_onnx(const weir_model *model, weir_buf *out, weir_err *err) {
@@ -510,7 +515,8 @@ weir_status weir_export_onnx(const weir_model *model, weir_buf *out, weir_err *e
         put_file(&file, &g, model);
         if (file.bytes.len > INT32_MAX)
             status = WEIR_FAIL(err, WEIR_ELIMIT, "onnx: the file has %zu bytes, and the format holds at most %d", file.bytes.len, INT32_MAX);
-        else if (!file.ok || !weir_buf_append(out, file.bytes.data, file.bytes.len)) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the ONNX of a model");
+        else if (!file.ok || !weir_buf_append(out, file.bytes.data, file.bytes.len))
+            status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the ONNX of a model");
     }
     weir_buf_done(&g.wire.bytes);
     weir_buf_done(&file.bytes);

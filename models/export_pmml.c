@@ -303,30 +303,36 @@ static void put_schema(writer *w) {
     put(w, "<MiningField name=\"%starget\" usageType=\"target\"/>\n</MiningSchema>\n", own_prefix);
 }
 
-static void put_probability(writer *w, const char *name, int number, int category) {
-    put(w, "<OutputField name=\"%s%d%s\" optype=\"continuous\" dataType=\"double\" feature=\"probability\" value=\"%d\"/>", name, number, *name == 'p' ? ")" : "",
-        category);
+/* A field for the probability of a class. */
+static void put_probability(writer *w, const char *name, int category) {
+    put(w, "<OutputField name=\"%s\" optype=\"continuous\" dataType=\"double\" feature=\"probability\" value=\"%d\"/>", name, category);
 }
 
 /* Scores as a member's: weir.in<k>, of a binary task the one of class 1. */
 static void put_member_output(writer *w) {
     char name[FIELD_MAX_BYTES];
-    snprintf(name, sizeof name, "%sin", own_prefix);
+    weir_task task = w->parts.shape.task;
     put(w, "<Output>");
-    if (w->parts.shape.task == WEIR_TASK_REGRESSION)
-        put(w, "<OutputField name=\"%s%d\" optype=\"continuous\" dataType=\"double\" feature=\"predictedValue\"/>", name, w->gives);
-    else if (w->parts.shape.task == WEIR_TASK_BINARY)
-        put_probability(w, name, w->gives, 1);
-    for (int k = 0; w->parts.shape.task == WEIR_TASK_MULTICLASS && k < class_count(w); k++) put_probability(w, name, w->gives + k, k);
+    for (int k = 0; k < w->parts.shape.output_count; k++) {
+        snprintf(name, sizeof name, "%sin%d", own_prefix, w->gives + k);
+        if (task == WEIR_TASK_REGRESSION)
+            put(w, "<OutputField name=\"%s\" optype=\"continuous\" dataType=\"double\" feature=\"predictedValue\"/>", name);
+        else
+            put_probability(w, name, task == WEIR_TASK_BINARY ? 1 : k);
+    }
     put(w, "</Output>\n");
 }
 
 static void put_output(writer *w) {
+    char name[FIELD_MAX_BYTES];
     if (w->gives >= 0) put_member_output(w);
     if (w->gives != SCORES) return;
     put(w, "<Output><OutputField name=\"predicted\" optype=\"%s\" dataType=\"%s\" feature=\"predictedValue\"/>", class_count(w) ? "categorical" : "continuous",
         class_count(w) ? "integer" : "double");
-    for (int k = 0; k < class_count(w); k++) put_probability(w, "probability(", k, k);
+    for (int k = 0; k < class_count(w); k++) {
+        snprintf(name, sizeof name, "probability(%d)", k);
+        put_probability(w, name, k);
+    }
     put(w, "</Output>\n");
 }
 
@@ -370,9 +376,7 @@ static void put_linear(writer *w, const weir_linear_form *f) {
 
 static void put_kernel(writer *w, const weir_svr_head *h) {
     switch (h->kernel) {
-    case WEIR_SVR_POLY:
-        put(w, "<PolynomialKernelType gamma=\"%.17g\" coef0=\"%.17g\" degree=\"%d\"/>\n", h->gamma, h->coef0, h->degree);
-        break;
+    case WEIR_SVR_POLY: put(w, "<PolynomialKernelType gamma=\"%.17g\" coef0=\"%.17g\" degree=\"%d\"/>\n", h->gamma, h->coef0, h->degree); break;
     case WEIR_SVR_RBF: put(w, "<RadialBasisKernelType gamma=\"%.17g\"/>\n", h->gamma); break;
     case WEIR_SVR_SIGMOID: put(w, "<SigmoidKernelType gamma=\"%.17g\" coef0=\"%.17g\"/>\n", h->gamma, h->coef0); break;
     default: put(w, "<LinearKernelType/>\n");
@@ -476,7 +480,10 @@ static void put_sum(writer *w, const weir_trees *trees, int k, bool *used) {
     for (int t = 0; w->ok && t < trees->tree_count; t++) {
         const weir_tree *tree = &trees->trees[t];
         if (tree->output != k) continue;
-        put(w, "<Segment id=\"tree%d\"><True/>\n<TreeModel functionName=\"regression\" missingValueStrategy=\"defaultChild\" splitCharacteristic=\"binarySplit\">\n", t);
+        put(w,
+            "<Segment id=\"tree%d\"><True/>\n<TreeModel functionName=\"regression\" missingValueStrategy=\"defaultChild\" "
+            "splitCharacteristic=\"binarySplit\">\n",
+            t);
         put_tree_schema(w, tree, used);
         put_node(w, tree, 0, w->node_count, NULL, false);
         w->node_count += tree->node_count;
@@ -508,7 +515,8 @@ static void put_shares(writer *w, const weir_trees *trees) {
     put(w, "<LocalTransformations>\n");
     for (int k = 0; k < outputs; k++) put_clamped(w, trees, k);
     if (outputs == 1) {
-        put(w, "<DerivedField name=\"%sscore1\" optype=\"continuous\" dataType=\"double\"><FieldRef field=\"%sshare0\"/></DerivedField>\n", w->prefix, w->prefix);
+        put(w, "<DerivedField name=\"%sscore1\" optype=\"continuous\" dataType=\"double\"><FieldRef field=\"%sshare0\"/></DerivedField>\n", w->prefix,
+            w->prefix);
         put(w, "<DerivedField name=\"%sscore0\" optype=\"continuous\" dataType=\"double\"><Apply function=\"-\">", w->prefix);
         put_constant(w, 1);
         put(w, "<FieldRef field=\"%sshare0\"/></Apply></DerivedField>\n</LocalTransformations>\n", w->prefix);
@@ -536,13 +544,15 @@ static void put_score_table(writer *w, double intercept, const char *field, int 
 
 /* The last segment: scores of margins. */
 static void put_link(writer *w, const weir_trees *trees) {
-    static const char *const links[] = {[WEIR_LINK_VALUE] = "none", [WEIR_LINK_LOGISTIC] = "logit", [WEIR_LINK_SOFTMAX] = "softmax", [WEIR_LINK_SHARES] = "simplemax"};
+    static const char *const links[] = {
+        [WEIR_LINK_VALUE] = "none", [WEIR_LINK_LOGISTIC] = "logit", [WEIR_LINK_SOFTMAX] = "softmax", [WEIR_LINK_SHARES] = "simplemax", [WEIR_LINK_EXP] = "exp"};
     double base = (double)trees->base;
-    put(w, "<Segment id=\"scores\"><True/>\n<RegressionModel functionName=\"%s\" normalizationMethod=\"%s\">\n<MiningSchema>", function_name(w), links[trees->link]);
+    put(w, "<Segment id=\"scores\"><True/>\n<RegressionModel functionName=\"%s\" normalizationMethod=\"%s\">\n<MiningSchema>", function_name(w),
+        links[trees->link]);
     for (int k = 0; k < trees->output_count; k++) put(w, "<MiningField name=\"%smargin%d\"/>", w->prefix, k);
     put(w, "<MiningField name=\"%starget\" usageType=\"target\"/></MiningSchema>\n", own_prefix);
     if (trees->link == WEIR_LINK_SHARES) put_shares(w, trees);
-    if (trees->link == WEIR_LINK_VALUE) put_score_table(w, base, "margin", 0, -1);
+    if (trees->link == WEIR_LINK_VALUE || trees->link == WEIR_LINK_EXP) put_score_table(w, base, "margin", 0, -1);
     if (trees->link == WEIR_LINK_LOGISTIC) {
         put_score_table(w, base, "margin", 0, 1);
         put(w, "<RegressionTable intercept=\"0\" targetCategory=\"0\"/>\n");
@@ -643,7 +653,8 @@ static weir_status put_model(writer *w, const weir_model *model, weir_err *err) 
     switch (weir_model_composition(model)) {
     case WEIR_MODEL_SINGLE: return put_single(w, err);
     case WEIR_MODEL_TARGETS:
-        return WEIR_FAIL(err, WEIR_EINVAL, "pmml: the model has %d targets and the format one a model; onnx and json can hold them", weir_model_output_count(model));
+        return WEIR_FAIL(err, WEIR_EINVAL, "pmml: the model has %d targets and the format one a model; onnx and json can hold them",
+                         weir_model_output_count(model));
     default: return put_several(w, model, err);
     }
 }
@@ -653,7 +664,8 @@ weir_status weir_export_pmml(const weir_model *model, weir_buf *out, weir_err *e
     weir_status status = check_names(model, err);
     if (status != WEIR_OK) return status;
     put(&w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PMML xmlns=\"http://www.dmg.org/PMML-4_4\" version=\"4.4\">\n");
-    put(&w, "<Header description=\"%s, %s\"><Application name=\"Weir\" version=\"%s\"/></Header>\n", weir_model_algorithm(model), weir_model_digest(model), WEIR_VERSION);
+    put(&w, "<Header description=\"%s, %s\"><Application name=\"Weir\" version=\"%s\"/></Header>\n", weir_model_algorithm(model), weir_model_digest(model),
+        WEIR_VERSION);
     put_dictionary(&w);
     status = put_model(&w, model, err);
     put(&w, "</PMML>\n");

@@ -242,8 +242,8 @@ static weir_status prepare(const cJSON *chain, const weir_matrix *train, weir_pr
     prepared->matrix = *train;
     if (!chain) return WEIR_OK;
     weir_status status = weir_prepared_make(chain, "$.preprocessing", train, prepared, err);
-    if (status == WEIR_OK && prepared->matrix.column_count > WEIR_MODEL_COLUMNS_MAX)
-        status = WEIR_FAIL(err, WEIR_EINVAL, "$.preprocessing makes %d columns, expected at most %d", prepared->matrix.column_count, WEIR_MODEL_COLUMNS_MAX);
+    if (status == WEIR_OK && prepared->matrix.column_count > WEIR_MODEL_FITTED_MAX)
+        status = WEIR_FAIL(err, WEIR_EINVAL, "$.preprocessing makes %d columns, expected at most %d", prepared->matrix.column_count, WEIR_MODEL_FITTED_MAX);
     if (status == WEIR_OK) status = check_rows(&prepared->matrix, err); /* a class may be gone with the rows that were dropped */
     if (status == WEIR_OK) status = weir_prep_to_json(prepared->prep, text, err);
     if (status == WEIR_OK && !weir_buf_append(text, "", 1)) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the fitted preprocessing");
@@ -361,8 +361,9 @@ static weir_status read_chain(weir_model *model, weir_err *err) {
     for (int c = 0; same && c < model->shape.column_count; c++) same = !strcmp(weir_prep_input_names(model->prep)[c], model->columns[c]);
     if (!same) return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing has other columns than its header");
     model->fitted.column_count = weir_prep_output_count(model->prep);
-    if (model->fitted.column_count > WEIR_MODEL_COLUMNS_MAX)
-        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing makes %d columns, expected at most %d", model->fitted.column_count, WEIR_MODEL_COLUMNS_MAX);
+    if (model->fitted.column_count > WEIR_MODEL_FITTED_MAX)
+        return WEIR_FAIL(err, WEIR_EDATA, "the artifact's preprocessing makes %d columns, expected at most %d", model->fitted.column_count,
+                         WEIR_MODEL_FITTED_MAX);
     return WEIR_OK;
 }
 

@@ -11,7 +11,7 @@
 #include "core/mem.h"
 #include "models/task.h"
 
-enum { WEIR_MODEL_COLUMNS_MAX = 4096, WEIR_MODEL_CLASSES_MAX = 1024 };
+enum { WEIR_MODEL_COLUMNS_MAX = 4096, WEIR_MODEL_FITTED_MAX = 8192 /* columns after preprocessing */, WEIR_MODEL_CLASSES_MAX = 1024 };
 
 /* A design matrix. values [row_count][column_count] row-major float64; NaN: missing. label [row_count] (may be NULL when scoring). weight [row_count], or NULL:
  * every row weighs 1; a row that weighs 2 counts as two rows, one that weighs 0 as none. class_count is of WEIR_TASK_MULTICLASS only. */

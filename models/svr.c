@@ -103,11 +103,11 @@ static void fill_nodes(const double *z, int64_t row_count, int column_count, str
 
 static weir_status append_machine(const struct svm_model *machine, const double *z, int column_count, weir_buf *body, weir_err *err) {
     const weir_svr_head head = {.kernel = machine->param.kernel_type,
-                           .degree = machine->param.degree,
-                           .gamma = machine->param.gamma,
-                           .coef0 = machine->param.coef0,
-                           .intercept = -machine->rho[0],
-                           .count = machine->l};
+                                .degree = machine->param.degree,
+                                .gamma = machine->param.gamma,
+                                .coef0 = machine->param.coef0,
+                                .intercept = -machine->rho[0],
+                                .count = machine->l};
     bool finite = isfinite(head.intercept);
     for (int i = 0; i < machine->l; i++) finite = finite && isfinite(machine->sv_coef[0][i]);
     if (!finite) return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers");
@@ -244,7 +244,7 @@ static double kernel(const weir_svr_head *h, const double *a, const double *b, i
 static weir_status predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) {
     (void)err;
     const weir_svr *m = predictor;
-    double z[WEIR_MODEL_COLUMNS_MAX];
+    double z[WEIR_MODEL_FITTED_MAX];
     int p = shape->column_count;
     for (int64_t r = 0; r < row_count; r++) {
         weir_linear_form_row(m->form, rows + r * p, z);

@@ -72,36 +72,52 @@ static bool is_text(weir_ubjson value, const char *wanted) {
     return weir_ubjson_text(value, &text, &len) && len == strlen(wanted) && !memcmp(text, wanted, len);
 }
 
-static weir_status read_link(weir_trees *t, weir_ubjson objective, double base_score, const weir_model_shape *shape, weir_err *err) {
-    float base = (float)base_score;
+/* What is done with margins, by objective; WEIR_TASK_COUNT: any task. */
+typedef struct objective {
+    const char *name;
+    int task;
+    weir_trees_link link;
+} objective;
+static const objective objectives[] = {{"binary:logistic", WEIR_TASK_BINARY, WEIR_LINK_LOGISTIC},
+                                       {"multi:softprob", WEIR_TASK_MULTICLASS, WEIR_LINK_SOFTMAX},
+                                       {"reg:squarederror", WEIR_TASK_REGRESSION, WEIR_LINK_VALUE},
+                                       {"reg:squarederror", WEIR_TASK_COUNT, WEIR_LINK_SHARES},
+                                       {"reg:absoluteerror", WEIR_TASK_REGRESSION, WEIR_LINK_VALUE},
+                                       {"reg:pseudohubererror", WEIR_TASK_REGRESSION, WEIR_LINK_VALUE},
+                                       {"count:poisson", WEIR_TASK_REGRESSION, WEIR_LINK_EXP},
+                                       {"reg:tweedie", WEIR_TASK_REGRESSION, WEIR_LINK_EXP},
+                                       {"reg:gamma", WEIR_TASK_REGRESSION, WEIR_LINK_EXP}};
+
+/* The margin that base_score stands for, in float32 as the library works it out. */
+static float base_margin(weir_trees_link link, float base_score) {
+    if (link == WEIR_LINK_LOGISTIC) return -logf(1.0f / base_score - 1.0f);
+    return link == WEIR_LINK_EXP ? logf(base_score) : base_score;
+}
+
+static weir_status read_link(weir_trees *t, weir_ubjson value, double base_score, const weir_model_shape *shape, weir_err *err) {
+    enum { OBJECTIVES = sizeof objectives / sizeof *objectives };
     weir_ubjson name;
-    bool found = weir_ubjson_find(objective, "name", &name);
-    t->base = base;
-    if (found && is_text(name, "binary:logistic") && shape->task == WEIR_TASK_BINARY) {
-        t->link = WEIR_LINK_LOGISTIC;
-        t->base = -logf(1.0f / base - 1.0f); /* in float32, as the library does */
-    } else if (found && is_text(name, "multi:softprob") && shape->task == WEIR_TASK_MULTICLASS) {
-        t->link = WEIR_LINK_SOFTMAX;
-    } else if (found && is_text(name, "reg:squarederror")) {
-        t->link = shape->task == WEIR_TASK_REGRESSION ? WEIR_LINK_VALUE : WEIR_LINK_SHARES;
-    } else {
-        return WEIR_FAIL(err, WEIR_EDATA, "trees: the objective is none that a %s model of this kind has", weir_task_name(shape->task));
-    }
+    int o = 0;
+    if (!weir_ubjson_find(value, "name", &name)) return WEIR_FAIL(err, WEIR_EDATA, "trees: the objective has no name");
+    while (o < OBJECTIVES && !(is_text(name, objectives[o].name) && (objectives[o].task == (int)shape->task || objectives[o].task == WEIR_TASK_COUNT))) o++;
+    if (o == OBJECTIVES) return WEIR_FAIL(err, WEIR_EDATA, "trees: the objective is none that a %s model of this kind has", weir_task_name(shape->task));
+    t->link = objectives[o].link;
+    t->base = base_margin(t->link, (float)base_score);
     return isfinite(t->base) ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "trees: base_score %g does not give a finite margin", base_score);
 }
 
 static weir_status read_front(weir_trees *t, weir_ubjson learner, const weir_model_shape *shape, weir_err *err) {
-    weir_ubjson params, objective, booster;
+    weir_ubjson params, goal, booster;
     double base_score, columns;
     if (!weir_ubjson_find(learner, "learner_model_param", &params) || !number_text(params, "base_score", &base_score) ||
-        !number_text(params, "num_feature", &columns) || !weir_ubjson_find(learner, "objective", &objective))
+        !number_text(params, "num_feature", &columns) || !weir_ubjson_find(learner, "objective", &goal))
         return WEIR_FAIL(err, WEIR_EDATA, "trees: the body has no base_score, num_feature or objective");
     if (columns != shape->column_count) return WEIR_FAIL(err, WEIR_EDATA, "trees: the body has %g columns, the header %d", columns, shape->column_count);
     if (!find_path(learner, (const char *const[]){"gradient_booster", "name", NULL}, &booster) || !is_text(booster, "gbtree"))
         return WEIR_FAIL(err, WEIR_EDATA, "trees: the booster is not gbtree");
     t->column_count = shape->column_count;
     t->output_count = shape->output_count;
-    return read_link(t, objective, base_score, shape, err);
+    return read_link(t, goal, base_score, shape, err);
 }
 
 /* ---- one tree ---- */

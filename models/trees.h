@@ -13,6 +13,7 @@ typedef enum weir_trees_link {
     WEIR_LINK_LOGISTIC, /* 1 / (1 + e^−margin) */
     WEIR_LINK_SOFTMAX, /* e^margin over its sum */
     WEIR_LINK_SHARES, /* clamped to [0, 1]; of several classes divided by their sum, and equal where that is 0 */
+    WEIR_LINK_EXP, /* e^margin: regressions of counts and other positive labels */
 } weir_trees_link;
 
 /* A leaf has left 0: that is the root, which is nobody's child. */

@@ -284,7 +284,7 @@ static weir_status predict_piece(BoosterHandle booster, const float *values, int
 
 weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) {
     float values[PIECE_VALUES];
-    _Static_assert((int)WEIR_MODEL_COLUMNS_MAX <= (int)PIECE_VALUES, "a row must fit a piece");
+    _Static_assert((int)WEIR_MODEL_FITTED_MAX <= (int)PIECE_VALUES, "a row must fit a piece");
     int64_t piece = PIECE_VALUES / shape->column_count;
     for (int64_t from = 0; from < row_count; from += piece) {
         int64_t n = row_count - from < piece ? row_count - from : piece;

@@ -72,8 +72,8 @@ static void fit(char **args) {
     const cJSON *chain = member(spec, "preprocessing");
     weir_buf artifact = {0};
     weir_err err;
-    must(weir_model_fit(cJSON_GetStringValue(member(spec, "algorithm")), member(spec, "params"), cJSON_IsArray(chain) ? chain : NULL, &train, "", 1, 1, &artifact,
-                        &err),
+    must(weir_model_fit(cJSON_GetStringValue(member(spec, "algorithm")), member(spec, "params"), cJSON_IsArray(chain) ? chain : NULL, &train, "", 1, 1,
+                        &artifact, &err),
          &err);
     write_file(args[3], artifact.data, artifact.len);
     weir_buf_done(&artifact);

@@ -5,8 +5,10 @@ terms that cancel); PMML 1e-6 of trees and 1e-9.
 Contributions 1e-4 relative to XGBoost, which works in float32, and 1e-9 for adding up to the margin.
 Reads WEIR_BUILD (default build)."""
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import typing
@@ -256,6 +258,7 @@ class Exports(unittest.TestCase):
 
         self.each(check)
 
+    @unittest.skipUnless(shutil.which("java") or os.environ.get("JAVA_HOME"), "pypmml needs Java")
     def test_pmml_scores_are_the_models(self):
         def check(case):
             path = case.fitted.export("pmml")
@@ -265,6 +268,28 @@ class Exports(unittest.TestCase):
 
         self.each(check, lambda case: case.algorithm != "targets")
 
+
+    def test_an_exponential_link(self):
+        """Gamma regression, whatever trains it: the objective of a body is exchanged, and the artifact sealed again."""
+        x = self.train[:, : len(NUMBERS)]
+        fitted = Fitted("xgboost", "regression", TREES["xgboost"], None, COLUMNS[: len(NUMBERS)], x, make_labels(self.train, "regression") / 100)
+        self.addCleanup(fitted.folder.cleanup)
+        old = fitted.path("artifact").read_bytes()
+        at = 16 + int.from_bytes(old[12:16], "little")
+        name, other = b"reg:squarederror", b"reg:gamma"
+        body = old[at + 8 : -32].replace(len(name).to_bytes(8, "big") + name, len(other).to_bytes(8, "big") + other)
+        new = old[:at] + len(body).to_bytes(8, "little") + body
+        fitted.path("artifact").write_bytes(new + hashlib.sha256(new).digest())
+        scores = fitted.predict(x)
+        self.assertGreater(scores.min(), 0)
+        self.near(onnx_scores(fitted.export("onnx"), x)[0], scores, 1e-6)
+        self.near(np.exp(fitted.explain(x).sum(axis=2)), scores, 1e-6)
+        if shutil.which("java") or os.environ.get("JAVA_HOME"):
+            self.near(pmml_scores(fitted.export("pmml"), NUMBERS, x, "regression"), scores, 1e-6)
+        averaged = Fitted.several("average", [fitted, fitted], [0.5, 0.5])
+        self.addCleanup(averaged.folder.cleanup)
+        with self.assertRaisesRegex(RuntimeError, "do not add up"):
+            averaged.explain(x[:1])
 
     def test_formats_say_what_they_cannot_hold(self):
         hashed = Fitted("ridge", "regression", {}, [{"encode": "hashing", "buckets": 4}], COLUMNS, self.train, make_labels(self.train, "regression"))

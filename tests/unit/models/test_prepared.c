@@ -140,27 +140,46 @@ static void a_bad_chain_is_refused_with_its_path(void **state) {
     }
 }
 
-/* Rows that are wider than the block on the stack. */
-static void wide_rows_are_prepared_one_by_one(void **state) {
-    (void)state;
-    enum { WIDE = 2100, FEW = 12 };
+enum { WIDE = 3000, FEW = 12 };
+
+/* FEW rows of WIDE columns, each of which has missing values. */
+static weir_matrix wide_matrix(weir_task task) {
     static char text[WIDE][12];
     static const char *names[WIDE];
-    static double values[WIDE * FEW];
-    double label[FEW];
+    static double values[WIDE * FEW], label[FEW];
     for (int c = 0; c < WIDE; c++) {
         snprintf(text[c], sizeof text[c], "c%d", c);
         names[c] = text[c];
     }
     for (int i = 0; i < WIDE * FEW; i++) values[i] = i / WIDE == i % FEW ? NAN : i % 37;
     for (int r = 0; r < FEW; r++) label[r] = r % 2;
-    const weir_matrix matrix = {.row_count = FEW, .column_count = WIDE, .values = values, .label = label, .column_names = names};
-    weir_model *model = fitted("random_forest", "[{\"impute\": \"mean\", \"indicator\": true}]", &matrix);
-    double *all = scores_of(model, values, FEW), *last = scores_of(model, values + (ptrdiff_t)(FEW - 1) * WIDE, 1);
-    assert_true(all[FEW - 1] == last[0]);
-    free(all);
-    free(last);
-    weir_model_free(model);
+    return (weir_matrix){.row_count = FEW, .column_count = WIDE, .values = values, .label = label, .column_names = names, .task = task};
+}
+
+/* Rows that are wider than the block on the stack, and than any row before preprocessing. */
+static void wide_rows_are_prepared_one_by_one(void **state) {
+    (void)state;
+    static const char *const algorithms[] = {"random_forest", "svr"};
+    for (int a = 0; a < 2; a++) {
+        const weir_matrix matrix = wide_matrix(a ? WEIR_TASK_REGRESSION : WEIR_TASK_BINARY);
+        weir_model *model = fitted(algorithms[a], "[{\"impute\": \"mean\", \"indicator\": true}]", &matrix);
+        double *all = scores_of(model, matrix.values, FEW), *last = scores_of(model, matrix.values + (ptrdiff_t)(FEW - 1) * WIDE, 1);
+        assert_true(all[FEW - 1] == last[0]);
+        free(all);
+        free(last);
+        weir_model_free(model);
+    }
+}
+
+static void a_chain_that_makes_too_many_columns_is_refused(void **state) {
+    (void)state;
+    const weir_matrix matrix = wide_matrix(WEIR_TASK_BINARY);
+    weir_buf artifact = {0};
+    weir_err err;
+    const char *chain = "[{\"impute\": \"mean\", \"indicator\": true}, {\"outliers\": \"iqr\", \"action\": \"mark\"}]";
+    assert_int_equal(fit("random_forest", chain, &matrix, &artifact, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "makes 9000 columns"));
+    assert_int_equal(artifact.len, 0);
 }
 
 static void memory_that_runs_out_is_an_error(void **state) {
@@ -194,8 +213,11 @@ static int prepare(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_chain_is_part_of_the_model),         cmocka_unit_test(rows_may_be_left_out_of_training_but_not_of_scoring),
-        cmocka_unit_test(a_bad_chain_is_refused_with_its_path), cmocka_unit_test(wide_rows_are_prepared_one_by_one),
+        cmocka_unit_test(a_chain_is_part_of_the_model),
+        cmocka_unit_test(rows_may_be_left_out_of_training_but_not_of_scoring),
+        cmocka_unit_test(a_bad_chain_is_refused_with_its_path),
+        cmocka_unit_test(wide_rows_are_prepared_one_by_one),
+        cmocka_unit_test(a_chain_that_makes_too_many_columns_is_refused),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);

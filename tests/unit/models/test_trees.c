@@ -56,6 +56,34 @@ static void margins_are_base_and_leaves(void **state) {
     weir_trees_free(trees);
 }
 
+/* base_score is a score: the margin begins with what the link makes of it. */
+static void objectives_have_links(void **state) {
+    (void)state;
+    static const struct {
+        const char *objective, *base;
+        weir_trees_link link;
+        double margin;
+    } known[] = {{"reg:squarederror", "3", WEIR_LINK_VALUE, 3},     {"reg:absoluteerror", "3", WEIR_LINK_VALUE, 3},
+                 {"reg:pseudohubererror", "3", WEIR_LINK_VALUE, 3}, {"count:poisson", "3", WEIR_LINK_EXP, 1.0986123},
+                 {"reg:tweedie", "3", WEIR_LINK_EXP, 1.0986123},    {"reg:gamma", "3", WEIR_LINK_EXP, 1.0986123}};
+    raw_nodes raw = conjunction();
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        weir_trees *trees = parse(&raw, 1, &two_columns, known[i].objective, known[i].base);
+        assert_int_equal(trees->link, known[i].link);
+        assert_near((double)trees->base, known[i].margin, 1e-6);
+        weir_trees_free(trees);
+    }
+    weir_model_shape binary = two_columns;
+    binary.task = WEIR_TASK_BINARY;
+    weir_trees *trees = parse(&raw, 1, &binary, "binary:logistic", "7.5E-1"); /* ln 3 */
+    assert_int_equal(trees->link, WEIR_LINK_LOGISTIC);
+    assert_near((double)trees->base, 1.0986123, 1e-6);
+    weir_trees_free(trees);
+    trees = parse(&raw, 1, &binary, "reg:squarederror", "0");
+    assert_int_equal(trees->link, WEIR_LINK_SHARES);
+    weir_trees_free(trees);
+}
+
 /* By hand: nothing known 1; column 0 known to be 1, or column 1: 2; both: 4. Each gets half of (2 − 1) + (4 − 2). In row (0, 1): column 0 known: 0, column 1: 2, both: 0;
  * column 0 gets half of (0 − 1) + (0 − 2), column 1 half of (2 − 1) + (0 − 0). */
 static void contributions_of_a_conjunction(void **state) {
@@ -203,9 +231,9 @@ static void damaged_nodes_are_refused(void **state) {
         int field, node;
         double value;
         const char *part;
-    } spoilt[] = {{0, 2, 0, "reached twice"}, {0, 2, 1, "reached twice"},  {0, 2, 5, "not there"},       {1, 2, -1, "not there"},      {1, 2, 3.5, "not there"},
-                  {1, 1, 2, "one child"},     {2, 0, 2, "splits a column"}, {3, 4, NAN, "finite"},        {5, 0, INFINITY, "finite"},   {5, 1, -1, "finite"},
-                  {6, 0, NAN, "finite"},      {7, 2, 1, "categories"},      {0, 0, 1e300, "not there"},   {2, 2, -1, "splits a column"}};
+    } spoilt[] = {{0, 2, 0, "reached twice"}, {0, 2, 1, "reached twice"},   {0, 2, 5, "not there"},     {1, 2, -1, "not there"},      {1, 2, 3.5, "not there"},
+                  {1, 1, 2, "one child"},     {2, 0, 2, "splits a column"}, {3, 4, NAN, "finite"},      {5, 0, INFINITY, "finite"},   {5, 1, -1, "finite"},
+                  {6, 0, NAN, "finite"},      {7, 2, 1, "categories"},      {0, 0, 1e300, "not there"}, {2, 2, -1, "splits a column"}};
     for (size_t i = 0; i < sizeof spoilt / sizeof *spoilt; i++) {
         raw_nodes raw = conjunction();
         raw.of[spoilt[i].field][spoilt[i].node] = spoilt[i].value;
@@ -224,6 +252,9 @@ static void other_kinds_of_models_are_refused(void **state) {
     shape.task = WEIR_TASK_BINARY;
     assert_int_equal(parse_status(&raw, &shape, "binary:logistic", "5E-1", &err), WEIR_OK);
     assert_int_equal(parse_status(&raw, &shape, "binary:logistic", "0", &err), WEIR_EDATA); /* log odds of 0 */
+    shape.task = WEIR_TASK_REGRESSION;
+    assert_int_equal(parse_status(&raw, &shape, "reg:gamma", "0", &err), WEIR_EDATA); /* its logarithm */
+    shape.task = WEIR_TASK_BINARY;
     shape.column_count = 3;
     assert_int_equal(parse_status(&raw, &shape, "binary:logistic", "5E-1", &err), WEIR_EDATA);
     assert_non_null(strstr(err.message, "2 columns, the header 3"));
@@ -326,6 +357,7 @@ static int prepare(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(margins_are_base_and_leaves),
+        cmocka_unit_test(objectives_have_links),
         cmocka_unit_test(contributions_of_a_conjunction),
         cmocka_unit_test(contributions_are_shapley_values),
         cmocka_unit_test(branches_without_cover_count_alike),
