@@ -176,7 +176,7 @@ static void put_histogram(weir_assess_state *s, cJSON *parent, const errors *e) 
     cJSON *qq = weir_assess_array(s, parent, "quantiles");
     for (int i = 1; i <= QUANTILES && e->deviation > 0; i++) {
         double q = i / (QUANTILES + 1.0);
-        weir_assess_pair(s, qq, weir_normal_quantile(q), (weir_assess_quantile(e->sorted, s->rows, q) - e->mean) / e->deviation);
+        weir_assess_pair(s, qq, weir_normal_inverse(q), (weir_assess_quantile(e->sorted, s->rows, q) - e->mean) / e->deviation);
     }
 }
 
@@ -321,7 +321,7 @@ static weir_status intervals(weir_assess_state *s, cJSON *parent, const errors *
         weir_assess_number(s, object, "radius_rows", (double)h.rows);
         weir_assess_number(s, object, "measured_rows", (double)(s->rows - h.measured_from));
         status = put_coverage(s, object, e, &h, radius, err);
-        double normal = weir_normal_quantile(0.5 + level / 2) * deviation_of(&h);
+        double normal = weir_normal_inverse(0.5 + level / 2) * deviation_of(&h);
         if (!status) status = put_coverage(s, weir_assess_object(s, object, "normal"), e, &h, normal, err);
         put_coverage_by_prediction(s, object, e, radius);
         put_shown_rows(s, object, radius);

@@ -240,7 +240,7 @@ static void bootstrap(weir_backtest *t, int replicates, uint64_t seed, double *d
 static double deflated(const weir_performance *p, int trials, double periods, double year) {
     static const double euler = 0.57721566490153286;
     if (trials < 2 || !(p->sharpe_error > 0)) return NAN;
-    double best = sqrt(1 / (periods - 1)) * ((1 - euler) * weir_normal_quantile(1 - 1.0 / trials) + euler * weir_normal_quantile(1 - 1 / (trials * M_E)));
+    double best = sqrt(1 / (periods - 1)) * ((1 - euler) * weir_normal_inverse(1 - 1.0 / trials) + euler * weir_normal_inverse(1 - 1 / (trials * M_E)));
     return 0.5 * erfc((p->sharpe - best * sqrt(year)) / p->sharpe_error / sqrt(2));
 }
 
