@@ -300,18 +300,20 @@ static void explained_row(weir_section *s, const cJSON *row) {
     const cJSON *list = weir_section_get(row, "contributions"), *c;
     bool value = !strcmp(weir_section_text(s->json, "task"), "regression");
     int count = 0;
+    double largest = fabs(weir_section_number(cJSON_GetArrayItem(list, 0), "contribution")); /* they come by size */
+    int digits = largest >= 100 ? 0 : largest >= 10 ? 1 : largest >= 1 ? 2 : largest >= 0.1 ? 3 : 5;
     cJSON_ArrayForEach(c, list) {
         if (count == MOST - 1) break;
         double v = weir_section_number(c, "contribution");
         if (v == 0) continue;
         snprintf(names[count], NAME, "%s = %s", weir_section_text(c, "column"), weir_section_text(c, "value"));
-        weir_words_difference(v, fabs(v) >= 100 ? 0 : fabs(v) >= 1 ? 1 : 3, texts[count]);
+        weir_words_difference(v, digits, texts[count]);
         bars[count] = (weir_chart_bar){.name = names[count], .text = texts[count], .value = v, .low = NAN, .high = NAN, .series = v > 0};
         count++;
     }
     double others = weir_section_number(row, "others");
     if (isfinite(others) && others != 0) {
-        weir_words_difference(others, fabs(others) >= 100 ? 0 : fabs(others) >= 1 ? 1 : 3, texts[count]);
+        weir_words_difference(others, digits, texts[count]);
         bars[count] = (weir_chart_bar){.name = "all other inputs", .text = texts[count], .value = others, .low = NAN, .high = NAN, .series = others > 0};
         count++;
     }
@@ -412,7 +414,7 @@ void weir_section_leaderboard(weir_section *s) {
     int shown = 0;
     if (!cJSON_GetArraySize(list)) return;
     weir_page_put(&s->page, "<section><h2>What was tried</h2>");
-    weir_page_printf(&s->page, "<p>%s trials in %s, %s of which failed and %s were stopped early. The search ended by its ",
+    weir_page_printf(&s->page, "<p>%s trials in %s, %s of which failed and %s were stopped early. What ended the search: ",
                      weir_section_plain(weir_section_number(part, "trials"), a), weir_words_duration(weir_section_number(part, "seconds"), b),
                      weir_section_plain(weir_section_number(part, "failed"), c), weir_section_plain(weir_section_number(part, "pruned"), d));
     weir_section_escaped(s, "", weir_section_text(part, "ended"),

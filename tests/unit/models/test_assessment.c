@@ -323,7 +323,16 @@ static void test_multiclass(void **state) {
     bench b = {0};
     make_set(&b, WEIR_TASK_MULTICLASS, ROWS, NULL, false);
     fit_models(&b, xgboost, NULL, "f1_micro"); /* a metric beside the table of those that are always there */
+    double folds[] = {0.5, 0.75};
+    weir_leader leaders[] = {{.name = "best & <first>", .mean = 0.625, .deviation = 0.1, .fit_s = 2, .fold_values = folds, .p_worse = NAN},
+                             {.name = "other", .mean = 0.5, .deviation = 0.1, .fit_s = 1, .fold_values = folds, .p_worse = 0.25}};
+    for (int i = 0; i < 2; i++) leaders[i].spec = b.specs[0];
+    const weir_leaderboard board = {
+        .leaders = leaders, .count = 2, .fold_count = 2, .trials = 17, .failed = 3, .ended = "budget", .elapsed_s = 61, .winner = 0};
+    b.a.board = &board;
     cJSON *json = assess(&b);
+    assert_number(json, "leaderboard.trials", 17);
+    assert_number(json, "leaderboard.leaders.1.p_worse", 0.25);
     static double score[ROWS * CLASSES];
     weir_err err;
     predict_all(b.models[0], &b.test.matrix, score);
@@ -338,7 +347,8 @@ static void test_multiclass(void **state) {
     assert_number(json, "multiclass.classes.1.recall", m.classes[1].recall);
     assert_string_equal(at(json, "multiclass.classes.2.name")->valuestring, "yes & \"no\"");
     weir_metrics_classes_done(&m);
-    check_page(json, (const char *const[]){"What is taken for what", "yes &amp; &quot;no&quot;", "AUC against the", NULL});
+    check_page(json, (const char *const[]){"What is taken for what", "yes &amp; &quot;no&quot;", "AUC against the", "best &amp; &lt;first&gt;",
+                                           "What was tried", "What ended the search: budget", NULL});
     cJSON_Delete(json);
     bench_done(&b);
 }
