@@ -26,8 +26,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "core/page.h"
 #include "core/clock.h"
+#include "core/page.h"
 
 #define FRAME_US (WEIR_SECOND_US / 4)
 #define LINE_US (2 * WEIR_SECOND_US)

@@ -4,8 +4,8 @@
 
 #include <cjson/cJSON.h>
 
-#include "core/chart.h"
 #include "consumers/measure.h"
+#include "core/chart.h"
 #include "core/pg.h"
 #include "features/pipeline.h"
 

@@ -65,13 +65,13 @@ void weir_chart_days(weir_page *page, const char *title, const int64_t *day_us, 
     if (!isfinite(low)) low = 0, high = 1;
     double step = weir_chart_step(fmax(high - low, 0.02), 5);
     weir_svg_frame f = {.left = 46,
-               .top = 12,
-               .width = WEIR_SVG_HALF - 66,
-               .height = 210,
-               .x0 = -0.5,
-               .x1 = fmax(day_count - 0.5, 0.5),
-               .y0 = floor(low / step) * step,
-               .y1 = ceil(high / step) * step};
+                        .top = 12,
+                        .width = WEIR_SVG_HALF - 66,
+                        .height = 210,
+                        .x0 = -0.5,
+                        .x1 = fmax(day_count - 0.5, 0.5),
+                        .y0 = floor(low / step) * step,
+                        .y1 = ceil(high / step) * step};
     if (f.y1 <= f.y0) f.y1 = f.y0 + step;
     weir_svg_open(page, title, WEIR_SVG_HALF, 250);
     weir_svg_grid_y(page, &f, step, false);
@@ -96,12 +96,12 @@ void weir_chart_stack(weir_page *page, const char *title, const int64_t *day_us,
     }
     double step = fmax(weir_chart_step((double)highest, 5), 1);
     weir_svg_frame f = {.left = 56,
-               .top = 12,
-               .width = WEIR_SVG_HALF - 76,
-               .height = 210,
-               .x0 = -0.5,
-               .x1 = fmax(day_count - 0.5, 0.5),
-               .y1 = ceil((double)highest / step) * step};
+                        .top = 12,
+                        .width = WEIR_SVG_HALF - 76,
+                        .height = 210,
+                        .x0 = -0.5,
+                        .x1 = fmax(day_count - 0.5, 0.5),
+                        .y1 = ceil((double)highest / step) * step};
     weir_svg_open(page, title, WEIR_SVG_HALF, 250);
     weir_svg_grid_y(page, &f, step, true);
     axis_days(page, &f, day_us, day_count);
@@ -131,8 +131,8 @@ void weir_chart_histogram(weir_page *page, const char *title, double low, double
         char words[WEIR_WORDS_MAX];
         double from = low + (high - low) * i / count, to = low + (high - low) * (i + 1) / count;
         weir_page_printf(page, "<rect class=\"f0\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%.5g to %.5g: %s</title></rect>",
-                         f.left + width * i, weir_svg_y(&f, (double)counts[i]), fmax(width - 1, 1), weir_svg_y(&f, 0) - weir_svg_y(&f, (double)counts[i]), from, to,
-                         weir_words_count(counts[i], words));
+                         f.left + width * i, weir_svg_y(&f, (double)counts[i]), fmax(width - 1, 1), weir_svg_y(&f, 0) - weir_svg_y(&f, (double)counts[i]), from,
+                         to, weir_words_count(counts[i], words));
     }
     weir_svg_line(page, f.left, weir_svg_y(&f, 0), f.left + f.width, weir_svg_y(&f, 0), "axis");
     for (int i = 0; i < 3; i++) {
@@ -192,7 +192,8 @@ void weir_chart_intervals(weir_page *page, const char *title, const weir_chart_i
 void weir_chart_timeline(weir_page *page, const char *title, int64_t from_us, int64_t to_us, const weir_chart_span *spans, int span_count,
                          const weir_chart_mark *marks, int mark_count) {
     if (to_us <= from_us) return;
-    weir_svg_frame f = {.left = 1, .top = 28.0 + 20.0 * mark_count, .width = WEIR_SVG_WIDE - 2, .height = 46, .x0 = 0, .x1 = (double)(to_us - from_us), .y1 = 1};
+    weir_svg_frame f = {
+        .left = 1, .top = 28.0 + 20.0 * mark_count, .width = WEIR_SVG_WIDE - 2, .height = 46, .x0 = 0, .x1 = (double)(to_us - from_us), .y1 = 1};
     weir_svg_open(page, title, WEIR_SVG_WIDE, (int)f.top + 78);
     for (int i = 0; i < span_count; i++) {
         int64_t from = spans[i].from_us < from_us ? from_us : spans[i].from_us, to = spans[i].to_us > to_us ? to_us : spans[i].to_us;

@@ -20,7 +20,8 @@ typedef struct weir_chart_series {
 void weir_chart_unit(weir_page *page, const char *title, const char *x_label, const char *y_label, const weir_chart_series *series, int series_count,
                      bool diagonal);
 
-/** Values by day: x is a day's number from 0, labelled day_us[x]. lines are drawn as lines, dots (may be NULL; as many as lines) as faint dots of the same series.
+/** Values by day: x is a day's number from 0, labelled day_us[x]. lines are drawn as lines, dots (may be NULL; as many as lines) as faint dots of the same
+ *  series.
  *  The y axis spans what is shown. */
 void weir_chart_days(weir_page *page, const char *title, const int64_t *day_us, int day_count, const weir_chart_series *lines, const weir_chart_series *dots,
                      int series_count);
@@ -80,7 +81,8 @@ void weir_chart_plot_band(weir_page *page, const weir_chart_plot *plot, const we
 void weir_chart_plot_whiskers(weir_page *page, const weir_chart_plot *plot, const weir_chart_range *ranges, int count, int series);
 /** Bars of equal width over [low, high] from 0 up; value [count]. side: 0 the whole width, −1 and 1 its left and right half, for two series. */
 void weir_chart_plot_bars(weir_page *page, const weir_chart_plot *plot, double low, double high, const double *value, int count, int series, int side);
-/** Counts of a two-dimensional histogram over the ranges [x_low, x_high] and [y_low, y_high]: counts [rows][columns], the lowest y first. Empty cells stay empty. */
+/** Counts of a two-dimensional histogram over the ranges [x_low, x_high] and [y_low, y_high]: counts [rows][columns], the lowest y first. Empty cells stay
+ *  empty. */
 void weir_chart_plot_cells(weir_page *page, const weir_chart_plot *plot, const weir_chart_range x, const weir_chart_range y, const double *counts, int columns,
                            int rows, int series);
 
@@ -92,7 +94,8 @@ typedef struct weir_chart_bar {
 } weir_chart_bar;
 /** Horizontal bars one below the other around a common zero. */
 void weir_chart_bars(weir_page *page, const char *title, const weir_chart_bar *bars, int count, bool wide);
-/** The same rows as points with whiskers, on an axis of their own: where values are to be compared that are all far from zero. reference: a line through all; NaN: none. */
+/** The same rows as points with whiskers, on an axis of their own: where values are to be compared that are all far from zero. reference: a line through
+ *  all; NaN: none. */
 void weir_chart_points(weir_page *page, const char *title, const weir_chart_bar *rows, int count, double reference, bool wide);
 
 /** A table of amounts, darker where the share of its row is larger: a confusion matrix. value [count][count] row-major. */

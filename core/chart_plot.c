@@ -23,8 +23,8 @@ enum { DAY_S = 86400, MONTH_S = 30 * DAY_S, YEAR_S = 365 * DAY_S };
 
 /* The smallest step with at most max_ticks of them, in seconds; whole months and years are marked by their length in MONTH_S and YEAR_S. */
 static int64_t time_step(double span_s, int max_ticks) {
-    static const int64_t steps[] = {60,        300,       900,       3600,        3 * 3600,    6 * 3600,    12 * 3600,  DAY_S,      2 * DAY_S,  7 * DAY_S,
-                                    14 * DAY_S, MONTH_S, 2 * MONTH_S, 3 * MONTH_S, 6 * MONTH_S, YEAR_S, 2 * YEAR_S, 5 * YEAR_S, 10 * YEAR_S};
+    static const int64_t steps[] = {60,         300,     900,         3600,        3 * 3600,    6 * 3600, 12 * 3600,  DAY_S,      2 * DAY_S,  7 * DAY_S,
+                                    14 * DAY_S, MONTH_S, 2 * MONTH_S, 3 * MONTH_S, 6 * MONTH_S, YEAR_S,   2 * YEAR_S, 5 * YEAR_S, 10 * YEAR_S};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         if (span_s / (double)steps[i] <= max_ticks) return steps[i];
     return 50 * (int64_t)YEAR_S;
@@ -225,7 +225,8 @@ void weir_chart_plot_bars(weir_page *page, const weir_chart_plot *plot, double l
             if (side > 0) x += width;
         }
         double top = weir_svg_y(&f, between(fmax(value[i], 0), plot->y0, plot->y1)), bottom = weir_svg_y(&f, between(fmin(value[i], 0), plot->y0, plot->y1));
-        weir_page_printf(page, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", series, x + 0.5, top, fmax(width - 1, 0.8), bottom - top);
+        weir_page_printf(page, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", series, x + 0.5, top, fmax(width - 1, 0.8),
+                         bottom - top);
     }
 }
 
@@ -241,8 +242,8 @@ void weir_chart_plot_cells(weir_page *page, const weir_chart_plot *plot, const w
             if (!(count > 0)) continue;
             double left = weir_svg_x(&f, x.low + c * width), right = weir_svg_x(&f, x.low + (c + 1) * width);
             double top = weir_svg_y(&f, y.low + (r + 1) * height), bottom = weir_svg_y(&f, y.low + r * height);
-            weir_page_printf(page, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.2f\" height=\"%.2f\" opacity=\"%.2f\"/>", series, left, top, right - left + 0.2,
-                             bottom - top + 0.2, 0.12 + 0.88 * sqrt(count / most));
+            weir_page_printf(page, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.2f\" height=\"%.2f\" opacity=\"%.2f\"/>", series, left, top,
+                             right - left + 0.2, bottom - top + 0.2, 0.12 + 0.88 * sqrt(count / most));
         }
 }
 
@@ -382,8 +383,8 @@ void weir_chart_heat(weir_page *page, const char *title, const char *row_label, 
         for (int c = 0; c < count; c++) {
             char words[WEIR_WORDS_MAX], text[2 * WEIR_WORDS_MAX];
             double v = value[r * count + c], share = sum > 0 ? v / sum : 0, x = NAME + width * c;
-            weir_page_printf(page, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" opacity=\"%.2f\"/>", r == c ? 0 : 1, x + 1, y + 1, width - 2,
-                             height - 2, 0.06 + 0.5 * share);
+            weir_page_printf(page, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" opacity=\"%.2f\"/>", r == c ? 0 : 1, x + 1, y + 1,
+                             width - 2, height - 2, 0.06 + 0.5 * share);
             weir_words_count(llround(v), words);
             bool small = count > 4;
             weir_svg_text(page, x + width / 2, y + height / 2 + (small ? 4 : -1), small ? "tick" : "strong", "middle", words);

@@ -25,7 +25,8 @@ void weir_svg_grid_y(weir_page *page, const weir_svg_frame *f, double step, bool
         double y = (double)i * step;
         char words[WEIR_WORDS_MAX];
         weir_svg_line(page, f->left, weir_svg_y(f, y), f->left + f->width, weir_svg_y(f, y), i == 0 ? "axis" : "grid");
-        weir_svg_text(page, f->left - 8, weir_svg_y(f, y) + 4, "tick", "end", counts ? weir_words_count((int64_t)llround(y), words) : weir_words_ratio(y, digits, words));
+        weir_svg_text(page, f->left - 8, weir_svg_y(f, y) + 4, "tick", "end",
+                      counts ? weir_words_count((int64_t)llround(y), words) : weir_words_ratio(y, digits, words));
     }
 }
 

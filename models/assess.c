@@ -12,7 +12,8 @@ static weir_status check_model(const weir_assess_state *s, const weir_assessed *
     const char *const *columns = weir_model_columns(m->model);
     const weir_matrix *t = &s->test->matrix;
     if (weir_model_task(m->model) != s->task)
-        return WEIR_FAIL(err, WEIR_EINVAL, "model %s is of %s, the test rows are of %s", m->name, weir_task_name(weir_model_task(m->model)), weir_task_name(s->task));
+        return WEIR_FAIL(err, WEIR_EINVAL, "model %s is of %s, the test rows are of %s", m->name, weir_task_name(weir_model_task(m->model)),
+                         weir_task_name(s->task));
     if (weir_model_column_count(m->model) != t->column_count)
         return WEIR_FAIL(err, WEIR_EINVAL, "model %s takes %d columns, the test rows have %d", m->name, weir_model_column_count(m->model), t->column_count);
     for (int c = 0; c < t->column_count; c++)
@@ -50,7 +51,8 @@ static weir_status predict(weir_assess_state *s, int m, weir_err *err) {
     if (!all) return weir_assess_no_memory(err);
     weir_status status = s->rows ? weir_model_predict(model->model, s->test->matrix.values, s->rows, all, err) : WEIR_OK;
     if (status) weir_err_prefix(err, "model %s", model->name);
-    for (int64_t r = 0; !status && outputs > s->width && r < s->rows; r++) all[r] = all[r * outputs]; /* the first target; the others have a table of their own */
+    for (int64_t r = 0; !status && outputs > s->width && r < s->rows; r++)
+        all[r] = all[r * outputs]; /* the first target; the others have a table of their own */
     s->score[m] = all;
     return status;
 }
@@ -143,13 +145,15 @@ static weir_status task_part(weir_assess_state *s, weir_err *err) {
         weir_assess_none(s, s->json, weir_task_name(s->task), s->rows ? "fewer than 10 test rows: nothing to draw" : "there are no test rows");
         return WEIR_OK;
     }
-    return s->task == WEIR_TASK_REGRESSION ? weir_assess_regression(s, err) : s->task == WEIR_TASK_BINARY ? weir_assess_binary(s, err) : weir_assess_multiclass(s, err);
+    return s->task == WEIR_TASK_REGRESSION ? weir_assess_regression(s, err)
+           : s->task == WEIR_TASK_BINARY   ? weir_assess_binary(s, err)
+                                           : weir_assess_multiclass(s, err);
 }
 
 static weir_status parts(weir_assess_state *s, weir_err *err) {
     weir_status (*const all[])(weir_assess_state *, weir_err *) = {
-        weir_assess_dataset,    weir_assess_models,   weir_assess_comparisons,  task_part,             weir_assess_slices,
-        weir_assess_importance, weir_assess_learning, weir_assess_explanations, weir_assess_backtest, leaderboard,
+        weir_assess_dataset,  weir_assess_models,       weir_assess_comparisons, task_part,   weir_assess_slices, weir_assess_importance,
+        weir_assess_learning, weir_assess_explanations, weir_assess_backtest,    leaderboard,
     };
     weir_status status = WEIR_OK;
     for (size_t i = 0; !status && i < sizeof all / sizeof *all; i++) {

@@ -149,8 +149,7 @@ static weir_status precision_at(weir_assess_state *s, cJSON *parent, weir_err *e
 static void score_histogram(weir_assess_state *s, cJSON *parent) {
     double counts[2][BINS] = {{0}}, low = 0, high = 1;
     for (int64_t r = 0; r < s->rows; r++) low = fmin(low, s->score[0][r]), high = fmax(high, s->score[0][r]);
-    for (int64_t r = 0; r < s->rows; r++)
-        counts[weir_assess_label(s, r) == 1][(int)fmin((s->score[0][r] - low) / (high - low) * BINS, BINS - 1)]++;
+    for (int64_t r = 0; r < s->rows; r++) counts[weir_assess_label(s, r) == 1][(int)fmin((s->score[0][r] - low) / (high - low) * BINS, BINS - 1)]++;
     cJSON *object = weir_assess_object(s, parent, "scores");
     weir_assess_number(s, object, "low", low);
     weir_assess_number(s, object, "high", high);

@@ -60,7 +60,8 @@ void weir_assess_none(weir_assess_state *s, cJSON *parent, const char *key, cons
 /** Which metrics the task has. */
 void weir_assess_metrics(weir_assess_state *s);
 /** values [metric_count]; NaN where a metric has none. */
-weir_status weir_assess_measure(const weir_assess_state *s, const double *label, const double *score, int64_t rows, double threshold, double *values, weir_err *err);
+weir_status weir_assess_measure(const weir_assess_state *s, const double *label, const double *score, int64_t rows, double threshold, double *values,
+                                weir_err *err);
 /** Chooses units and the number of replicates. */
 weir_status weir_assess_units_choose(weir_assess_state *s, weir_err *err);
 void weir_assess_units_done(weir_assess_state *s);

@@ -1,5 +1,6 @@
 /* Metrics of test rows with bootstrap intervals that respect which rows belong together; see assess_internal.h.
- * Sources: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals); A. C. Cameron, J. Gelbach, D. Miller, Review of Economics and Statistics 90
+ * Sources: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals); A. C. Cameron, J. Gelbach, D. Miller, Review
+ * of Economics and Statistics 90
  * (2008), for entities as units; D. Politis, J. Romano, A Circular Block-Resampling Procedure for Stationary Data, 1992, for runs of times. */
 #include <assert.h>
 #include <math.h>
@@ -98,7 +99,8 @@ static weir_status measure_binary(const weir_outcomes *o, double *values, weir_e
     return status;
 }
 
-weir_status weir_assess_measure(const weir_assess_state *s, const double *label, const double *score, int64_t rows, double threshold, double *values, weir_err *err) {
+weir_status weir_assess_measure(const weir_assess_state *s, const double *label, const double *score, int64_t rows, double threshold, double *values,
+                                weir_err *err) {
     weir_outcomes o = {.row_count = rows, .class_count = s->width, .label = label, .score = score, .threshold = threshold, .k = s->a->k > 0 ? s->a->k : 100};
     for (int i = 0; i < s->metric_count; i++) values[i] = NAN;
     if (rows < 1) return WEIR_OK;

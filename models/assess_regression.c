@@ -1,4 +1,5 @@
-/* What errors of a regression look like: tests of what is left in them, pictures, and prediction intervals with the share of test rows that they hold. See docs/evaluation.md. */
+/* What errors of a regression look like: tests of what is left in them, pictures, and prediction intervals with the share of test rows that they hold. See
+ * docs/evaluation.md. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,14 +116,15 @@ static weir_status tests(weir_assess_state *s, cJSON *parent, errors *e, weir_er
     cJSON *durbin = weir_assess_object(s, object, "durbin_watson");
     weir_assess_number(s, durbin, "statistic", t.durbin_watson);
     weir_assess_text(s, durbin, "words",
-                     isnan(t.durbin_watson)    ? "Nothing to test: the errors do not vary."
-                     : t.durbin_watson < 1.5   ? "Below 1.5: an error tends to be followed by one of the same sign."
-                     : t.durbin_watson > 2.5   ? "Above 2.5: an error tends to be followed by one of the other sign."
-                                               : "Between 1.5 and 2.5: neighbouring errors follow on each other little, if at all.");
+                     isnan(t.durbin_watson)  ? "Nothing to test: the errors do not vary."
+                     : t.durbin_watson < 1.5 ? "Below 1.5: an error tends to be followed by one of the same sign."
+                     : t.durbin_watson > 2.5 ? "Above 2.5: an error tends to be followed by one of the other sign."
+                                             : "Between 1.5 and 2.5: neighbouring errors follow on each other little, if at all.");
     put_test(s, object, "ljung_box", t.ljung_box, "Errors can be told in part from earlier errors: the model leaves some of what time knows unused.",
              "No sign that errors follow on earlier errors.");
     weir_assess_number(s, cJSON_GetObjectItem(object, "ljung_box"), "lags", lags);
-    put_test(s, object, "breusch_pagan", t.breusch_pagan, "The size of errors depends on the prediction: one width of interval is too wide for some rows and too narrow for others.",
+    put_test(s, object, "breusch_pagan", t.breusch_pagan,
+             "The size of errors depends on the prediction: one width of interval is too wide for some rows and too narrow for others.",
              "No sign that the size of errors depends on the prediction.");
     put_test(s, object, "jarque_bera", t.jarque_bera, "Errors are not normally distributed: intervals that assume it are off; the conformal ones do not.",
              "No sign that errors are not normally distributed.");
@@ -174,7 +176,7 @@ static void put_histogram(weir_assess_state *s, cJSON *parent, const errors *e) 
     cJSON *qq = weir_assess_array(s, parent, "quantiles");
     for (int i = 1; i <= QUANTILES && e->deviation > 0; i++) {
         double q = i / (QUANTILES + 1.0);
-        weir_assess_pair(s, qq, weir_normal_quantile(q), (weir_assess_quantile(e->sorted, s->rows, q) - e->mean) / e->deviation);
+        weir_assess_pair(s, qq, weir_normal_inverse(q), (weir_assess_quantile(e->sorted, s->rows, q) - e->mean) / e->deviation);
     }
 }
 
@@ -319,7 +321,7 @@ static weir_status intervals(weir_assess_state *s, cJSON *parent, const errors *
         weir_assess_number(s, object, "radius_rows", (double)h.rows);
         weir_assess_number(s, object, "measured_rows", (double)(s->rows - h.measured_from));
         status = put_coverage(s, object, e, &h, radius, err);
-        double normal = weir_normal_quantile(0.5 + level / 2) * deviation_of(&h);
+        double normal = weir_normal_inverse(0.5 + level / 2) * deviation_of(&h);
         if (!status) status = put_coverage(s, weir_assess_object(s, object, "normal"), e, &h, normal, err);
         put_coverage_by_prediction(s, object, e, radius);
         put_shown_rows(s, object, radius);

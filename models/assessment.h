@@ -39,7 +39,8 @@ typedef struct weir_assessment {
     const _Atomic bool *cancel; /* may be NULL; once true: WEIR_ETIMEOUT, RETRY, before the next section */
 } weir_assessment;
 
-/** What metrics.h, curves.h, residuals.h, significance.h, conformal.h, explain.h and backtest.h have to say about the models on the test rows, as far as it fits the task, in the layout
+/** What metrics.h, curves.h, residuals.h, significance.h, conformal.h, explain.h and backtest.h have to say about the models on the test rows, as far as it
+ *  fits the task, in the layout
  *  that docs/evaluation.md describes. Weights of rows are not looked at. A part for which there is too little (one class, few rows, no times) is {"none": why}.
  *  Errors: those of predictions and metrics, with the model's name. The caller deletes *ret_json. */
 weir_status weir_assess(const weir_assessment *assessment, cJSON **ret_json, weir_err *err) WEIR_MUST_CHECK;

@@ -1,4 +1,5 @@
-/* The page of an assessment from top to bottom, and what its sections are written with. It reads the document alone, so a report can be drawn again from report.json. */
+/* The page of an assessment from top to bottom, and what its sections are written with. It reads the document alone, so a report can be drawn again from
+ * report.json. */
 #include "models/assessment_page.h"
 
 #include <math.h>
@@ -11,15 +12,20 @@
 
 static const char more_style[] =
     "section{break-inside:auto}h2,h3{break-after:avoid}.note{max-width:none}figure>.note{min-height:0;margin-bottom:10px}"
-    ".pair{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))}figure h3{margin-bottom:2px}td.best small{font-weight:400}td.worse{font-weight:650;color:var(--c4)}.tag.chosen{background:var(--c2)}"
-    ".mini{width:96px;height:22px;display:inline-block;vertical-align:-4px;min-width:0}.small{font-size:13.5px}.small td{padding:5px 8px}.small th{padding:5px 8px}"
+    ".pair{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))}figure h3{margin-bottom:2px}td.best "
+    "small{font-weight:400}td.worse{font-weight:650;color:var(--c4)}.tag.chosen{background:var(--c2)}"
+    ".mini{width:96px;height:22px;display:inline-block;vertical-align:-4px;min-width:0}.small{font-size:13.5px}.small td{padding:5px 8px}.small th{padding:5px "
+    "8px}"
     "pre{font:12.5px/1.45 ui-monospace,\"SF Mono\",Menlo,Consolas,\"DejaVu Sans Mono\",monospace;background:var(--panel);padding:12px 14px;border-radius:8px;"
     "white-space:pre-wrap;overflow-wrap:anywhere;margin:10px 0}"
     ".facts{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;font-size:14.5px;margin:12px 0}.facts dt{color:var(--soft)}.facts "
-    "dd{margin:0;overflow-wrap:anywhere}td.wrapped{white-space:normal;min-width:200px;text-align:left}.verdicts{padding-left:20px}.verdicts li{margin:0 0 6px;max-width:54em}"
-    "@page{size:A4;margin:14mm 13mm}@media print{main{padding:0;max-width:none}body{font-size:13.5px}h1{font-size:28px}.lead{font-size:16px}section{margin-top:24px;"
+    "dd{margin:0;overflow-wrap:anywhere}td.wrapped{white-space:normal;min-width:200px;text-align:left}.verdicts{padding-left:20px}.verdicts li{margin:0 0 "
+    "6px;max-width:54em}"
+    "@page{size:A4;margin:14mm 13mm}@media "
+    "print{main{padding:0;max-width:none}body{font-size:13.5px}h1{font-size:28px}.lead{font-size:16px}section{margin-top:24px;"
     "padding-top:16px}.pair{grid-template-columns:1fr 1fr;gap:18px 22px}svg.wide{min-width:0}.scroll{overflow:visible}table{font-size:12.5px;break-inside:auto}"
-    "tr{break-inside:avoid}thead{display:table-header-group}td,th{padding-left:5px;padding-right:5px}.flow{break-inside:avoid}td,td small{white-space:normal}}";
+    "tr{break-inside:avoid}thead{display:table-header-group}td,th{padding-left:5px;padding-right:5px}.flow{break-inside:avoid}.small{font-size:11.5px}td "
+    "small{font-size:10px}}";
 
 /* ---- reading ---- */
 
@@ -30,6 +36,11 @@ const cJSON *weir_section_get(const cJSON *object, const char *key) {
 double weir_section_number(const cJSON *object, const char *key) {
     const cJSON *item = weir_section_get(object, key);
     return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+int64_t weir_section_time(const cJSON *object, const char *key) {
+    double value = weir_section_number(object, key);
+    return fabs(value) < 9e18 ? (int64_t)value : INT64_MIN;
 }
 
 const char *weir_section_text(const cJSON *object, const char *key) {
@@ -205,11 +216,13 @@ static void lead_of_task(weir_section *s) {
     } else if (!strcmp(task, "binary")) {
         weir_page_printf(&s->page, " it ranks a positive row above a negative one in %s of all pairs%s.", weir_section_percent(value_of(s, "roc_auc"), 1, a),
                          interval_words(s, "roc_auc", true, i));
-        if (weir_section_number(metric_of(s, "roc_auc"), "low") <= 0.5) weir_page_put(&s->page, " Chance alone would give 50\u00a0%, so <b>nothing shows that it knows anything</b>.");
+        if (weir_section_number(metric_of(s, "roc_auc"), "low") <= 0.5)
+            weir_page_put(&s->page, " Chance alone would give 50\u00a0%, so <b>nothing shows that it knows anything</b>.");
         weir_page_printf(&s->page, " At its threshold it finds %s of the positives, and %s of what it raises is right.",
                          weir_section_percent(value_of(s, "recall"), 0, b), weir_section_percent(value_of(s, "precision"), 0, c));
     } else {
-        weir_page_printf(&s->page, " it calls the right class for %s%s.", weir_section_percent(value_of(s, "accuracy"), 1, a), interval_words(s, "accuracy", true, i));
+        weir_page_printf(&s->page, " it calls the right class for %s%s.", weir_section_percent(value_of(s, "accuracy"), 1, a),
+                         interval_words(s, "accuracy", true, i));
     }
 }
 
@@ -222,17 +235,21 @@ static void lead_of_others(weir_section *s) {
         worse += !strcmp(weir_section_text(c, "verdict"), "worse");
     }
     if (better)
-        weir_page_printf(&s->page, " On these rows %d other model%s better beyond chance: the choice was made before, by cross-validation.", better, better == 1 ? " is" : "s are");
+        weir_page_printf(&s->page, " On these rows %d other model%s better beyond chance: the choice was made before, by cross-validation.", better,
+                         better == 1 ? " is" : "s are");
     else if (worse && !alike)
         weir_page_put(&s->page, worse == 1 ? " The other model is worse beyond chance." : " Every other model is worse beyond chance.");
     else if (alike)
-        weir_page_printf(&s->page, alike + worse == 1 ? " The other model cannot be told apart from it on these rows." : " Of the %d other models, %d cannot be told apart from it on these rows%s.",
+        weir_page_printf(&s->page,
+                         alike + worse == 1 ? " The other model cannot be told apart from it on these rows."
+                                            : " Of the %d other models, %d cannot be told apart from it on these rows%s.",
                          alike + worse, alike, worse ? "; the rest are worse" : "");
 }
 
 static void lead(weir_section *s) {
     const cJSON *test = weir_section_get(weir_section_get(s->json, "dataset"), "test");
-    double rows = weir_section_number(test, "rows"), from = weir_section_number(test, "from_us"), to = weir_section_number(test, "to_us");
+    double rows = weir_section_number(test, "rows");
+    int64_t from = weir_section_time(test, "from_us"), to = weir_section_time(test, "to_us");
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX];
     weir_section_escaped(s, "<p class=\"lead\">The chosen model is <b>", weir_section_text(s->chosen, "name"), "</b>");
     const char *description = weir_section_text(s->chosen, "description");
@@ -241,8 +258,8 @@ static void lead(weir_section *s) {
         weir_page_put(&s->page, ". There are no test rows, so nothing is known of how good it is.</p>");
         return;
     }
-    weir_page_printf(&s->page, ". On %s rows that it had not seen", weir_words_count((int64_t)rows, a));
-    if (isfinite(from)) weir_page_printf(&s->page, ", %s to %s,", weir_words_date((int64_t)from, b), weir_words_date((int64_t)to, c));
+    weir_page_printf(&s->page, ". On %s rows that it had not seen", weir_section_plain(rows, a));
+    if (from != INT64_MIN) weir_page_printf(&s->page, ", %s to %s,", weir_words_date(from, b), weir_words_date(to, c));
     lead_of_task(s);
     lead_of_others(s);
     const char *none = weir_section_text(weir_section_get(s->json, "intervals"), "none");
@@ -257,17 +274,20 @@ static void tile(weir_section *s, const char *value, const char *what, const cha
 }
 
 static void tiles(weir_section *s) {
-    static const char *const shown[3][4] = {{"roc_auc", "average_precision", "f1", "log_loss"}, {"accuracy", "f1_macro", "log_loss", "auc_ovr_macro"}, {"rmse", "mae", "r2", "mape"}};
+    static const char *const shown[3][4] = {
+        {"roc_auc", "average_precision", "f1", "log_loss"}, {"accuracy", "f1_macro", "log_loss", "auc_ovr_macro"}, {"rmse", "mae", "r2", "mape"}};
     const char *task = weir_section_text(s->json, "task");
     int row = !strcmp(task, "binary") ? 0 : !strcmp(task, "multiclass") ? 1 : 2;
     weir_page_put(&s->page, "<div class=\"flow\">");
     for (int i = 0; i < 4; i++) {
         char value[WEIR_WORDS_MAX], a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], more[3 * WEIR_WORDS_MAX];
-        double v = value_of(s, shown[row][i]), low = weir_section_number(metric_of(s, shown[row][i]), "low"), high = weir_section_number(metric_of(s, shown[row][i]), "high");
+        double v = value_of(s, shown[row][i]), low = weir_section_number(metric_of(s, shown[row][i]), "low"),
+               high = weir_section_number(metric_of(s, shown[row][i]), "high");
         bool percent = !strcmp(shown[row][i], "mape");
         snprintf(more, sizeof more, "95\u00a0%%: %s to %s", percent ? weir_section_percent(low, 1, a) : weir_words_number(low, 3, a),
                  percent ? weir_section_percent(high, 1, b) : weir_words_number(high, 3, b));
-        tile(s, percent ? weir_section_percent(v, 1, value) : weir_words_number(v, 4, value), weir_section_metric(shown[row][i]), isfinite(low + high) ? more : "");
+        tile(s, percent ? weir_section_percent(v, 1, value) : weir_words_number(v, 4, value), weir_section_metric(shown[row][i]),
+             isfinite(low + high) ? more : "");
     }
     weir_page_put(&s->page, "</div>");
 }
@@ -298,17 +318,20 @@ static weir_status check(const cJSON *json, weir_err *err) {
 }
 
 weir_status weir_assessment_page(const cJSON *json, weir_buf *ret_html, weir_err *err) {
-    static void (*const sections[])(weir_section *) = {weir_section_regression, weir_section_binary,       weir_section_multiclass,  weir_section_models,
-                                                       weir_section_backtest,   weir_section_slices,       weir_section_importance,  weir_section_explanations,
-                                                       weir_section_learning,   weir_section_leaderboard, weir_section_dataset, weir_section_run};
+    static void (*const sections[])(weir_section *) = {weir_section_regression, weir_section_binary,      weir_section_multiclass, weir_section_models,
+                                                       weir_section_backtest,   weir_section_slices,      weir_section_importance, weir_section_explanations,
+                                                       weir_section_learning,   weir_section_leaderboard, weir_section_dataset,    weir_section_run};
     weir_status status = check(json, err);
     if (status) return status;
     const cJSON *metric = weir_section_get(json, "metric");
-    weir_section s = {.page = {.buf = ret_html}, .json = json, .metric = weir_section_text(metric, "name"), .greater = cJSON_IsTrue(weir_section_get(metric, "greater_is_better"))};
+    weir_section s = {.page = {.buf = ret_html},
+                      .json = json,
+                      .metric = weir_section_text(metric, "name"),
+                      .greater = cJSON_IsTrue(weir_section_get(metric, "greater_is_better"))};
     s.chosen = cJSON_GetArrayItem(weir_section_get(json, "models"), 0);
-    weir_section_escaped(&s,
-                         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
-                         weir_section_text(json, "title"), "</title><style>");
+    weir_section_escaped(
+        &s, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
+        weir_section_text(json, "title"), "</title><style>");
     weir_page_put(&s.page, weir_page_style);
     weir_page_put(&s.page, more_style);
     weir_page_put(&s.page, "</style></head><body><main>");

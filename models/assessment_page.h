@@ -19,6 +19,7 @@ typedef struct weir_section {
 /* Numbers and texts of the document; what is missing is NaN or "". */
 double weir_section_number(const cJSON *object, const char *key);
 const char *weir_section_text(const cJSON *object, const char *key);
+int64_t weir_section_time(const cJSON *object, const char *key); /* µs since 1970; INT64_MIN: missing */
 const cJSON *weir_section_get(const cJSON *object, const char *key);
 /** True, and the reason is on the page, when the part says why there is none of it. */
 bool weir_section_none(weir_section *s, const cJSON *part, const char *title);

@@ -53,7 +53,8 @@ static void models_table(weir_section *s, const cJSON *models) {
         weir_section_escaped(s, "<tr><td>", weir_section_text(m, "name"), "");
         if (isfinite(weir_section_number(m, "model_version"))) weir_page_printf(&s->page, " v%.0f", weir_section_number(m, "model_version"));
         if (cJSON_IsTrue(weir_section_get(m, "chosen"))) weir_page_put(&s->page, "<span class=\"tag chosen\">chosen</span>");
-        if (strcmp(weir_section_text(m, "name"), weir_section_text(m, "description"))) weir_section_escaped(s, "<small>", weir_section_text(m, "description"), "</small>");
+        if (strcmp(weir_section_text(m, "name"), weir_section_text(m, "description")))
+            weir_section_escaped(s, "<small>", weir_section_text(m, "description"), "</small>");
         weir_page_put(&s->page, "</td>");
         for (int i = 0; metrics[i]; i++) {
             const cJSON *metric = metric_of(m, metrics[i]);
@@ -63,7 +64,8 @@ static void models_table(weir_section *s, const cJSON *models) {
         const cJSON *v = weir_section_get(m, "validation");
         if (validated)
             weir_page_printf(&s->page, "<td>%s<small>± %s</small></td><td>%s</td>", weir_words_number(weir_section_number(v, "mean"), 3, a),
-                             weir_words_number(weir_section_number(v, "deviation"), 2, b), weir_words_number(weir_section_number(v, "fit_seconds"), 2, (char[WEIR_WORDS_MAX]){0}));
+                             weir_words_number(weir_section_number(v, "deviation"), 2, b),
+                             weir_words_number(weir_section_number(v, "fit_seconds"), 2, (char[WEIR_WORDS_MAX]){0}));
         weir_page_put(&s->page, "</tr>");
     }
     weir_page_put(&s->page, "</tbody></table></div>");
@@ -77,11 +79,13 @@ static void intervals_note(weir_section *s) {
         weir_section_escaped(s, "<p class=\"note\">No intervals: ", none, ".</p>");
         return;
     }
-    weir_page_printf(&s->page, "<p class=\"note\">Small print: 95\u00a0%% intervals from %s bootstrap samples of the test rows, drawing ", weir_words_count((int64_t)weir_section_number(i, "replicates"), a));
+    weir_page_printf(&s->page, "<p class=\"note\">Small print: 95\u00a0%% intervals from %s bootstrap samples of the test rows, drawing ",
+                     weir_section_plain(weir_section_number(i, "replicates"), a));
     if (!strcmp(unit, "entities"))
-        weir_page_printf(&s->page, "whole entities (%s), because rows of one entity are alike.", weir_words_count((int64_t)weir_section_number(i, "units"), b));
+        weir_page_printf(&s->page, "whole entities (%s), because rows of one entity are alike.", weir_section_plain(weir_section_number(i, "units"), b));
     else if (!strcmp(unit, "times"))
-        weir_page_printf(&s->page, "runs of %.0f neighbouring times, because rows near in time are alike.", weir_section_number(i, "block"));
+        weir_page_printf(&s->page, "runs of %s neighbouring times, because rows near in time are alike.",
+                         weir_section_plain(weir_section_number(i, "block"), b));
     else
         weir_page_put(&s->page, "rows one by one.");
     weir_page_put(&s->page, " ± is the standard deviation over the folds. The best value of a column is bold.</p>");
@@ -97,7 +101,12 @@ static void models_chart(weir_section *s, const cJSON *models) {
         if (count == MOST) break;
         const cJSON *metric = metric_of(m, s->metric);
         weir_chart_bar *row = &rows[count];
-        *row = (weir_chart_bar){.name = weir_section_text(m, "name"), .text = texts[count], .value = weir_section_number(metric, "value"), .low = weir_section_number(metric, "low"), .high = weir_section_number(metric, "high"), .series = count > 0};
+        *row = (weir_chart_bar){.name = weir_section_text(m, "name"),
+                                .text = texts[count],
+                                .value = weir_section_number(metric, "value"),
+                                .low = weir_section_number(metric, "low"),
+                                .high = weir_section_number(metric, "high"),
+                                .series = count > 0};
         char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX];
         weir_words_number(row->value, 3, a);
         if (isfinite(row->low + row->high))
@@ -110,7 +119,8 @@ static void models_chart(weir_section *s, const cJSON *models) {
     weir_page_put(&s->page, "<div style=\"margin-top:24px\">");
     char title[NAME];
     snprintf(title, sizeof title, "%.200s on the test rows", weir_section_metric(s->metric));
-    weir_section_figure(s, title, "%s is better. Bars that overlap can still be told apart, because both models met the same rows: see the table below.", s->greater ? "Further right" : "Further left");
+    weir_section_figure(s, title, "%s is better. Bars that overlap can still be told apart, because both models met the same rows: see the table below.",
+                        s->greater ? "Further right" : "Further left");
     weir_page_put(&s->page, "<div class=\"scroll\">");
     weir_chart_points(&s->page, title, rows, count, rows[0].value, true);
     weir_page_put(&s->page, "</div>");
@@ -122,17 +132,21 @@ static void comparisons_table(weir_section *s) {
     const cJSON *list = weir_section_get(s->json, "comparisons"), *c;
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX];
     if (!cJSON_GetArraySize(list)) return;
-    weir_section_escaped(s, "<h3 style=\"margin-top:26px\">Against the chosen model</h3><div class=\"scroll\"><table><thead><tr><th>Model</th><th>Difference of ", weir_section_metric(s->metric),
-                         "</th><th>p on<br>the test rows</th><th>p of losses<br>(Wilcoxon)</th><th>p over folds</th><th class=\"text\">Verdict</th></tr></thead><tbody>");
+    weir_section_escaped(
+        s, "<h3 style=\"margin-top:26px\">Against the chosen model</h3><div class=\"scroll\"><table><thead><tr><th>Model</th><th>Difference of ",
+        weir_section_metric(s->metric),
+        "</th><th>p on<br>the test rows</th><th>p of losses<br>(Wilcoxon)</th><th>p over folds</th><th class=\"text\">Verdict</th></tr></thead><tbody>");
     cJSON_ArrayForEach(c, list) {
         double low = weir_section_number(c, "low"), high = weir_section_number(c, "high");
         weir_section_escaped(s, "<tr><td>", weir_section_text(c, "model"), "</td>");
         weir_section_cell(s, weir_section_number(c, "difference"), low, high, false);
         weir_page_printf(&s->page, "<td>%s</td>", weir_section_p(weir_section_number(c, "p_test_adjusted"), a));
-        weir_page_printf(&s->page, "<td>%s</td><td>%s</td>", weir_section_p(weir_section_number(c, "p_wilcoxon_adjusted"), b), weir_section_p(weir_section_number(c, "p_folds_adjusted"), d));
+        weir_page_printf(&s->page, "<td>%s</td><td>%s</td>", weir_section_p(weir_section_number(c, "p_wilcoxon_adjusted"), b),
+                         weir_section_p(weir_section_number(c, "p_folds_adjusted"), d));
         weir_section_escaped(s, "<td class=\"text\">", weir_section_text(c, "verdict"), "</td></tr>");
     }
-    weir_page_put(&s->page, "</tbody></table></div><p class=\"note\">p: the probability of a difference at least as large if both were equally good, corrected for the number of models (Holm). "
+    weir_page_put(&s->page, "</tbody></table></div><p class=\"note\">p: the probability of a difference at least as large if both were equally good, corrected "
+                            "for the number of models (Holm). "
                             "Over folds the correction of Nadeau and Bengio applies. The verdict goes by the test rows, at 5\u00a0%.</p>");
 }
 
@@ -158,15 +172,21 @@ static int slices_figure(weir_section *s, const cJSON *list) {
     double all = weir_section_number(metric_of(s->chosen, s->metric), "value");
     s->page.failed = s->page.failed || !rows || !names || !texts;
     if (rows && names && texts) cJSON_ArrayForEach(slice, list) {
-        if (count == SLICES_SHOWN) break;
-        char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
-        bool bad = cJSON_IsTrue(weir_section_get(slice, "worse"));
-        snprintf(names[count], NAME, "%s = %s", weir_section_text(slice, "column"), weir_section_text(slice, "value"));
-        rows[count] = (weir_chart_bar){.name = names[count], .text = texts[count], .value = weir_section_number(slice, "metric"), .low = weir_section_number(slice, "low"), .high = weir_section_number(slice, "high"), .series = bad ? 4 : 0};
-        snprintf(texts[count], sizeof *texts, "%.40s · n = %.40s", weir_words_number(rows[count].value, 3, a), weir_words_count((int64_t)weir_section_number(slice, "rows"), b));
-        worse += bad;
-        count++;
-    }
+            if (count == SLICES_SHOWN) break;
+            char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
+            bool bad = cJSON_IsTrue(weir_section_get(slice, "worse"));
+            snprintf(names[count], NAME, "%s = %s", weir_section_text(slice, "column"), weir_section_text(slice, "value"));
+            rows[count] = (weir_chart_bar){.name = names[count],
+                                           .text = texts[count],
+                                           .value = weir_section_number(slice, "metric"),
+                                           .low = weir_section_number(slice, "low"),
+                                           .high = weir_section_number(slice, "high"),
+                                           .series = bad ? 4 : 0};
+            snprintf(texts[count], sizeof *texts, "%.40s · n = %.40s", weir_words_number(rows[count].value, 3, a),
+                     weir_section_plain(weir_section_number(slice, "rows"), b));
+            worse += bad;
+            count++;
+        }
     if (count) {
         weir_page_put(&s->page, "<figure class=\"scroll\">");
         weir_chart_points(&s->page, "Metric by slice", rows, count, all, true);
@@ -186,20 +206,24 @@ void weir_section_slices(weir_section *s) {
     weir_page_put(&s->page, "<section><h2>Is it as good for everybody?</h2>");
     weir_section_escaped(s, "<p>", weir_section_metric(s->metric), " on parts of the test rows; the dashed line is all of them. ");
     if (worse)
-        weir_page_printf(&s->page, "<b>%d %s worse than the rest beyond chance</b> (marked; corrected for the number of slices by Holm).</p>", worse, worse == 1 ? "slice is" : "slices are");
+        weir_page_printf(&s->page, "<b>%d %s worse than the rest beyond chance</b> (marked; corrected for the number of slices by Holm).</p>", worse,
+                         worse == 1 ? "slice is" : "slices are");
     else
         weir_page_put(&s->page, "No slice is worse than the rest beyond chance (corrected for the number of slices by Holm).</p>");
     slices_figure(s, list);
     if (worse) {
-        weir_page_put(&s->page, "<div class=\"scroll\"><table><thead><tr><th>Worse than the rest</th><th>Rows</th><th>Here</th><th>Elsewhere</th><th>p</th></tr></thead><tbody>");
+        weir_page_put(
+            &s->page,
+            "<div class=\"scroll\"><table><thead><tr><th>Worse than the rest</th><th>Rows</th><th>Here</th><th>Elsewhere</th><th>p</th></tr></thead><tbody>");
         cJSON_ArrayForEach(slice, list) {
             char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX];
             if (!cJSON_IsTrue(weir_section_get(slice, "worse"))) continue;
             weir_section_escaped(s, "<tr><td>", weir_section_text(slice, "column"), " = ");
             weir_section_escaped(s, "", weir_section_text(slice, "value"), "</td>");
-            weir_page_printf(&s->page, "<td>%s</td>", weir_words_count((int64_t)weir_section_number(slice, "rows"), a));
+            weir_page_printf(&s->page, "<td>%s</td>", weir_section_plain(weir_section_number(slice, "rows"), a));
             weir_section_cell(s, weir_section_number(slice, "metric"), weir_section_number(slice, "low"), weir_section_number(slice, "high"), false);
-            weir_page_printf(&s->page, "<td>%s</td><td>%s</td></tr>", weir_words_number(weir_section_number(slice, "rest"), 3, b), weir_section_p(weir_section_number(slice, "p_adjusted"), c));
+            weir_page_printf(&s->page, "<td>%s</td><td>%s</td></tr>", weir_words_number(weir_section_number(slice, "rest"), 3, b),
+                             weir_section_p(weir_section_number(slice, "p_adjusted"), c));
         }
         weir_page_put(&s->page, "</tbody></table></div>");
     }
@@ -224,7 +248,8 @@ static void importance_chart(weir_section *s, const cJSON *list, bool gain, cons
     }
     cJSON_ArrayForEach(c, list) {
         double v = weir_section_number(c, gain ? "gain" : "permutation"), d = gain ? NAN : weir_section_number(c, "permutation_deviation");
-        if (isfinite(v)) bars[count++] = (weir_chart_bar){.name = weir_section_text(c, "name"), .value = v, .low = v - d, .high = v + d, .series = gain ? 0 : 2};
+        if (isfinite(v))
+            bars[count++] = (weir_chart_bar){.name = weir_section_text(c, "name"), .value = v, .low = v - d, .high = v + d, .series = gain ? 0 : 2};
     }
     qsort(bars, (size_t)count, sizeof *bars, by_value_down);
     if (count > IMPORTANT) count = IMPORTANT;
@@ -232,9 +257,12 @@ static void importance_chart(weir_section *s, const cJSON *list, bool gain, cons
         double three = 0;
         char a[WEIR_WORDS_MAX];
         for (int i = 0; i < count && i < 3; i++) three += bars[i].value;
-        weir_section_figure(s, "What the model uses", "Each input’s share of what the fit gained by it. The first %d make up %s.", count < 3 ? count : 3, weir_section_percent(three, 0, a));
+        weir_section_figure(s, "What the model uses", "Each input’s share of what the fit gained by it. The first %d make up %s.", count < 3 ? count : 3,
+                            weir_section_percent(three, 0, a));
     } else if (count) {
-        weir_section_figure(s, "What it would lose", "How much worse %s gets on test rows when the input is shuffled (mean and standard deviation of five). Most is lost without “%s”.", metric, bars[0].name);
+        weir_section_figure(s, "What it would lose",
+                            "How much worse %s gets on test rows when the input is shuffled (mean and standard deviation of five). Most is lost without “%s”.",
+                            metric, bars[0].name);
     }
     if (count) {
         weir_chart_bars(&s->page, gain ? "Importance by gain" : "Importance by permutation", bars, count, false);
@@ -251,7 +279,8 @@ void weir_section_importance(weir_section *s) {
         permutation = permutation || isfinite(weir_section_number(c, "permutation"));
     }
     if (!gain && !permutation) return;
-    weir_page_put(&s->page, "<section><h2>What does it go by?</h2><p>Importance says what the model makes use of, not what causes the outcome. Inputs that say the same share it between them.</p>");
+    weir_page_put(&s->page, "<section><h2>What does it go by?</h2><p>Importance says what the model makes use of, not what causes the outcome. Inputs that say "
+                            "the same share it between them.</p>");
     if (*weir_section_text(part, "no_gain")) weir_section_escaped(s, "<p class=\"note\">", weir_section_text(part, "no_gain"), ".</p>");
     weir_section_pair_begin(s);
     if (gain) importance_chart(s, list, true, "");
@@ -271,18 +300,20 @@ static void explained_row(weir_section *s, const cJSON *row) {
     const cJSON *list = weir_section_get(row, "contributions"), *c;
     bool value = !strcmp(weir_section_text(s->json, "task"), "regression");
     int count = 0;
+    double largest = fabs(weir_section_number(cJSON_GetArrayItem(list, 0), "contribution")); /* they come by size */
+    int digits = largest >= 100 ? 0 : largest >= 10 ? 1 : largest >= 1 ? 2 : largest >= 0.1 ? 3 : 5;
     cJSON_ArrayForEach(c, list) {
         if (count == MOST - 1) break;
         double v = weir_section_number(c, "contribution");
         if (v == 0) continue;
         snprintf(names[count], NAME, "%s = %s", weir_section_text(c, "column"), weir_section_text(c, "value"));
-        weir_words_difference(v, fabs(v) >= 100 ? 0 : fabs(v) >= 1 ? 1 : 3, texts[count]);
+        weir_words_difference(v, digits, texts[count]);
         bars[count] = (weir_chart_bar){.name = names[count], .text = texts[count], .value = v, .low = NAN, .high = NAN, .series = v > 0};
         count++;
     }
     double others = weir_section_number(row, "others");
     if (isfinite(others) && others != 0) {
-        weir_words_difference(others, fabs(others) >= 100 ? 0 : fabs(others) >= 1 ? 1 : 3, texts[count]);
+        weir_words_difference(others, digits, texts[count]);
         bars[count] = (weir_chart_bar){.name = "all other inputs", .text = texts[count], .value = others, .low = NAN, .high = NAN, .series = others > 0};
         count++;
     }
@@ -293,9 +324,13 @@ static void explained_row(weir_section *s, const cJSON *row) {
     else
         snprintf(label, sizeof label, "%.200s", weir_section_text(row, "label"));
     char when[WEIR_WORDS_MAX] = "";
-    if (isfinite(weir_section_number(row, "time_us"))) weir_words_moment((int64_t)weir_section_number(row, "time_us"), when);
-    weir_section_figure(s, title, "%s%s%s %s%s%s. What happened: %s.", when, *when ? ": " : "", *when ? value ? "predicted" : "score" : value ? "Predicted" : "Score", weir_words_number(weir_section_number(row, "score"), 4, score),
-                        *weir_section_text(row, "called") ? " for " : "", weir_section_text(row, "called"), label);
+    if (isfinite(weir_section_number(row, "time_us"))) weir_words_moment(weir_section_time(row, "time_us"), when);
+    weir_section_figure(s, title, "%s%s%s %s%s%s. What happened: %s.", when, *when ? ": " : "",
+                        *when   ? value ? "predicted" : "score"
+                        : value ? "Predicted"
+                                : "Score",
+                        weir_words_number(weir_section_number(row, "score"), 4, score), *weir_section_text(row, "called") ? " for " : "",
+                        weir_section_text(row, "called"), label);
     if (count) weir_chart_bars(&s->page, title, bars, count, false);
     weir_section_figure_end(s);
 }
@@ -307,8 +342,11 @@ void weir_section_explanations(weir_section *s) {
     if (!weir_section_none(s, part, "Explanations") && cJSON_GetArraySize(rows)) {
         char a[WEIR_WORDS_MAX];
         bool value = !strcmp(weir_section_text(s->json, "task"), "regression");
-        weir_page_printf(&s->page, "<p>Exact contributions (Shapley values of the model) of the inputs of single test rows%s. They begin at %s, what is expected of any row, and add up to the row’s %s.</p>",
-                         value ? "" : ", in log odds", weir_words_number(weir_section_number(cJSON_GetArrayItem(rows, 0), "expected"), 3, a), value ? "prediction" : "score");
+        weir_page_printf(&s->page,
+                         "<p>Exact contributions (Shapley values of the model) of the inputs of single test rows%s. They begin at %s, what is expected of any "
+                         "row, and add up to the row’s %s.</p>",
+                         value ? "" : ", in log odds", weir_words_number(weir_section_number(cJSON_GetArrayItem(rows, 0), "expected"), 3, a),
+                         value ? "prediction" : "score");
         weir_section_pair_begin(s);
         cJSON_ArrayForEach(row, rows) explained_row(s, row);
         weir_section_pair_end(s);
@@ -329,22 +367,30 @@ void weir_section_learning(weir_section *s) {
         weir_page_put(&s->page, "</section>");
         return;
     }
-    weir_chart_plot plot = {.title = "Learning curve", .x_label = "rows fitted on", .y_label = weir_section_metric(weir_section_text(part, "metric")), .x0 = 0, .y0 = INFINITY, .y1 = -INFINITY, .wide = true, .height = 220};
+    weir_chart_plot plot = {.title = "Learning curve",
+                            .x_label = "rows fitted on",
+                            .y_label = weir_section_metric(weir_section_text(part, "metric")),
+                            .x0 = 0,
+                            .y0 = INFINITY,
+                            .y1 = -INFINITY,
+                            .wide = true,
+                            .height = 220};
     cJSON_ArrayForEach(p, weir_section_get(part, "points")) {
         if (count == MOST) break;
         double rows = weir_section_number(p, "rows");
         train[count] = (weir_point){rows, weir_section_number(p, "train")};
         held[count] = (weir_point){rows, weir_section_number(p, "held")};
         plot.x1 = fmax(plot.x1, rows);
-        if (isfinite(train[count].y)) plot.y0 = fmin(plot.y0, fmin(train[count].y, held[count].y)), plot.y1 = fmax(plot.y1, fmax(train[count].y, held[count].y));
+        if (isfinite(train[count].y))
+            plot.y0 = fmin(plot.y0, fmin(train[count].y, held[count].y)), plot.y1 = fmax(plot.y1, fmax(train[count].y, held[count].y));
         count++;
     }
     double last = count > 1 ? held[count - 1].y : NAN, before = count > 1 ? held[count - 2].y : NAN, first = count ? held[0].y : NAN;
     double step = s->greater ? last - before : before - last, whole = s->greater ? last - first : first - last;
     char a[WEIR_WORDS_MAX];
-    weir_section_figure(s, "Learning curve", "The chosen model fitted on growing parts of the training rows, %s, and judged on %s others. %s.", weir_section_text(part, "grows"),
-                        weir_words_count((int64_t)fmax(weir_section_number(part, "held_rows"), 0), a),
-                        !(isfinite(step) && isfinite(whole)) ? "There is too little to say more"
+    weir_section_figure(s, "Learning curve", "The chosen model fitted on growing parts of the training rows, %s, and judged on %s others. %s.",
+                        weir_section_text(part, "grows"), weir_section_plain(weir_section_number(part, "held_rows"), a),
+                        !(isfinite(step) && isfinite(whole))    ? "There is too little to say more"
                         : step > 0.15 * fabs(whole) && step > 0 ? "The last step still helped: more rows would probably help too"
                                                                 : "The last step hardly helped: more rows alone would probably change little");
     weir_section_legend(s, (const char *const[]){"on the rows fitted on", "on others"}, 2);
@@ -368,19 +414,25 @@ void weir_section_leaderboard(weir_section *s) {
     int shown = 0;
     if (!cJSON_GetArraySize(list)) return;
     weir_page_put(&s->page, "<section><h2>What was tried</h2>");
-    weir_page_printf(&s->page, "<p>%s trials in %s, %.0f of which failed and %.0f were stopped early. The search ended by its ", weir_words_count((int64_t)fmax(weir_section_number(part, "trials"), 0), a),
-                     weir_words_duration(weir_section_number(part, "seconds"), b), weir_section_number(part, "failed"), weir_section_number(part, "pruned"));
-    weir_section_escaped(s, "", weir_section_text(part, "ended"), ".</p><div class=\"scroll\"><table class=\"small\"><thead><tr><th>Rank</th><th class=\"text\">What</th><th>");
-    weir_section_escaped(s, "", weir_section_metric(s->metric), "</th><th>± over folds</th><th>Seconds to fit</th><th>p against the first</th></tr></thead><tbody>");
+    weir_page_printf(&s->page, "<p>%s trials in %s, %s of which failed and %s were stopped early. What ended the search: ",
+                     weir_section_plain(weir_section_number(part, "trials"), a), weir_words_duration(weir_section_number(part, "seconds"), b),
+                     weir_section_plain(weir_section_number(part, "failed"), c), weir_section_plain(weir_section_number(part, "pruned"), d));
+    weir_section_escaped(s, "", weir_section_text(part, "ended"),
+                         ".</p><div class=\"scroll\"><table class=\"small\"><thead><tr><th>Rank</th><th class=\"text\">What</th><th>");
+    weir_section_escaped(s, "", weir_section_metric(s->metric),
+                         "</th><th>± over folds</th><th>Seconds to fit</th><th>p against the first</th></tr></thead><tbody>");
     cJSON_ArrayForEach(l, list) {
         if (shown++ == LEADERS_SHOWN) break;
-        weir_page_printf(&s->page, "<tr><td>%.0f%s</td>", weir_section_number(l, "rank"), cJSON_IsTrue(weir_section_get(l, "winner")) ? "<span class=\"tag chosen\">taken</span>" : "");
+        weir_page_printf(&s->page, "<tr><td>%s%s</td>", weir_section_plain(weir_section_number(l, "rank"), a),
+                         cJSON_IsTrue(weir_section_get(l, "winner")) ? "<span class=\"tag chosen\">taken</span>" : "");
         weir_section_escaped(s, "<td class=\"wrapped\">", weir_section_text(l, "name"), "</td>");
-        weir_page_printf(&s->page, "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_number(weir_section_number(l, "mean"), 4, a), weir_words_number(weir_section_number(l, "deviation"), 2, b),
-                         weir_words_number(weir_section_number(l, "fit_seconds"), 2, c), weir_section_p(weir_section_number(l, "p_worse"), d));
+        weir_page_printf(&s->page, "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_number(weir_section_number(l, "mean"), 4, a),
+                         weir_words_number(weir_section_number(l, "deviation"), 2, b), weir_words_number(weir_section_number(l, "fit_seconds"), 2, c),
+                         weir_section_p(weir_section_number(l, "p_worse"), d));
     }
     weir_page_put(&s->page, "</tbody></table></div>");
-    if (cJSON_GetArraySize(list) > LEADERS_SHOWN) weir_page_printf(&s->page, "<p class=\"note\">The first %d of %d.</p>", LEADERS_SHOWN, cJSON_GetArraySize(list));
+    if (cJSON_GetArraySize(list) > LEADERS_SHOWN)
+        weir_page_printf(&s->page, "<p class=\"note\">The first %d of %d.</p>", LEADERS_SHOWN, cJSON_GetArraySize(list));
     weir_page_put(&s->page, "</section>");
 }
 
@@ -393,7 +445,9 @@ static void mini_histogram(weir_section *s, const cJSON *h) {
     if (count && most > 0) {
         weir_page_put(&s->page, "<svg class=\"mini\" viewBox=\"0 0 96 22\" aria-hidden=\"true\">");
         for (int i = 0; i < count; i++)
-            if (counts[i] > 0) weir_page_printf(&s->page, "<rect class=\"f0\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", 96.0 * i / count, 22 - 21 * counts[i] / most, 96.0 / count - 0.8, 21 * counts[i] / most);
+            if (counts[i] > 0)
+                weir_page_printf(&s->page, "<rect class=\"f0\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", 96.0 * i / count,
+                                 22 - 21 * counts[i] / most, 96.0 / count - 0.8, 21 * counts[i] / most);
         weir_page_put(&s->page, "</svg>");
     }
     weir_models_free(counts);
@@ -406,7 +460,7 @@ static void column_row(weir_section *s, const cJSON *c) {
     weir_section_escaped(s, "<tr><td>", weir_section_text(c, "name"), "</td>");
     weir_section_escaped(s, "<td class=\"text\">", weir_section_text(c, "kind"), "</td>");
     weir_page_printf(&s->page, "<td>%s</td>", weir_section_percent(weir_section_number(c, "missing"), 1, a));
-    weir_page_printf(&s->page, "<td>%s</td>", weir_words_count((int64_t)fmax(weir_section_number(c, "distinct"), 0), a));
+    weir_page_printf(&s->page, "<td>%s</td>", weir_section_plain(weir_section_number(c, "distinct"), a));
     for (int i = 0; i < 5; i++) weir_page_printf(&s->page, "<td>%s</td>", weir_section_plain(weir_section_number(c, numbers[i]), a));
     weir_page_printf(&s->page, "<td%s>%s</td><td>", shift > 0.2 ? " class=\"worse\"" : "", weir_words_ratio(shift, 2, a));
     mini_histogram(s, weir_section_get(c, "histogram"));
@@ -415,9 +469,9 @@ static void column_row(weir_section *s, const cJSON *c) {
 
 static void span(weir_section *s, const cJSON *part, const char *what) {
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
-    double from = weir_section_number(part, "from_us");
-    weir_page_printf(&s->page, "<dt>%s</dt><dd>%s rows", what, weir_words_count((int64_t)fmax(weir_section_number(part, "rows"), 0), a));
-    if (isfinite(from)) weir_page_printf(&s->page, ", %s to %s", weir_words_moment((int64_t)from, a), weir_words_moment((int64_t)weir_section_number(part, "to_us"), b));
+    int64_t from = weir_section_time(part, "from_us");
+    weir_page_printf(&s->page, "<dt>%s</dt><dd>%s rows", what, weir_section_plain(weir_section_number(part, "rows"), a));
+    if (from != INT64_MIN) weir_page_printf(&s->page, ", %s to %s", weir_words_moment(from, a), weir_words_moment(weir_section_time(part, "to_us"), b));
     if (*weir_section_text(part, "digest")) weir_section_escaped(s, "<br><code>", weir_section_text(part, "digest"), "</code>");
     weir_page_put(&s->page, "</dd>");
 }
@@ -426,13 +480,14 @@ static void class_balance(weir_section *s, const cJSON *dataset) {
     const cJSON *list = weir_section_get(dataset, "classes"), *c;
     double train = weir_section_number(weir_section_get(dataset, "train"), "rows"), test = weir_section_number(weir_section_get(dataset, "test"), "rows");
     if (!cJSON_GetArraySize(list)) return;
-    weir_page_put(&s->page, "<div class=\"scroll\"><table class=\"small\"><thead><tr><th>Class</th><th>Training rows</th><th>Share</th><th>Test rows</th><th>Share</th></tr></thead><tbody>");
+    weir_page_put(&s->page, "<div class=\"scroll\"><table class=\"small\"><thead><tr><th>Class</th><th>Training rows</th><th>Share</th><th>Test "
+                            "rows</th><th>Share</th></tr></thead><tbody>");
     cJSON_ArrayForEach(c, list) {
         char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX], e[WEIR_WORDS_MAX];
         double in_train = weir_section_number(c, "train"), in_test = weir_section_number(c, "test");
         weir_section_escaped(s, "<tr><td>", weir_section_text(c, "name"), "</td>");
-        weir_page_printf(&s->page, "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_count((int64_t)in_train, a), weir_section_percent(in_train / train, 1, b),
-                         weir_words_count((int64_t)in_test, d), weir_section_percent(in_test / test, 1, e));
+        weir_page_printf(&s->page, "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_section_plain(in_train, a),
+                         weir_section_percent(in_train / train, 1, b), weir_section_plain(in_test, d), weir_section_percent(in_test / test, 1, e));
     }
     weir_page_put(&s->page, "</tbody></table></div>");
 }
@@ -440,23 +495,28 @@ static void class_balance(weir_section *s, const cJSON *dataset) {
 void weir_section_dataset(weir_section *s) {
     const cJSON *d = weir_section_get(s->json, "dataset"), *quality = weir_section_get(d, "quality"), *list = weir_section_get(d, "column_list"), *c;
     int shown = 0, shifted = 0;
-    char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
+    char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], e[WEIR_WORDS_MAX], f[WEIR_WORDS_MAX];
     weir_page_put(&s->page, "<section><h2>The data</h2><dl class=\"facts\">");
     if (*weir_section_text(d, "source")) weir_section_escaped(s, "<dt>From</dt><dd>", weir_section_text(d, "source"), "</dd>");
     if (*weir_section_text(d, "target")) weir_section_escaped(s, "<dt>Target</dt><dd>", weir_section_text(d, "target"), "</dd>");
     span(s, weir_section_get(d, "train"), "Training");
     span(s, weir_section_get(d, "test"), "Test");
-    weir_page_printf(&s->page, "<dt>Quality</dt><dd>%s of the training values are missing, in %.0f of %.0f columns; %.0f columns never vary; ", weir_section_percent(weir_section_number(quality, "missing"), 1, a),
-                     weir_section_number(quality, "columns_with_missing"), weir_section_number(d, "columns"), weir_section_number(quality, "columns_constant"));
-    weir_page_printf(&s->page, "%s rows had no label and were left out</dd></dl>", weir_words_count((int64_t)fmax(weir_section_number(quality, "rows_without_label"), 0), b));
+    weir_page_printf(&s->page, "<dt>Quality</dt><dd>%s of the training values are missing, in %s of %s columns; %s columns never vary; ",
+                     weir_section_percent(weir_section_number(quality, "missing"), 1, a),
+                     weir_section_plain(weir_section_number(quality, "columns_with_missing"), b), weir_section_plain(weir_section_number(d, "columns"), e),
+                     weir_section_plain(weir_section_number(quality, "columns_constant"), f));
+    weir_page_printf(&s->page, "%s rows had no label and were left out</dd></dl>", weir_section_plain(weir_section_number(quality, "rows_without_label"), b));
     class_balance(s, d);
     cJSON_ArrayForEach(c, list) shifted += weir_section_number(c, "shift") > 0.2;
-    weir_page_put(&s->page, "<p class=\"note\">Columns of the training rows. Shift: the largest difference between the distribution functions of training and test rows, 0 (the same) to 1 (apart). ");
+    weir_page_put(&s->page, "<p class=\"note\">Columns of the training rows. Shift: the largest difference between the distribution functions of training and "
+                            "test rows, 0 (the same) to 1 (apart). ");
     if (shifted)
-        weir_page_printf(&s->page, "%d column%s moved by more than 0.2: what was learned there may not hold later.</p>", shifted, shifted == 1 ? " has" : "s have");
+        weir_page_printf(&s->page, "%d column%s moved by more than 0.2: what was learned there may not hold later.</p>", shifted,
+                         shifted == 1 ? " has" : "s have");
     else
         weir_page_put(&s->page, "No column has moved by more than 0.2.</p>");
-    weir_page_put(&s->page, "<div class=\"scroll\"><table class=\"small\"><thead><tr><th>Column</th><th class=\"text\">Kind</th><th>Missing</th><th>Distinct</th><th>Mean</th><th>Deviation</th>"
+    weir_page_put(&s->page, "<div class=\"scroll\"><table class=\"small\"><thead><tr><th>Column</th><th "
+                            "class=\"text\">Kind</th><th>Missing</th><th>Distinct</th><th>Mean</th><th>Deviation</th>"
                             "<th>Least</th><th>Median</th><th>Most</th><th>Shift</th><th>Distribution</th></tr></thead><tbody>");
     cJSON_ArrayForEach(c, list) {
         if (shown++ == COLUMNS_SHOWN) break;
@@ -464,7 +524,8 @@ void weir_section_dataset(weir_section *s) {
     }
     weir_page_put(&s->page, "</tbody></table></div>");
     int columns = cJSON_GetArraySize(list);
-    if (columns > COLUMNS_SHOWN) weir_page_printf(&s->page, "<p class=\"note\">The first %d of %d columns; all are in <code>report.json</code>.</p>", COLUMNS_SHOWN, columns);
+    if (columns > COLUMNS_SHOWN)
+        weir_page_printf(&s->page, "<p class=\"note\">The first %d of %d columns; all are in <code>report.json</code>.</p>", COLUMNS_SHOWN, columns);
     weir_page_put(&s->page, "</section>");
 }
 

@@ -84,18 +84,21 @@ static bool counts(const weir_backtest_input *in, int64_t row) {
 }
 
 static weir_status check(const weir_backtest_input *in, const weir_backtest_rule *rule, uint32_t symbols, weir_err *err) {
-    if (!(rule->lower <= rule->upper)) return WEIR_FAIL(err, WEIR_EINVAL, "the rule's lower bound %g is not at or below its upper bound %g", rule->lower, rule->upper);
+    if (!(rule->lower <= rule->upper))
+        return WEIR_FAIL(err, WEIR_EINVAL, "the rule's lower bound %g is not at or below its upper bound %g", rule->lower, rule->upper);
     if (!(rule->cost_bps >= 0 && rule->slippage_bps >= 0 && rule->cost_bps + rule->slippage_bps < 1e4))
         return WEIR_FAIL(err, WEIR_EINVAL, "costs of %g and %g basis points; expected 0 to 10000", rule->cost_bps, rule->slippage_bps);
     if (!(rule->periods_per_year >= 0 && isfinite(rule->periods_per_year)))
         return WEIR_FAIL(err, WEIR_EINVAL, "%g periods in a year; expected a positive number, or 0", rule->periods_per_year);
-    if (symbols < 1 || symbols > WEIR_BACKTEST_SYMBOLS_MAX) return WEIR_FAIL(err, WEIR_EDATA, "%u symbols; expected 1 to %d", symbols, WEIR_BACKTEST_SYMBOLS_MAX);
+    if (symbols < 1 || symbols > WEIR_BACKTEST_SYMBOLS_MAX)
+        return WEIR_FAIL(err, WEIR_EDATA, "%u symbols; expected 1 to %d", symbols, WEIR_BACKTEST_SYMBOLS_MAX);
     for (int64_t r = 0; r < in->row_count; r++) {
         if (r > 0 && in->time_us[r] < in->time_us[r - 1]) return WEIR_FAIL(err, WEIR_EDATA, "row %lld is earlier than the row before it", (long long)r);
         if (!counts(in, r)) continue;
         if (!isfinite(in->score[r]) || !isfinite(in->next_return[r]))
             return WEIR_FAIL(err, WEIR_ENUMERIC, "row %lld has score %g and return %g", (long long)r, in->score[r], in->next_return[r]);
-        if (in->next_return[r] <= -1) return WEIR_FAIL(err, WEIR_EDATA, "row %lld has a return of %g; a price does not fall below 0", (long long)r, in->next_return[r]);
+        if (in->next_return[r] <= -1)
+            return WEIR_FAIL(err, WEIR_EDATA, "row %lld has a return of %g; a price does not fall below 0", (long long)r, in->next_return[r]);
         if (symbol_of(in, r) >= symbols) return WEIR_FAIL(err, WEIR_EDATA, "row %lld is of symbol %u of %u", (long long)r, symbol_of(in, r), symbols);
     }
     return WEIR_OK;
@@ -116,8 +119,8 @@ static weir_status meet(const weir_backtest_input *in, int64_t from, int64_t to,
 }
 
 /* Trades at the begin of a period, then lets the returns move the weights. */
-static void trade(const weir_backtest_input *in, const weir_backtest_rule *rule, int64_t from, int64_t to, int64_t period, uint32_t symbols, int present, book *b,
-                  weir_backtest *t) {
+static void trade(const weir_backtest_input *in, const weir_backtest_rule *rule, int64_t from, int64_t to, int64_t period, uint32_t symbols, int present,
+                  book *b, weir_backtest *t) {
     weir_backtest_point *p = &t->points[period];
     for (uint32_t s = 0; s < symbols; s++)
         if (b->seen[s] != period + 1) {
@@ -237,7 +240,7 @@ static void bootstrap(weir_backtest *t, int replicates, uint64_t seed, double *d
 static double deflated(const weir_performance *p, int trials, double periods, double year) {
     static const double euler = 0.57721566490153286;
     if (trials < 2 || !(p->sharpe_error > 0)) return NAN;
-    double best = sqrt(1 / (periods - 1)) * ((1 - euler) * weir_normal_quantile(1 - 1.0 / trials) + euler * weir_normal_quantile(1 - 1 / (trials * M_E)));
+    double best = sqrt(1 / (periods - 1)) * ((1 - euler) * weir_normal_inverse(1 - 1.0 / trials) + euler * weir_normal_inverse(1 - 1 / (trials * M_E)));
     return 0.5 * erfc((p->sharpe - best * sqrt(year)) / p->sharpe_error / sqrt(2));
 }
 

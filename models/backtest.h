@@ -1,4 +1,5 @@
-/* What scores would have earned: positions taken by a rule, paid for, and compared with holding everything. No market impact, no borrowing fees, no dividends beyond those in the returns. */
+/* What scores would have earned: positions taken by a rule, paid for, and compared with holding everything. No market impact, no borrowing fees, no
+ * dividends beyond those in the returns. */
 #ifndef WEIR_MODELS_BACKTEST_H
 #define WEIR_MODELS_BACKTEST_H
 
@@ -63,13 +64,18 @@ typedef struct weir_backtest {
     int64_t block; /* periods in a block */
 } weir_backtest;
 
-/** A symbol's weight is position / number of symbols in the period, the rest is cash without interest. Every period brings the weights, which returns moved, back to their targets:
- *  the sum of what is traded × (cost + slippage) is paid from the return of the period. A symbol that is not in a period is sold before it. Capital that is lost stays lost.
+/** A symbol's weight is position / number of symbols in the period, the rest is cash without interest. Every period brings the weights, which returns moved,
+ *  back to their targets:
+ *  the sum of what is traded × (cost + slippage) is paid from the return of the period. A symbol that is not in a period is sold before it. Capital that is
+ *  lost stays lost.
  *  Buy-and-hold: each symbol of the input gets an equal part of the capital, which buys it (at the same costs) when it first appears and keeps it.
- *  O(n + replicates · periods). Errors: WEIR_EDATA for fewer than 3 periods, times that fall, a symbol twice in one period, a return ≤ −1, a symbol number out of range; WEIR_ENUMERIC
+ *  O(n + replicates · periods). Errors: WEIR_EDATA for fewer than 3 periods, times that fall, a symbol twice in one period, a return ≤ −1, a symbol number
+ *  out of range; WEIR_ENUMERIC
  *  for a score or return that is not finite; WEIR_EINVAL for a rule out of range; WEIR_ENOMEM. *ret_backtest is then untouched.
- *  Sources: E. Mertens, Comments on variance of the IID estimator in Lo (2002), 2002, for the error of the ratio; D. Bailey, M. López de Prado, The Deflated Sharpe Ratio, Journal of
- *  Portfolio Management 40 (2014), equations 1 and 2, with the variance that the ratio has when the true one is 0; D. Politis, J. Romano, A Circular Block-Resampling Procedure for
+ *  Sources: E. Mertens, Comments on variance of the IID estimator in Lo (2002), 2002, for the error of the ratio; D. Bailey, M. López de Prado, The Deflated
+ *  Sharpe Ratio, Journal of
+ *  Portfolio Management 40 (2014), equations 1 and 2, with the variance that the ratio has when the true one is 0; D. Politis, J. Romano, A Circular
+ *  Block-Resampling Procedure for
  *  Stationary Data, 1992. */
 weir_status weir_backtest_run(const weir_backtest_input *input, const weir_backtest_rule *rule, int replicates, uint64_t seed, weir_backtest *ret_backtest,
                               weir_err *err) WEIR_MUST_CHECK;

@@ -93,7 +93,7 @@ double weir_normal_two_sided(double z) {
     return erfc(fabs(z) / sqrt(2));
 }
 
-double weir_normal_quantile(double p) {
+double weir_normal_inverse(double p) {
     if (!(p >= 0 && p <= 1)) return NAN;
     if (p == 0 || p == 1) return p == 0 ? -INFINITY : INFINITY;
     double tail = p < 0.5 ? p : 1 - p, low = 0, high = 40; /* the tail above x falls in x; on this side it has all its digits */

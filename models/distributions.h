@@ -16,6 +16,6 @@ double weir_student_two_sided(double t, double degrees);
 double weir_normal_two_sided(double z);
 
 /** The x with P(Z ≤ x) = p of the standard normal distribution; 0 gives −∞, 1 gives ∞, what is no probability NaN. By bisection: 60 calls of erfc. */
-double weir_normal_quantile(double p);
+double weir_normal_inverse(double p);
 
 #endif

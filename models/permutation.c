@@ -1,5 +1,6 @@
 /* Importance by permutation: how much worse a metric gets when a column's values are dealt out to other rows; see explain.h.
- * Source: L. Breiman, Random Forests, Machine Learning 45 (2001), section 10; A. Fisher, C. Rudin, F. Dominici, All Models are Wrong, but Many are Useful, JMLR 20 (2019). */
+ * Source: L. Breiman, Random Forests, Machine Learning 45 (2001), section 10; A. Fisher, C. Rudin, F. Dominici, All Models are Wrong, but Many are Useful,
+ * JMLR 20 (2019). */
 #include <math.h>
 #include <string.h>
 
@@ -64,7 +65,8 @@ weir_status weir_explain_permutation(weir_model *model, const weir_matrix *test,
     if (!test->label || test->column_count != weir_model_column_count(model))
         return WEIR_FAIL(err, WEIR_EINVAL, "permutation needs labelled rows of %d columns, got %d", weir_model_column_count(model), test->column_count);
     if (metric->task != weir_model_task(model))
-        return WEIR_FAIL(err, WEIR_EINVAL, "metric %s is of %s, the model of %s", metric->name, weir_task_name(metric->task), weir_task_name(weir_model_task(model)));
+        return WEIR_FAIL(err, WEIR_EINVAL, "metric %s is of %s, the model of %s", metric->name, weir_task_name(metric->task),
+                         weir_task_name(weir_model_task(model)));
     size_t cells = (size_t)test->row_count * (size_t)test->column_count, scores = (size_t)test->row_count * (size_t)weir_model_output_count(model);
     size_t outputs = (size_t)test->column_count;
     shuffler s = {.model = model, .test = test, .metric = metric, .rows = weir_models_calloc(cells, sizeof *s.rows)};

@@ -2,9 +2,12 @@
  *
  *   DESCRIPTION values report.json report.html
  *
- * DESCRIPTION is a JSON file: {"title", "task", "metric", "columns": [{"name", "texts": […] of a category}], "target", "classes": […], "time", "entity", "tenants": […], "returns": whether
- * the rows have them, "test_share", "folds": 0 for no cross-validation, "models": [{"name", "spec"}], "slices": […], "learning_curve", "permutation", "threshold", "cost_false_positive",
- * "cost_false_negative", "seed", "run"}. values: raw float64, [rows][columns, label, time in seconds, entity, tenant, return], the last four where there are some; of a category the place
+ * DESCRIPTION is a JSON file: {"title", "task", "metric", "columns": [{"name", "texts": […] of a category}], "target", "classes": […], "time", "entity",
+ * "tenants": […], "returns": whether
+ * the rows have them, "test_share", "folds": 0 for no cross-validation, "models": [{"name", "spec"}], "slices": […], "learning_curve", "permutation",
+ * "threshold", "cost_false_positive",
+ * "cost_false_negative", "seed", "run"}. values: raw float64, [rows][columns, label, time in seconds, entity, tenant, return], the last four where there are
+ * some; of a category the place
  * in its texts. */
 #include <math.h>
 #include <stdio.h>
@@ -98,7 +101,8 @@ static void read_input(const char *description, const char *values, input *in) {
     if (!in->json) fail("the description is no JSON");
     in->columns = cJSON_GetArraySize(get(in->json, "columns"));
     if (in->columns < 1 || in->columns > COLUMNS_MAX) fail("too few or too many columns");
-    bool time = cJSON_IsTrue(get(in->json, "time")), entity = cJSON_IsTrue(get(in->json, "entity")), tenants = get(in->json, "tenants"), returns = cJSON_IsTrue(get(in->json, "returns"));
+    bool time = cJSON_IsTrue(get(in->json, "time")), entity = cJSON_IsTrue(get(in->json, "entity")), tenants = get(in->json, "tenants"),
+         returns = cJSON_IsTrue(get(in->json, "returns"));
     in->width = in->columns + 1 + time + entity + tenants + returns;
     in->raw = (double *)(void *)read_file(values, &len);
     in->rows = (int64_t)(len / sizeof(double)) / in->width;

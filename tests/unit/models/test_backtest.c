@@ -201,21 +201,18 @@ static void test_without_memory(void **state) {
 static void test_normal_quantiles(void **state) {
     (void)state;
     const double p[] = {1e-300, 1e-5, .025, .3, .5, .9, .975, 1 - 1e-9};
-    const double x[] = {-37.0470962993612, -4.264890793922825, -1.9599639845400545, -0.5244005127080409, 0.0, 1.2815515655446004, 1.959963984540054, 5.997807019601637};
+    const double x[] = {-37.0470962993612,  -4.264890793922825, -1.9599639845400545, -0.5244005127080409, 0.0,
+                        1.2815515655446004, 1.959963984540054,  5.997807019601637};
     for (int i = 0; i < 8; i++)
-        if (!(fabs(weir_normal_quantile(p[i]) - x[i]) <= 1e-12 * fmax(fabs(x[i]), 1))) fail_msg("%g: %.17g", p[i], weir_normal_quantile(p[i]));
-    assert_true(weir_normal_quantile(0) == -INFINITY && weir_normal_quantile(1) == INFINITY);
-    assert_true(isnan(weir_normal_quantile(1.5)) && isnan(weir_normal_quantile(NAN)));
+        if (!(fabs(weir_normal_inverse(p[i]) - x[i]) <= 1e-12 * fmax(fabs(x[i]), 1))) fail_msg("%g: %.17g", p[i], weir_normal_inverse(p[i]));
+    assert_true(weir_normal_inverse(0) == -INFINITY && weir_normal_inverse(1) == INFINITY);
+    assert_true(isnan(weir_normal_inverse(1.5)) && isnan(weir_normal_inverse(NAN)));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_three_periods_by_hand),
-        cmocka_unit_test(test_figures_are_those_of_numpy),
-        cmocka_unit_test(test_noise_shows_no_edge),
-        cmocka_unit_test(test_gaps_and_a_perfect_score),
-        cmocka_unit_test(test_what_cannot_be_is_refused),
-        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_three_periods_by_hand),    cmocka_unit_test(test_figures_are_those_of_numpy), cmocka_unit_test(test_noise_shows_no_edge),
+        cmocka_unit_test(test_gaps_and_a_perfect_score), cmocka_unit_test(test_what_cannot_be_is_refused),  cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_normal_quantiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

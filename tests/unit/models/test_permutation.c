@@ -6,7 +6,8 @@
 
 static fixture data;
 
-/* A model that is linear in its columns: without column c the mean squared error grows by 2 b² Var(x_c) in the mean over permutations; so the RMSE from e to √(e² + 2 b² Var). */
+/* A model that is linear in its columns: without column c the mean squared error grows by 2 b² Var(x_c) in the mean over permutations; so the RMSE from e to
+ * √(e² + 2 b² Var). */
 static void test_a_linear_model_loses_what_its_coefficients_say(void **state) {
     (void)state;
     enum { N = 2000 };
