@@ -55,7 +55,7 @@ WRONG = [
     ("views.0.features.2", {**EWM, "half_life": 5}), ("lists", []), ("lists", {"a-b": [1]}), ("lists", {"a": []}), ("lists", {"a": [None]}), ("lists", {"a": [1, "b"]}),
     ("plugins", "x.so"), ("plugins", [1]),
     ("training", []),
-    ("training.target", ABSENT), ("training.task", "regression"), ("training.columns", ABSENT), ("training.columns", []), ("training.columns", ["amount", "amount"]),
+    ("training.target", ABSENT), ("training.task", "regresion"), ("training.columns", ABSENT), ("training.columns", []), ("training.columns", ["amount", "amount"]),
     ("training.columns.0", 3), ("training.split", 7), ("training.split.train", 7), ("training.split.train", "0d"), ("training.split.test", "soon"),
     ("training.split.tests", "7d"), ("training.split.exclude_known", 1), ("training.card_k", 1.5), ("training.card_k", -1), ("training.seed", -1),
     ("training.threads", 0), ("training.threads", "two"), ("training.candidates", ABSENT), ("training.candidates", []), ("training.candidates.0", 7),
