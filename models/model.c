@@ -550,8 +550,8 @@ weir_status weir_model_check_single_output(const weir_model *model, weir_err *er
 
 /* As many rows at a time as their columns fit into a block on the stack. */
 static weir_status predict_prepared(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
-    double block[WEIR_MODEL_COLUMNS_MAX];
-    int64_t at_once = WEIR_MODEL_COLUMNS_MAX / model->fitted.column_count;
+    double block[WEIR_MODEL_FITTED_MAX];
+    int64_t at_once = WEIR_MODEL_FITTED_MAX / model->fitted.column_count;
     weir_status status = WEIR_OK;
     for (int64_t r = 0; status == WEIR_OK && r < row_count; r += at_once) {
         int64_t n = row_count - r < at_once ? row_count - r : at_once;
