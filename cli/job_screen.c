@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/page.h"
 #include "cli/stop.h"
 #include "cli/table.h"
+#include "core/page.h"
 #include "models/json_file.h"
 
 enum { LEADERS_SHOWN = 10, NAME_SHOWN = 36, PARAMS_SHOWN = 100 };

@@ -214,7 +214,8 @@ static weir_status find_baseline(running *r, weir_err *err) {
         r->baseline = r->job->recipe->baseline[e];
         return WEIR_OK;
     }
-    return WEIR_FAIL(err, WEIR_EINVAL, "there is no environment '%s', expected %s, %s or %s", name, weir_environments[0], weir_environments[1], weir_environments[2]);
+    return WEIR_FAIL(err, WEIR_EINVAL, "there is no environment '%s', expected %s, %s or %s", name, weir_environments[0], weir_environments[1],
+                     weir_environments[2]);
 }
 
 /* The recipe's section "tuning", and over it what the command says. */
@@ -284,7 +285,9 @@ static weir_status run_workshop(running *r, weir_err *err) {
         .folder = r->end->folder,
         .request = r->request,
         .source = {.read = read_sets, .persist = persist, .context = r},
-        .validation = r->search.split ? r->search.split : recipe->has_validation ? &recipe->validation : NULL,
+        .validation = r->search.split          ? r->search.split
+                      : recipe->has_validation ? &recipe->validation
+                                               : NULL,
         .budget_s = r->search.budget_s,
         .search = r->search,
         .assess = {.title = title,

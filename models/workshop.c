@@ -73,7 +73,8 @@ static weir_status check_same(const cJSON *before, const cJSON *now, const char 
 
 static weir_status read_sets(void *context, cJSON *result, weir_err *err) {
     bench *b = context;
-    const cJSON *before = weir_job_result(b->job, "quality"); /* its result keeps what the first reading found: a step that is done every time has its own overwritten */
+    const cJSON *before =
+        weir_job_result(b->job, "quality"); /* its result keeps what the first reading found: a step that is done every time has its own overwritten */
     if (b->has_sets) {
         weir_trainset_done(&b->train);
         weir_trainset_done(&b->test);
@@ -161,7 +162,8 @@ static weir_status choose_finalists(bench *b, weir_err *err) {
     }
     cJSON_ArrayForEach(leader, b->board) if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(leader, "winner")) && !b->finalist_count) take_finalist(b, leader);
     if (!b->finalist_count) return WEIR_FAIL(err, WEIR_EDATA, "%s/leaderboard.json names no winner", b->w->folder);
-    cJSON_ArrayForEach(leader, b->board) if (b->finalist_count < wanted && !is_taken(b, cJSON_GetObjectItemCaseSensitive(leader, "spec"))) take_finalist(b, leader);
+    cJSON_ArrayForEach(leader, b->board) if (b->finalist_count < wanted && !is_taken(b, cJSON_GetObjectItemCaseSensitive(leader, "spec")))
+        take_finalist(b, leader);
     return WEIR_OK;
 }
 

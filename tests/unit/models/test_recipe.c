@@ -196,7 +196,8 @@ static void a_threshold_is_a_number_or_a_rule(void **state) {
                  cases[i].json);
         load(&s, training, &r);
         assert_int_equal(r.threshold.rule, cases[i].rule);
-        assert_true(r.threshold.value == cases[i].threshold && r.threshold.cost_false_positive == cases[i].fp && r.threshold.cost_false_negative == cases[i].fn);
+        assert_true(r.threshold.value == cases[i].threshold && r.threshold.cost_false_positive == cases[i].fp &&
+                    r.threshold.cost_false_negative == cases[i].fn);
         weir_recipe_done(&r);
         sketch_done(&s);
     }
