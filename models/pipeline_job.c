@@ -285,7 +285,8 @@ static weir_status run_workshop(running *r, weir_err *err) {
     const weir_pipeline_job *job = r->job;
     const weir_recipe *recipe = job->recipe;
     char title[256], worker[64];
-    snprintf(title, sizeof title, "%s: %s", job->pipeline->name, recipe->target);
+    bool same = !strcmp(job->pipeline->name, recipe->target);
+    snprintf(title, sizeof title, "%s%s%s", job->pipeline->name, same ? "" : ": ", same ? "" : recipe->target);
     snprintf(worker, sizeof worker, "leader-%s-%d", r->end->id, (int)getpid());
     r->search.study = r->end->id;
     r->search.worker = worker;
