@@ -39,8 +39,9 @@ static const range ranges[] = {
     {"xgboost", "subsample", 0.5, 1},
     {"xgboost", "colsample_bytree", 0.4, 1},
     {"xgboost", "l2", 0.01, 100, .log = true},
-    {"random_forest", "trees", 50, 400, .whole = true, .log = true},
-    {"random_forest", "max_depth", 4, 50, .whole = true, .log = true},
+    {"random_forest", "trees", 50, 200, .whole = true, .log = true, .start = 100},
+    {"random_forest", "max_depth", 4, 16, .whole = true, .log = true,
+     .start = 12}, /* a forest is fitted in one go, which no time limit ends: pure leaves take minutes */
     {"random_forest", "min_child_weight", 1, 64, .log = true},
     {"random_forest", "colsample_bynode", 0.1, 1, .start = 0.4},
     {"svr", "c", 0.1, 100, .log = true, .start = 1, .unit = OF_LABEL},
