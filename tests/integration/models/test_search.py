@@ -7,12 +7,10 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pipelines"))
 from weirtest import *  # noqa: E402,F403
-from trainingtest import environment, rows_of, wait_stored  # noqa: E402
+from trainingtest import environment, rows_of, scores, wait_stored  # noqa: E402
 
-import numpy as np  # noqa: E402
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score  # noqa: E402
+from sklearn.metrics import brier_score_loss, roc_auc_score  # noqa: E402
 
-TOOL = os.path.join(os.environ.get("WEIR_BUILD", "build"), "weir_tool_models")
 TRAIN_FROM, TRIALS = "2024-03-01", 8
 FILES = {"job.json", "quality.json", "leaderboard.json", "1.weirmodel", "report.json", "report.html"}
 
@@ -78,14 +76,6 @@ def listed(p, command, *args):
     return json.loads(done.stdout)
 
 
-def scores(p, artifact, values):
-    """What the artifact says of rows, by the tool: not by the program that wrote the report."""
-    at_values, at_scores = (os.path.join(p.dir, n) for n in ("values", "scores"))
-    np.ascontiguousarray(values, "<f8").tofile(at_values)
-    subprocess.run([TOOL, "predict", artifact, at_values, at_scores], check=True)
-    return np.fromfile(at_scores, "<f8")
-
-
 def check_version(p, record):
     """The version of an ended search: files, registry, and metrics that scikit-learn finds too on the scores of the artifact that was registered."""
     run = record["id"]
@@ -98,7 +88,7 @@ def check_version(p, record):
     assert kept["version"] in [v["version"] for v in listed(p, "list", kept["model"])]
     _, (x, truth, _) = rows_of(p, step(record, "data")["result"])
     ((path,),) = query("SELECT artifact_path FROM weir.model_versions WHERE pipeline = '%s' AND model = '%s' AND version = %d" % (p.name, kept["model"], kept["version"]))
-    score = scores(p, os.path.join(p.dir, "objects", path), x.to_numpy())
+    score = scores(p, path, x)
     found, board = version["metrics"], read(p, run, "leaderboard.json")
     expected = {"auc_roc": roc_auc_score(truth, score), "brier": brier_score_loss(truth, score)}
     for name, value in expected.items():
