@@ -262,7 +262,7 @@ static weir_status read_evidence(weir_prep *prep, const cJSON *json, weir_err *e
 }
 
 static weir_status read_steps(weir_prep *prep, const cJSON *json, weir_err *err) {
-    const cJSON *steps;
+    const cJSON *steps = NULL;
     weir_status status = array_of(json, "steps", 0, WEIR_PREP_STEPS_MAX, &steps, err);
     if (status != WEIR_OK) return status;
     char *text = cJSON_PrintUnformatted(steps);
