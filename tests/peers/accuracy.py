@@ -2,10 +2,10 @@
 
     ./run peers accuracy [--only NAME]… [--days N]
 
-The files of ../shared/data (or WEIR_TEST_DATA) are replayed into a stack of its own, features computed and stored by the workers, and every candidate of the pipeline's file is fitted and judged
-by Weir on later rows, other engines or other customers. Then the same rows, as `weir features history` gives them, go through the references. Where the table has no parameters, both
-sides use their own defaults. Of payments only --days days are replayed (58: 37 until the delayed 30-day windows are full, then a week to learn from, a week of delay and a week of tests). Prices are judged
-by an interval, 95 %, of a bootstrap of days: AUC without an interval says nothing there.
+The files of ../shared/data (or WEIR_TEST_DATA) are replayed into a stack of its own, features computed and stored by the workers, and every candidate of the pipeline's file is fitted
+and judged by Weir on later rows, other engines or other customers. Then the same rows, as `weir features history` gives them, go through the references. Where the table has no
+parameters, both sides use their own defaults. Of payments only --days days are replayed (58: 37 until the delayed 30-day windows are full, then a week to learn from, a week of delay
+and a week of tests). Prices are judged by intervals that hold for all candidates together at 95 %, from a bootstrap of days: an AUC without one says nothing there.
 Exits with 1 where the best model of a pipeline is below its goal."""
 import argparse
 import os
@@ -74,7 +74,7 @@ def measure_fraud(path, days):
                 ("AUC", {n: v["metrics"]["auc_roc"] for n, v in versions.items()}, {n: roc_auc_score(truth, s) for n, s in said.items()})]
 
 
-def interval(truth, score, day):
+def interval(truth, score, day, level):
     """Of the AUC, by a bootstrap of days."""
     draw = np.random.default_rng(1)
     by_day = [np.flatnonzero(day == d) for d in np.unique(day)]
@@ -82,7 +82,7 @@ def interval(truth, score, day):
     for _ in range(DRAWS):
         rows = np.concatenate([by_day[i] for i in draw.integers(0, len(by_day), len(by_day))])
         aucs.append(roc_auc_score(truth[rows], score[rows]))
-    return np.quantile(aucs, [0.025, 0.975])
+    return np.quantile(aucs, [(1 - level) / 2, (1 + level) / 2])
 
 
 def measure_market(path):
@@ -103,8 +103,8 @@ def measure_market(path):
             score = tt.scores(p, artifact, z)
             found[name] = version["metrics"]["auc_roc"]
             assert abs(roc_auc_score(truth, score) - found[name]) < 1e-9, name
-            low, high = interval(truth, score, day)
-            print("%-10s %-20s AUC %.4f, 95 %% interval %.4f to %.4f of %d rows: %s" % (
+            low, high = interval(truth, score, day, 1 - 0.05 / len(versions))
+            print("%-10s %-20s AUC %.4f, interval %.4f to %.4f of %d rows: %s" % (
                 "market", name, found[name], low, high, len(truth), "an edge" if low > 0.5 else "worse than chance" if high < 0.5 else "no edge that could be told from chance"), flush=True)
         return [("AUC", found, references)]
 

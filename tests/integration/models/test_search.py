@@ -1,5 +1,5 @@
-"""`weir train PIPELINE --budget` over a real stack: a search from payments in the offline store to a version in the registry. Searches are ended early, killed and gone on with; what was tried
-before a kill is tried once and counts once."""
+"""`weir train PIPELINE --budget` over a real stack: a search from payments in the offline store to a version in the registry. Searches are ended early, killed and gone on
+with; what was tried before a kill is tried once and counts once."""
 import os
 import subprocess
 import sys
