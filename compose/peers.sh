@@ -66,6 +66,13 @@ peers_visible() {
     PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=visible.py
 }
 
+peers_accuracy() {
+    build "$ROOT/build-release" "weir weir_tool_training weir_tool_models" -DCMAKE_BUILD_TYPE=Release
+    WEIR_BUILD=$ROOT/build-release
+    export WEIR_BUILD
+    PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=accuracy.py
+}
+
 # Nothing of a stack: both run in one process each.
 peers_tuning() {
     build "$ROOT/build-release" weir_tool_tuning -DCMAKE_BUILD_TYPE=Release
@@ -78,8 +85,8 @@ peers_tuning() {
 cmd_peers() {
     peers_what=${1:-}
     case $peers_what in
-    stream | asof | feast | feast-remote | visible | tuning) ;;
-    *) usage_error "peers knows stream, asof, feast, feast-remote, visible and tuning, not '$peers_what'" ;;
+    stream | asof | feast | feast-remote | visible | tuning | accuracy) ;;
+    *) usage_error "peers knows stream, asof, feast, feast-remote, visible, tuning and accuracy, not '$peers_what'" ;;
     esac
     shift
     need build stack test

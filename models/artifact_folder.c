@@ -129,10 +129,10 @@ static bool is_aside(const char *name) {
 static weir_status list_below(const char *folder, const char *relative, weir_buf *paths, weir_err *err);
 
 static weir_status list_entry(const char *folder, const char *relative, const char *name, weir_buf *paths, weir_err *err) {
-    char path[FILE_PATH_MAX], full[FILE_PATH_MAX];
+    char path[WEIR_ARTIFACT_PATH_MAX + 1], full[FILE_PATH_MAX];
     struct stat info;
     if (!strcmp(name, ".") || !strcmp(name, "..") || is_aside(name)) return WEIR_OK;
-    if (snprintf(path, sizeof path, "%s%s%s", relative, *relative ? "/" : "", name) > WEIR_ARTIFACT_PATH_MAX) return WEIR_OK; /* none that was written here */
+    if (snprintf(path, sizeof path, "%s%s%s", relative, *relative ? "/" : "", name) >= (int)sizeof path) return WEIR_OK; /* none that was written here */
     full_path(folder, path, full);
     if (lstat(full, &info)) return errno == ENOENT ? WEIR_OK : WEIR_FAIL(err, WEIR_EIO, "%s: %s", full, strerror(errno));
     if (S_ISDIR(info.st_mode)) return list_below(folder, path, paths, err);

@@ -47,7 +47,7 @@ weir_status weir_conformal_coverage(const double *label, const double *predictio
     long double total = 0, covered = 0;
     if (!(radius >= 0)) return WEIR_FAIL(err, WEIR_EINVAL, "radius is %g, expected a number that is not negative", radius);
     for (int64_t r = 0; r < row_count; r++) {
-        double w = weight ? weight[r] : 1, residual;
+        double w = weight ? weight[r] : 1, residual = 0;
         if (!(w >= 0 && isfinite(w)))
             return WEIR_FAIL(err, WEIR_EDATA, "weight of row %lld is %g, expected a finite number that is not negative", (long long)r, w);
         if (isnan(label[r]) || w == 0) continue;

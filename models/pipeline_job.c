@@ -23,6 +23,7 @@ typedef struct running {
     cJSON *request, *specs;
     weir_automl_settings search;
     weir_automl_kept kept; /* what search points into */
+    char environment[16]; /* "": none */
     const weir_trainset *train; /* the workshop's */
     double baseline; /* that the winner has to reach; NaN: none */
     char model[160]; /* name in the registry */
@@ -48,6 +49,7 @@ static weir_status write_request(running *r, weir_err *err) {
     cJSON *recipe = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(pipeline->json, "training"), true);
     bool ok = json && recipe && cJSON_AddStringToObject(json, "pipeline", pipeline->name) && cJSON_AddStringToObject(json, "kind", "search");
     ok = ok && add_time(json, "train_from", r->training.window.train_from_us) && cJSON_AddStringToObject(json, "feature_hash", pipeline->feature_hash);
+    ok = ok && (!*r->environment || cJSON_AddStringToObject(json, "environment", r->environment));
     ok = ok && (r->training.as_of_us == INT64_MAX || add_time(json, "as_of", r->training.as_of_us));
     ok = ok && cJSON_AddNumberToObject(json, "budget_seconds", r->search.budget_s) && cJSON_AddNumberToObject(json, "trials", r->search.trial_max);
     if (ok && cJSON_AddItemToObject(json, "training", recipe)) return WEIR_OK;
@@ -71,6 +73,7 @@ static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_e
         status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of pipeline '%s', not '%s'", r->end->id, text_at(request, "pipeline"), r->job->pipeline->name);
     if (!status) status = weir_time_parse(text_at(request, "train_from"), ret_train_from_us, err);
     if (!status && *text_at(request, "as_of")) status = weir_time_parse(text_at(request, "as_of"), &r->training.as_of_us, err);
+    if (!*r->environment) snprintf(r->environment, sizeof r->environment, "%s", text_at(request, "environment"));
     r->search.budget_s = number_at(request, "budget_seconds", r->search.budget_s);
     r->search.trial_max = (int)number_at(request, "trials", r->search.trial_max);
     cJSON_Delete(record);
@@ -82,7 +85,9 @@ static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_e
 static weir_status read_sets(void *context, weir_trainset *ret_train, weir_trainset *ret_test, cJSON *result, weir_err *err) {
     running *r = context;
     const weir_training_periods *w = &r->training.window;
-    weir_status status = weir_training_set(&r->training, false, ret_train, err);
+    /* Not before: the first step is where it is known that the job may go on and that nobody else runs it. */
+    weir_status status = r->job->go_on ? weir_run_update(r->pg, r->end->id, "running", NULL, err) : WEIR_OK;
+    if (!status) status = weir_training_set(&r->training, false, ret_train, err);
     if (status) return status;
     status = weir_training_set(&r->training, true, ret_test, err);
     if (status) {
@@ -210,9 +215,9 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
 /* ---- the job ---- */
 
 static weir_status find_baseline(running *r, weir_err *err) {
-    const char *name = r->job->environment;
+    const char *name = r->environment;
     r->baseline = NAN;
-    if (!name || !*name) return WEIR_OK;
+    if (!*name) return WEIR_OK;
     for (int e = 0; e < WEIR_ENVIRONMENTS; e++) {
         if (strcmp(name, weir_environments[e]) != 0) continue;
         r->baseline = r->job->recipe->baseline[e];
@@ -261,13 +266,14 @@ static weir_status prepare(running *r, weir_err *err) {
     weir_run run = {0};
     int64_t train_from_us = job->train_from_us;
     snprintf(r->model, sizeof r->model, "%s-auto", job->pipeline->name);
-    weir_status status = find_baseline(r, err);
-    if (!status) status = plan_search(r, err);
+    snprintf(r->environment, sizeof r->environment, "%s", job->environment ? job->environment : "");
+    weir_status status = plan_search(r, err);
     if (!status) status = weir_pg_new(job->pg_url, &r->pg, err);
     if (!status && job->go_on) {
         name_folder(r, job->go_on);
         status = recall_request(r, &train_from_us, err);
     }
+    if (!status) status = find_baseline(r, err);
     if (!status) status = weir_training_window(job->pipeline, job->recipe, job->pg_url, train_from_us, &r->training.window, err);
     if (!status) status = write_request(r, err);
     if (status || job->go_on) return status;
@@ -318,6 +324,16 @@ static weir_status run_workshop(running *r, weir_err *err) {
     return weir_workshop_run(&workshop, &r->end->record, err);
 }
 
+/* Of a job that went on after it had kept its winner. */
+static void recall_verdict(running *r) {
+    const cJSON *step;
+    cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(r->end->record, "steps")) {
+        const cJSON *result = cJSON_GetObjectItemCaseSensitive(step, "result");
+        if (!strcmp(text_at(step, "name"), "persist") && cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(result, "reaches_baseline")))
+            r->end->reaches_baseline = false;
+    }
+}
+
 /* What the registry says of the run in the end; the job's own error goes first. */
 static weir_status end_run(running *r, weir_status status, weir_err *err) {
     weir_err why;
@@ -347,10 +363,11 @@ weir_status weir_pipeline_job_run(const weir_pipeline_job *job, weir_pipeline_jo
                               .cancel = job->abort}};
     weir_status status = prepare(&r, err);
     r.training.run_id = ret_end->id;
-    if (!status && job->go_on) status = weir_run_update(r.pg, ret_end->id, "running", NULL, err);
     if (!status) {
         status = run_workshop(&r, err);
-        status = end_run(&r, status, err);
+        recall_verdict(&r);
+        /* One that was refused is not ours to go on with, and stays as it is. */
+        if (ret_end->record || !job->go_on) status = end_run(&r, status, err);
     }
     cJSON_Delete(r.request);
     cJSON_Delete(r.specs);

@@ -230,7 +230,7 @@ weir_status weir_prep_emit(weir_prep_fitting *f, int node, weir_err *err) {
 }
 
 weir_status weir_prep_emit_new(weir_prep_fitting *f, weir_prep_node node, weir_err *err) {
-    int index;
+    int index = 0;
     weir_status status = weir_prep_add(f->prep, node, &index, err);
     return status == WEIR_OK ? weir_prep_emit(f, index, err) : status;
 }

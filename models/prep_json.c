@@ -146,7 +146,7 @@ static weir_status array_of(const cJSON *json, const char *key, int least, int m
 }
 
 static weir_status read_inputs(weir_prep *prep, const cJSON *json, weir_err *err) {
-    const cJSON *array, *item;
+    const cJSON *array = NULL, *item;
     weir_status status = array_of(json, "inputs", 1, WEIR_PREP_COLUMNS_MAX, &array, err);
     if (status != WEIR_OK) return status;
     cJSON_ArrayForEach(item, array) {
@@ -165,7 +165,7 @@ static bool read_level(const cJSON *value, const cJSON *text, double *ret_value,
 }
 
 static weir_status read_levels_entry(weir_prep *prep, const cJSON *item, weir_err *err) {
-    const cJSON *values, *texts;
+    const cJSON *values = NULL, *texts = NULL;
     weir_status status = array_of(item, "values", 0, WEIR_PREP_LEVELS_MAX, &values, err);
     if (status == WEIR_OK) status = array_of(item, "texts", 0, WEIR_PREP_LEVELS_MAX, &texts, err);
     if (status != WEIR_OK) return status;
@@ -184,7 +184,7 @@ static weir_status read_levels_entry(weir_prep *prep, const cJSON *item, weir_er
 }
 
 static weir_status read_levels(weir_prep *prep, const cJSON *json, weir_err *err) {
-    const cJSON *array, *item;
+    const cJSON *array = NULL, *item;
     weir_status status = array_of(json, "levels", 0, WEIR_PREP_COLUMNS_MAX, &array, err);
     if (status != WEIR_OK) return status;
     cJSON_ArrayForEach(item, array) {
@@ -205,7 +205,7 @@ static bool node_is_sound(const weir_prep_node *n) {
 }
 
 static weir_status read_nodes(weir_prep *prep, const cJSON *json, weir_err *err) {
-    const cJSON *array, *item;
+    const cJSON *array = NULL, *item;
     weir_status status = array_of(json, "nodes", 0, NODES_MAX, &array, err);
     if (status != WEIR_OK) return status;
     cJSON_ArrayForEach(item, array) {
@@ -227,7 +227,7 @@ static weir_status read_nodes(weir_prep *prep, const cJSON *json, weir_err *err)
 }
 
 static weir_status read_outputs(weir_prep *prep, const cJSON *json, weir_err *err) {
-    const cJSON *array, *item;
+    const cJSON *array = NULL, *item;
     weir_status status = array_of(json, "outputs", 1, WEIR_PREP_COLUMNS_MAX, &array, err);
     if (status != WEIR_OK) return status;
     int count = 0, *outputs = weir_models_calloc((size_t)cJSON_GetArraySize(array), sizeof *outputs);
@@ -243,7 +243,7 @@ static weir_status read_outputs(weir_prep *prep, const cJSON *json, weir_err *er
 }
 
 static weir_status read_evidence(weir_prep *prep, const cJSON *json, weir_err *err) {
-    const cJSON *array, *item;
+    const cJSON *array = NULL, *item;
     weir_status status = array_of(json, "evidence", 0, NODES_MAX, &array, err);
     if (status != WEIR_OK) return status;
     cJSON_ArrayForEach(item, array) {
@@ -262,7 +262,7 @@ static weir_status read_evidence(weir_prep *prep, const cJSON *json, weir_err *e
 }
 
 static weir_status read_steps(weir_prep *prep, const cJSON *json, weir_err *err) {
-    const cJSON *steps;
+    const cJSON *steps = NULL;
     weir_status status = array_of(json, "steps", 0, WEIR_PREP_STEPS_MAX, &steps, err);
     if (status != WEIR_OK) return status;
     char *text = cJSON_PrintUnformatted(steps);

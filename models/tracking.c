@@ -78,7 +78,7 @@ static weir_status add_row(weir_track *track, part where, const char *name, cJSO
 }
 
 static weir_status add_text(weir_track *track, part where, const char *name, const char *value, weir_err *err) {
-    cJSON *row;
+    cJSON *row = NULL;
     weir_status status = add_row(track, where, name, &row, err);
     return status ? status : cJSON_AddStringToObject(row, "value", value) ? WEIR_OK : no_memory(err);
 }
@@ -92,7 +92,7 @@ weir_status weir_track_tag(weir_track *track, const char *name, const char *valu
 }
 
 weir_status weir_track_metric(weir_track *track, const char *name, int64_t step, double value, weir_err *err) {
-    cJSON *row;
+    cJSON *row = NULL;
     if (step < 0 || step > (int64_t)1 << 53) return WEIR_FAIL(err, WEIR_EINVAL, "metric '%s': step %lld, expected 0 to 2^53", name, (long long)step);
     weir_status status = add_row(track, METRICS, name, &row, err);
     if (status) return status;
@@ -118,7 +118,9 @@ static weir_status add_members(weir_track *track, part where, const char *prefix
     weir_status status = WEIR_OK;
     cJSON_ArrayForEach(item, values) {
         char name[2 * WEIR_TRACK_NAME_MAX];
-        snprintf(name, sizeof name, "%s%s%s", prefix ? prefix : "", prefix ? "." : "", item->string);
+        int len = snprintf(name, sizeof name, "%s%s%s", prefix ? prefix : "", prefix ? "." : "", item->string);
+        if (len >= (int)sizeof name)
+            return WEIR_FAIL(err, WEIR_EINVAL, "'%.40s…' cannot be logged: a name has 1 to %d bytes, this one %d", name, WEIR_TRACK_NAME_MAX, len);
         status = cJSON_IsObject(item) ? add_members(track, where, name, item, err) : add_scalar(track, where, name, item, err);
         if (status) break;
     }
@@ -142,7 +144,7 @@ static bool add_optional(cJSON *row, const char *name, const char *value) {
 }
 
 weir_status weir_track_artifact(weir_track *track, const char *kind, const char *path, const char *digest, int64_t bytes, weir_err *err) {
-    cJSON *row;
+    cJSON *row = NULL;
     weir_status status = add_row(track, ARTIFACTS, path, &row, err);
     if (status) return status;
     bool made = cJSON_AddStringToObject(row, "kind", kind) && add_optional(row, "digest", digest) &&
@@ -151,7 +153,7 @@ weir_status weir_track_artifact(weir_track *track, const char *kind, const char 
 }
 
 weir_status weir_track_dataset_add(weir_track *track, const weir_track_dataset *d, weir_err *err) {
-    cJSON *row;
+    cJSON *row = NULL;
     weir_status status = add_row(track, DATASETS, d->name, &row, err);
     if (status) return status;
     bool made = cJSON_AddStringToObject(row, "context", d->context) && cJSON_AddStringToObject(row, "space", d->space) &&
