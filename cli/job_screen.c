@@ -96,6 +96,31 @@ static void print_leader(const cJSON *leader, FILE *out) {
     fprintf(out, " %7.3g s  %s\n", cJSON_GetNumberValue(at(leader, "fit_seconds")), params);
 }
 
+/* Of a model of several targets. */
+static void print_targets(const cJSON *report, FILE *out) {
+    const cJSON *target, *metric;
+    cJSON_ArrayForEach(target, at(at(report, "regression"), "targets")) {
+        fprintf(out, "  %-28s", cJSON_GetStringValue(at(target, "name")));
+        cJSON_ArrayForEach(metric, target) if (cJSON_IsNumber(metric)) fprintf(out, "  %s %.5g", metric->string, metric->valuedouble);
+        putc('\n', out);
+    }
+}
+
+static void print_kept(const cJSON *kept, FILE *out) {
+    const cJSON *version = at(kept, "version"), *alias = at(kept, "alias");
+    fprintf(out, "registered  %s version ", cJSON_GetStringValue(at(kept, "model")));
+    if (cJSON_IsString(version))
+        fputs(version->valuestring, out);
+    else
+        fprintf(out, "%d", (int)cJSON_GetNumberValue(version));
+    if (cJSON_IsString(alias)) fprintf(out, ", alias %s", alias->valuestring);
+    if (cJSON_IsString(at(kept, "folder"))) fprintf(out, " in %s", at(kept, "folder")->valuestring);
+    putc('\n', out);
+    const cJSON *left;
+    cJSON_ArrayForEach(left, at(kept, "exports_left_out"))
+        fprintf(out, "            no %s: %s\n", cJSON_GetStringValue(at(left, "format")), cJSON_GetStringValue(at(left, "why")));
+}
+
 static void print_leaderboard(const cJSON *board, FILE *out) {
     const cJSON *leader;
     int shown = 0;
@@ -122,6 +147,12 @@ static void print_test(const cJSON *report, FILE *out) {
     }
 }
 
+/* What the last step has left. */
+static const cJSON *page_of(const cJSON *record) {
+    const cJSON *steps = at(record, "steps");
+    return at(cJSON_GetArrayItem(steps, cJSON_GetArraySize(steps) - 1), "result");
+}
+
 weir_status weir_job_summary_print(const char *folder, const cJSON *record, weir_output output, FILE *out, weir_err *err) {
     cJSON *board = NULL, *report = NULL;
     if (output == WEIR_OUTPUT_JSON) return weir_json_print(record, out, err);
@@ -131,10 +162,10 @@ weir_status weir_job_summary_print(const char *folder, const cJSON *record, weir
         const cJSON *kept;
         print_leaderboard(board, out);
         print_test(report, out);
-        cJSON_ArrayForEach(kept, at(at(report, "kept"), "versions"))
-            fprintf(out, "\nregistered  %s version %d%s%s\n", cJSON_GetStringValue(at(kept, "model")), (int)cJSON_GetNumberValue(at(kept, "version")),
-                    cJSON_IsString(at(kept, "alias")) ? ", alias " : "", cJSON_IsString(at(kept, "alias")) ? at(kept, "alias")->valuestring : "");
-        fprintf(out, "report      %s/report.html\n", folder);
+        print_targets(report, out);
+        putc('\n', out);
+        cJSON_ArrayForEach(kept, at(at(report, "kept"), "versions")) print_kept(kept, out);
+        fprintf(out, "report      %s/%s\n", folder, cJSON_IsString(at(page_of(record), "page")) ? "report.html" : "report.json");
     }
     cJSON_Delete(board);
     cJSON_Delete(report);
