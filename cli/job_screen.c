@@ -64,10 +64,10 @@ static const cJSON *at(const cJSON *object, const char *name) {
 
 /* "eta 0.057, max_depth 5, rounds 298": of a spec of one algorithm. */
 static void list_params(const cJSON *spec, char *text, size_t size) {
-    const cJSON *param;
+    const cJSON *param, *each = at(spec, "targets");
     size_t used = 0;
     *text = 0;
-    cJSON_ArrayForEach(param, at(spec, "params")) {
+    cJSON_ArrayForEach(param, at(each ? each : spec, "params")) {
         const char *comma = used ? ", " : "";
         int len = cJSON_IsNumber(param)   ? snprintf(text + used, size - used, "%s%s %.3g", comma, param->string, param->valuedouble)
                   : cJSON_IsString(param) ? snprintf(text + used, size - used, "%s%s %s", comma, param->string, param->valuestring)
@@ -96,10 +96,16 @@ static void print_leader(const cJSON *leader, FILE *out) {
     fprintf(out, " %7.3g s  %s\n", cJSON_GetNumberValue(at(leader, "fit_seconds")), params);
 }
 
+/* NULL: there is one only. */
+static const cJSON *first_target(const cJSON *report) {
+    return cJSON_GetArrayItem(at(at(report, "regression"), "targets"), 0);
+}
+
 /* Of a model of several targets. */
 static void print_targets(const cJSON *report, FILE *out) {
     const cJSON *target, *metric;
-    cJSON_ArrayForEach(target, at(at(report, "regression"), "targets")) {
+    if (first_target(report)) fputs("\nby target; the leaderboard's is the mean over them:\n", out);
+    for (target = first_target(report); target; target = target->next) {
         fprintf(out, "  %-28s", cJSON_GetStringValue(at(target, "name")));
         cJSON_ArrayForEach(metric, target) if (cJSON_IsNumber(metric)) fprintf(out, "  %s %.5g", metric->string, metric->valuedouble);
         putc('\n', out);
@@ -136,8 +142,8 @@ static void print_leaderboard(const cJSON *board, FILE *out) {
 
 static void print_test(const cJSON *report, FILE *out) {
     const cJSON *chosen = cJSON_GetArrayItem(at(report, "models"), 0), *metric;
-    const char *name = cJSON_GetStringValue(at(chosen, "name"));
-    fprintf(out, "\n%s, on rows that nothing before had seen:\n", name ? name : "The chosen model");
+    const char *name = cJSON_GetStringValue(at(chosen, "name")), *target = cJSON_GetStringValue(at(first_target(report), "name"));
+    fprintf(out, "\n%s%s%s, on rows that nothing before had seen:\n", name ? name : "The chosen model", target ? ", " : "", target ? target : "");
     cJSON_ArrayForEach(metric, at(chosen, "metrics")) {
         const cJSON *low = at(metric, "low"), *high = at(metric, "high");
         if (!cJSON_IsNumber(at(metric, "value"))) continue;

@@ -474,6 +474,7 @@ static weir_status make_board(searching *s, weir_leaderboard *ret_board, weir_er
     weir_models_free(ranking.contenders);
     if (!status && (status = name_leaders(ret_board, err))) weir_leaderboard_done(ret_board);
     if (status) return status;
+    ret_board->winner = 0; /* the best, not one as good that fits faster: times of fits are not the same twice, and the file's model must be */
     ret_board->trials = s->count;
     ret_board->failed = s->failed;
     ret_board->ended = s->ended;
