@@ -53,7 +53,8 @@ static const weir_conf_item train_table[] = {
     {.name = "environment",
      .type = WEIR_CONF_STRING,
      .offset = offsetof(train_options, environment),
-     .doc = "dev, aut or prod: the winner of a search must reach the baseline of the pipeline's file for it, or gets no alias and the exit code is 1. Of a training file: a name of its \"environments\""},
+     .doc = "dev, aut or prod: the winner of a search must reach the baseline of the pipeline's file for it, or gets no alias and the exit code is 1. Of a "
+            "training file: a name of its \"environments\""},
     {.name = "out",
      .type = WEIR_CONF_STRING,
      .offset = offsetof(train_options, out),
@@ -251,8 +252,11 @@ static weir_status run_file(const train_options *options, const weir_training_fi
 static weir_status train_file(const train_options *options, weir_err *err) {
     weir_training_file *file = NULL;
     if (asks(options) || options->budget || options->trials)
-        return WEIR_FAIL(err, WEIR_EINVAL, "%s is a training file, which says itself how long it may take and what is tried: --now, --train-from, --as-of, --budget and --trials are "
-                                           "of pipelines", options->pipeline);
+        return WEIR_FAIL(
+            err, WEIR_EINVAL,
+            "%s is a training file, which says itself how long it may take and what is tried: --now, --train-from, --as-of, --budget and --trials are "
+            "of pipelines",
+            options->pipeline);
     weir_status status = weir_training_file_load(options->pipeline, options->environment && *options->environment ? options->environment : NULL, &file, err);
     if (status) return status;
     status = run_file(options, file, err);
@@ -277,7 +281,8 @@ static weir_status train(const weir_settings *settings, const void *object, int 
 const weir_command weir_command_train = {
     .name = "train",
     .args = "PIPELINE [--now | --train-from DATE | --budget TIME | --resume RUN]\n       weir train FILE.json [--environment NAME] [--out DIR] [--resume JOB]",
-    .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here.\nOf a training file trains what it says.",
+    .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here.\nOf a training file trains "
+           "what it says.",
     .options = train_table,
     .options_size = sizeof(train_options),
     .is_service = true,

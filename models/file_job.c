@@ -50,8 +50,8 @@ static bool add_copy(cJSON *object, const char *name, const cJSON *item) {
 /* ---- rows ---- */
 
 static bool describe_data(const running *r, cJSON *result) {
-    static const char *const keys[] = {"source", "format", "files", "task", "targets", "classes", "inputs", "left_out", "rows_without_label",
-                                       "rows_without_place", "infinite"};
+    static const char *const keys[] = {
+        "source", "format", "files", "task", "targets", "classes", "inputs", "left_out", "rows_without_label", "rows_without_place", "infinite"};
     bool ok = cJSON_AddNumberToObject(result, "rows", (double)r->sets.whole.matrix.row_count) &&
               cJSON_AddNumberToObject(result, "train_rows", (double)r->sets.train.matrix.row_count) &&
               cJSON_AddNumberToObject(result, "validation_rows", (double)r->sets.validation.matrix.row_count) &&
@@ -355,8 +355,7 @@ static void write_title(running *r) {
     size_t used = (size_t)snprintf(r->title, sizeof r->title, "%.100s%s", name ? name : "", name ? ": " : "");
     for (int t = 0; d->target_columns[t] && used < sizeof r->title; t++)
         used += (size_t)snprintf(r->title + used, sizeof r->title - used, "%s%s", t ? ", " : "", d->target_columns[t]);
-    if (d->target_columns[1] && used < sizeof r->title)
-        snprintf(r->title + used, sizeof r->title - used, " (charts and intervals: %s)", d->target_columns[0]);
+    if (d->target_columns[1] && used < sizeof r->title) snprintf(r->title + used, sizeof r->title - used, " (charts and intervals: %s)", d->target_columns[0]);
 }
 
 static void plan(running *r) {
@@ -378,7 +377,9 @@ static void plan(running *r) {
                    .progress_context = r->job->context},
         .assess = {.title = r->title, .learning_curve = true, .permutation = true},
         .threshold = {.rule = WEIR_THRESHOLD_FIXED, .value = 0.5}, /* what predictions of the kept versions decide by */
-        .finalists = !compare ? 1 : models < WEIR_FINALISTS_MAX ? models : WEIR_FINALISTS_MAX,
+        .finalists = !compare                      ? 1
+                     : models < WEIR_FINALISTS_MAX ? models
+                                                   : WEIR_FINALISTS_MAX,
         .by_name = true,
         .no_page = !file->evaluation.generate_plots,
         .abort = r->job->abort,

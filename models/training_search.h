@@ -9,7 +9,8 @@
 typedef struct weir_training_search {
     int threads; /* fits at a time where the file says parallel_training [processors]; the results do not depend on it */
     double budget_s; /* after which the best so far is the result [max_training_time_minutes] */
-    const char *folder; /* of trials.jsonl: points that ended, found again by a search that goes on; the caller sees to it that file and rows are the same [none] */
+    const char
+        *folder; /* of trials.jsonl: points that ended, found again by a search that goes on; the caller sees to it that file and rows are the same [none] */
     const _Atomic bool *cancel; /* once true the search ends with the best so far [never] */
     void (*progress)(void *context, const weir_automl_progress *progress); /* from one thread at a time [nobody is told] */
     void *progress_context;

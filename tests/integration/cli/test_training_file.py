@@ -109,6 +109,15 @@ def with_paths(source, models):
     return spec
 
 
+def bytes_of(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def lines_of(path):
+    return bytes_of(path).decode().splitlines()
+
+
 class Folder:
     """A folder with rows, a file and what comes of it."""
 
@@ -211,7 +220,7 @@ class Published(unittest.TestCase):
         out = self.folder.path("out." + form)
         said = json.loads(self.folder.weir("infer", self.folder.path("models"), model, "--file", self.folder.path("new.csv"), "--out", out, "--output", "json").stdout)
         self.assertEqual(said["rows"], len(rows))
-        return {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": lambda f: pd.read_json(f, lines=open(f).read(1) == "{")}[form](out)
+        return {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": lambda f: pd.read_json(f, lines=bytes_of(f)[:1] == b"{")}[form](out)
 
     def test_predictions_of_test_rows_have_the_metrics_that_were_told(self):
         test = self.folder.rows.tail(TEST_ROWS)
@@ -252,8 +261,8 @@ class Published(unittest.TestCase):
         self.assertIn("rain", done.stderr)
         self.assertFalse(os.path.exists(self.folder.path("no.csv")))
 
-    def test_an_unknown_model_or_version_names_what_there_is(self):
-        for args, words in ((("forest",), "random_forest"), (("random_forest", "--version", "2.0.0"), "1.0.0")):
+    def test_an_unknown_model_or_version_is_named(self):
+        for args, words in ((("forest",), "no model 'forest'"), (("random_forest", "--version", "2.0.0"), "1.0.0")):
             done = self.folder.weir("infer", self.folder.path("models"), *args, "--file", self.folder.path("features"), "--out", self.folder.path("no.csv"), code=1)
             self.assertIn(words, done.stderr)
 
@@ -276,7 +285,7 @@ class Runs(unittest.TestCase):
         self.assertEqual({v[0] for v in digests[0].values()}, {"1.0.0"})
         for name in os.listdir(self.jobs("runs")[0]):
             if name.endswith(".weirmodel"):
-                first, second = (open(os.path.join(job, name), "rb").read() for job in self.jobs("runs"))
+                first, second = (bytes_of(os.path.join(job, name)) for job in self.jobs("runs"))
                 self.assertEqual(first, second, name)
         spec = small(self.folder)
         spec["models"]["random_forest"]["hyperparameter_grid"]["n_estimators"] = [3]
@@ -289,7 +298,7 @@ class Runs(unittest.TestCase):
         lines = 0
         for _ in range(1200):
             found = glob.glob(self.folder.path("ml_training_results", "*", "trials.jsonl"))
-            lines = open(found[0]).read().count("\n") if found else 0
+            lines = bytes_of(found[0]).count(b"\n") if found else 0
             if lines >= 3:
                 break
             time.sleep(0.05)
@@ -298,13 +307,13 @@ class Runs(unittest.TestCase):
         self.assertGreaterEqual(lines, 3)
         with open(found[0], "a") as f:
             f.write('{"spec": {"targ')  # cut off in the middle
-        before = open(found[0]).read().splitlines()[:3]
+        before = lines_of(found[0])[:3]
         (job,) = self.jobs()
         self.assertEqual(self.folder.read(job, "job.json")["status"], "running")
         said = json.loads(self.folder.weir("train", config, "--resume", "latest", "--output", "json").stdout)
         self.assertEqual((said["pipeline_id"], said["status"], said["model_training"]["trials"]), (os.path.basename(job), "completed", 14))
         self.assertEqual(self.jobs(), [job])
-        after = open(found[0]).read().splitlines()
+        after = lines_of(found[0])
         self.assertEqual((after[:3], len(after)), (before, 14))  # each point once
         steps = {s["name"]: s["attempts"] for s in self.folder.read(job, "job.json")["steps"]}
         self.assertEqual((steps["search"], steps["quality"]), (2, 1))
@@ -326,7 +335,7 @@ class Runs(unittest.TestCase):
         process = self.folder.start("train", self.folder.write(self.folder.spec()), "--output", "json")
         for _ in range(1200):
             found = glob.glob(self.folder.path("ml_training_results", "*", "trials.jsonl"))
-            if found and open(found[0]).read().count("\n") >= 3:
+            if found and bytes_of(found[0]).count(b"\n") >= 3:
                 break
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
@@ -345,13 +354,29 @@ class Runs(unittest.TestCase):
 
         forest = changed("models", "random_forest", {"hyperparameters": {"n_estimator": 10}})
         for spec, words in ((changed("data", "sauce", "x"), "$.data.sauce"), (forest, "$.models.random_forest.hyperparameters.n_estimator"), (changed("data", "train_ratio", 0.9), "$.data"),
-                            (changed("data", "source", "hdfs://namenode:9000/x"), "$.data"), (changed("data", "target_columns", ["volume"]), "traffic_volume"),
+                            (changed("data", "source", "hdfs://namenode:9000/x"), "$.data"), (changed("data", "target_columns", ["traffic_volum"]), "traffic_volume"),
                             (changed("training", "primary_metric", "rsme"), "did you mean 'rmse'"), (changed("persistence", "export_formats", ["onxx"]), "$.persistence.export_formats[0]")):
             done = self.folder.weir("train", self.folder.write(spec, "wrong.json"), code=2)
             self.assertIn(words, done.stderr)
             self.assertIn("wrong.json", done.stderr)
         done = self.folder.weir("train", self.folder.write(small(self.folder)), "--budget", "5m", code=2)
         self.assertIn("--budget", done.stderr)
+
+    def test_a_job_that_fails_says_so_in_its_results(self):
+        spec = small(self.folder)
+        spec["data"]["source"] = self.folder.path("nowhere")
+        done = self.folder.weir("train", self.folder.write(spec), code=1)
+        self.assertIn("--resume ml_pipeline_", done.stderr)
+        (job,) = self.jobs()
+        said = self.folder.read(job, "results.json")
+        self.assertEqual(said["status"], "failed")
+        self.assertIn("nowhere", said["error"])
+        self.assertEqual([said[k] for k in ("data_preparation", "model_training", "model_evaluation", "model_persistence", "final_report")], [None] * 5)
+        # The rows come, and the job goes on.
+        shutil.copytree(self.folder.path("features"), self.folder.path("nowhere"))
+        said = json.loads(self.folder.weir("train", self.folder.path("config.json"), "--resume", said["pipeline_id"], "--output", "json").stdout)
+        self.assertEqual(said["status"], "completed")
+        self.assertNotIn("error", said)
 
     def test_environments_and_parts_that_are_not_asked_for(self):
         spec = small(self.folder)
@@ -392,7 +417,7 @@ class Runs(unittest.TestCase):
         said = json.loads(self.folder.weir("train", self.folder.write(spec), "--output", "json").stdout)
         self.assertEqual(said["status"], "completed")
         self.assertGreater(said["data_preparation"]["rows"], 30000)
-        self.assertTrue(os.path.exists(said["final_report"]["page"]))
+        self.assertTrue(os.path.exists(self.folder.path(said["final_report"]["page"])))
 
 
 if __name__ == "__main__":
