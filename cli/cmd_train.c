@@ -10,10 +10,12 @@
 #include "cli/table.h"
 #include "cli/workers.h"
 #include "consumers/events.h"
+#include "consumers/trials.h"
 #include "core/clock.h"
 #include "models/file_job.h"
 #include "models/pipeline_job.h"
 #include "models/registry.h"
+#include "models/training.h"
 
 typedef struct train_options {
     char *pipeline;
@@ -22,6 +24,7 @@ typedef struct train_options {
     int output;
     int64_t wait, budget, trials;
     char *resume, *environment, *out;
+    bool share;
 } train_options;
 
 static const weir_conf_item train_table[] = {
@@ -50,6 +53,10 @@ static const weir_conf_item train_table[] = {
      .type = WEIR_CONF_STRING,
      .offset = offsetof(train_options, resume),
      .doc = "go on with this search (run-…) at the step that did not end; of a training file with this job (ml_pipeline_…, latest)"},
+    {.name = "share",
+     .type = WEIR_CONF_BOOL,
+     .offset = offsetof(train_options, share),
+     .doc = "let the train workers that run for this pipeline take trials of the search"},
     {.name = "environment",
      .type = WEIR_CONF_STRING,
      .offset = offsetof(train_options, environment),
@@ -159,12 +166,51 @@ static weir_status ask_and_wait(const weir_settings *settings, const train_optio
     return status;
 }
 
+/* Whom the workers hear of a search from. */
+typedef struct sharing {
+    const weir_pipeline *pipeline;
+    weir_registry *registry;
+    weir_producer *producer;
+} sharing;
+
+static weir_status open_sharing(const weir_settings *settings, const weir_pipeline *pipeline, sharing *ret_sharing, weir_err *err) {
+    ret_sharing->pipeline = pipeline;
+    weir_status status = weir_registry_new(settings->registry_url, &ret_sharing->registry, err);
+    return status ? status : weir_producer_new(settings->brokers, "weir-train", &ret_sharing->producer, err);
+}
+
+static void close_sharing(sharing *s) {
+    weir_producer_free(s->producer);
+    weir_registry_free(s->registry);
+}
+
+/* Help is not needed: without it the search goes on alone. */
+static void invite(void *context, const weir_training *training, const char *study, const weir_trainset *train) {
+    const sharing *s = context;
+    const weir_trial_invitation invitation = {
+        .study = study,
+        .pipeline = s->pipeline->name,
+        .run_id = study,
+        .target = training->recipe->target,
+        .dataset_digest = train->digest,
+        .task = training->recipe->task,
+        .from_us = training->window.train_from_us,
+        .to_us = training->window.train_to_us,
+        .as_of_us = training->as_of_us < training->window.deploy_us ? training->as_of_us : training->window.deploy_us,
+        .label_delay_us = s->pipeline->max_delay_us,
+    };
+    weir_err err;
+    if (weir_trials_invite(s->registry, s->producer, s->pipeline, &invitation, &err)) fprintf(stderr, "no worker could be invited: %s\n", err.message);
+}
+
 /* A search with its progress on the terminal. */
 static weir_status search_here(const weir_settings *settings, const train_options *options, const weir_pipeline *pipeline, const weir_recipe *recipe,
                                int *ret_exit, weir_err *err) {
     weir_pipeline_job_end end = {0};
     weir_job_screen screen;
+    sharing shared = {0};
     weir_job_screen_init(&screen, stderr, recipe->metric->name);
+    weir_status status = options->share ? open_sharing(settings, pipeline, &shared, err) : WEIR_OK;
     const weir_pipeline_job job = {
         .pipeline = pipeline,
         .recipe = recipe,
@@ -181,12 +227,15 @@ static weir_status search_here(const weir_settings *settings, const train_option
         .progress = weir_job_screen_progress,
         .watch = weir_job_screen_watch,
         .context = &screen,
+        .opened = options->share ? invite : NULL,
+        .opened_context = &shared,
     };
-    weir_status status = weir_pipeline_job_run(&job, &end, err);
+    if (!status) status = weir_pipeline_job_run(&job, &end, err);
     if (!status) status = weir_job_summary_print(end.folder, end.record, (weir_output)options->output, stdout, err);
     if (status && *end.id) weir_err_prefix(err, "%s (go on with: weir train %s --resume %s)", end.id, pipeline->name, end.id);
     *ret_exit = !end.reaches_baseline;
     cJSON_Delete(end.record);
+    close_sharing(&shared);
     return status;
 }
 
@@ -251,10 +300,10 @@ static weir_status run_file(const train_options *options, const weir_training_fi
 
 static weir_status train_file(const train_options *options, weir_err *err) {
     weir_training_file *file = NULL;
-    if (asks(options) || options->budget || options->trials)
+    if (asks(options) || options->budget || options->trials || options->share)
         return WEIR_FAIL(
             err, WEIR_EINVAL,
-            "%s is a training file, which says itself how long it may take and what is tried: --now, --train-from, --as-of, --budget and --trials are "
+            "%s is a training file, which says itself how long it may take and what is tried: --now, --train-from, --as-of, --budget, --trials and --share are "
             "of pipelines",
             options->pipeline);
     weir_status status = weir_training_file_load(options->pipeline, options->environment && *options->environment ? options->environment : NULL, &file, err);

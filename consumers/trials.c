@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/study_store.h"
+#include "models/training.h"
 
 enum { INVITATIONS_MAX = 64, FLUSH_TIMEOUT_MS = 30000, TEXT_MAX_BYTES = 256 };
 
@@ -78,19 +79,15 @@ weir_status weir_trials_invite(weir_registry *registry, weir_producer *producer,
 /* ---- the rows ---- */
 
 weir_status weir_trials_read_rows(const weir_trials_rows *rows, const weir_trial_invitation *invitation, weir_trainset *ret_set, weir_err *err) {
-    weir_history *history = NULL;
-    const weir_history_query query = {
-        .from_us = invitation->from_us,
-        .to_us = invitation->to_us,
-        .as_of_us = invitation->as_of_us,
-        .columns = rows->recipe->columns,
+    const weir_training training = {
+        .pipeline = rows->pipeline,
+        .recipe = rows->recipe,
+        .pg_url = rows->pg_url,
         .objects_dir = rows->objects_dir,
+        .as_of_us = invitation->as_of_us,
+        .window = {.train_from_us = invitation->from_us, .train_to_us = invitation->to_us, .deploy_us = invitation->as_of_us},
     };
-    weir_status status = weir_history_read(rows->pg_url, rows->pipeline, &query, &history, err);
-    if (!status)
-        status = weir_trainset_from_history(history, invitation->pipeline, invitation->target, invitation->task, invitation->label_delay_us, ret_set, err);
-    weir_history_free(history);
-    return status;
+    return weir_training_set(&training, false, ret_set, err);
 }
 
 /* ---- the thread ---- */

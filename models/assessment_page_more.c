@@ -408,6 +408,20 @@ void weir_section_learning(weir_section *s) {
 
 /* ---- leaderboard ---- */
 
+/* "eta 0.05, max_depth 6", small, below the name of a model. */
+static void put_params(weir_section *s, const cJSON *params) {
+    const cJSON *param;
+    const char *before = "<div class=\"note\">";
+    cJSON_ArrayForEach(param, params) {
+        char number[WEIR_WORDS_MAX];
+        if (!cJSON_IsNumber(param) && !cJSON_IsString(param)) continue;
+        weir_section_escaped(s, before, param->string, " ");
+        weir_page_text(&s->page, cJSON_IsString(param) ? param->valuestring : weir_words_number(param->valuedouble, 3, number));
+        before = ", ";
+    }
+    if (*before == ',') weir_page_put(&s->page, "</div>");
+}
+
 void weir_section_leaderboard(weir_section *s) {
     const cJSON *part = weir_section_get(s->json, "leaderboard"), *list = weir_section_get(part, "leaders"), *l;
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX], c[WEIR_WORDS_MAX], d[WEIR_WORDS_MAX];
@@ -425,7 +439,9 @@ void weir_section_leaderboard(weir_section *s) {
         if (shown++ == LEADERS_SHOWN) break;
         weir_page_printf(&s->page, "<tr><td>%s%s</td>", weir_section_plain(weir_section_number(l, "rank"), a),
                          cJSON_IsTrue(weir_section_get(l, "winner")) ? "<span class=\"tag chosen\">taken</span>" : "");
-        weir_section_escaped(s, "<td class=\"wrapped\">", weir_section_text(l, "name"), "</td>");
+        weir_section_escaped(s, "<td class=\"wrapped\">", weir_section_text(l, "name"), "");
+        put_params(s, weir_section_get(weir_section_get(l, "spec"), "params"));
+        weir_page_put(&s->page, "</td>");
         weir_page_printf(&s->page, "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>", weir_words_number(weir_section_number(l, "mean"), 4, a),
                          weir_words_number(weir_section_number(l, "deviation"), 2, b), weir_words_number(weir_section_number(l, "fit_seconds"), 2, c),
                          weir_section_p(weir_section_number(l, "p_worse"), d));

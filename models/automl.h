@@ -67,8 +67,7 @@ typedef struct weir_leaderboard {
     int trials, failed, pruned; /* counted over the whole study */
     const char *ended; /* "budget", "trials", "space", "cancelled" */
     double elapsed_s;
-    /* Index of the one to take: the first; or of those that are close and not told apart from it (p ≥ 0.05) the one that fits fastest, if it takes half the
-     * first's time at most, times below 0.1 s counting as 0.1 s; or what settings.selection took. */
+    /* Index of the one to take: the first; where that is an ensemble, the best single model if it is close to it and not told apart (p ≥ 0.05); or what settings.selection took. */
     int winner;
 } weir_leaderboard;
 

@@ -8,7 +8,6 @@
 #include "models/significance.h"
 
 #define NOT_TOLD_APART 0.05
-#define LEAST_SECONDS 0.1 /* below, how fast something fits is noise */
 
 void weir_leaderboard_done(weir_leaderboard *board) {
     for (int i = 0; i < board->count; i++) {
@@ -67,18 +66,18 @@ static weir_status test_all(const weir_search *search, weir_leaderboard *board, 
     return status;
 }
 
+static bool is_ensemble(const weir_leader *leader) {
+    return cJSON_GetObjectItemCaseSensitive(leader->spec, "ensemble");
+}
+
+/* One model says why it scores as it does and scores in a fraction of the time: an ensemble has to be better than the folds leave open. */
 static int choose_winner(const weir_leaderboard *board) {
-    int winner = 0;
-    double least = fmax(board->leaders[0].fit_s, LEAST_SECONDS) / 2;
+    if (!is_ensemble(&board->leaders[0])) return 0;
     for (int i = 1; i < board->count; i++) {
         const weir_leader *leader = &board->leaders[i];
-        double fit_s = fmax(leader->fit_s, LEAST_SECONDS);
-        if (!leader->close || !(leader->p_worse >= NOT_TOLD_APART) || !(fit_s <= least) ||
-            (winner && fit_s >= fmax(board->leaders[winner].fit_s, LEAST_SECONDS)))
-            continue;
-        winner = i;
+        if (!is_ensemble(leader)) return leader->close && leader->p_worse >= NOT_TOLD_APART ? i : 0;
     }
-    return winner;
+    return 0;
 }
 
 weir_status weir_search_board(const weir_search *search, int chosen, weir_leaderboard *ret_board, weir_err *err) {

@@ -8,6 +8,7 @@
 #include "models/artifact_file.h"
 #include "models/json_file.h"
 #include "models/registry.h"
+#include "models/signature.h"
 #include "models/training.h"
 
 enum { ALIAS_ATTEMPTS = 5 };
@@ -22,6 +23,7 @@ typedef struct running {
     cJSON *request, *specs;
     weir_automl_settings search;
     weir_automl_kept kept; /* what search points into */
+    const weir_trainset *train; /* the workshop's */
     double baseline; /* that the winner has to reach; NaN: none */
     char model[160]; /* name in the registry */
     char digests[2][65]; /* of the rows: training, test */
@@ -87,6 +89,7 @@ static weir_status read_sets(void *context, weir_trainset *ret_train, weir_train
         weir_trainset_done(ret_train);
         return status;
     }
+    r->train = ret_train;
     snprintf(r->digests[0], sizeof r->digests[0], "%s", ret_train->digest);
     snprintf(r->digests[1], sizeof r->digests[1], "%s", ret_test->digest);
     add_time(result, "train_from", w->train_from_us);
@@ -147,6 +150,7 @@ static weir_status register_winner(running *r, const weir_finalist *winner, int 
         .signature = signature,
     };
     weir_status status = copy_artifact(r, winner, path, err);
+    if (!status) status = weir_signature_add_ranges(signature, &r->train->matrix, err);
     if (!status) status = weir_version_register(r->pg, &version, ret_version, err);
     cJSON *metrics = status ? NULL : name_metrics(winner);
     if (!status) status = weir_version_metrics(r->pg, r->job->pipeline->name, r->model, *ret_version, metrics, err);
@@ -272,11 +276,17 @@ static weir_status prepare(running *r, weir_err *err) {
     return status;
 }
 
+static void tell_open(void *context, const weir_trainset *train) {
+    const running *r = context;
+    r->job->opened(r->job->opened_context, &r->training, r->end->id, train);
+}
+
 static weir_status run_workshop(running *r, weir_err *err) {
     const weir_pipeline_job *job = r->job;
     const weir_recipe *recipe = job->recipe;
     char title[256], worker[64];
-    snprintf(title, sizeof title, "%s: %s", job->pipeline->name, recipe->target);
+    bool same = !strcmp(job->pipeline->name, recipe->target);
+    snprintf(title, sizeof title, "%s%s%s", job->pipeline->name, same ? "" : ": ", same ? "" : recipe->target);
     snprintf(worker, sizeof worker, "leader-%s-%d", r->end->id, (int)getpid());
     r->search.study = r->end->id;
     r->search.worker = worker;
@@ -300,6 +310,8 @@ static weir_status run_workshop(running *r, weir_err *err) {
         .threshold = recipe->threshold,
         .feature_hash = job->pipeline->feature_hash,
         .abort = job->abort,
+        .opened = job->opened ? tell_open : NULL,
+        .opened_context = r,
         .watch = job->watch,
         .watch_context = job->context,
     };

@@ -2,7 +2,7 @@
 #ifndef WEIR_MODELS_PIPELINE_JOB_H
 #define WEIR_MODELS_PIPELINE_JOB_H
 
-#include "models/recipe.h"
+#include "models/training.h"
 #include "models/workshop.h"
 
 typedef struct weir_pipeline_job {
@@ -19,6 +19,9 @@ typedef struct weir_pipeline_job {
     void (*progress)(void *context, const weir_automl_progress *progress);
     void (*watch)(void *context, const char *step, int number, int count, double seconds, const weir_err *error);
     void *context; /* of both */
+    /** The search can be joined from here on by who has the same rows; may be NULL. */
+    void (*opened)(void *context, const weir_training *training, const char *study, const weir_trainset *train);
+    void *opened_context;
 } weir_pipeline_job;
 
 /* What came of it. */

@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/conf.h"
+#include "models/automl.h"
 #include "models/json.h"
 #include "models/memory.h"
 #include "models/prepared.h"
@@ -167,7 +168,7 @@ static weir_status check_spec(const weir_recipe *r, const cJSON *spec, const cha
 }
 
 static weir_status read_candidate(const cJSON *item, weir_recipe *r, weir_err *err) {
-    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", "ensemble", "members", "meta", "folds", NULL};
+    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", "class_weight", "ensemble", "members", "meta", "folds", NULL};
     weir_candidate *c = &r->candidates[r->candidate_count];
     char path[64];
     snprintf(path, sizeof path, "$.training.candidates[%d]", r->candidate_count);
@@ -351,14 +352,20 @@ static weir_status read_limit(const cJSON *training, weir_recipe *r, weir_err *e
     return WEIR_OK;
 }
 
+/* What a search would be told by the section: read here so that the file's mistakes are found when it is read. */
+static weir_status check_tuning(const weir_recipe *r, weir_err *err) {
+    weir_automl_settings settings = {.metric = r->metric};
+    weir_automl_kept kept;
+    return weir_automl_settings_from_json(r->tuning, "$.training.tuning", r->metric, &kept, &settings, err);
+}
+
 static weir_status read_judgement(const weir_pipeline *pipeline, const cJSON *training, weir_recipe *r, weir_err *err) {
     const cJSON *validation = cJSON_GetObjectItemCaseSensitive(training, "validation");
     r->tuning = cJSON_GetObjectItemCaseSensitive(training, "tuning");
     r->has_validation = validation != NULL;
     weir_status status = read_metric(training, r, err);
     if (status == WEIR_OK && validation) status = weir_split_from_json(validation, "$.training.validation", &r->validation, err);
-    if (status == WEIR_OK && r->tuning && !cJSON_IsObject(r->tuning))
-        status = WEIR_FAIL(err, WEIR_EINVAL, "$.training.tuning: found %s, expected an object", weir_json_kind(r->tuning));
+    if (status == WEIR_OK && r->tuning) status = check_tuning(r, err);
     if (status == WEIR_OK) status = read_baseline(training, r, err);
     if (status == WEIR_OK) status = read_threshold(pipeline, training, r, err);
     if (status == WEIR_OK) status = read_slices(pipeline, training, r, err);

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/class_weight.h"
 #include "models/composite_fit.h"
 #include "models/json.h"
+#include "models/memory.h"
 #include "models/prepared.h"
 
 enum { PATH_MAX_BYTES = 256 };
@@ -20,8 +22,17 @@ static const char *text_of(const cJSON *spec, const char *key) {
 /* ---- one algorithm ---- */
 
 /* columns NULL: they are not known yet, and the preprocessing is not looked at. */
+static weir_status check_class_weight(const cJSON *spec, const char *path, weir_task task, weir_err *err) {
+    const cJSON *weight = cJSON_GetObjectItemCaseSensitive(spec, "class_weight");
+    if (!weight) return WEIR_OK;
+    if (!cJSON_IsString(weight) || strcmp(weight->valuestring, "balanced") != 0)
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s.class_weight: found %s, expected \"balanced\"", path,
+                         cJSON_IsString(weight) ? weight->valuestring : weir_json_kind(weight));
+    return task == WEIR_TASK_REGRESSION ? WEIR_FAIL(err, WEIR_EINVAL, "%s.class_weight: a regression has no classes", path) : WEIR_OK;
+}
+
 static weir_status check_single(const cJSON *spec, const char *path, weir_task task, const weir_prep_column *columns, int column_count, weir_err *err) {
-    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", NULL};
+    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", "class_weight", NULL};
     const weir_algorithm *algorithm = NULL;
     char at[PATH_MAX_BYTES];
     weir_status status = weir_json_check_keys(spec, path, keys, err);
@@ -30,6 +41,7 @@ static weir_status check_single(const cJSON *spec, const char *path, weir_task t
     if (name && !cJSON_IsString(name)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.name: found %s, expected a string", path, weir_json_kind(name));
     if (!cJSON_IsString(given)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.algorithm: found %s, expected the name of one", path, weir_json_kind(given));
     if (weir_algorithm_for_task(given->valuestring, task, &algorithm, err)) return weir_err_prefix(err, "%s.algorithm", path);
+    if ((status = check_class_weight(spec, path, task, err))) return status;
     snprintf(at, sizeof at, "%s.params", path);
     status = weir_algorithm_check_params(algorithm, cJSON_GetObjectItemCaseSensitive(spec, "params"), at, err);
     snprintf(at, sizeof at, "%s.preprocessing", path);
@@ -43,11 +55,23 @@ static weir_status one_target_only(const weir_trainset *set, weir_err *err) {
 }
 
 static weir_status fit_single(const cJSON *spec, const weir_trainset *set, const weir_fit_options *options, weir_buf *ret_artifact, weir_err *err) {
-    return weir_model_fit(text_of(spec, "algorithm"), cJSON_GetObjectItemCaseSensitive(spec, "params"), cJSON_GetObjectItemCaseSensitive(spec, "preprocessing"),
-                          &set->matrix, options->feature_hash, options->seed, options->threads, ret_artifact, err);
+    weir_matrix matrix = set->matrix;
+    double *weight = NULL;
+    weir_status status = WEIR_OK;
+    if (cJSON_GetObjectItemCaseSensitive(spec, "class_weight")) {
+        int classes = matrix.task == WEIR_TASK_MULTICLASS ? matrix.class_count : 2;
+        weight = weir_models_calloc((size_t)matrix.row_count, sizeof *weight);
+        status = weight ? weir_class_weight_rows(matrix.label, matrix.weight, matrix.row_count, classes, weight, err)
+                        : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the weights of %lld rows", (long long)matrix.row_count);
+        matrix.weight = weight;
+    }
+    if (!status)
+        status = weir_model_fit(text_of(spec, "algorithm"), cJSON_GetObjectItemCaseSensitive(spec, "params"),
+                                cJSON_GetObjectItemCaseSensitive(spec, "preprocessing"), &matrix, options->feature_hash, options->seed, options->threads,
+                                ret_artifact, err);
+    weir_models_free(weight);
+    return status;
 }
-
-/* ---- several ---- */
 
 static weir_status check_meta(const cJSON *meta, const char *path, weir_task task, int members, weir_err *err) {
     weir_prep_column columns[WEIR_SPEC_MEMBERS_MAX];

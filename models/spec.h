@@ -1,9 +1,10 @@
 /* What is to be fitted, as JSON: the common language of recipes, tuning, leaderboards and lineage.
  *
- *   {"algorithm": "xgboost", "params": {"max_depth": 6}, "preprocessing": [{"impute": "median"}]}
+ *   {"algorithm": "xgboost", "params": {"max_depth": 6}, "preprocessing": [{"impute": "median"}], "class_weight": "balanced"}
  *   {"ensemble": "average" | "weighted" | "stacking", "members": [SPEC, …], "meta": SPEC, "folds": 5}
  *   {"targets": SPEC}                                                   one model a target, together one artifact
  *
+ * "class_weight" makes all classes of a task weigh the same in the fit (models/class_weight.h); scores are then no longer shares of the rows as they are.
  * Members are of one algorithm each, and so is "meta"; what is fitted a target may be an ensemble. Each may have a "name", for people.
  *
  * An average is of probabilities, or values of a regression. Weights of "weighted" are those that make the out-of-fold predictions best (squared error, or

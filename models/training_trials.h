@@ -9,7 +9,8 @@ typedef struct weir_training_trials {
     cJSON *known; /* those of an earlier process */
 } weir_training_trials;
 
-/** Reads folder/trials.jsonl, if it is there; a last line that was cut off is dropped from the file. folder NULL: nothing is kept. Errors: WEIR_EIO, WEIR_ENOMEM. */
+/** Reads folder/trials.jsonl, if it is there; a last line that was cut off is dropped from the file. folder NULL: nothing is kept.
+ *  Errors: WEIR_EIO, WEIR_ENOMEM. */
 weir_status weir_training_trials_open(const char *folder, weir_training_trials *ret_trials, weir_err *err) WEIR_MUST_CHECK;
 void weir_training_trials_done(weir_training_trials *trials);
 /** What a spec was worth. False: it is not known, or was judged over another number of folds. Threads may call it at once. */

@@ -11,7 +11,7 @@
 
 enum { FOLDS = 5, FINALISTS = 2, PATH_ROOM = 4096 + 32, NAME_ROOM = 256 };
 /* What of the budget is the search's. The rest is for fitting, judging and writing: these take about a cross-validation's time for each finalist. */
-#define SEARCH_SHARE 0.85
+#define SEARCH_SHARE 0.75
 
 /* A job while it runs. */
 typedef struct bench {
@@ -105,9 +105,18 @@ static weir_status judge_quality(void *context, cJSON *result, weir_err *err) {
 
 /* ---- search ---- */
 
+static void tell_open(void *context) {
+    const bench *b = context;
+    b->w->opened(b->w->opened_context, &b->train);
+}
+
 static weir_status search(void *context, cJSON *result, weir_err *err) {
     bench *b = context;
     weir_automl_settings settings = b->w->search;
+    if (b->w->opened) {
+        settings.opened = tell_open;
+        settings.opened_context = b;
+    }
     weir_leaderboard board = {0};
     settings.set = &b->train;
     settings.split = &b->split;
@@ -120,6 +129,7 @@ static weir_status search(void *context, cJSON *result, weir_err *err) {
     status = json ? weir_json_file_write(b->w->folder, "leaderboard.json", json, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the leaderboard");
     cJSON_Delete(json);
     cJSON_AddNumberToObject(result, "trials", board.trials);
+    cJSON_AddNumberToObject(result, "seconds", board.elapsed_s);
     cJSON_AddNumberToObject(result, "failed", board.failed);
     cJSON_AddNumberToObject(result, "pruned", board.pruned);
     cJSON_AddStringToObject(result, "ended", board.ended ? board.ended : "");
@@ -264,6 +274,30 @@ static weir_status validate_finalists(bench *b, weir_err *err) {
     return status;
 }
 
+/* The search as the report shows it: what it did, and its board. */
+static weir_status add_leaderboard(const bench *b, weir_err *err) {
+    const cJSON *found = weir_job_result(b->job, "search"), *folds = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(b->board, 0), "folds");
+    cJSON *part = cJSON_Duplicate(found, true), *leaders = cJSON_Duplicate(b->board, true);
+    if (!part || !leaders || !cJSON_AddNumberToObject(part, "folds", cJSON_GetArraySize(folds)) || !cJSON_AddItemToObject(part, "leaders", leaders)) {
+        cJSON_Delete(part);
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the leaderboard");
+    }
+    cJSON_AddItemToObject(b->report, "leaderboard", part);
+    return WEIR_OK;
+}
+
+/* What takes long and can be done without is left out where there is no time for it: further fits for a learning curve, and scoring the test rows once a shuffled column. */
+static void fit_into_time(const bench *b, weir_assessment *assessment) {
+    enum { CURVE_FITS = 3, REPEATS = 5 };
+    const weir_crossval *cv = &b->validation[0];
+    double left_s = seconds_left(b), curve_s = CURVE_FITS * b->finalists[0].fit_s, row_s = 0;
+    for (int fold = 0; fold < cv->fold_count; fold++)
+        if (cv->folds[fold].rows.test_count) row_s = fmax(row_s, cv->folds[fold].predict_s / (double)cv->folds[fold].rows.test_count);
+    double permutation_s = row_s * (double)b->test.matrix.row_count * b->test.matrix.column_count * REPEATS;
+    assessment->permutation = assessment->permutation && permutation_s < left_s / 2;
+    assessment->learning_curve = assessment->learning_curve && curve_s < left_s / 2;
+}
+
 static weir_status write_report(bench *b, weir_err *err) {
     weir_assessed models[WEIR_FINALISTS_MAX];
     weir_assessment assessment = b->w->assess;
@@ -282,13 +316,14 @@ static weir_status write_report(bench *b, weir_err *err) {
     assessment.seed = b->w->search.seed;
     assessment.threads = b->w->search.threads;
     assessment.cancel = b->w->abort;
+    fit_into_time(b, &assessment);
     cJSON_Delete(b->report);
     b->report = NULL;
     weir_status status = weir_assess(&assessment, &b->report, err);
     if (status) return status;
-    cJSON *board = cJSON_Duplicate(b->board, true), *quality = NULL;
-    if (board) cJSON_AddItemToObject(b->report, "leaderboard", board);
-    status = weir_json_file_read(b->w->folder, "quality.json", &quality, err);
+    cJSON *quality = NULL;
+    status = add_leaderboard(b, err);
+    if (!status) status = weir_json_file_read(b->w->folder, "quality.json", &quality, err);
     if (!status) cJSON_AddItemToObject(b->report, "quality", quality);
     if (!status && b->w->source.trim) status = b->w->source.trim(b->w->source.context, b->report, err);
     return status ? status : weir_json_file_write(b->w->folder, "report.json", b->report, err);

@@ -56,6 +56,8 @@ typedef struct weir_workshop {
     bool no_page; /* report.json only */
     const _Atomic bool
         *abort; /* may be NULL; once true the job ends as interrupted. search.cancel only ends the search, which then has a winner all the same */
+    void (*opened)(void *context, const weir_trainset *train); /* the search can be joined from here on; may be NULL */
+    void *opened_context;
     void (*watch)(void *context, const char *step, int number, int count, double seconds, const weir_err *error); /* as weir_job_watch; may be NULL */
     void *watch_context;
 } weir_workshop;

@@ -34,6 +34,7 @@ static void specs_of_every_kind_are_taken(void **state) {
                 "}], \"meta\": {\"algorithm\": \"logistic\", \"preprocessing\": [{\"scale\": \"robust\", "
                 "\"columns\": [\"m0=low\"]}]}}",
                 WEIR_TASK_MULTICLASS);
+    expect_good("{\"algorithm\": \"logistic\", \"class_weight\": \"balanced\", " ENCODE "}", WEIR_TASK_BINARY);
     expect_good("{\"targets\": " RIDGE "}", WEIR_TASK_REGRESSION);
     expect_good("{\"targets\": {\"ensemble\": \"average\", \"members\": [" RIDGE "]}}", WEIR_TASK_REGRESSION);
 }
@@ -48,6 +49,8 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
     expect_bad("{\"algorithm\": \"ridge\", " ENCODE "}", WEIR_TASK_BINARY, ".algorithm: algorithm ridge cannot do a binary task");
     expect_bad("{\"algorithm\": \"ridge\", \"params\": {\"alpha\": -1}}", WEIR_TASK_REGRESSION, ".params.alpha");
     expect_bad("{\"algorithm\": \"ridge\", \"preprocessing\": [{\"scale\": \"big\"}]}", WEIR_TASK_REGRESSION, ".preprocessing[0].scale");
+    expect_bad("{\"algorithm\": \"ridge\", \"class_weight\": \"balanced\", " ENCODE "}", WEIR_TASK_REGRESSION, ".class_weight: a regression has no classes");
+    expect_bad("{\"algorithm\": \"logistic\", \"class_weight\": {\"0\": 1}, " ENCODE "}", WEIR_TASK_BINARY, ".class_weight: found an object");
     expect_bad("{\"algorithm\": \"ridge\", \"name\": 3}", WEIR_TASK_REGRESSION, ".name: found a number");
     expect_bad("{\"ensemble\": \"average\"}", WEIR_TASK_REGRESSION, ".members: found nothing of 0");
     expect_bad("{\"ensemble\": \"mean\", \"members\": [" RIDGE "]}", WEIR_TASK_REGRESSION, ".ensemble: found \"mean\"");
