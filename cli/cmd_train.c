@@ -1,5 +1,5 @@
 /* `weir train PIPELINE`: the train worker; with --now or --train-from: asks the worker for one run, waits for it and prints what came out; with --budget or --resume: searches
- * for the best model here and now. */
+ * for the best model here and now. `weir train FILE.json`: what a training file says. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +7,12 @@
 
 #include "cli/command.h"
 #include "cli/job_screen.h"
+#include "cli/table.h"
 #include "cli/workers.h"
 #include "consumers/events.h"
 #include "consumers/trials.h"
 #include "core/clock.h"
+#include "models/file_job.h"
 #include "models/pipeline_job.h"
 #include "models/registry.h"
 #include "models/training.h"
@@ -21,7 +23,7 @@ typedef struct train_options {
     int64_t train_from, as_of;
     int output;
     int64_t wait, budget, trials;
-    char *resume, *environment;
+    char *resume, *environment, *out;
     bool share;
 } train_options;
 
@@ -50,7 +52,7 @@ static const weir_conf_item train_table[] = {
     {.name = "resume",
      .type = WEIR_CONF_STRING,
      .offset = offsetof(train_options, resume),
-     .doc = "go on with this search (run-…) at the step that did not end"},
+     .doc = "go on with this search (run-…) at the step that did not end; of a training file with this job (ml_pipeline_…, latest)"},
     {.name = "share",
      .type = WEIR_CONF_BOOL,
      .offset = offsetof(train_options, share),
@@ -58,7 +60,13 @@ static const weir_conf_item train_table[] = {
     {.name = "environment",
      .type = WEIR_CONF_STRING,
      .offset = offsetof(train_options, environment),
-     .doc = "dev, aut or prod: the winner of a search must reach the baseline of the pipeline's file for it, or gets no alias and the exit code is 1"},
+     .doc = "dev, aut or prod: the winner of a search must reach the baseline of the pipeline's file for it, or gets no alias and the exit code is 1. Of a "
+            "training file: a name of its \"environments\""},
+    {.name = "out",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, out),
+     .fallback = WEIR_FILE_JOB_FOLDER,
+     .doc = "of a training file: folder that its jobs' folders are in"},
     {.name = "wait", .type = WEIR_CONF_DURATION, .offset = offsetof(train_options, wait), .fallback = "10m", .doc = "how long to wait for the run"},
     WEIR_OUTPUT_ITEM(train_options, output),
     {0},
@@ -254,11 +262,60 @@ static bool asks(const train_options *options) {
 }
 
 static bool is_once(const void *options) {
-    return searches(options) || asks(options);
+    return searches(options) || asks(options) || weir_file_job_is(((const train_options *)options)->pipeline);
+}
+
+/* ---- a training file ---- */
+
+static weir_status run_file(const train_options *options, const weir_training_file *file, weir_err *err) {
+    const cJSON *note;
+    weir_file_job_end end = {0};
+    weir_job_screen screen;
+    weir_job_screen_init(&screen, stderr, file->training.primary_metric);
+    cJSON_ArrayForEach(note, file->notes) fprintf(stderr, "note: %s\n", note->valuestring);
+    const weir_file_job job = {
+        .file = file,
+        .out_dir = options->out,
+        .go_on = options->resume && *options->resume ? options->resume : NULL,
+        .end_search = &screen.end_search,
+        .abort = &screen.abort,
+        .progress = weir_job_screen_progress,
+        .watch = weir_job_screen_watch,
+        .context = &screen,
+    };
+    weir_status status = weir_file_job_run(&job, &end, err);
+    if (!status && options->output == WEIR_OUTPUT_JSON)
+        status = weir_json_print(end.results, stdout, err);
+    else if (!status)
+        status = weir_job_summary_print(end.folder, end.record, WEIR_OUTPUT_TABLE, stdout, err);
+    /* A file that is wrong is mended, and is then another job. */
+    if (status == WEIR_EINVAL)
+        (void)weir_err_prefix(err, "%s", options->pipeline);
+    else if (status && *end.id)
+        (void)weir_err_prefix(err, "%s (go on with: weir train %s --out %s --resume %s)", end.id, options->pipeline, options->out, end.id);
+    cJSON_Delete(end.record);
+    cJSON_Delete(end.results);
+    return status;
+}
+
+static weir_status train_file(const train_options *options, weir_err *err) {
+    weir_training_file *file = NULL;
+    if (asks(options) || options->budget || options->trials || options->share)
+        return WEIR_FAIL(
+            err, WEIR_EINVAL,
+            "%s is a training file, which says itself how long it may take and what is tried: --now, --train-from, --as-of, --budget, --trials and --share are "
+            "of pipelines",
+            options->pipeline);
+    weir_status status = weir_training_file_load(options->pipeline, options->environment && *options->environment ? options->environment : NULL, &file, err);
+    if (status) return status;
+    status = run_file(options, file, err);
+    weir_training_file_free(file);
+    return status;
 }
 
 static weir_status train(const weir_settings *settings, const void *object, int *ret_exit, weir_err *err) {
     const train_options *options = object;
+    if (weir_file_job_is(options->pipeline)) return train_file(options, err);
     if (searches(options)) return search_pipeline(settings, options, ret_exit, err);
     if (asks(options)) {
         weir_pipeline *pipeline = NULL;
@@ -272,8 +329,9 @@ static weir_status train(const weir_settings *settings, const void *object, int 
 
 const weir_command weir_command_train = {
     .name = "train",
-    .args = "PIPELINE [--now | --train-from DATE | --budget TIME | --resume RUN]",
-    .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here.",
+    .args = "PIPELINE [--now | --train-from DATE | --budget TIME | --resume RUN]\n       weir train FILE.json [--environment NAME] [--out DIR] [--resume JOB]",
+    .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here.\nOf a training file trains "
+           "what it says.",
     .options = train_table,
     .options_size = sizeof(train_options),
     .is_service = true,

@@ -34,6 +34,7 @@ weir_status weir_names_split(char **given, const char **names, size_t max, weir_
     X(ingest) \
     X(store) \
     X(train) \
+    X(infer) \
     X(score) \
     X(serve) \
     X(experiment) \

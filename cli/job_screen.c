@@ -64,10 +64,10 @@ static const cJSON *at(const cJSON *object, const char *name) {
 
 /* "eta 0.057, max_depth 5, rounds 298": of a spec of one algorithm. */
 static void list_params(const cJSON *spec, char *text, size_t size) {
-    const cJSON *param;
+    const cJSON *param, *each = at(spec, "targets");
     size_t used = 0;
     *text = 0;
-    cJSON_ArrayForEach(param, at(spec, "params")) {
+    cJSON_ArrayForEach(param, at(each ? each : spec, "params")) {
         const char *comma = used ? ", " : "";
         int len = cJSON_IsNumber(param)   ? snprintf(text + used, size - used, "%s%s %.3g", comma, param->string, param->valuedouble)
                   : cJSON_IsString(param) ? snprintf(text + used, size - used, "%s%s %s", comma, param->string, param->valuestring)
@@ -96,6 +96,37 @@ static void print_leader(const cJSON *leader, FILE *out) {
     fprintf(out, " %7.3g s  %s\n", cJSON_GetNumberValue(at(leader, "fit_seconds")), params);
 }
 
+/* NULL: there is one only. */
+static const cJSON *first_target(const cJSON *report) {
+    return cJSON_GetArrayItem(at(at(report, "regression"), "targets"), 0);
+}
+
+/* Of a model of several targets. */
+static void print_targets(const cJSON *report, FILE *out) {
+    const cJSON *target, *metric;
+    if (first_target(report)) fputs("\nby target; the leaderboard's is the mean over them:\n", out);
+    for (target = first_target(report); target; target = target->next) {
+        fprintf(out, "  %-28s", cJSON_GetStringValue(at(target, "name")));
+        cJSON_ArrayForEach(metric, target) if (cJSON_IsNumber(metric)) fprintf(out, "  %s %.5g", metric->string, metric->valuedouble);
+        putc('\n', out);
+    }
+}
+
+static void print_kept(const cJSON *kept, FILE *out) {
+    const cJSON *version = at(kept, "version"), *alias = at(kept, "alias");
+    fprintf(out, "registered  %s version ", cJSON_GetStringValue(at(kept, "model")));
+    if (cJSON_IsString(version))
+        fputs(version->valuestring, out);
+    else
+        fprintf(out, "%d", (int)cJSON_GetNumberValue(version));
+    if (cJSON_IsString(alias)) fprintf(out, ", alias %s", alias->valuestring);
+    if (cJSON_IsString(at(kept, "folder"))) fprintf(out, " in %s", at(kept, "folder")->valuestring);
+    putc('\n', out);
+    const cJSON *left;
+    cJSON_ArrayForEach(left, at(kept, "exports_left_out"))
+        fprintf(out, "            no %s: %s\n", cJSON_GetStringValue(at(left, "format")), cJSON_GetStringValue(at(left, "why")));
+}
+
 static void print_leaderboard(const cJSON *board, FILE *out) {
     const cJSON *leader;
     int shown = 0;
@@ -111,8 +142,8 @@ static void print_leaderboard(const cJSON *board, FILE *out) {
 
 static void print_test(const cJSON *report, FILE *out) {
     const cJSON *chosen = cJSON_GetArrayItem(at(report, "models"), 0), *metric;
-    const char *name = cJSON_GetStringValue(at(chosen, "name"));
-    fprintf(out, "\n%s, on rows that nothing before had seen:\n", name ? name : "The chosen model");
+    const char *name = cJSON_GetStringValue(at(chosen, "name")), *target = cJSON_GetStringValue(at(first_target(report), "name"));
+    fprintf(out, "\n%s%s%s, on rows that nothing before had seen:\n", name ? name : "The chosen model", target ? ", " : "", target ? target : "");
     cJSON_ArrayForEach(metric, at(chosen, "metrics")) {
         const cJSON *low = at(metric, "low"), *high = at(metric, "high");
         if (!cJSON_IsNumber(at(metric, "value"))) continue;
@@ -120,6 +151,12 @@ static void print_test(const cJSON *report, FILE *out) {
         if (cJSON_IsNumber(low) && cJSON_IsNumber(high)) fprintf(out, "   %.5g to %.5g", low->valuedouble, high->valuedouble);
         putc('\n', out);
     }
+}
+
+/* What the last step has left. */
+static const cJSON *page_of(const cJSON *record) {
+    const cJSON *steps = at(record, "steps");
+    return at(cJSON_GetArrayItem(steps, cJSON_GetArraySize(steps) - 1), "result");
 }
 
 weir_status weir_job_summary_print(const char *folder, const cJSON *record, weir_output output, FILE *out, weir_err *err) {
@@ -131,10 +168,10 @@ weir_status weir_job_summary_print(const char *folder, const cJSON *record, weir
         const cJSON *kept;
         print_leaderboard(board, out);
         print_test(report, out);
-        cJSON_ArrayForEach(kept, at(at(report, "kept"), "versions"))
-            fprintf(out, "\nregistered  %s version %d%s%s\n", cJSON_GetStringValue(at(kept, "model")), (int)cJSON_GetNumberValue(at(kept, "version")),
-                    cJSON_IsString(at(kept, "alias")) ? ", alias " : "", cJSON_IsString(at(kept, "alias")) ? at(kept, "alias")->valuestring : "");
-        fprintf(out, "report      %s/report.html\n", folder);
+        print_targets(report, out);
+        putc('\n', out);
+        cJSON_ArrayForEach(kept, at(at(report, "kept"), "versions")) print_kept(kept, out);
+        fprintf(out, "report      %s/%s\n", folder, cJSON_IsString(at(page_of(record), "page")) ? "report.html" : "report.json");
     }
     cJSON_Delete(board);
     cJSON_Delete(report);

@@ -334,6 +334,8 @@ typedef struct reading {
 static weir_status note(const reading *r, const parameter *p, weir_err *err) {
     char text[240];
     snprintf(text, sizeof text, "%s: %s has no effect: %s", r->path, p->theirs, p->doc);
+    const cJSON *said;
+    cJSON_ArrayForEach(said, r->notes) if (!strcmp(said->valuestring, text)) return WEIR_OK; /* of the hyperparameters and of the grid */
     return cJSON_AddItemToArray(r->notes, cJSON_CreateString(text)) ? WEIR_OK : no_memory(err);
 }
 

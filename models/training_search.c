@@ -14,8 +14,9 @@
 #include "models/automl_internal.h"
 #include "models/interrupt.h"
 #include "models/memory.h"
+#include "models/training_trials.h"
 
-enum { WORKERS_MAX = 64, MEMBERS_MAX = 5, SUPERVISE_MS = 200 };
+enum { WORKERS_MAX = 64, MEMBERS_MAX = 5, SUPERVISE_MS = 200, TELL_TURNS = 5 };
 
 /* A point that was taken. */
 typedef struct trial {
@@ -34,7 +35,8 @@ typedef struct searching {
     trial *trials; /* [count] */
     int count, room, running, failed, next; /* next: whose turn it is */
     double best, test_to_train;
-    char best_name[WEIR_AUTOML_NAME_MAX];
+    char best_name[WEIR_AUTOML_NAME_MAX], now[WEIR_AUTOML_NAME_MAX];
+    weir_training_trials kept;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int workers; /* that have not ended */
@@ -97,23 +99,24 @@ static weir_status judge_by_folds(searching *s, int candidate, weir_contender *c
     return status;
 }
 
-/* Of several targets the mean over them. scores [rows][target_count or class scores]. */
-static weir_status measure(const weir_model_metric *metric, const weir_trainset *set, const double *scores, double *column, double *ret_value, weir_err *err) {
+weir_status weir_training_file_measure(const weir_model_metric *metric, const weir_trainset *set, const double *scores, double *each, double *ret_mean,
+                                       weir_err *err) {
     int64_t n = set->matrix.row_count;
-    double sum = 0;
-    for (int t = 0; t < set->target_count; t++) {
+    double sum = 0, *column = set->target_count > 1 ? weir_models_calloc((size_t)n, sizeof *column) : NULL;
+    weir_status status = set->target_count > 1 && !column ? no_memory(err) : WEIR_OK;
+    for (int t = 0; !status && t < set->target_count; t++) {
         double value = NAN;
         weir_outcomes outcomes = {.row_count = n, .class_count = set->matrix.class_count, .label = set->targets + t * n, .score = scores, .threshold = 0.5};
-        if (set->target_count > 1) {
-            for (int64_t r = 0; r < n; r++) column[r] = scores[r * set->target_count + t];
-            outcomes.score = column;
-        }
-        weir_status status = weir_model_metric_measure(metric, &outcomes, &value, err);
-        if (status) return status;
+        for (int64_t r = 0; column && r < n; r++) column[r] = scores[r * set->target_count + t];
+        if (column) outcomes.score = column;
+        status = weir_model_metric_measure(metric, &outcomes, &value, err);
+        if (each) each[t] = value;
         sum += value;
     }
-    *ret_value = sum / set->target_count;
-    return isfinite(*ret_value) ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "the validation rows have no value of %s", metric->name);
+    weir_models_free(column);
+    if (status) return status;
+    *ret_mean = sum / set->target_count;
+    return isfinite(*ret_mean) ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "the rows have no value of %s", metric->name);
 }
 
 static weir_status judge_by_validation(searching *s, int candidate, weir_contender *c, weir_err *err) {
@@ -129,10 +132,10 @@ static weir_status judge_by_validation(searching *s, int candidate, weir_contend
     if (!status) status = weir_model_load(artifact.data, artifact.len, &model, err);
     weir_buf_done(&artifact);
     c->fold_values = weir_models_calloc(1, sizeof *c->fold_values);
-    if (!status) scores = weir_models_calloc(rows * (size_t)(weir_model_output_count(model) + 1), sizeof *scores);
+    if (!status) scores = weir_models_calloc(rows * (size_t)weir_model_output_count(model), sizeof *scores);
     if (!status && (!scores || !c->fold_values)) status = no_memory(err);
     if (!status) status = weir_model_predict(model, set->matrix.values, set->matrix.row_count, scores, err);
-    if (!status) status = measure(s->sets->metric, set, scores, scores + rows * (size_t)weir_model_output_count(model), &c->mean, err);
+    if (!status) status = weir_training_file_measure(s->sets->metric, set, scores, NULL, &c->mean, err);
     if (!status) c->fold_values[0] = c->mean;
     c->deviation = NAN;
     weir_models_free(scores);
@@ -140,7 +143,18 @@ static weir_status judge_by_validation(searching *s, int candidate, weir_contend
     return status;
 }
 
-static weir_status judge(searching *s, int candidate, weir_contender *c, weir_err *err) {
+static int fold_count(const searching *s) {
+    return s->plan ? weir_split_plan_folds(s->plan) : 1;
+}
+
+static weir_status judge(searching *s, int candidate, weir_contender *c, bool *ret_known, weir_err *err) {
+    double test_to_train;
+    if ((*ret_known = weir_training_trials_recall(&s->kept, c->spec, fold_count(s), c, &test_to_train))) {
+        pthread_mutex_lock(&s->lock);
+        if (s->plan) s->test_to_train = test_to_train;
+        pthread_mutex_unlock(&s->lock);
+        return WEIR_OK;
+    }
     weir_interrupt_set(&s->stop);
     weir_status status = s->plan ? judge_by_folds(s, candidate, c, err) : judge_by_validation(s, candidate, c, err);
     weir_interrupt_set(NULL);
@@ -197,6 +211,7 @@ static weir_status take_turn(searching *s, int *ret_trial, weir_err *err) {
 
 static void tell_progress(searching *s, const char *now) {
     if (!s->options->progress) return;
+    if (now != s->now) snprintf(s->now, sizeof s->now, "%s", now);
     const weir_automl_progress progress = {.trials_done = s->count - s->running,
                                            .trials_running = s->running,
                                            .trials_failed = s->failed,
@@ -204,12 +219,12 @@ static void tell_progress(searching *s, const char *now) {
                                            .best_name = s->best_name,
                                            .elapsed_s = seconds_since(s->began_us),
                                            .left_s = fmax(0, -seconds_since(s->deadline_us)),
-                                           .now = now};
+                                           .now = s->now};
     s->options->progress(s->options->progress_context, &progress);
 }
 
 /* What came of a point. Under the lock. */
-static weir_status conclude(searching *s, int at, weir_contender *c, weir_status judged, const weir_err *why, weir_err *err) {
+static weir_status conclude(searching *s, int at, weir_contender *c, bool known, weir_status judged, const weir_err *why, weir_err *err) {
     trial *t = &s->trials[at];
     c->failed = judged != WEIR_OK;
     t->result = *c;
@@ -221,9 +236,10 @@ static weir_status conclude(searching *s, int at, weir_contender *c, weir_status
         s->best = c->mean;
         snprintf(s->best_name, sizeof s->best_name, "%s", name_of(c->spec));
     }
+    weir_status status = judged || known ? WEIR_OK : weir_training_trials_keep(&s->kept, c, fold_count(s), s->test_to_train, err);
     weir_study *study = t->number >= 0 ? s->studies[t->candidate] : NULL;
     const weir_outcome outcome = {.state = judged ? WEIR_TRIAL_FAILED : WEIR_TRIAL_COMPLETE, .values = {c->mean}, .note = judged ? why->message : NULL};
-    return study ? weir_study_tell(study, t->number, &outcome, err) : WEIR_OK;
+    return status || !study ? status : weir_study_tell(study, t->number, &outcome, err);
 }
 
 static void *work(void *context) {
@@ -243,9 +259,10 @@ static void *work(void *context) {
             snprintf(name, sizeof name, "%s", name_of(c.spec));
             tell_progress(s, name);
             pthread_mutex_unlock(&s->lock);
-            weir_status judged = judge(s, candidate, &c, &why);
+            bool known;
+            weir_status judged = judge(s, candidate, &c, &known, &why);
             pthread_mutex_lock(&s->lock);
-            status = conclude(s, at, &c, judged, &why, &told);
+            status = conclude(s, at, &c, known, judged, &why, &told);
             if (status) err = told;
             tell_progress(s, name);
         }
@@ -270,12 +287,13 @@ static void look_at_the_time(searching *s) {
 
 static void supervise(searching *s) {
     pthread_mutex_lock(&s->lock);
-    while (s->workers > 0) {
+    for (int turn = 1; s->workers > 0; turn++) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += SUPERVISE_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
+        if (turn % TELL_TURNS == 0) tell_progress(s, s->now); /* long fits show the time, and a caller may look whether it is to cancel */
         look_at_the_time(s);
         pthread_cond_timedwait(&s->changed, &s->lock, &until);
     }
@@ -370,9 +388,11 @@ static void *work_on_ensembles(void *context) {
         s->running++;
         tell_progress(s, s->file->ensembles[0]);
         pthread_mutex_unlock(&s->lock);
-        weir_status judged = judge(s, -1, &c, &why);
+        bool known;
+        weir_status judged = judge(s, -1, &c, &known, &why);
         pthread_mutex_lock(&s->lock);
-        s->fatal = conclude(s, i, &c, judged, &why, &err);
+        s->fatal = conclude(s, i, &c, known, judged, &why, &err);
+        if (s->fatal) s->last = err;
         tell_progress(s, s->file->ensembles[0]);
     }
     s->workers--;
@@ -390,7 +410,8 @@ static weir_status run_ensembles(searching *s, weir_err *err) {
     if (pthread_create(&thread, NULL, work_on_ensembles, s)) return WEIR_FAIL(err, WEIR_ENOMEM, "no thread could be started to search for a model");
     supervise(s);
     pthread_join(thread, NULL);
-    return s->fatal ? no_memory(err) : WEIR_OK;
+    if (s->fatal && err) *err = s->last;
+    return s->fatal;
 }
 
 /* ---- all ---- */
@@ -413,11 +434,17 @@ static weir_status make_studies(searching *s, weir_err *err) {
     return status;
 }
 
+weir_split weir_training_file_split(const weir_training_file *file, weir_task task) {
+    const weir_training_validation *v = &file->validation;
+    return (weir_split){.scheme = task == WEIR_TASK_REGRESSION ? WEIR_SPLIT_K_FOLD : WEIR_SPLIT_STRATIFIED_K_FOLD,
+                        .folds = v->folds,
+                        .shuffle = v->shuffle,
+                        .seed = v->random_state};
+}
+
 static weir_status make_plan(searching *s, weir_err *err) {
-    const weir_training_validation *v = &s->file->validation;
-    s->split = (weir_split){.scheme = WEIR_SPLIT_K_FOLD, .folds = v->folds, .shuffle = v->shuffle, .seed = v->random_state};
-    if (s->sets->whole.matrix.task != WEIR_TASK_REGRESSION) s->split.scheme = WEIR_SPLIT_STRATIFIED_K_FOLD;
-    if (!v->enabled) return WEIR_OK;
+    s->split = weir_training_file_split(s->file, s->sets->whole.matrix.task);
+    if (!s->file->validation.enabled) return WEIR_OK;
     weir_split_rows rows = weir_trainset_split_rows(&s->sets->train);
     return weir_split_plan_new(&s->split, &rows, &s->plan, err);
 }
@@ -435,7 +462,7 @@ static weir_status name_leaders(weir_leaderboard *board, weir_err *err) {
 
 static weir_status make_board(searching *s, weir_leaderboard *ret_board, weir_err *err) {
     weir_automl_settings settings = {.set = &s->sets->train, .metric = s->sets->metric};
-    weir_search ranking = {.settings = &settings, .fold_count = s->plan ? weir_split_plan_folds(s->plan) : 1, .test_to_train = s->test_to_train};
+    weir_search ranking = {.settings = &settings, .fold_count = fold_count(s), .test_to_train = s->test_to_train};
     weir_status status = WEIR_OK;
     for (int i = 0; !status && i < s->count; i++)
         if (!s->trials[i].result.failed) status = weir_search_add(&ranking, &s->trials[i].result, err);
@@ -447,6 +474,7 @@ static weir_status make_board(searching *s, weir_leaderboard *ret_board, weir_er
     weir_models_free(ranking.contenders);
     if (!status && (status = name_leaders(ret_board, err))) weir_leaderboard_done(ret_board);
     if (status) return status;
+    ret_board->winner = 0; /* the best, not one as good that fits faster: times of fits are not the same twice, and the file's model must be */
     ret_board->trials = s->count;
     ret_board->failed = s->failed;
     ret_board->ended = s->ended;
@@ -457,6 +485,7 @@ static weir_status make_board(searching *s, weir_leaderboard *ret_board, weir_er
 static void searching_done(searching *s) {
     for (int i = 0; i < s->count; i++) weir_contender_done(&s->trials[i].result);
     for (int m = 0; m < WEIR_TRAINING_MODELS_MAX; m++) weir_study_free(s->studies[m]);
+    weir_training_trials_done(&s->kept);
     weir_models_free(s->trials);
     weir_split_plan_free(s->plan);
     pthread_cond_destroy(&s->changed);
@@ -472,8 +501,10 @@ weir_status weir_training_file_search(const weir_training_file *file, const weir
     pthread_cond_init(&s.changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&s.lock, NULL);
-    s.deadline_us = s.began_us + (int64_t)(file->training.max_training_time_minutes * 60e6);
+    double budget_s = search->budget_s > 0 ? search->budget_s : file->training.max_training_time_minutes * 60;
+    s.deadline_us = s.began_us + (int64_t)(budget_s * 1e6);
     weir_status status = make_plan(&s, err);
+    if (!status) status = weir_training_trials_open(search->folder, &s.kept, err);
     if (!status) status = make_studies(&s, err);
     if (!status) status = run_workers(&s, err);
     if (!status) status = run_ensembles(&s, err);

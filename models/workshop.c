@@ -141,9 +141,9 @@ static weir_status search(void *context, cJSON *result, weir_err *err) {
 /* ---- fit ---- */
 
 static bool is_taken(const bench *b, const cJSON *spec) {
-    const char *algorithm = text_at(spec, "algorithm");
+    const char *key = b->w->by_name ? "name" : "algorithm", *kind = text_at(spec, key);
     for (int i = 0; i < b->finalist_count; i++)
-        if (cJSON_Compare(b->finalists[i].spec, spec, true) || (*algorithm && !strcmp(text_at(b->finalists[i].spec, "algorithm"), algorithm))) return true;
+        if (cJSON_Compare(b->finalists[i].spec, spec, true) || (*kind && !strcmp(text_at(b->finalists[i].spec, key), kind))) return true;
     return false;
 }
 
@@ -177,14 +177,18 @@ static weir_status choose_finalists(bench *b, weir_err *err) {
     return WEIR_OK;
 }
 
-static weir_fit_options fit_options(const bench *b) {
-    return (weir_fit_options){
-        .split = &b->split, .feature_hash = b->w->feature_hash, .seed = b->w->search.seed, .threads = b->w->search.threads, .cancel = b->w->abort};
+static weir_fit_options fit_options(const bench *b, const cJSON *spec) {
+    const weir_workshop_source *source = &b->w->source;
+    return (weir_fit_options){.split = &b->split,
+                              .feature_hash = b->w->feature_hash,
+                              .seed = source->seed ? source->seed(source->context, spec) : b->w->search.seed,
+                              .threads = b->w->search.threads,
+                              .cancel = b->w->abort};
 }
 
 static weir_status fit_finalist(bench *b, int i, cJSON *models, weir_err *err) {
     weir_finalist *f = &b->finalists[i];
-    const weir_fit_options options = fit_options(b);
+    const weir_fit_options options = fit_options(b, f->spec);
     weir_buf artifact = {0};
     char name[32];
     int64_t started = weir_clock_mono_us(b->clock);
@@ -253,7 +257,7 @@ static weir_status validate_finalist(bench *b, int i, const weir_split_plan *pla
     bool binary = set->matrix.task == WEIR_TASK_BINARY, needed = !i && binary && weir_threshold_learns(&b->w->threshold);
     if (binary) f->threshold = b->w->threshold.value;
     if (!needed && seconds_left(b) < 2 * expected_s) return WEIR_OK;
-    const weir_crossval_options options = {.fit = fit_options(b), .metric = b->w->search.metric, .threshold = b->w->threshold.value};
+    const weir_crossval_options options = {.fit = fit_options(b, f->spec), .metric = b->w->search.metric, .threshold = b->w->threshold.value};
     weir_status status = weir_crossval_run(f->spec, &b->train, plan, &options, &b->validation[i], err);
     if (status) return weir_err_prefix(err, "%s", f->name);
     f->validation_mean = b->validation[i].mean;
@@ -321,6 +325,7 @@ static weir_status write_report(bench *b, weir_err *err) {
     status = add_leaderboard(b, err);
     if (!status) status = weir_json_file_read(b->w->folder, "quality.json", &quality, err);
     if (!status) cJSON_AddItemToObject(b->report, "quality", quality);
+    if (!status && b->w->source.trim) status = b->w->source.trim(b->w->source.context, b->report, err);
     return status ? status : weir_json_file_write(b->w->folder, "report.json", b->report, err);
 }
 
@@ -381,9 +386,11 @@ static weir_status write_page(void *context, cJSON *result, weir_err *err) {
         cJSON_AddItemToObject(b->report, "kept", copy);
         status = weir_json_file_write(b->w->folder, "report.json", b->report, err);
     }
-    if (!status) status = weir_assessment_page(b->report, &html, err);
-    if (!status) status = weir_artifact_write(b->w->folder, "report.html", &html, err);
-    if (!status) cJSON_AddStringToObject(result, "page", "report.html");
+    if (!status && !b->w->no_page) {
+        status = weir_assessment_page(b->report, &html, err);
+        if (!status) status = weir_artifact_write(b->w->folder, "report.html", &html, err);
+        if (!status) cJSON_AddStringToObject(result, "page", "report.html");
+    }
     weir_buf_done(&html);
     return status;
 }

@@ -11,7 +11,7 @@
 #include "models/job.h"
 #include "models/threshold.h"
 
-enum { WEIR_FINALISTS_MAX = 4 };
+enum { WEIR_FINALISTS_MAX = 40 };
 
 /* A model of the job, the winner first. */
 typedef struct weir_finalist {
@@ -33,6 +33,10 @@ typedef struct weir_workshop_source {
     weir_status (*search)(void *context, const weir_automl_settings *settings, weir_leaderboard *ret_board, weir_err *err);
     /** Keeps the finalists: registers versions, writes files. */
     weir_status (*persist)(void *context, const weir_finalist *finalists, int count, const cJSON *report, cJSON *result, weir_err *err);
+    /** The seed that a spec is fitted with; NULL: the search's. */
+    uint64_t (*seed)(void *context, const cJSON *spec);
+    /** Leaves parts of the report out before it is kept; NULL: all of it stays. */
+    weir_status (*trim)(void *context, cJSON *report, weir_err *err);
     void *context;
 } weir_workshop_source;
 
@@ -47,7 +51,9 @@ typedef struct weir_workshop {
     weir_assessment assess;
     weir_threshold threshold; /* of a binary task */
     const char *feature_hash; /* may be NULL */
-    int finalists; /* models that are fitted, assessed and kept beside the winner's; 1 … WEIR_FINALISTS_MAX; 0: 2 */
+    int finalists; /* models that are fitted, assessed and kept, the winner's among them; 1 … WEIR_FINALISTS_MAX; 0: 2 */
+    bool by_name; /* the others are the best of each "name" of a spec; else of each algorithm */
+    bool no_page; /* report.json only */
     const _Atomic bool
         *abort; /* may be NULL; once true the job ends as interrupted. search.cancel only ends the search, which then has a winner all the same */
     void (*opened)(void *context, const weir_trainset *train); /* the search can be joined from here on; may be NULL */
