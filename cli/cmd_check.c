@@ -42,8 +42,9 @@ static const weir_table_column feature_columns[] = {{"view", "VIEW"}, {"name", "
                                                     {"unit", "UNIT"}, {"doc", "MEANING"},  {NULL, NULL}};
 static const weir_table_column topic_columns[] = {{"name", "TOPIC"}, {"holds", "HOLDS"}, {NULL, NULL}};
 static const weir_table_column candidate_columns[] = {{"name", "MODEL"}, {"algorithm", "ALGORITHM"}, {"alias", "FIRST ALIAS"}, {NULL, NULL}};
-static const weir_table_column use_case_columns[] = {{"name", "USE CASE"}, {"task", "TASK"},       {"target", "TARGET"}, {"metric", "METRIC"},
-                                                     {"columns", "COLUMNS"}, {"candidates", "CANDIDATES"}, {"served", "SERVED"}, {NULL, NULL}};
+static const weir_table_column use_case_columns[] = {
+    {"name", "USE CASE"},         {"task", "TASK"},     {"target", "TARGET"}, {"metric", "METRIC"}, {"columns", "COLUMNS"},
+    {"candidates", "CANDIDATES"}, {"served", "SERVED"}, {NULL, NULL}};
 
 static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to describe the pipeline");

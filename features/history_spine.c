@@ -310,8 +310,9 @@ static weir_status make_known_labels(const events *e, weir_err *err) {
         weir_sql_literal(&sql, classes[i], strlen(classes[i]));
         weir_sql_add(&sql, " THEN %d", i);
     }
-    weir_sql_add(&sql, "%s AS label FROM staged_labels QUALIFY row_number() OVER (PARTITION BY tenant, c0 ORDER BY known_us DESC, source_partition DESC, "
-                       "source_offset DESC) = 1",
+    weir_sql_add(&sql,
+                 "%s AS label FROM staged_labels QUALIFY row_number() OVER (PARTITION BY tenant, c0 ORDER BY known_us DESC, source_partition DESC, "
+                 "source_offset DESC) = 1",
                  classes ? " END" : "c1");
     weir_status status = weir_sql_end(&sql, err);
     if (!status) status = weir_duck_exec(e->r->duck, sql.text.data, err);

@@ -217,8 +217,8 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
     double baseline = r->baseline;
     r->end->reaches_baseline = isnan(baseline) || (r->job->recipe->metric->greater_is_better ? reached >= baseline : reached <= baseline);
     if (!status && r->end->reaches_baseline)
-        status = r->job->recipe->is_default ? give_alias(r, weir_model_digest(finalists[0].model), version, &alias, err)
-                                            : give_own_alias(r, version, &alias, err);
+        status =
+            r->job->recipe->is_default ? give_alias(r, weir_model_digest(finalists[0].model), version, &alias, err) : give_own_alias(r, version, &alias, err);
     if (status) return status;
     cJSON *versions = cJSON_AddArrayToObject(result, "versions"), *entry = cJSON_CreateObject();
     cJSON_AddItemToArray(versions, entry);

@@ -86,8 +86,7 @@ static bool has_column(const weir_pipeline *pipeline, const char *name) {
 
 /* What is learnt is what the labels say happened: what is served and measured is their column of the pipeline, other use cases have others. */
 static weir_status check_target(const weir_pipeline *pipeline, weir_recipe *r, weir_err *err) {
-    if (!pipeline->labels.topic)
-        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: found '%s', but the pipeline has no labels to learn from", r->target);
+    if (!pipeline->labels.topic) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: found '%s', but the pipeline has no labels to learn from", r->target);
     const weir_schema *schema = pipeline->labels.schema;
     const char *label = weir_schema_field_at(schema, pipeline->label_column)->name;
     if (r->is_default && strcmp(r->target, label) != 0)
@@ -379,9 +378,9 @@ static weir_status read_judgement(const weir_pipeline *pipeline, const cJSON *tr
 }
 
 static weir_status read_recipe(const weir_pipeline *pipeline, const cJSON *training, weir_recipe *r, weir_err *err) {
-    static const char *const keys[] = {"task",       "classes",  "target",     "columns", "preprocessing", "split",     "card_k", "seed",
-                                       "threads",    "metric",   "validation", "tuning",  "baseline",      "threshold", "slices", "max_training_time_minutes",
-                                       "candidates", "champion", "challenger", "use_case", "use_cases", "experiment", NULL};
+    static const char *const keys[] = {"task",       "classes",  "target",     "columns",  "preprocessing", "split",      "card_k", "seed",
+                                       "threads",    "metric",   "validation", "tuning",   "baseline",      "threshold",  "slices", "max_training_time_minutes",
+                                       "candidates", "champion", "challenger", "use_case", "use_cases",     "experiment", NULL};
     double card_k = r->card_k, seed = (double)r->seed, threads = r->threads;
     weir_status status = weir_json_check_keys(training, "$.training", keys, err);
     if (status == WEIR_OK) status = read_task(training, r, err);

@@ -358,11 +358,11 @@ static weir_status put_text(const working *w, weir_buf *out, weir_err *err) {
         char number[32] = "-";
         if (!value && !strcmp(metric, "roc_auc")) value = cJSON_GetObjectItemCaseSensitive(metrics, "auc_roc");
         if (cJSON_IsNumber(value)) snprintf(number, sizeof number, "%.5g", value->valuedouble);
-        ok = ok && (*text_at(model, "error") ? weir_buf_printf(out, "%-40s not fitted: %s\n", text_at(model, "model"), text_at(model, "error"))
-                                             : weir_buf_printf(out, "%-40s %8d %9.0f %12s  %s\n", text_at(model, "model"),
-                                                               (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model, "version")),
-                                                               cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model, "rows")), number,
-                                                               text_at(model, "experiment")));
+        ok = ok && (*text_at(model, "error")
+                        ? weir_buf_printf(out, "%-40s not fitted: %s\n", text_at(model, "model"), text_at(model, "error"))
+                        : weir_buf_printf(out, "%-40s %8d %9.0f %12s  %s\n", text_at(model, "model"),
+                                          (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model, "version")),
+                                          cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model, "rows")), number, text_at(model, "experiment")));
     }
     return ok ? WEIR_OK : no_memory(err);
 }

@@ -319,11 +319,12 @@ static void without_labels_nothing_is_learnt(void **state) {
 /* ---- use cases ---- */
 
 #define OUTCOMES                                                                                                                                               \
-    "{\"type\": \"record\", \"name\": \"Out\", \"fields\": [{\"name\": \"y\", \"type\": \"boolean\"}, {\"name\": \"rate\", \"type\": [\"null\", \"double\"]}, "     \
+    "{\"type\": \"record\", \"name\": \"Out\", \"fields\": [{\"name\": \"y\", \"type\": \"boolean\"}, {\"name\": \"rate\", \"type\": [\"null\", "              \
+    "\"double\"]}, "                                                                                                                                           \
     "{\"name\": \"state\", \"type\": [\"null\", \"string\"]}, {\"name\": \"at\", \"type\": {\"type\": \"long\", \"logicalType\": \"timestamp-micros\"}}]}"
 #define FLEET                                                                                                                                                  \
-    "{\"use_case\": \"repair\", \"target\": \"y\", \"columns\": [\"mean_1d\", \"amount\"], \"metric\": \"average_precision\", \"baseline\": {\"dev\": 0.5}, "             \
-    "\"threshold\": 0.25, \"seed\": 7, \"split\": {\"train\": \"14d\", \"exclude_known\": true}, \"preprocessing\": [{\"impute\": \"median\"}], "                        \
+    "{\"use_case\": \"repair\", \"target\": \"y\", \"columns\": [\"mean_1d\", \"amount\"], \"metric\": \"average_precision\", \"baseline\": {\"dev\": 0.5}, "  \
+    "\"threshold\": 0.25, \"seed\": 7, \"split\": {\"train\": \"14d\", \"exclude_known\": true}, \"preprocessing\": [{\"impute\": \"median\"}], "              \
     "\"candidates\": [{\"name\": \"a\", \"algorithm\": \"xgboost\"}, {\"name\": \"b\", \"algorithm\": \"logistic\"}], \"champion\": \"b\", \"use_cases\": "
 
 static void sketch_init_fleet(sketch *s, const char *use_cases) {
