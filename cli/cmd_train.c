@@ -188,7 +188,9 @@ static weir_status search_here(const weir_settings *settings, const train_option
     };
     weir_status status = weir_pipeline_job_run(&job, &end, err);
     if (!status) status = weir_job_summary_print(end.folder, end.record, (weir_output)options->output, stdout, err);
-    if (status && *end.id) weir_err_prefix(err, "%s (go on with: weir train %s --resume %s)", end.id, pipeline->name, end.id);
+    if (status && *end.id)
+        weir_err_prefix(err, "%s (go on with: weir train %s%s%s --resume %s)", end.id, pipeline->name, recipe->is_default ? "" : " --use-case ",
+                        recipe->is_default ? "" : recipe->use_case, end.id);
     *ret_exit = !end.reaches_baseline;
     cJSON_Delete(end.record);
     return status;

@@ -132,8 +132,9 @@ weir_status weir_job_summary_print(const char *folder, const cJSON *record, weir
         print_leaderboard(board, out);
         print_test(report, out);
         cJSON_ArrayForEach(kept, at(at(report, "kept"), "versions"))
-            fprintf(out, "\nregistered  %s version %d%s%s\n", cJSON_GetStringValue(at(kept, "model")), (int)cJSON_GetNumberValue(at(kept, "version")),
-                    cJSON_IsString(at(kept, "alias")) ? ", alias " : "", cJSON_IsString(at(kept, "alias")) ? at(kept, "alias")->valuestring : "");
+            fprintf(out, "\nregistered  %s version %d%s%s%s\n", cJSON_GetStringValue(at(kept, "model")), (int)cJSON_GetNumberValue(at(kept, "version")),
+                    cJSON_IsString(at(kept, "alias")) ? ", alias " : "", cJSON_IsString(at(kept, "alias")) ? at(kept, "alias")->valuestring : "",
+                    cJSON_IsTrue(at(kept, "alias_of_model")) ? " of this model (the pipeline's aliases are where they were)" : "");
         fprintf(out, "report      %s/report.html\n", folder);
     }
     cJSON_Delete(board);

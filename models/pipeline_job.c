@@ -227,6 +227,7 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
     cJSON_AddNumberToObject(entry, "version", version);
     cJSON_AddStringToObject(entry, "digest", weir_model_digest(finalists[0].model));
     if (alias) cJSON_AddStringToObject(entry, "alias", alias);
+    if (alias && !r->job->recipe->is_default) cJSON_AddBoolToObject(entry, "alias_of_model", true);
     if (!isnan(baseline)) {
         cJSON_AddNumberToObject(result, "baseline", baseline);
         cJSON_AddBoolToObject(result, "reaches_baseline", r->end->reaches_baseline);
