@@ -42,6 +42,9 @@ static const weir_table_column feature_columns[] = {{"view", "VIEW"}, {"name", "
                                                     {"unit", "UNIT"}, {"doc", "MEANING"},  {NULL, NULL}};
 static const weir_table_column topic_columns[] = {{"name", "TOPIC"}, {"holds", "HOLDS"}, {NULL, NULL}};
 static const weir_table_column candidate_columns[] = {{"name", "MODEL"}, {"algorithm", "ALGORITHM"}, {"alias", "FIRST ALIAS"}, {NULL, NULL}};
+static const weir_table_column use_case_columns[] = {
+    {"name", "USE CASE"},         {"task", "TASK"},     {"target", "TARGET"}, {"metric", "METRIC"}, {"columns", "COLUMNS"},
+    {"candidates", "CANDIDATES"}, {"served", "SERVED"}, {NULL, NULL}};
 
 static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to describe the pipeline");
@@ -167,6 +170,26 @@ static bool add_training(const weir_recipe *recipe, cJSON *to) {
     return ok;
 }
 
+/* One row for each use case, that of `training` first; they have been checked. */
+static weir_status add_use_cases(const weir_pipeline *p, cJSON *json, weir_err *err) {
+    cJSON *training = cJSON_GetObjectItemCaseSensitive(json, "training"), *list = training ? cJSON_AddArrayToObject(training, "use_cases") : NULL, *row;
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(p->json, "training"), "use_cases");
+    item = item ? item->child : NULL;
+    for (bool first = true; list && (first || item); first = false) {
+        weir_recipe recipe = {0};
+        weir_status status = weir_recipe_load_use_case(p, first ? NULL : item->string, &recipe, err);
+        if (status) return weir_err_prefix(err, "%s", p->path);
+        bool ok = add_object(list, &row) && add_text(row, "name", recipe.use_case) && add_text(row, "task", weir_task_name(recipe.task)) &&
+                  add_text(row, "target", recipe.target) && add_text(row, "metric", recipe.metric->name) &&
+                  cJSON_AddNumberToObject(row, "columns", recipe.column_count) && cJSON_AddNumberToObject(row, "candidates", recipe.candidate_count) &&
+                  cJSON_AddBoolToObject(row, "served", recipe.is_default);
+        weir_recipe_done(&recipe);
+        if (!ok) return no_memory(err);
+        if (!first) item = item->next;
+    }
+    return WEIR_OK;
+}
+
 static bool describe(const weir_pipeline *p, const weir_recipe *recipe, cJSON *json) {
     bool ok = add_text(json, "pipeline", p->name) && add_text(json, "path", p->path) &&
               add_text(json, "doc", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p->json, "doc"))) &&
@@ -194,7 +217,11 @@ static weir_status print_text(const weir_pipeline *p, const cJSON *json, FILE *o
     if (!st) st = weir_table_print(cJSON_GetObjectItemCaseSensitive(json, "topics"), topic_columns, WEIR_OUTPUT_TABLE, out, err);
     if (st || !training) return st;
     fputc('\n', out);
-    return weir_table_print(cJSON_GetObjectItemCaseSensitive(training, "candidates"), candidate_columns, WEIR_OUTPUT_TABLE, out, err);
+    st = weir_table_print(cJSON_GetObjectItemCaseSensitive(training, "candidates"), candidate_columns, WEIR_OUTPUT_TABLE, out, err);
+    const cJSON *cases = cJSON_GetObjectItemCaseSensitive(training, "use_cases");
+    if (st || cJSON_GetArraySize(cases) < 2) return st;
+    fputc('\n', out);
+    return weir_table_print(cases, use_case_columns, WEIR_OUTPUT_TABLE, out, err);
 }
 
 static weir_status run_check(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
@@ -212,6 +239,7 @@ static weir_status run_check(const weir_settings *settings, const void *options,
         goto out;
     }
     if (!st && !describe(pipeline, &recipe, json)) st = no_memory(err);
+    if (!st) st = add_use_cases(pipeline, json, err);
     if (!st) st = o->output == WEIR_OUTPUT_JSON ? weir_json_print(json, stdout, err) : print_text(pipeline, json, stdout, err);
 out:
     cJSON_Delete(json);

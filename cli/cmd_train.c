@@ -1,5 +1,5 @@
 /* `weir train PIPELINE`: the train worker; with --now or --train-from: asks the worker for one run, waits for it and prints what came out; with --budget or --resume: searches
- * for the best model here and now. `weir train FILE.json`: what a training file says. */
+ * for the best model here and now; with --compare-tenants: compares one model for all tenants with one for each. `weir train FILE.json`: what a training file says. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 #include "models/file_job.h"
 #include "models/pipeline_job.h"
 #include "models/registry.h"
+#include "models/tenant_job.h"
 #include "models/training.h"
 
 typedef struct train_options {
@@ -23,8 +24,8 @@ typedef struct train_options {
     int64_t train_from, as_of;
     int output;
     int64_t wait, budget, trials;
-    char *resume, *environment, *out;
-    bool share;
+    char *resume, *environment, *out, *use_case, *model;
+    bool share, compare_tenants;
 } train_options;
 
 static const weir_conf_item train_table[] = {
@@ -67,6 +68,15 @@ static const weir_conf_item train_table[] = {
      .offset = offsetof(train_options, out),
      .fallback = WEIR_FILE_JOB_FOLDER,
      .doc = "of a training file: folder that its jobs' folders are in"},
+    {.name = "use_case",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, use_case),
+     .doc = "with --budget, --resume or --compare-tenants: one of the use cases of the pipeline's file; not given: the one that is served"},
+    {.name = "compare_tenants",
+     .type = WEIR_CONF_BOOL,
+     .offset = offsetof(train_options, compare_tenants),
+     .doc = "fit one model for all tenants and one for each, compare them for every tenant on rows that neither was fitted on, and register both"},
+    {.name = "model", .type = WEIR_CONF_STRING, .offset = offsetof(train_options, model), .doc = "with --compare-tenants: the candidate; not given: the first"},
     {.name = "wait", .type = WEIR_CONF_DURATION, .offset = offsetof(train_options, wait), .fallback = "10m", .doc = "how long to wait for the run"},
     WEIR_OUTPUT_ITEM(train_options, output),
     {0},
@@ -232,29 +242,77 @@ static weir_status search_here(const weir_settings *settings, const train_option
     };
     if (!status) status = weir_pipeline_job_run(&job, &end, err);
     if (!status) status = weir_job_summary_print(end.folder, end.record, (weir_output)options->output, stdout, err);
-    if (status && *end.id) weir_err_prefix(err, "%s (go on with: weir train %s --resume %s)", end.id, pipeline->name, end.id);
+    if (status && *end.id)
+        weir_err_prefix(err, "%s (go on with: weir train %s%s%s --resume %s)", end.id, pipeline->name, recipe->is_default ? "" : " --use-case ",
+                        recipe->is_default ? "" : recipe->use_case, end.id);
     *ret_exit = !end.reaches_baseline;
     cJSON_Delete(end.record);
     close_sharing(&shared);
     return status;
 }
 
-static weir_status search_pipeline(const weir_settings *settings, const train_options *options, int *ret_exit, weir_err *err) {
+static void tell_step(void *screen, const char *step) {
+    if (((weir_job_screen *)screen)->on) fprintf(((weir_job_screen *)screen)->out, "%s\n", step);
+}
+
+/* A model for all tenants against one for each. */
+static weir_status compare_here(const weir_settings *settings, const train_options *options, const weir_pipeline *pipeline, const weir_recipe *recipe,
+                                weir_err *err) {
+    weir_job_screen screen;
+    weir_buf text = {0};
+    cJSON *json = NULL;
+    weir_job_screen_init(&screen, stderr, recipe->metric->name);
+    const weir_tenant_job job = {
+        .pipeline = pipeline,
+        .recipe = recipe,
+        .pg_url = settings->pg_url,
+        .objects_dir = settings->objects_dir,
+        .candidate = options->model && *options->model ? options->model : NULL,
+        .train_from_us = options->train_from ? options->train_from : INT64_MIN,
+        .as_of_us = options->as_of ? options->as_of : INT64_MAX,
+        .cancel = &screen.abort,
+        .tell = tell_step,
+        .context = &screen,
+    };
+    weir_status status = weir_tenant_job_run(&job, &json, &text, err);
+    if (!status && options->output == WEIR_OUTPUT_JSON) status = weir_json_print(json, stdout, err);
+    if (!status && options->output != WEIR_OUTPUT_JSON) fwrite(text.data, 1, text.len, stdout);
+    cJSON_Delete(json);
+    weir_buf_done(&text);
+    return status;
+}
+
+static weir_status train_here(const weir_settings *settings, const train_options *options, int *ret_exit, weir_err *err) {
     weir_pipeline *pipeline = NULL;
     weir_recipe recipe;
     weir_status status = weir_pipeline_load(options->pipeline, &pipeline, err);
     if (status) return status;
-    status = weir_recipe_load(pipeline, &recipe, err);
+    status = weir_recipe_load_use_case(pipeline, options->use_case && *options->use_case ? options->use_case : NULL, &recipe, err);
     if (!status) {
-        status = search_here(settings, options, pipeline, &recipe, ret_exit, err);
+        status = options->compare_tenants ? compare_here(settings, options, pipeline, &recipe, err)
+                                          : search_here(settings, options, pipeline, &recipe, ret_exit, err);
         weir_recipe_done(&recipe);
     }
     weir_pipeline_free(pipeline);
     return status;
 }
 
-static bool searches(const train_options *options) {
-    return options->budget || (options->resume && *options->resume);
+static bool given(const char *text) {
+    return text && *text;
+}
+
+/* Options that mean nothing together. */
+static weir_status check_options_together(const train_options *o, weir_err *err) {
+    bool here = o->budget || given(o->resume) || o->compare_tenants;
+    if (o->compare_tenants && (o->budget || given(o->resume)))
+        return WEIR_FAIL(err, WEIR_EINVAL, "--compare-tenants fits one candidate; --budget and --resume search for others");
+    if (given(o->use_case) && !here) return WEIR_FAIL(err, WEIR_EINVAL, "--use-case goes with --budget, --resume or --compare-tenants");
+    if (given(o->model) && !o->compare_tenants) return WEIR_FAIL(err, WEIR_EINVAL, "--model goes with --compare-tenants");
+    return WEIR_OK;
+}
+
+static bool trains_here(const train_options *options) {
+    return options->budget || given(options->resume) || options->compare_tenants;
 }
 
 static bool asks(const train_options *options) {
@@ -262,7 +320,7 @@ static bool asks(const train_options *options) {
 }
 
 static bool is_once(const void *options) {
-    return searches(options) || asks(options) || weir_file_job_is(((const train_options *)options)->pipeline);
+    return trains_here(options) || asks(options) || weir_file_job_is(((const train_options *)options)->pipeline);
 }
 
 /* ---- a training file ---- */
@@ -316,7 +374,9 @@ static weir_status train_file(const train_options *options, weir_err *err) {
 static weir_status train(const weir_settings *settings, const void *object, int *ret_exit, weir_err *err) {
     const train_options *options = object;
     if (weir_file_job_is(options->pipeline)) return train_file(options, err);
-    if (searches(options)) return search_pipeline(settings, options, ret_exit, err);
+    weir_status checked = check_options_together(options, err);
+    if (checked) return checked;
+    if (trains_here(options)) return train_here(settings, options, ret_exit, err);
     if (asks(options)) {
         weir_pipeline *pipeline = NULL;
         weir_status status = weir_pipeline_load(options->pipeline, &pipeline, err);
@@ -329,9 +389,10 @@ static weir_status train(const weir_settings *settings, const void *object, int 
 
 const weir_command weir_command_train = {
     .name = "train",
-    .args = "PIPELINE [--now | --train-from DATE | --budget TIME | --resume RUN]\n       weir train FILE.json [--environment NAME] [--out DIR] [--resume JOB]",
-    .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here.\nOf a training file trains "
-           "what it says.",
+    .args = "PIPELINE [--now | --train-from DATE | --budget TIME | --resume RUN | --compare-tenants] [--use-case NAME]\n"
+            "       weir train FILE.json [--environment NAME] [--out DIR] [--resume JOB]",
+    .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here;\n"
+           "with --compare-tenants compares one model for all tenants with one for each. Of a training file trains what it says.",
     .options = train_table,
     .options_size = sizeof(train_options),
     .is_service = true,

@@ -120,6 +120,7 @@ static void print_kept(const cJSON *kept, FILE *out) {
     else
         fprintf(out, "%d", (int)cJSON_GetNumberValue(version));
     if (cJSON_IsString(alias)) fprintf(out, ", alias %s", alias->valuestring);
+    if (cJSON_IsTrue(at(kept, "alias_of_model"))) fputs(" of this model (the pipeline's aliases are where they were)", out);
     if (cJSON_IsString(at(kept, "folder"))) fprintf(out, " in %s", at(kept, "folder")->valuestring);
     putc('\n', out);
     const cJSON *left;

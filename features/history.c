@@ -96,10 +96,28 @@ static void set_key(history_reader *r, int view) {
     for (*key = 0; *key < view && !same_key(r, &r->views[*key], &r->views[view]);) ++*key;
 }
 
+/* The column of the pipeline's labels that is asked for. */
+static weir_status resolve_label(history_reader *r, weir_err *err) {
+    const weir_pipeline *p = r->pipeline;
+    const char *asked = r->query->label;
+    if (!p->labels.topic) return asked ? WEIR_FAIL(err, WEIR_EINVAL, "pipeline %s has no labels, so no '%.64s'", p->name, asked) : WEIR_OK;
+    int index = asked ? weir_schema_find(p->labels.schema, asked) : p->label_column;
+    if (index < 0) return WEIR_FAIL(err, WEIR_EINVAL, "'%.64s' is no column of the labels of pipeline %s", asked, p->name);
+    r->label = weir_schema_field_at(p->labels.schema, index);
+    bool text = r->label->type == WEIR_T_STR, number = r->label->type == WEIR_T_BOOL || r->label->type == WEIR_T_I64 || r->label->type == WEIR_T_F64;
+    if (text != (r->query->label_classes != NULL) || (!text && !number))
+        return WEIR_FAIL(err, WEIR_EINVAL, "label '%.64s' is %s", r->label->name,
+                         text     ? "a text: its classes have to be named"
+                         : number ? "no text, which alone has classes"
+                                  : "neither a number, a boolean nor a text");
+    return WEIR_OK;
+}
+
 static weir_status resolve(history_reader *r, weir_err *err) {
     int primary;
     const weir_pipeline *p = r->pipeline;
-    weir_status status = r->query->labels ? WEIR_OK : use_view(r, p->primary_view, &primary, err);
+    weir_status status = resolve_label(r, err);
+    if (!status && !r->query->labels) status = use_view(r, p->primary_view, &primary, err);
     for (const char *const *name = r->query->columns; !status && name && *name; name++) status = add_column(r, *name, err);
     for (int v = 0; !status && !r->query->columns && v < p->view_count; v++)
         for (int f = 0; !status && f < p->views[v].feature_count; f++)
@@ -211,7 +229,8 @@ weir_status weir_history_coverage(const char *pg_url, const weir_pipeline *pipel
     r->to_us = clamp(to_us);
     r->as_of_us = WEIR_TIME_MAX_US;
     r->budget.max_bytes = DEFAULT_MEMORY / 2;
-    status = open_stores(r, pg_url, err);
+    status = resolve_label(r, err);
+    if (!status) status = open_stores(r, pg_url, err);
     if (!status) status = history_spine(r, err);
     if (!status) status = count_spine(r, ret_events, ret_labelled, err);
     done(r);
@@ -305,8 +324,9 @@ static weir_status start_history(const history_reader *r, weir_history **ret_his
     h->label = alloc(n, sizeof(*h->label));
     h->source = alloc(n, sizeof(*h->source));
     h->entity = alloc(n, sizeof(*h->entity));
+    h->tenant = alloc(n, sizeof(*h->tenant));
     h->column_names = alloc((size_t)r->column_count + 1, sizeof(*h->column_names));
-    if (!h->event_time_us || !h->label || !h->source || !h->entity || !h->column_names) return no_memory(err);
+    if (!h->event_time_us || !h->label || !h->source || !h->entity || !h->tenant || !h->column_names) return no_memory(err);
     for (int c = 0; c < r->column_count; c++) {
         if (!(h->column_names[c] = strdup(r->columns[c]))) return no_memory(err);
     }
@@ -319,13 +339,24 @@ static int primary_use(const history_reader *r) {
     return use;
 }
 
+static weir_status name_tenants(const weir_intern *tenants, weir_history *h, weir_err *err) {
+    h->tenant_names = alloc(tenants->count, sizeof *h->tenant_names);
+    if (!h->tenant_names) return no_memory(err);
+    for (; h->tenant_count < tenants->count; h->tenant_count++) {
+        size_t len;
+        const char *name = weir_intern_text(tenants, h->tenant_count, &len);
+        if (!(h->tenant_names[h->tenant_count] = strndup(name, len))) return no_memory(err);
+    }
+    return WEIR_OK;
+}
+
 /* What is known from the spine alone, in its order. Entities are numbered by their first row. */
 static weir_status put_spine(const history_reader *r, weir_history *h, weir_err *err) {
     weir_sql sql = {0};
     weir_duck_cursor *cursor = NULL;
-    weir_intern entities = {0};
+    weir_intern entities = {0}, tenants = {0};
     bool labelled = r->pipeline->labels.topic != NULL, more = true;
-    weir_sql_add(&sql, "SELECT \"" SPINE_TIME "\", \"" SPINE_PARTITION "\", \"" SPINE_OFFSET "\", \"" SPINE_KEY "\", %s", r->views[primary_use(r)].key,
+    weir_sql_add(&sql, "SELECT \"" SPINE_TIME "\", \"" SPINE_PARTITION "\", \"" SPINE_OFFSET "\", \"" SPINE_KEY "\", %s, tenant", r->views[primary_use(r)].key,
                  labelled ? "CAST(\"weir spine label\" AS DOUBLE)" : "CAST(NULL AS DOUBLE)");
     for (int c = 0; c < r->column_count; c++)
         if (r->cell[c] >= 0) weir_sql_add(&sql, ", CAST(\"weir spine cell %d\" AS DOUBLE)", c);
@@ -338,16 +369,20 @@ static weir_status put_spine(const history_reader *r, weir_history *h, weir_err 
         h->source[i] = (weir_source){(int32_t)weir_duck_get(cursor, 1).i, weir_duck_get(cursor, 2).i};
         h->label[i] = weir_datum_number(&label);
         h->entity[i] = weir_intern_add(&entities, key.p, key.len);
-        if (h->entity[i] == WEIR_INTERN_NONE) status = no_memory(err);
-        for (int c = 0, at = 5; c < r->column_count; c++) {
+        weir_datum tenant = weir_duck_get(cursor, 5);
+        h->tenant[i] = weir_intern_add(&tenants, tenant.p, tenant.len);
+        if (h->entity[i] == WEIR_INTERN_NONE || h->tenant[i] == WEIR_INTERN_NONE) status = no_memory(err);
+        for (int c = 0, at = 6; c < r->column_count; c++) {
             if (r->cell[c] < 0) continue;
             weir_datum cell = weir_duck_get(cursor, at++);
             r->values.whole[c * r->row_count + i] = weir_datum_number(&cell);
         }
     }
     h->entity_count = entities.count;
+    if (!status) status = name_tenants(&tenants, h, err);
     weir_duck_cursor_free(cursor);
     weir_intern_done(&entities);
+    weir_intern_done(&tenants);
     weir_sql_done(&sql);
     return status;
 }
@@ -360,6 +395,7 @@ static weir_status describe(const history_reader *r, weir_history *h, weir_err *
                               r->pipeline->feature_hash, weir_time_format(r->from_us, from), weir_time_format(r->to_us, to),
                               all ? "now" : weir_time_format(r->as_of_us, as_of), r->query->tenant ? r->query->tenant : "(all)");
     for (int c = 0; ok && c < r->column_count; c++) ok = weir_buf_printf(&text, "%s %s", c ? "," : "", r->columns[c]);
+    if (ok && r->query->label) ok = weir_buf_printf(&text, ", label %s", r->query->label);
     h->query_text = text.data;
     return ok ? WEIR_OK : no_memory(err);
 }
@@ -397,6 +433,9 @@ void weir_history_free(weir_history *history) {
     free(history->label);
     free(history->source);
     free(history->entity);
+    free(history->tenant);
+    for (uint32_t t = 0; t < history->tenant_count; t++) free(history->tenant_names[t]);
+    free(history->tenant_names);
     free(history->query_text);
     free(history->digest);
     free(history);

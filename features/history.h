@@ -12,6 +12,8 @@ typedef struct weir_history_query {
     int64_t as_of_us; /* what was not available by then does not exist; INT64_MAX: everything */
     const char *tenant; /* NULL: all */
     const char *const *columns; /* feature names, or (without labels) names of event columns; NULL-terminated; [every feature of every view] */
+    const char *label; /* column of the pipeline's labels [the pipeline's]; a record of theirs in which it is null gives no label */
+    const char *const *label_classes; /* of a text: what stands at place i is label i, other texts are none; NULL-terminated [it is a number or boolean] */
     const char *objects_dir; /* where compacted days are [there are none] */
     const char *labels; /* a file, or "schema.table" in PostgreSQL: rows of entity columns and a time; [the events themselves, each with its label] */
     const char *time_column; /* of the labels [the events' time column, else event_time, event_timestamp, time] */
@@ -34,6 +36,9 @@ typedef struct weir_history {
     weir_source *source; /* [row_count] of the event */
     uint32_t *entity; /* [row_count] dense number of the events' key (customer), for grouping */
     uint32_t entity_count;
+    uint32_t *tenant; /* [row_count] place in tenant_names */
+    uint32_t tenant_count;
+    char **tenant_names; /* [tenant_count] in the order of their first row */
     char *query_text; /* what was asked, for lineage */
     char *digest; /* hex SHA-256 of the values, labels and times */
 } weir_history;

@@ -59,6 +59,7 @@ typedef struct history_reader {
     weir_duck *duck;
     weir_budget budget;
     int64_t from_us, to_us, as_of_us; /* within what the stores can hold */
+    const weir_schema_field *label; /* of the labels; NULL: there are none */
     history_view views[WEIR_VIEWS_MAX];
     int view_count;
     const char *columns[HISTORY_COLUMNS_MAX]; /* the set's, in the order asked for */

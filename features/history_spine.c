@@ -299,7 +299,27 @@ static weir_rows_query rows_of(const events *e, const char *table) {
                              .records_only = true};
 }
 
-/* What became known of each event last. */
+/* What became known of each event last; of a text the place of its class. */
+static weir_status make_known_labels(const events *e, weir_err *err) {
+    const char *const *classes = e->r->query->label_classes;
+    weir_sql sql = {0};
+    weir_sql_add(&sql, "CREATE TABLE known_labels AS SELECT tenant, CAST(c0 AS VARCHAR) AS id, ");
+    if (classes) weir_sql_add(&sql, "CASE c1");
+    for (int i = 0; classes && classes[i]; i++) {
+        weir_sql_add(&sql, " WHEN ");
+        weir_sql_literal(&sql, classes[i], strlen(classes[i]));
+        weir_sql_add(&sql, " THEN %d", i);
+    }
+    weir_sql_add(&sql,
+                 "%s AS label FROM staged_labels QUALIFY row_number() OVER (PARTITION BY tenant, c0 ORDER BY known_us DESC, source_partition DESC, "
+                 "source_offset DESC) = 1",
+                 classes ? " END" : "c1");
+    weir_status status = weir_sql_end(&sql, err);
+    if (!status) status = weir_duck_exec(e->r->duck, sql.text.data, err);
+    weir_sql_done(&sql);
+    return status;
+}
+
 static weir_status stage_labels(events *e, weir_err *err) {
     const weir_pipeline *p = e->r->pipeline;
     weir_wanted columns[2];
@@ -309,13 +329,9 @@ static weir_status stage_labels(events *e, weir_err *err) {
     query.wanted = columns;
     query.wanted_count = 2;
     weir_status status = weir_wanted_field(weir_schema_field_at(p->labels.schema, p->label_join[1]), "", &columns[0], err);
-    if (!status) status = weir_wanted_field(weir_schema_field_at(p->labels.schema, p->label_column), "", &columns[1], err);
+    if (!status) status = weir_wanted_field(e->r->label, "", &columns[1], err);
     if (!status) status = stage(e, "staged_labels", &query, err);
-    return status ? status
-                  : weir_duck_exec(e->r->duck,
-                                   "CREATE TABLE known_labels AS SELECT tenant, CAST(c0 AS VARCHAR) AS id, c1 AS label FROM staged_labels "
-                                   "QUALIFY row_number() OVER (PARTITION BY tenant, c0 ORDER BY known_us DESC, source_partition DESC, source_offset DESC) = 1",
-                                   err);
+    return status ? status : make_known_labels(e, err);
 }
 
 static weir_status put_event_keys(events *e, weir_sql *sql, weir_err *err) {
@@ -362,7 +378,7 @@ static weir_status put_event_columns(events *e, weir_sql *sql, weir_err *err) {
     if (!p->labels.topic) return status;
     weir_sql_add(sql, ", l.label AS \"weir spine label\", l.id IS NOT NULL AS \"weir spine labelled\"");
     weir_sql_add(&r->carried, ", s.\"weir spine label\" AS ");
-    weir_sql_name(&r->carried, weir_schema_field_at(p->labels.schema, p->label_column)->name);
+    weir_sql_name(&r->carried, r->label->name);
     return status;
 }
 

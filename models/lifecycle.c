@@ -249,7 +249,7 @@ weir_status weir_lifecycle_version_describe(weir_pg *pg, const char *space, cons
                          " (SELECT description FROM weir.version_descriptions d WHERE (d.pipeline, d.model, d.version) = (v.pipeline, v.model, v.version)))"
                          " FROM weir.model_versions v WHERE pipeline = $1 AND model = $2 AND version = $3::int",
                          3, params, NULL, err);
-    if (!status) status = move_alias(pg, space, model, number, alias, err);
+    if (!status && alias) status = move_alias(pg, space, model, number, alias, err);
     return end(pg, status, err);
 }
 

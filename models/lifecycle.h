@@ -38,7 +38,7 @@ weir_status weir_lifecycle_run_finish(weir_pg *pg, const char *run_id, const wei
 weir_status weir_lifecycle_run_find(weir_pg *pg, const char *space, const char *model, const char *experiment, const char *run_id, cJSON **ret_run,
                                     weir_err *err) WEIR_MUST_CHECK;
 
-/** Sets tags (an object of texts) and the description of a version, and points the alias at it, all or nothing. description NULL: `generated`, unless there is one already. */
+/** Sets tags (an object of texts) and the description of a version, and points the alias (NULL: none) at it, all or nothing. description NULL: `generated`, unless there is one already. */
 weir_status weir_lifecycle_version_describe(weir_pg *pg, const char *space, const char *model, int version, const char *alias, const cJSON *tags,
                                             const char *description, const char *generated, weir_err *err) WEIR_MUST_CHECK;
 /** The spaces that have a registered model of this name, in order; catalog and schema limit them (NULL: any). A JSON array of texts. */

@@ -7,6 +7,7 @@
 
 #include "models/artifact_file.h"
 #include "models/json_file.h"
+#include "models/lifecycle.h"
 #include "models/registry.h"
 #include "models/signature.h"
 #include "models/training.h"
@@ -46,8 +47,10 @@ static bool add_time(cJSON *json, const char *name, int64_t time_us) {
 static weir_status write_request(running *r, weir_err *err) {
     const weir_pipeline *pipeline = r->job->pipeline;
     cJSON *json = r->request = cJSON_CreateObject();
-    cJSON *recipe = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(pipeline->json, "training"), true);
+    const cJSON *section = r->job->recipe->section;
+    cJSON *recipe = cJSON_Duplicate(section ? section : cJSON_GetObjectItemCaseSensitive(pipeline->json, "training"), true);
     bool ok = json && recipe && cJSON_AddStringToObject(json, "pipeline", pipeline->name) && cJSON_AddStringToObject(json, "kind", "search");
+    ok = ok && (!section || cJSON_AddStringToObject(json, "use_case", r->job->recipe->use_case));
     ok = ok && add_time(json, "train_from", r->training.window.train_from_us) && cJSON_AddStringToObject(json, "feature_hash", pipeline->feature_hash);
     ok = ok && (!*r->environment || cJSON_AddStringToObject(json, "environment", r->environment));
     ok = ok && (r->training.as_of_us == INT64_MAX || add_time(json, "as_of", r->training.as_of_us));
@@ -71,6 +74,10 @@ static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_e
     const cJSON *request = cJSON_GetObjectItemCaseSensitive(record, "request");
     if (strcmp(text_at(request, "pipeline"), r->job->pipeline->name) != 0)
         status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of pipeline '%s', not '%s'", r->end->id, text_at(request, "pipeline"), r->job->pipeline->name);
+    const char *asked = r->job->recipe->section ? r->job->recipe->use_case : "", *then = text_at(request, "use_case");
+    if (!status && strcmp(then, asked) != 0)
+        status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of %s%s; go on with it %s%s", r->end->id, *then ? "use case " : "the pipeline's own use case", then,
+                           *then ? "with --use-case " : "without --use-case", then);
     if (!status) status = weir_time_parse(text_at(request, "train_from"), ret_train_from_us, err);
     if (!status && *text_at(request, "as_of")) status = weir_time_parse(text_at(request, "as_of"), &r->training.as_of_us, err);
     if (!*r->environment) snprintf(r->environment, sizeof r->environment, "%s", text_at(request, "environment"));
@@ -188,6 +195,27 @@ static weir_status give_alias(running *r, const char *digest, int version, const
     return status;
 }
 
+/* Serving follows the pipeline's aliases, which are of its own use case; models of others have aliases of their own. */
+static weir_status give_own_alias(running *r, int version, const char **ret_alias, weir_err *err) {
+    const char *space = r->job->pipeline->name;
+    cJSON *champion = NULL, *tags = cJSON_CreateObject();
+    char text[200];
+    weir_err none;
+    weir_status status = weir_lifecycle_version_find(r->pg, space, r->model, 0, "champion", &champion, &none);
+    if (status && status != WEIR_ENOTFOUND) {
+        *err = none;
+    } else {
+        bool other = !status && (int)number_at(champion, "version", 0) != version;
+        *ret_alias = other ? "challenger" : "champion";
+        cJSON_AddStringToObject(tags, "use_case", r->job->recipe->use_case);
+        snprintf(text, sizeof text, "won a search for %s", r->job->recipe->target);
+        status = weir_lifecycle_version_describe(r->pg, space, r->model, version, *ret_alias, tags, NULL, text, err);
+    }
+    cJSON_Delete(champion);
+    cJSON_Delete(tags);
+    return status;
+}
+
 static weir_status persist(void *context, const weir_finalist *finalists, int count, const cJSON *report, cJSON *result, weir_err *err) {
     running *r = context;
     (void)count, (void)report;
@@ -197,14 +225,18 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
     double reached = number_at(finalists[0].metrics, r->job->recipe->metric->name, NAN);
     double baseline = r->baseline;
     r->end->reaches_baseline = isnan(baseline) || (r->job->recipe->metric->greater_is_better ? reached >= baseline : reached <= baseline);
-    if (!status && r->end->reaches_baseline) status = give_alias(r, weir_model_digest(finalists[0].model), version, &alias, err);
+    if (!status && r->end->reaches_baseline)
+        status =
+            r->job->recipe->is_default ? give_alias(r, weir_model_digest(finalists[0].model), version, &alias, err) : give_own_alias(r, version, &alias, err);
     if (status) return status;
     cJSON *versions = cJSON_AddArrayToObject(result, "versions"), *entry = cJSON_CreateObject();
     cJSON_AddItemToArray(versions, entry);
     cJSON_AddStringToObject(entry, "model", r->model);
+    cJSON_AddStringToObject(entry, "use_case", r->job->recipe->use_case);
     cJSON_AddNumberToObject(entry, "version", version);
     cJSON_AddStringToObject(entry, "digest", weir_model_digest(finalists[0].model));
     if (alias) cJSON_AddStringToObject(entry, "alias", alias);
+    if (alias && !r->job->recipe->is_default) cJSON_AddBoolToObject(entry, "alias_of_model", true);
     if (!isnan(baseline)) {
         cJSON_AddNumberToObject(result, "baseline", baseline);
         cJSON_AddBoolToObject(result, "reaches_baseline", r->end->reaches_baseline);
@@ -265,7 +297,7 @@ static weir_status prepare(running *r, weir_err *err) {
     const weir_pipeline_job *job = r->job;
     weir_run run = {0};
     int64_t train_from_us = job->train_from_us;
-    snprintf(r->model, sizeof r->model, "%s-auto", job->pipeline->name);
+    snprintf(r->model, sizeof r->model, "%s%s%s-auto", job->pipeline->name, job->recipe->section ? "-" : "", job->recipe->section ? job->recipe->use_case : "");
     snprintf(r->environment, sizeof r->environment, "%s", job->environment ? job->environment : "");
     weir_status status = plan_search(r, err);
     if (!status) status = weir_pg_new(job->pg_url, &r->pg, err);

@@ -12,6 +12,7 @@
 #include "models/memory.h"
 #include "models/prepared.h"
 #include "models/spec.h"
+#include "models/use_cases.h"
 
 enum { THREADS_MAX = 256, CARD_K_MAX = 1000000, MINUTES_MAX = 7 * 24 * 60 };
 
@@ -84,12 +85,23 @@ static bool has_column(const weir_pipeline *pipeline, const char *name) {
     return weir_schema_find(pipeline->events.schema, name) >= 0;
 }
 
-/* What is learnt is what the labels say happened. */
-static weir_status check_target(const weir_pipeline *pipeline, const char *target, weir_err *err) {
-    if (!pipeline->labels.topic) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: found '%s', but the pipeline has no labels to learn from", target);
-    const char *label = weir_schema_field_at(pipeline->labels.schema, pipeline->label_column)->name;
-    if (!strcmp(target, label)) return WEIR_OK;
-    return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: found '%s', expected '%s', the column of the labels", target, label);
+/* What is learnt is what the labels say happened: what is served and measured is their column of the pipeline, other use cases have others. */
+static weir_status check_target(const weir_pipeline *pipeline, weir_recipe *r, weir_err *err) {
+    if (!pipeline->labels.topic) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: found '%s', but the pipeline has no labels to learn from", r->target);
+    const weir_schema *schema = pipeline->labels.schema;
+    const char *label = weir_schema_field_at(schema, pipeline->label_column)->name;
+    if (r->is_default && strcmp(r->target, label) != 0)
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: found '%s', expected '%s', the column of the labels", r->target, label);
+    int index = weir_schema_find(schema, r->target);
+    if (index < 0) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: '%s' is no column of the labels", r->target);
+    const weir_schema_field *field = weir_schema_field_at(schema, index);
+    r->label_is_text = field->type == WEIR_T_STR;
+    if (r->label_is_text && r->task != WEIR_TASK_MULTICLASS)
+        return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: '%s' is a text, which a %s task cannot learn; a multiclass task with classes can", r->target,
+                         weir_task_name(r->task));
+    bool number = (field->type == WEIR_T_BOOL || field->type == WEIR_T_I64 || field->type == WEIR_T_F64) && !field->is_timestamp;
+    if (!r->label_is_text && !number) return WEIR_FAIL(err, WEIR_EINVAL, "$.training.target: '%s' is neither a number, a boolean nor a text", r->target);
+    return WEIR_OK;
 }
 
 static weir_status read_columns(const weir_pipeline *pipeline, const cJSON *training, weir_recipe *r, weir_err *err) {
@@ -372,18 +384,16 @@ static weir_status read_judgement(const weir_pipeline *pipeline, const cJSON *tr
     return status == WEIR_OK ? read_limit(training, r, err) : status;
 }
 
-static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, weir_err *err) {
-    static const char *const keys[] = {"task",       "classes",  "target",     "columns", "preprocessing", "split",     "card_k", "seed",
-                                       "threads",    "metric",   "validation", "tuning",  "baseline",      "threshold", "slices", "max_training_time_minutes",
-                                       "candidates", "champion", "challenger", NULL};
-    const cJSON *training = cJSON_GetObjectItemCaseSensitive(pipeline->json, "training");
+static weir_status read_recipe(const weir_pipeline *pipeline, const cJSON *training, weir_recipe *r, weir_err *err) {
+    static const char *const keys[] = {"task",       "classes",  "target",     "columns",  "preprocessing", "split",      "card_k", "seed",
+                                       "threads",    "metric",   "validation", "tuning",   "baseline",      "threshold",  "slices", "max_training_time_minutes",
+                                       "candidates", "champion", "challenger", "use_case", "use_cases",     "experiment", NULL};
     double card_k = r->card_k, seed = (double)r->seed, threads = r->threads;
-    if (!training) return WEIR_FAIL(err, WEIR_EINVAL, "$.training: found nothing, expected an object: this pipeline trains no models");
     weir_status status = weir_json_check_keys(training, "$.training", keys, err);
     if (status == WEIR_OK) status = read_task(training, r, err);
     r->exclude_known = r->task == WEIR_TASK_BINARY;
     if (status == WEIR_OK) status = read_text(training, "$.training", "target", true, &r->target, err);
-    if (status == WEIR_OK) status = check_target(pipeline, r->target, err);
+    if (status == WEIR_OK) status = check_target(pipeline, r, err);
     if (status == WEIR_OK) status = read_columns(pipeline, training, r, err);
     if (status == WEIR_OK) status = read_preprocessing(training, r, err);
     if (status == WEIR_OK) status = read_split(training, r, err);
@@ -400,7 +410,14 @@ static weir_status read_recipe(const weir_pipeline *pipeline, weir_recipe *r, we
     return status;
 }
 
-weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_recipe, weir_err *err) {
+/* A use case's section stands in two places of the file. */
+static weir_status name_use_case(weir_status status, const weir_recipe *recipe, weir_err *err) {
+    return status && !recipe->is_default ? weir_err_prefix(err, "use case %s, with $.training.use_cases.%s for $.training", recipe->use_case, recipe->use_case)
+                                         : status;
+}
+
+weir_status weir_recipe_load_use_case(const weir_pipeline *pipeline, const char *use_case, weir_recipe *ret_recipe, weir_err *err) {
+    const cJSON *training = cJSON_GetObjectItemCaseSensitive(pipeline->json, "training");
     weir_recipe recipe = {.train_us = 7 * WEIR_DAY_US,
                           .delay_us = 7 * WEIR_DAY_US,
                           .test_us = 7 * WEIR_DAY_US,
@@ -408,12 +425,29 @@ weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_rec
                           .seed = 42,
                           .threads = 1,
                           .baseline = {NAN, NAN, NAN}};
-    weir_status status = read_recipe(pipeline, &recipe, err);
+    char experiment[WEIR_EXPERIMENT_MAX + 1];
+    if (!training) return WEIR_FAIL(err, WEIR_EINVAL, "$.training: found nothing, expected an object: this pipeline trains no models");
+    recipe.use_case = use_case ? use_case : weir_use_case_default(training);
+    recipe.is_default = !strcmp(recipe.use_case, weir_use_case_default(training));
+    weir_status status = weir_use_case_section(training, recipe.use_case, &recipe.section, err);
+    if (status) return status;
+    if (recipe.is_default) {
+        cJSON_Delete(recipe.section);
+        recipe.section = NULL;
+        status = weir_use_case_experiment(training, "p", "t", recipe.use_case, experiment, err);
+    } else {
+        recipe.use_case = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(training, "use_cases"), use_case)->string;
+    }
+    if (!status) status = name_use_case(read_recipe(pipeline, recipe.section ? recipe.section : training, &recipe, err), &recipe, err);
     if (status == WEIR_OK)
         *ret_recipe = recipe;
     else
         weir_recipe_done(&recipe);
     return status;
+}
+
+weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_recipe, weir_err *err) {
+    return weir_recipe_load_use_case(pipeline, NULL, ret_recipe, err);
 }
 
 cJSON *weir_recipe_signature(const weir_recipe *recipe, double threshold) {
@@ -431,6 +465,7 @@ cJSON *weir_recipe_signature(const weir_recipe *recipe, double threshold) {
 }
 
 void weir_recipe_done(weir_recipe *recipe) {
+    cJSON_Delete(recipe->section);
     weir_models_free(recipe->columns);
     weir_models_free(recipe->classes);
     weir_models_free(recipe->slices);

@@ -18,6 +18,10 @@ typedef struct weir_candidate {
 } weir_candidate;
 
 typedef struct weir_recipe {
+    const char *use_case; /* its name (models/use_cases.h) */
+    bool is_default; /* what is served: `training` itself */
+    cJSON *section; /* of another use case: its own `training`, which the strings are borrowed from; NULL: the pipeline's */
+    bool label_is_text; /* the target is a text, whose place among the classes is the label */
     weir_task task;
     const char **classes; /* names of a multiclass task's classes, label 0 first; NULL-terminated; NULL: none */
     int class_count;
@@ -45,6 +49,9 @@ typedef struct weir_recipe {
 
 /** Reads pipeline->json's `training` and serving.threshold; strings are borrowed from it. Errors: WEIR_EINVAL with path. */
 weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_recipe, weir_err *err) WEIR_MUST_CHECK;
+/** The same of one of `training.use_cases`, or (NULL, or its name) of `training` itself. The target of a use case may be any number or boolean of the labels, or
+ *  a text with the `classes` of a multiclass task. WEIR_ENOTFOUND names the use cases that there are. */
+weir_status weir_recipe_load_use_case(const weir_pipeline *pipeline, const char *use_case, weir_recipe *ret_recipe, weir_err *err) WEIR_MUST_CHECK;
 void weir_recipe_done(weir_recipe *recipe);
 /** The signature of a version: {"inputs": [{"name", "type"}], "task", "classes", "threshold"}. Serving reads task, classes and threshold from it. The caller deletes it; NULL: no memory. */
 cJSON *weir_recipe_signature(const weir_recipe *recipe, double threshold) WEIR_MUST_CHECK;

@@ -79,6 +79,17 @@ weir_status weir_shared_set(const weir_trainset *set, weir_trainset *ret_set, we
     return status;
 }
 
+weir_status weir_shared_own_set(const weir_trainset *set, uint32_t tenant, weir_trainset *ret_set, weir_err *err) {
+    int64_t n = 0, *rows = weir_models_calloc((size_t)set->matrix.row_count, sizeof *rows);
+    if (!rows) return no_memory(err);
+    for (int64_t r = 0; r < set->matrix.row_count; r++)
+        if (set->tenant[r] == tenant) rows[n++] = r;
+    weir_status status =
+        n ? weir_trainset_take(set, rows, n, ret_set, err) : WEIR_FAIL(err, WEIR_ENOTFOUND, "tenant %.80s has no rows", set->tenant_names[tenant]);
+    weir_models_free(rows);
+    return status;
+}
+
 void weir_shared_row(const weir_model *model, const char *tenant, const double *row, double *out, bool *ret_known) {
     *ret_known = false;
     for (int c = 0; c < weir_model_column_count(model); c++) {

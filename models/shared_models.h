@@ -63,6 +63,8 @@ weir_status weir_shared_text(const weir_shared_comparison *comparison, weir_buf 
 
 /** The set with its tenants as columns, which the shared model is fitted on. */
 weir_status weir_shared_set(const weir_trainset *set, weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
+/** The rows of a tenant (its place in the set's names), which its own model is fitted on: no row of another is among them. WEIR_ENOTFOUND when it has none. */
+weir_status weir_shared_own_set(const weir_trainset *set, uint32_t tenant, weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
 /** A row of the shared model, in the order of its columns, from a row without tenants (its other columns, in their order). *ret_known: whether the model was
  *  fitted on this tenant; of another one all tenant columns are 0. row [columns without tenants], out [weir_model_column_count]. */
 void weir_shared_row(const weir_model *model, const char *tenant, const double *row, double *out, bool *ret_known);

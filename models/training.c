@@ -92,6 +92,9 @@ static weir_status make_set(const weir_training *t, const weir_history *h, const
         .label_until_us = until,
         .entity = h->entity,
         .entity_count = h->entity_count,
+        .tenant = t->tenants ? h->tenant : NULL,
+        .tenant_count = t->tenants ? h->tenant_count : 0,
+        .tenant_names = t->tenants ? (const char *const *)h->tenant_names : NULL,
         .source = t->pipeline->name,
         .query = h->query_text,
     };
@@ -114,6 +117,8 @@ weir_status weir_training_set(const weir_training *t, bool test, weir_trainset *
                     : t->as_of_us < t->window.deploy_us ? t->as_of_us
                                                         : t->window.deploy_us,
         .columns = t->recipe->columns,
+        .label = t->recipe->is_default ? NULL : t->recipe->target,
+        .label_classes = t->recipe->label_is_text ? t->recipe->classes : NULL,
         .objects_dir = t->objects_dir,
     };
     const char *what = test ? "test set" : "training set";
@@ -405,8 +410,7 @@ static weir_status add_binary_metrics(const weir_training *t, const weir_trainse
     return WEIR_OK;
 }
 
-/* All metrics of the task. scores as weir_model_predict gives them. */
-static weir_status measure(const weir_training *t, const weir_trainset *set, const double *scores, double threshold, cJSON *json, weir_err *err) {
+weir_status weir_training_measure(const weir_training *t, const weir_trainset *set, const double *scores, double threshold, cJSON *json, weir_err *err) {
     const weir_outcomes outcomes = {
         .row_count = set->matrix.row_count,
         .class_count = set->matrix.class_count,
@@ -441,7 +445,7 @@ static weir_status evaluate_version(const weir_training *t, weir_pg *pg, cJSON *
     weir_status status = may_go_on(t, err);
     if (!status) status = weir_artifact_load(t->objects_dir, artifact, &model, err);
     if (!status) status = predict_set(model, set, &scores, err);
-    if (!status) status = measure(t, set, scores, cJSON_IsNumber(chosen) ? chosen->valuedouble : t->recipe->threshold.value, json, err);
+    if (!status) status = weir_training_measure(t, set, scores, cJSON_IsNumber(chosen) ? chosen->valuedouble : t->recipe->threshold.value, json, err);
     if (!status)
         status = weir_version_metrics(pg, t->pipeline->name, name, (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")), json, err);
     if (!status) {

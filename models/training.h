@@ -22,6 +22,7 @@ typedef struct weir_training {
     int64_t as_of_us; /* fitted on nothing that became known later; INT64_MAX: everything */
     const _Atomic bool *cancel; /* may be NULL; once true, what is under way ends with RETRY before its next step */
     weir_training_periods window;
+    bool tenants; /* sets know the tenant of every row */
 } weir_training;
 
 /** Windows of the recipe's lengths from train_from; INT64_MIN: the newest ones whose test days' labels can all be known. WEIR_ENOTFOUND when there is no data. */
@@ -30,6 +31,9 @@ weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recip
 /** The rows of training->window: those to fit on, with what was known at deploy (and by as_of); or, test, those of the test days with everything that is known since, without the rows that
  *  exclude_known leaves out. Errors: those of the history and of weir_trainset_make; WEIR_ENOTFOUND when no row has a label. */
 weir_status weir_training_set(const weir_training *training, bool test, weir_trainset *ret_set, weir_err *err) WEIR_MUST_CHECK;
+/** Adds to metrics all of the task that scores (as weir_model_predict gives them, of all rows of the set) have there, and "rows". threshold: of a binary task. */
+weir_status weir_training_measure(const weir_training *training, const weir_trainset *set, const double *scores, double threshold, cJSON *metrics,
+                                  weir_err *err) WEIR_MUST_CHECK;
 /** Fits every candidate, writes artifacts, registers versions, moves aliases (the champion only where there is none). Merges into detail: window, dataset, versions[], durations, and
  *  not_fitted[] when max_training_time_minutes were over before the last candidate. */
 weir_status weir_training_fit(const weir_training *training, weir_pg *pg, cJSON *detail, weir_err *err) WEIR_MUST_CHECK;

@@ -251,6 +251,8 @@ static void assert_as_expected(const weir_history *h, int64_t from, int64_t to, 
         double out[COLUMN_COUNT], wanted;
         expect(e, as_of, out, &wanted);
         assert_int_equal(h->event_time_us[r], e->time);
+        assert_true(h->tenant[r] < h->tenant_count);
+        assert_string_equal(h->tenant_names[h->tenant[r]], tenants[e->tenant]);
         if (r) assert_true(h->event_time_us[r - 1] <= e->time);
         if (!(isnan(wanted) ? isnan(h->label[r]) : wanted == h->label[r])) fail_msg("event %d: label %g, expected %g", e->id, h->label[r], wanted);
         labelled += !isnan(wanted);
@@ -367,6 +369,51 @@ static void live_and_history_agree_to_the_bit(void **state) {
     weir_history_free(h);
 }
 
+/* The tenant is a text of the labels; one of them has all that SQL could trip over. */
+static void a_text_is_a_label_by_its_place_among_the_classes(void **state) {
+    (void)state;
+    if (!url()) skip();
+    const char *const both[] = {"o'hara\\", "acme", NULL}, *const one[] = {"nobody", "o'hara\\", NULL};
+    for (int c = 0; c < 2; c++) {
+        weir_history *h = NULL;
+        weir_err err = {0};
+        int64_t labelled = 0, without = 0;
+        weir_history_query query = {
+            .from_us = T0, .to_us = T0 + 10 * DAY, .as_of_us = INT64_MAX, .columns = columns, .label = "tenant", .label_classes = c ? one : both};
+        if (weir_history_read(url(), t.pipeline, &query, &h, &err)) fail_msg("%s", err.message);
+        for (int64_t r = 0; r < h->row_count; r++) {
+            const event *e = event_of(h->source[r]);
+            double out[COLUMN_COUNT], fraud, wanted = e->tenant ? c : c ? NAN : 1;
+            expect(e, INT64_MAX, out, &fraud);
+            if (isnan(fraud)) wanted = NAN; /* no record of labels for this event */
+            if (!(isnan(wanted) ? isnan(h->label[r]) : wanted == h->label[r])) fail_msg("event %d: label %g, expected %g", e->id, h->label[r], wanted);
+            labelled += !isnan(wanted);
+            without += isnan(wanted);
+        }
+        assert_true(labelled > 0 && without > 0);
+        assert_non_null(strstr(h->query_text, "label tenant"));
+        weir_history_free(h);
+    }
+}
+
+static void a_label_that_is_none_is_told(void **state) {
+    (void)state;
+    if (!url()) skip();
+    const char *const classes[] = {"a", NULL};
+    weir_err err = {0};
+    weir_history *h = NULL;
+    weir_history_query query = {.from_us = T0, .to_us = T0 + DAY, .as_of_us = INT64_MAX, .columns = columns, .label = "frauds"};
+    assert_int_equal(weir_history_read(url(), t.pipeline, &query, &h, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "'frauds' is no column of the labels"));
+    query.label = "tenant";
+    assert_int_equal(weir_history_read(url(), t.pipeline, &query, &h, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "classes"));
+    query.label = "fraud";
+    query.label_classes = classes;
+    assert_int_equal(weir_history_read(url(), t.pipeline, &query, &h, &err), WEIR_EINVAL);
+    assert_null(h);
+}
+
 static void questions_without_an_answer_are_told(void **state) {
     (void)state;
     if (!url()) skip();
@@ -429,7 +476,8 @@ int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_value_is_what_was_known_then), cmocka_unit_test(what_was_not_available_as_of_a_time_does_not_exist),
         cmocka_unit_test(a_tenant_sees_its_own_rows_only),    cmocka_unit_test(nothing_before_a_time_depends_on_what_comes_after),
-        cmocka_unit_test(live_and_history_agree_to_the_bit),  cmocka_unit_test(questions_without_an_answer_are_told),
+        cmocka_unit_test(live_and_history_agree_to_the_bit),  cmocka_unit_test(a_text_is_a_label_by_its_place_among_the_classes),
+        cmocka_unit_test(a_label_that_is_none_is_told),       cmocka_unit_test(questions_without_an_answer_are_told),
         cmocka_unit_test(the_span_and_coverage_are_told),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

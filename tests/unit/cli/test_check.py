@@ -64,11 +64,16 @@ WRONG = [
     ("training.candidates.0.params", {"l2": "1"}), ("training.candidates.1.params", {"rounds": 0}), ("training.candidates.1.params", {"rounds": 1.5}),
     ("training.candidates.2.params", {"eta": 0.1}), ("training.champion", ""), ("training.colums", []), ("triggers", []), ("rollout", 0.5), ("rollout.salt", 7),
     ("rollout.salt", "s" * 64), ("rollout.challenger_share", 1.01), ("rollout.challenger_share", "0.5"), ("rollout.steps", []), ("serving.threshold", -0.1),
-    ("serving.treshold", 0.5),
+    ("serving.treshold", 0.5), ("training.use_case", "Fraud"), ("training.use_case", 3), ("training.experiment", ""), ("training.use_cases", []),
+    ("training.use_cases", {"a b": {}}), ("training.use_cases", {"x": 3}), ("training.use_cases", {"x": {"seeds": 1}}), ("training.use_cases", {"x": {"seed": -1}}),
+    ("training.use_cases", {"x": {"candidates": []}}), ("training.use_cases", {"x": {"use_cases": {}}}),
+    ("training.use_cases", {"x": {"candidates": [{"name": "a", "algorithm": "logistics"}]}}),
 ]  # fmt: skip
 
 # What depends on other places of the file, on the Avro schemas or on the environment: only the program sees it.
 DANGLING = [
+    ("training.use_cases", {"default": {}}), ("training.use_cases", {"x": {"target": "none"}}), ("training.use_cases", {"x": {"task": "regression"}}),
+    ("training.experiment", "/{tenants}"),
     ("source.schema", "schemas/none.avsc"), ("source.time", "amount"), ("source.time", "tx_tim"), ("source.key", ["amount"]), ("source.aliases.X", "amout"), ("source.derive", {"amout": "1"}),
     ("source.allowed_lateness", "9000w"), ("labels.column", "customer_id"), ("labels.join", ["transaction_id", "scenario"]), ("labels", ABSENT),
     ("checks.0", {"column": "customer_id", "in": [1]}), ("checks.0", {"column": "customer_id", "in": "no_list"}), ("checks.0", {"column": "customer_id", "matches": "["}),

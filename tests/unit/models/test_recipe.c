@@ -9,8 +9,11 @@
 
 #include <cmocka.h>
 
+#include "../starve.h"
 #include "core/clock.h"
+#include "core/mem.h"
 #include "models/recipe.h"
+#include "models/use_cases.h"
 
 /* A pipeline around a training section, without the rest that weir_pipeline_load wants. */
 typedef struct sketch {
@@ -313,6 +316,191 @@ static void without_labels_nothing_is_learnt(void **state) {
     sketch_done(&s);
 }
 
+/* ---- use cases ---- */
+
+#define OUTCOMES                                                                                                                                               \
+    "{\"type\": \"record\", \"name\": \"Out\", \"fields\": [{\"name\": \"y\", \"type\": \"boolean\"}, {\"name\": \"rate\", \"type\": [\"null\", "              \
+    "\"double\"]}, "                                                                                                                                           \
+    "{\"name\": \"state\", \"type\": [\"null\", \"string\"]}, {\"name\": \"at\", \"type\": {\"type\": \"long\", \"logicalType\": \"timestamp-micros\"}}]}"
+#define FLEET                                                                                                                                                  \
+    "{\"use_case\": \"repair\", \"target\": \"y\", \"columns\": [\"mean_1d\", \"amount\"], \"metric\": \"average_precision\", \"baseline\": {\"dev\": 0.5}, "  \
+    "\"threshold\": 0.25, \"seed\": 7, \"split\": {\"train\": \"14d\", \"exclude_known\": true}, \"preprocessing\": [{\"impute\": \"median\"}], "              \
+    "\"candidates\": [{\"name\": \"a\", \"algorithm\": \"xgboost\"}, {\"name\": \"b\", \"algorithm\": \"logistic\"}], \"champion\": \"b\", \"use_cases\": "
+
+static void sketch_init_fleet(sketch *s, const char *use_cases) {
+    char training[2000];
+    weir_err err;
+    snprintf(training, sizeof training, FLEET "%s}", use_cases);
+    sketch_init(s, training);
+    weir_schema_free(s->pipeline.labels.schema);
+    assert_int_equal(weir_schema_parse(OUTCOMES, strlen(OUTCOMES), &s->pipeline.labels.schema, &err), WEIR_OK);
+}
+
+static void a_use_case_has_what_it_says_and_else_what_training_says(void **state) {
+    (void)state;
+    sketch s;
+    weir_recipe r;
+    weir_err err;
+    sketch_init_fleet(&s, "{\"fuel\": {\"task\": \"regression\", \"target\": \"rate\", \"columns\": [\"amount\"], \"candidates\": [{\"name\": \"c\", "
+                          "\"algorithm\": \"ridge\"}]}, \"again\": {\"seed\": 8}, \"state\": {\"task\": \"multiclass\", \"target\": \"state\", "
+                          "\"classes\": [\"good\", \"bad\"], \"split\": {\"train\": \"3d\"}}}");
+    if (weir_recipe_load_use_case(&s.pipeline, "fuel", &r, &err)) fail_msg("%s", err.message);
+    assert_string_equal(r.use_case, "fuel");
+    assert_false(r.is_default || r.label_is_text);
+    assert_non_null(r.section);
+    assert_int_equal(r.task, WEIR_TASK_REGRESSION);
+    assert_string_equal(r.target, "rate");
+    assert_int_equal(r.column_count, 1);
+    assert_int_equal(r.candidate_count, 1);
+    assert_string_equal(r.champion, "c"); /* training's names none of its candidates */
+    assert_string_equal(r.metric->name, "rmse"); /* training's is of another task */
+    assert_true(isnan(r.baseline[0]));
+    assert_int_equal(r.threshold.rule, WEIR_THRESHOLD_SERVING);
+    assert_true(r.seed == 7 && r.train_us == 14 * WEIR_DAY_US && !r.exclude_known);
+    assert_non_null(cJSON_GetObjectItemCaseSensitive(r.candidates[0].spec, "preprocessing"));
+    weir_recipe_done(&r);
+    if (weir_recipe_load_use_case(&s.pipeline, "again", &r, &err)) fail_msg("%s", err.message);
+    assert_false(r.is_default);
+    assert_string_equal(r.target, "y");
+    assert_string_equal(r.metric->name, "average_precision"); /* the same target: all that is said of it holds */
+    assert_string_equal(r.champion, "b");
+    assert_true(r.seed == 8 && r.baseline[0] == 0.5 && r.exclude_known);
+    weir_recipe_done(&r);
+    if (weir_recipe_load_use_case(&s.pipeline, "state", &r, &err)) fail_msg("%s", err.message);
+    assert_true(r.label_is_text && r.class_count == 2 && r.train_us == 3 * WEIR_DAY_US);
+    weir_recipe_done(&r);
+    sketch_done(&s);
+}
+
+static void training_itself_is_a_use_case_by_its_name(void **state) {
+    (void)state;
+    const char *const names[] = {NULL, "repair"};
+    sketch s;
+    weir_recipe r;
+    weir_err err;
+    sketch_init_fleet(&s, "{\"fuel\": {\"task\": \"regression\", \"target\": \"rate\"}}");
+    for (int i = 0; i < 2; i++) {
+        if (weir_recipe_load_use_case(&s.pipeline, names[i], &r, &err)) fail_msg("%s", err.message);
+        assert_true(r.is_default && !r.section && r.threshold.value == 0.25);
+        assert_string_equal(r.use_case, "repair");
+        weir_recipe_done(&r);
+    }
+    assert_int_equal(weir_recipe_load_use_case(&s.pipeline, "feul", &r, &err), WEIR_ENOTFOUND);
+    assert_non_null(strstr(err.message, "repair, fuel"));
+    assert_non_null(strstr(err.message, "did you mean 'fuel'"));
+    sketch_done(&s);
+}
+
+static void what_is_wrong_with_a_use_case_is_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *use_cases, *name, *part;
+    } cases[] = {
+        {"[]", "repair", "$.training.use_cases: found an array"},
+        {"{\"Fuel\": {}}", "repair", "'Fuel'"},
+        {"{\"a/b\": {}}", "repair", "'a/b'"},
+        {"{\"repair\": {}}", "repair", "the name of the training section itself"},
+        {"{\"x\": 3}", "repair", "$.training.use_cases.x: found a number"},
+        {"{\"x\": {\"use_cases\": {}}}", "repair", "in $.training only"},
+        {"{\"x\": {\"seeds\": 3}}", "x", "$.training.use_cases.x"},
+        {"{\"x\": {\"target\": \"amount\"}}", "x", "'amount' is no column of the labels"},
+        {"{\"x\": {\"target\": \"at\"}}", "x", "'at' is neither"},
+        {"{\"x\": {\"target\": \"state\"}}", "x", "is a text, which a binary task cannot learn"},
+        {"{\"x\": {\"task\": \"multiclass\", \"target\": \"state\"}}", "x", "expected the names of 2 classes"},
+        {"{\"x\": {\"task\": \"regression\", \"target\": \"rate\"}}", "x", "cannot do a regression task"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sketch s;
+        weir_recipe r = {.card_k = -1};
+        weir_err err;
+        sketch_init_fleet(&s, cases[i].use_cases);
+        if (weir_recipe_load_use_case(&s.pipeline, cases[i].name, &r, &err) != WEIR_EINVAL) fail_msg("case %zu was accepted", i);
+        if (!strstr(err.message, cases[i].part)) fail_msg("case %zu: '%s' lacks '%s'", i, err.message, cases[i].part);
+        assert_int_equal(r.card_k, -1);
+        sketch_done(&s);
+    }
+}
+
+/* Both allocators: cJSON's and that of the models. */
+static void *failing_malloc(size_t size) {
+    return failing_realloc(NULL, size);
+}
+
+static void loading_a_use_case_survives_any_allocation_failure(void **state) {
+    (void)state;
+    void *(*real)(void *, size_t) = weir_mem.realloc;
+    cJSON_Hooks hooks = {failing_malloc, free};
+    sketch s;
+    weir_recipe r;
+    weir_err err;
+    int failures = 0;
+    bool done = false;
+    sketch_init_fleet(&s, "{\"state\": {\"task\": \"multiclass\", \"target\": \"state\", \"classes\": [\"good\", \"bad\"]}}");
+    for (int allowed = 0; !done && allowed < 2000; allowed++) {
+        allocations_left = allowed;
+        weir_mem.realloc = failing_realloc;
+        cJSON_InitHooks(&hooks);
+        weir_status status = weir_recipe_load_use_case(&s.pipeline, "state", &r, &err);
+        weir_mem.realloc = real;
+        cJSON_InitHooks(NULL);
+        done = !status;
+        failures += status == WEIR_ENOMEM;
+        if (status && status != WEIR_ENOMEM) fail_msg("%d: %s", allowed, err.message);
+    }
+    assert_true(done && failures > 0);
+    weir_recipe_done(&r);
+    sketch_done(&s);
+}
+
+static void an_experiment_is_named_by_its_template(void **state) {
+    (void)state;
+    char text[WEIR_EXPERIMENT_MAX + 1], tenant[400];
+    weir_err err;
+    cJSON *training = cJSON_CreateObject();
+    assert_int_equal(weir_use_case_experiment(training, "maritime", "acme", "eta", text, &err), WEIR_OK);
+    assert_string_equal(text, "/maritime/eta");
+    cJSON_AddStringToObject(training, "experiment", "/fleet_{pipeline}/{tenant}/{use_case}/{tenant}");
+    assert_int_equal(weir_use_case_experiment(training, "maritime", "{use_case}", "eta", text, &err), WEIR_OK);
+    assert_string_equal(text, "/fleet_maritime/{use_case}/eta/{use_case}"); /* what a tenant is called is not read as a template */
+    memset(tenant, 'x', sizeof tenant - 1);
+    tenant[sizeof tenant - 1] = '\0';
+    assert_int_equal(weir_use_case_experiment(training, "maritime", tenant, "eta", text, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "longer"));
+    cJSON_ReplaceItemInObjectCaseSensitive(training, "experiment", cJSON_CreateString("/{tenants}"));
+    assert_int_equal(weir_use_case_experiment(training, "maritime", "acme", "eta", text, &err), WEIR_EINVAL);
+    assert_non_null(strstr(err.message, "'{tenants}'"));
+    cJSON_ReplaceItemInObjectCaseSensitive(training, "experiment", cJSON_CreateNumber(3));
+    assert_int_equal(weir_use_case_experiment(training, "maritime", "acme", "eta", text, &err), WEIR_EINVAL);
+    cJSON_Delete(training);
+}
+
+static void the_fleet_learns_four_things(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *target;
+        weir_task task;
+    } cases[] = {{"maintenance", "maintenance_needed", WEIR_TASK_BINARY},
+                 {"fuel", "optimal_fuel_rate", WEIR_TASK_REGRESSION},
+                 {"eta", "actual_hours_remaining", WEIR_TASK_REGRESSION},
+                 {"anomaly", "anomaly_class", WEIR_TASK_MULTICLASS}};
+    weir_pipeline *pipeline = NULL;
+    weir_err err;
+    char text[WEIR_EXPERIMENT_MAX + 1];
+    if (weir_pipeline_load("maritime", &pipeline, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        weir_recipe r;
+        if (weir_recipe_load_use_case(pipeline, cases[i].name, &r, &err)) fail_msg("%s", err.message);
+        assert_string_equal(r.target, cases[i].target);
+        assert_int_equal(r.task, cases[i].task);
+        assert_true(r.is_default == !i && r.train_us == 14 * WEIR_DAY_US && !r.exclude_known && r.label_is_text == (i == 3));
+        weir_recipe_done(&r);
+    }
+    const cJSON *training = cJSON_GetObjectItemCaseSensitive(pipeline->json, "training");
+    assert_int_equal(weir_use_case_experiment(training, "maritime", "acme", "eta", text, &err), WEIR_OK);
+    assert_string_equal(text, "/maritime_fleet_guardian/acme/eta");
+    weir_pipeline_free(pipeline);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_fraud_pipeline_has_a_good_recipe),
@@ -325,6 +513,12 @@ int main(void) {
         cmocka_unit_test(without_a_threshold_it_is_that_of_serving),
         cmocka_unit_test(what_is_wrong_is_named_with_its_path),
         cmocka_unit_test(without_labels_nothing_is_learnt),
+        cmocka_unit_test(a_use_case_has_what_it_says_and_else_what_training_says),
+        cmocka_unit_test(training_itself_is_a_use_case_by_its_name),
+        cmocka_unit_test(what_is_wrong_with_a_use_case_is_named),
+        cmocka_unit_test(loading_a_use_case_survives_any_allocation_failure),
+        cmocka_unit_test(an_experiment_is_named_by_its_template),
+        cmocka_unit_test(the_fleet_learns_four_things),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,6 +249,47 @@ static void memory_that_runs_out_is_an_error(void **state) {
     weir_trainset_done(&set);
 }
 
+/* What a tenant's own model is fitted on has nothing of another's: all that the others do differently leaves it, byte for byte, as it was. */
+static void no_row_of_another_tenant_trains_an_own_model(void **state) {
+    (void)state;
+    cJSON *spec = linear_spec();
+    char digests[2][2][65];
+    const weir_fit_options options = {.seed = 1, .threads = 1};
+    for (int run = 0; run < 2; run++) {
+        weir_trainset set = worked_set(), own;
+        for (int64_t r = 0; run && r < set.matrix.row_count; r++)
+            if (set.tenant[r] == 1) ((double *)set.matrix.label)[r] += 1000; /* of the second tenant only */
+        for (uint32_t tenant = 0; tenant < 2; tenant++) {
+            weir_buf artifact = {0};
+            weir_model *model = NULL;
+            weir_err err;
+            if (weir_shared_own_set(&set, tenant, &own, &err)) fail_msg("%s", err.message);
+            assert_int_equal(own.matrix.row_count, 60);
+            for (int64_t r = 0; r < own.matrix.row_count; r++) assert_int_equal(own.tenant[r], tenant);
+            if (weir_spec_fit(spec, &own, &options, &artifact, &err)) fail_msg("%s", err.message);
+            if (weir_model_load(artifact.data, artifact.len, &model, &err)) fail_msg("%s", err.message);
+            snprintf(digests[run][tenant], sizeof digests[run][tenant], "%s", weir_model_digest(model));
+            weir_model_free(model);
+            weir_buf_done(&artifact);
+            weir_trainset_done(&own);
+        }
+        weir_trainset_done(&set);
+    }
+    assert_string_equal(digests[0][0], digests[1][0]);
+    assert_string_not_equal(digests[0][1], digests[1][1]); /* the change is one that a model shows */
+    cJSON_Delete(spec);
+}
+
+static void a_tenant_without_rows_has_no_set(void **state) {
+    (void)state;
+    weir_trainset set = worked_set(), own;
+    weir_err err;
+    for (int64_t r = 0; r < set.matrix.row_count; r++) set.tenant[r] = 0;
+    assert_int_equal(weir_shared_own_set(&set, 1, &own, &err), WEIR_ENOTFOUND);
+    assert_non_null(strstr(err.message, "t1"));
+    weir_trainset_done(&set);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_are_judged_as_scikit_learn_judges_them),
@@ -257,6 +298,8 @@ int main(void) {
         cmocka_unit_test(the_shared_model_knows_its_tenants),
         cmocka_unit_test(classes_and_tenants_too_small_to_judge),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
+        cmocka_unit_test(no_row_of_another_tenant_trains_an_own_model),
+        cmocka_unit_test(a_tenant_without_rows_has_no_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
