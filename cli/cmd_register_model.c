@@ -1,11 +1,10 @@
 /* `register_model`: makes the model of a run the next version of a registered model, with tags, a description and an alias. */
-#include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/lifecycle.h"
 #include "core/clock.h"
+#include "models/artifact_file.h"
 
 typedef struct register_options {
     char *catalog, *schema, *environment, *model_name;
@@ -124,9 +123,12 @@ static weir_status register_and_describe(weir_pg *pg, const char *space, const r
 
 /* The run outlives its model, whose file goes when the version that it became is deleted. */
 static weir_status check_artifact(const weir_settings *settings, const cJSON *run, weir_err *err) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", settings->objects_dir, text_of(run, "artifact_path"));
-    return access(path, R_OK) ? WEIR_FAIL(err, WEIR_EIO, "the model of run %s is not there: %s: %s", text_of(run, "id"), path, strerror(errno)) : WEIR_OK;
+    weir_model *model = NULL;
+    weir_status status = weir_artifact_load(settings->objects_dir, text_of(run, "artifact_path"), &model, err);
+    if (!status && strcmp(weir_model_digest(model), text_of(run, "digest")) != 0)
+        status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %.12s, expected %.12s", text_of(run, "artifact_path"), weir_model_digest(model), text_of(run, "digest"));
+    weir_model_free(model);
+    return status ? weir_err_prefix(err, "the model of run %s", text_of(run, "id")) : WEIR_OK;
 }
 
 static weir_status run_register(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
