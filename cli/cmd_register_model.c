@@ -126,7 +126,8 @@ static weir_status check_artifact(const weir_settings *settings, const cJSON *ru
     weir_model *model = NULL;
     weir_status status = weir_artifact_load(settings->objects_dir, text_of(run, "artifact_path"), &model, err);
     if (!status && strcmp(weir_model_digest(model), text_of(run, "digest")) != 0)
-        status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %.12s, expected %.12s", text_of(run, "artifact_path"), weir_model_digest(model), text_of(run, "digest"));
+        status =
+            WEIR_FAIL(err, WEIR_EDATA, "%s has digest %.12s, expected %.12s", text_of(run, "artifact_path"), weir_model_digest(model), text_of(run, "digest"));
     weir_model_free(model);
     return status ? weir_err_prefix(err, "the model of run %s", text_of(run, "id")) : WEIR_OK;
 }

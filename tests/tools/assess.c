@@ -16,41 +16,12 @@
 
 #include "features/operator.h"
 #include "models/assessment.h"
+#include "tests/tools/files.h"
 
 enum { COLUMNS_MAX = 256, MODELS_MAX = 16, TEXTS_MAX = 256 };
 
-/* What lives as long as the process: named here, so that what looks for leaks finds it. */
-static void *kept[2 * COLUMNS_MAX + 64];
-static int kept_count;
-
-static void *keep(void *block) {
-    if (kept_count < (int)(sizeof kept / sizeof *kept)) kept[kept_count++] = block;
-    return block;
-}
-
-static _Noreturn void fail(const char *what) {
-    fprintf(stderr, "%s\n", what);
-    exit(1);
-}
-
 static void must(weir_status status, const weir_err *err) {
     if (status != WEIR_OK) fail(err->message);
-}
-
-static char *read_file(const char *path, size_t *ret_len) {
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END) != 0) fail(path);
-    *ret_len = (size_t)ftell(file);
-    rewind(file);
-    char *bytes = keep(calloc(1, *ret_len + 1));
-    if (!bytes || fread(bytes, 1, *ret_len, file) != *ret_len) fail(path);
-    fclose(file);
-    return bytes;
-}
-
-static void write_file(const char *path, const char *bytes, size_t len) {
-    FILE *file = fopen(path, "wb");
-    if (!file || fwrite(bytes, 1, len, file) != len || fclose(file)) fail(path);
 }
 
 static const cJSON *get(const cJSON *json, const char *key) {

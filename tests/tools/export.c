@@ -14,30 +14,10 @@
 #include "models/export.h"
 #include "models/model_internal.h"
 #include "models/prep.h"
-
-static _Noreturn void fail(const char *what) {
-    fprintf(stderr, "%s\n", what);
-    exit(1);
-}
+#include "tests/tools/files.h"
 
 static void must(weir_status status, const weir_err *err) {
     if (status != WEIR_OK) fail(err->message);
-}
-
-static char *read_file(const char *path, size_t *ret_len) {
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END) != 0) fail(path);
-    *ret_len = (size_t)ftell(file);
-    rewind(file);
-    char *bytes = calloc(1, *ret_len + 1);
-    if (!bytes || fread(bytes, 1, *ret_len, file) != *ret_len) fail(path);
-    fclose(file);
-    return bytes;
-}
-
-static void write_file(const char *path, const void *bytes, size_t len) {
-    FILE *file = fopen(path, "wb");
-    if (!file || fwrite(bytes, 1, len, file) != len || fclose(file) != 0) fail(path);
 }
 
 static const cJSON *member(const cJSON *object, const char *name) {
@@ -60,9 +40,8 @@ static void fit(char **args) {
     cJSON *spec = cJSON_Parse(read_file(args[0], &len));
     if (!spec) fail("spec");
     int columns = cJSON_GetArraySize(member(spec, "columns"));
-    weir_prep_column *kinds = calloc((size_t)columns, sizeof *kinds);
-    const char **names = calloc((size_t)columns, sizeof *names);
-    if (!kinds || !names) fail("memory");
+    weir_prep_column *kinds = keep(calloc((size_t)columns, sizeof *kinds));
+    const char **names = keep(calloc((size_t)columns, sizeof *names));
     read_columns(member(spec, "columns"), kinds, names);
     weir_matrix train = {.column_count = columns, .column_names = names, .kinds = kinds, .class_count = (int)cJSON_GetNumberValue(member(spec, "classes"))};
     train.values = (const double *)read_file(args[1], &len);
@@ -110,7 +89,6 @@ static void explain(char **args) {
     for (size_t r = 0; r < rows; r++) must(weir_explain_row(model, values + r * columns, out + r * width, &err), &err);
     write_file(args[2], out, rows * width * sizeof *out);
     free(out);
-    free(values);
     weir_model_free(model);
 }
 
@@ -135,7 +113,7 @@ static weir_composition find_kind(const char *name) {
 static void combine(char **args, int count) {
     static const char *const targets[] = {"t0", "t1", "t2", "t3"};
     weir_composition kind = find_kind(args[0]);
-    const cJSON *given = cJSON_Parse(args[1]);
+    cJSON *given = cJSON_Parse(args[1]);
     weir_buf members[WEIR_MODEL_MEMBERS_MAX] = {0}, body = {0}, artifact = {0};
     double weights[WEIR_MODEL_MEMBERS_MAX] = {0};
     weir_err err;
@@ -144,7 +122,6 @@ static void combine(char **args, int count) {
         char *bytes = read_file(args[3 + i], &len);
         if (!weir_buf_append(&members[i], bytes, len)) fail("memory");
         weights[i] = cJSON_GetNumberValue(cJSON_GetArrayItem(given, i));
-        free(bytes);
     }
     bool stacking = kind == WEIR_MODEL_STACKING, several = kind == WEIR_MODEL_TARGETS;
     weir_model *first = load(args[3]);
@@ -161,6 +138,11 @@ static void combine(char **args, int count) {
     must(weir_composite_write(kind, members, count - stacking, stacking || several ? NULL : weights, stacking ? &members[count - 1] : NULL, &body, &err), &err);
     must(weir_artifact_append(&header, &body, &artifact, &err), &err);
     write_file(args[2], artifact.data, artifact.len);
+    for (int i = 0; i < count; i++) weir_buf_done(&members[i]);
+    weir_buf_done(&body);
+    weir_buf_done(&artifact);
+    cJSON_Delete(given);
+    cJSON_Delete(params);
     weir_model_free(first);
 }
 

@@ -12,8 +12,8 @@ from sklearn.calibration import calibration_curve
 
 import native
 
-NAMES = ["metrics", "metrics_regression", "metrics_classes", "metrics_decisions", "outcomes", "curves", "evaluate"]
-SOURCES = [f"models/{name}.c" for name in NAMES] + ["core/clock.c", "core/err.c", "core/mem.c"]
+NAMES = ["task", "metrics", "metrics_regression", "metrics_classes", "metrics_decisions", "outcomes", "curves", "evaluate"]
+SOURCES = [f"models/{name}.c" for name in NAMES] + ["core/clock.c", "core/err.c", "core/mem.c", "core/plugin.c"]
 BINARY, MULTICLASS, REGRESSION = range(3)
 DOUBLE, DOUBLES = ctypes.c_double, ctypes.POINTER(ctypes.c_double)
 
