@@ -531,19 +531,45 @@ static bool walk_forward(const weir_trainset *set, weir_split *split) {
     return true;
 }
 
+static bool trains_on_every_class(const weir_trainset *set, const weir_split_plan *plan, int fold, uint8_t *role) {
+    bool seen[WEIR_MODEL_CLASSES_MAX] = {false};
+    int classes = set->matrix.task == WEIR_TASK_MULTICLASS ? set->matrix.class_count : 2, found = 0;
+    weir_fold counts;
+    weir_err err;
+    if (weir_split_plan_roles(plan, fold, role, &counts, &err)) return false;
+    for (int64_t r = 0; r < set->matrix.row_count; r++) {
+        bool *class_seen = &seen[(int)set->matrix.label[r]];
+        found += role[r] == WEIR_ROLE_TRAIN && !*class_seen;
+        *class_seen = *class_seen || role[r] == WEIR_ROLE_TRAIN;
+    }
+    return found == classes;
+}
+
+/* A class that one entity has, or one stretch of time, may be in no other fold: nothing can be fitted where it is tested. */
+static bool folds_train_on_every_class(const weir_trainset *set, const weir_split *split) {
+    if (set->matrix.task == WEIR_TASK_REGRESSION) return true;
+    const weir_split_rows rows = weir_trainset_split_rows(set);
+    weir_split_plan *plan = NULL;
+    weir_err err;
+    uint8_t *role = weir_models_calloc((size_t)set->matrix.row_count, sizeof *role);
+    bool good = role && !weir_split_plan_new(split, &rows, &plan, &err);
+    for (int fold = 0; good && fold < weir_split_plan_folds(plan); fold++) good = trains_on_every_class(set, plan, fold, role);
+    weir_split_plan_free(plan);
+    weir_models_free(role);
+    return good;
+}
+
 weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed) {
     weir_split split = {.folds = folds, .seed = (int64_t)(seed & ((UINT64_C(1) << 53) - 1))};
     bool timed = has_times(set, folds + 1);
     bool purged = timed && can_purge(set, folds);
     if (timed && !purged && walk_forward(set, &split)) return split;
-    if (purged)
-        split.scheme = WEIR_SPLIT_PURGED_K_FOLD;
-    else if (set->entity && set->entities_seen >= (uint32_t)folds && set->entities_seen < set->matrix.row_count)
-        split.scheme = WEIR_SPLIT_GROUPED_K_FOLD;
-    else if (set->matrix.task != WEIR_TASK_REGRESSION)
-        split.scheme = WEIR_SPLIT_STRATIFIED_K_FOLD;
-    else
-        split.scheme = WEIR_SPLIT_K_FOLD;
-    split.shuffle = split.scheme == WEIR_SPLIT_K_FOLD || split.scheme == WEIR_SPLIT_STRATIFIED_K_FOLD;
+    split.scheme = WEIR_SPLIT_PURGED_K_FOLD;
+    if (purged && folds_train_on_every_class(set, &split)) return split;
+    split.scheme = WEIR_SPLIT_GROUPED_K_FOLD;
+    if (set->entity && set->entities_seen >= (uint32_t)folds && set->entities_seen < set->matrix.row_count && folds_train_on_every_class(set, &split))
+        return split;
+    split.scheme = set->matrix.task == WEIR_TASK_REGRESSION ? WEIR_SPLIT_K_FOLD : WEIR_SPLIT_STRATIFIED_K_FOLD;
+    split.shuffle = true;
     return split;
 }

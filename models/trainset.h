@@ -84,7 +84,8 @@ weir_trainset weir_trainset_one_target(const weir_trainset *set, int target);
 weir_split_rows weir_trainset_split_rows(const weir_trainset *set);
 /** The scheme for a set that nobody named one for: purged_k_fold where labels become known later than their rows, but early enough that purging leaves
  *  something to train on (within a quarter of what the other folds span); walk_forward where rows have times, with shorter test windows where it would train
- *  on too few rows to have every class; grouped where entities repeat, stratified for classes, else k_fold. folds ≥ 2. */
+ *  on too few rows to have every class; grouped where entities repeat, stratified for classes, else k_fold. Blocks and groups only where every fold trains on
+ *  rows of every class. folds ≥ 2. */
 weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed);
 
 #endif

@@ -35,8 +35,8 @@ def numbers(url, query, minutes):
     return sum(value != "NaN" for series in answer["data"]["result"] for _, value in series["values"])
 
 
-# What a pipeline has only if its file says so, as the fraud pipeline's does not, or where an MLflow server is named.
-OPTIONAL = ("weir_ingest_check_value", "weir_ingest_check_failing", "weir_mlflow_")
+# What a pipeline has only if its file says so, as the fraud pipeline's does not (checks, regressions), where an MLflow server is named, or where a search is shared.
+OPTIONAL = ("weir_ingest_check_value", "weir_ingest_check_failing", "weir_mlflow_", "weir_train_error_value", "weir_experiment_error_value", "weir_train_trials_total")
 
 
 def main():

@@ -302,6 +302,12 @@ static void the_default_scheme_follows_what_is_known(void **state) {
     weir_trainset_done(&set);
     source.time_us = source.label_until_us = NULL;
     set = made(&source);
+    assert_int_equal(weir_trainset_default_split(&set, 3, 1).scheme, WEIR_SPLIT_STRATIFIED_K_FOLD); /* one entity has all rows of a class */
+    weir_trainset_done(&set);
+    weir_trainset_source amounts = source;
+    amounts.task = WEIR_TASK_REGRESSION;
+    amounts.class_names = NULL;
+    set = made(&amounts);
     assert_int_equal(weir_trainset_default_split(&set, 3, 1).scheme, WEIR_SPLIT_GROUPED_K_FOLD);
     weir_trainset_done(&set);
     source.entity = once;
