@@ -50,7 +50,7 @@ typedef struct weir_recipe {
 /** Reads pipeline->json's `training` and serving.threshold; strings are borrowed from it. Errors: WEIR_EINVAL with path. */
 weir_status weir_recipe_load(const weir_pipeline *pipeline, weir_recipe *ret_recipe, weir_err *err) WEIR_MUST_CHECK;
 /** The same of one of `training.use_cases`, or (NULL, or its name) of `training` itself. The target of a use case may be any number or boolean of the labels, or
- *  a text with the `classes` of a multiclass task. WEIR_ENOTFOUND names the use cases that there are. */
+ *  a text with the `classes` of a multiclass task. WEIR_EINVAL names the use cases that there are. */
 weir_status weir_recipe_load_use_case(const weir_pipeline *pipeline, const char *use_case, weir_recipe *ret_recipe, weir_err *err) WEIR_MUST_CHECK;
 void weir_recipe_done(weir_recipe *recipe);
 /** The signature of a version: {"inputs": [{"name", "type"}], "task", "classes", "threshold"}. Serving reads task, classes and threshold from it. The caller deletes it; NULL: no memory. */

@@ -304,7 +304,7 @@ static weir_status find_candidate(working *w, weir_err *err) {
         if (used < sizeof names) used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", recipe->candidates[i].name);
     }
     return w->candidate ? WEIR_OK
-                        : WEIR_FAIL(err, WEIR_ENOTFOUND, "use case %s has no candidate '%.80s'; there are %s", recipe->use_case, w->job->candidate, names);
+                        : WEIR_FAIL(err, WEIR_EINVAL, "use case %s has no candidate '%.80s'; there are %s", recipe->use_case, w->job->candidate, names);
 }
 
 static weir_status write_request(working *w, weir_err *err) {

@@ -23,7 +23,7 @@ typedef struct weir_tenant_job {
  *  recommendation is a person's to follow. A tenant whose own model cannot be fitted has a failed run that says why.
  *  *ret_json is what weir_shared_json gives, with {"pipeline", "use_case", "candidate", "window", "rows", "test_rows", "models": [{"tenant", "training_mode",
  *  "model", "version", "experiment", "run", "rows", "test_metrics", "error"}]}; *text the table for people, appended.
- *  Errors: those of weir_training_set, weir_shared_compare and the registry; WEIR_ENOTFOUND naming the candidates. */
+ *  Errors: those of weir_training_set, weir_shared_compare and the registry; WEIR_EINVAL naming the candidates. */
 weir_status weir_tenant_job_run(const weir_tenant_job *job, cJSON **ret_json, weir_buf *text, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

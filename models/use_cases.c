@@ -57,7 +57,7 @@ static weir_status unknown(const cJSON *training, const cJSON *cases, const char
         if (used < sizeof list) used += (size_t)snprintf(list + used, sizeof list - used, ", %s", item->string);
     }
     const char *near = weir_conf_nearest(name, names);
-    return WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no use case '%.80s'; there are %s%s%s%s", name, list, near ? "; did you mean '" : "", near ? near : "",
+    return WEIR_FAIL(err, WEIR_EINVAL, "there is no use case '%.80s'; there are %s%s%s%s", name, list, near ? "; did you mean '" : "", near ? near : "",
                      near ? "'?" : "");
 }
 

@@ -18,7 +18,7 @@ enum { WEIR_USE_CASES_MAX = 32, WEIR_USE_CASE_NAME_MAX = 60, WEIR_EXPERIMENT_MAX
 
 /** The name of the use case that `training` itself is. */
 const char *weir_use_case_default(const cJSON *training);
-/** The `training` section of a use case, as if it stood alone; the caller deletes it. WEIR_ENOTFOUND names those that there are; WEIR_EINVAL with path for
+/** The `training` section of a use case, as if it stood alone; the caller deletes it. WEIR_EINVAL names those that there are, or with path for
  *  sections that are no objects, or names that are no part of a model's name. */
 weir_status weir_use_case_section(const cJSON *training, const char *name, cJSON **ret_section, weir_err *err) WEIR_MUST_CHECK;
 /** The experiment of a use case's runs: `training.experiment` with {pipeline}, {tenant} and {use_case} filled in; without it "/{pipeline}/{use_case}".

@@ -257,8 +257,11 @@ static weir_status validate_finalist(bench *b, int i, const weir_split_plan *pla
     bool binary = set->matrix.task == WEIR_TASK_BINARY, needed = !i && binary && weir_threshold_learns(&b->w->threshold);
     if (binary) f->threshold = b->w->threshold.value;
     if (!needed && seconds_left(b) < 2 * expected_s) return WEIR_OK;
-    const weir_crossval_options options = {.fit = fit_options(b, f->spec), .metric = b->w->search.metric, .threshold = b->w->threshold.value};
+    weir_crossval_options options = {.fit = fit_options(b, f->spec), .metric = b->w->search.metric, .threshold = b->w->threshold.value};
+    /* The default folds are those of all rows, with windows of their size: an ensemble that is fitted inside a fold has fewer, and folds by the same rule. */
+    if (!b->w->validation) options.fit.split = NULL;
     weir_status status = weir_crossval_run(f->spec, &b->train, plan, &options, &b->validation[i], err);
+    if (status == WEIR_EDATA && !needed) return WEIR_OK; /* too few rows of a class inside a fold: the report does without, the model is fitted on all rows */
     if (status) return weir_err_prefix(err, "%s", f->name);
     f->validation_mean = b->validation[i].mean;
     f->validation_deviation = b->validation[i].deviation;

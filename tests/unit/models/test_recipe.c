@@ -385,7 +385,7 @@ static void training_itself_is_a_use_case_by_its_name(void **state) {
         assert_string_equal(r.use_case, "repair");
         weir_recipe_done(&r);
     }
-    assert_int_equal(weir_recipe_load_use_case(&s.pipeline, "feul", &r, &err), WEIR_ENOTFOUND);
+    assert_int_equal(weir_recipe_load_use_case(&s.pipeline, "feul", &r, &err), WEIR_EINVAL);
     assert_non_null(strstr(err.message, "repair, fuel"));
     assert_non_null(strstr(err.message, "did you mean 'fuel'"));
     sketch_done(&s);
