@@ -151,8 +151,17 @@ static weir_status delete_rows(weir_pg *pg, const char *table, const char *pipel
 }
 
 static weir_status clear_database(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
-    static const char *const tables[] = {"weir.outbox", "weir.alias_history", "weir.aliases", "weir.model_versions",
-                                         "weir.runs",   "weir.sink_offsets",  "weir.studies"};
+    static const char *const tables[] = {"weir.outbox",
+                                         "weir.alias_history",
+                                         "weir.aliases",
+                                         "weir.model_alias_history",
+                                         "weir.model_aliases",
+                                         "weir.version_tags",
+                                         "weir.version_descriptions",
+                                         "weir.model_versions",
+                                         "weir.runs",
+                                         "weir.sink_offsets",
+                                         "weir.studies"};
     weir_pg *pg = NULL;
     weir_buf sql = {0};
     weir_status status = weir_pg_new(settings->pg_url, &pg, err);
