@@ -201,6 +201,7 @@ static bool describe(const weir_pipeline *p, const weir_recipe *recipe, cJSON *j
     if (ok && p->labels.topic) ok = add_feed(json, "labels", &p->labels, topics, "labels");
     for (int i = 0; ok && i < p->view_count; i++) ok = add_view(p, i, views, features, topics);
     return ok && add_topic(topics, weir_topic_of(p, "predictions"), "%s", "scores, with what they were made from") &&
+           add_topic(topics, weir_topic_of(p, "shadows"), "%s", "scores of challengers in shadow, which answered nobody") &&
            add_topic(topics, weir_topic_of(p, "deadletter"), "%s", "what was rejected, and why") && (!recipe->columns || add_training(recipe, json));
 }
 

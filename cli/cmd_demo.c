@@ -14,6 +14,7 @@
 
 #include "cli/command.h"
 #include "cli/demo_flow.h"
+#include "cli/demo_scenario.h"
 #include "cli/report.h"
 #include "cli/topic_count.h"
 #include "consumers/events.h"
@@ -31,15 +32,19 @@
 #define TRAINING_PATIENCE_US (600 * WEIR_SECOND_US)
 #define QUIET_US (10 * WEIR_SECOND_US)
 #define DEFAULT_HISTORY_DAYS 30
+/* Of a simulation without a scenario, where the command line says nothing. */
+enum { DEFAULT_ENTITIES = 2000, DEFAULT_DAYS = 75 };
+#define DEFAULT_START_US INT64_C(1522540800000000) /* 2018-04-01 */
 /* The paced part takes about so long, between these rates. */
 #define SERVE_S 35
 #define RATE_MIN 500.0
 #define RATE_MAX 10000.0
 
 typedef struct demo_options {
-    char *pipeline, *out;
+    char *pipeline, *out, *domain, *prepare;
     char **data, **map;
     int64_t train_from, entities, days, seed, start;
+    int scenario; /* weir_scenario_kind */
 } demo_options;
 
 enum { LOAD, TRAIN, SERVE, EVALUATE };
@@ -220,15 +225,18 @@ static weir_status keep_files(demo *d, weir_err *err) {
 /* The simulator makes payments as it goes: it does not know beforehand how many, but when. */
 static weir_status open_simulator(demo *d, weir_err *err) {
     const demo_options *o = d->options;
-    const weir_simulate_conf conf = {.seed = o->seed, .entities = o->entities, .days = o->days, .start_us = o->start};
+    const weir_simulate_conf conf = {.seed = o->seed,
+                                     .entities = o->entities ? o->entities : DEFAULT_ENTITIES,
+                                     .days = o->days ? o->days : DEFAULT_DAYS,
+                                     .start_us = o->start ? o->start : DEFAULT_START_US};
     char count[WEIR_WORDS_MAX], first[WEIR_WORDS_MAX], last[WEIR_WORDS_MAX];
     snprintf(d->report.source.kind, sizeof d->report.source.kind, "simulator");
-    d->report.source.entities = o->entities;
-    d->report.source.days = o->days;
+    d->report.source.entities = conf.entities;
+    d->report.source.days = conf.days;
     d->report.source.seed = o->seed;
-    d->first_us = o->start;
-    d->last_us = o->start + o->days * WEIR_DAY_US - 1;
-    snprintf(d->view.source, sizeof d->view.source, "simulated payments of %s customers, %s to %s", weir_words_count(o->entities, count),
+    d->first_us = conf.start_us;
+    d->last_us = conf.start_us + conf.days * WEIR_DAY_US - 1;
+    snprintf(d->view.source, sizeof d->view.source, "simulated payments of %s customers, %s to %s", weir_words_count(conf.entities, count),
              weir_words_date(d->first_us, first), weir_words_date(d->last_us, last));
     return weir_simulator_fraud.open(d->pipeline, &conf, &d->records, err);
 }
@@ -345,6 +353,7 @@ static weir_status ask_for_training(demo *d, weir_err *err) {
         [REQ_REQUESTED_AT] = weir_i64(now_us),
         [REQ_TRAIN_FROM] = weir_i64(d->report.train_from_us),
         [REQ_AS_OF] = weir_null(), /* nothing later has been published yet */
+        [REQ_CONTINUE] = weir_null(),
     };
     weir_status status = weir_event_codec_init(&codec, d->registry, "schemas/training_request.avsc", WEIR_TOPIC_REQUESTS, err);
     if (!status) status = weir_producer_new(d->settings->brokers, "weir-demo", &producer, err);
@@ -360,7 +369,7 @@ static const char *text_at(const cJSON *json, const char *name) {
     return text ? text : "";
 }
 
-/* Our run's id and status into the report; a failed run is an error. */
+/* Our run's id and status into the report; a run that failed or was cancelled is an error. */
 static weir_status read_run(demo *d, char why[WEIR_WAITING_MAX], weir_err *err) {
     cJSON *runs = NULL, *run;
     weir_status status = weir_run_list(d->pg, d->pipeline->name, NULL, &runs, err);
@@ -369,9 +378,9 @@ static weir_status read_run(demo *d, char why[WEIR_WAITING_MAX], weir_err *err) 
         if (strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), d->request_id) != 0) continue;
         snprintf(d->report.run_id, sizeof d->report.run_id, "%s", text_at(run, "id"));
         snprintf(d->report.run_status, sizeof d->report.run_status, "%s", text_at(run, "status"));
-        if (!strcmp(d->report.run_status, "failed"))
-            status =
-                WEIR_FAIL(err, WEIR_EDATA, "training run %s failed: %s", d->report.run_id, text_at(cJSON_GetObjectItemCaseSensitive(run, "detail"), "error"));
+        if (!strcmp(d->report.run_status, "failed") || !strcmp(d->report.run_status, "cancelled"))
+            status = WEIR_FAIL(err, WEIR_EDATA, "training run %s %s: %s", d->report.run_id, d->report.run_status,
+                               text_at(cJSON_GetObjectItemCaseSensitive(run, "detail"), "error"));
     }
     cJSON_Delete(runs);
     if (!d->report.run_id[0])
@@ -536,7 +545,7 @@ static void demo_done(demo *d) {
     free(d);
 }
 
-static weir_status run_demo(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
+static weir_status run_history(const weir_settings *settings, const demo_options *options, int *ret_exit, weir_err *err) {
     demo *d = calloc(1, sizeof *d);
     if (!d) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the demo");
     d->settings = settings;
@@ -563,6 +572,22 @@ static weir_status run_demo(const weir_settings *settings, const void *options, 
     return status;
 }
 
+static weir_status run_demo(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
+    const demo_options *o = options;
+    if (o->prepare && *o->prepare) return weir_scenario_prepare(o->pipeline, (weir_scenario_kind)o->scenario, o->prepare, err);
+    if (o->scenario == WEIR_SCENARIO_NONE) return run_history(settings, o, ret_exit, err);
+    if (o->data && o->data[0]) return WEIR_FAIL(err, WEIR_EINVAL, "--scenario is played on simulated events: --data does not go with it");
+    const weir_scenario_options scenario = {.kind = (weir_scenario_kind)o->scenario,
+                                            .pipeline = o->pipeline,
+                                            .domain = o->domain,
+                                            .out = o->out,
+                                            .entities = o->entities,
+                                            .days = o->days,
+                                            .seed = o->seed,
+                                            .start_us = o->start};
+    return weir_scenario_play(settings, &scenario, ret_exit, err);
+}
+
 #define OPTION(member, kind) .name = #member, .type = kind, .offset = offsetof(demo_options, member)
 
 static const weir_conf_item demo_table[] = {
@@ -572,18 +597,24 @@ static const weir_conf_item demo_table[] = {
     {OPTION(map, WEIR_CONF_LIST), .doc = "FILE_COLUMN=name, where a column of the files has another name than the pipeline's; may be repeated"},
     {OPTION(train_from, WEIR_CONF_TIME), .doc = "first training day; default 30 days before the last day of the data"},
     {OPTION(out, WEIR_CONF_STRING), .fallback = ".weir/demo", .doc = "folder for report.html and report.json"},
-    {OPTION(entities, WEIR_CONF_INT), .min = 10, .max = 1000000, .fallback = "2000", .doc = "customers to simulate"},
-    {OPTION(days, WEIR_CONF_INT), .min = 1, .max = 3650, .fallback = "75", .unit = "days", .doc = "days to simulate"},
+    {OPTION(entities, WEIR_CONF_INT), .min = 10, .max = 1000000,
+     .doc = "customers to simulate (vessels, in a maritime scenario); not given: 2000, or the scenario's"},
+    {OPTION(days, WEIR_CONF_INT), .min = 1, .max = 3650, .unit = "days", .doc = "days to simulate; not given: 75. Of a scenario: most days after the change"},
     {OPTION(seed, WEIR_CONF_INT), .fallback = "42", .doc = "of the simulator: the same seed gives the same payments"},
-    {OPTION(start, WEIR_CONF_TIME), .fallback = "2018-04-01", .doc = "first day to simulate"},
+    {OPTION(start, WEIR_CONF_TIME), .doc = "first day to simulate; not given: 2018-04-01, or the scenario's"},
+    {OPTION(scenario, WEIR_CONF_ENUM), .choices = weir_scenario_names, .fallback = "none",
+     .doc = "drift: the world changes, and the pipeline notices, trains and promotes; harm: bad versions are rolled out and rolled back"},
+    {OPTION(domain, WEIR_CONF_STRING), .doc = "of a scenario: which simulated world (fraud, maritime); not given: the pipeline's name"},
+    {OPTION(prepare, WEIR_CONF_STRING), .doc = "write the pipeline file for the scenario, and end; its workers are to run when it is played"},
     {0},
 };
 
 const weir_command weir_command_demo = {
     .name = "demo",
-    .args = "PIPELINE [--data FILE]… [--train-from DATE] [--out DIR]",
+    .args = "PIPELINE [--data FILE]… [--train-from DATE] [--out DIR] [--scenario drift|harm [--prepare FILE]]",
     .doc = "Plays history through the running workers and reports who is better, champion or challenger.\n"
-           "`weir run PIPELINE` must be running, and the pipeline must be empty. Shows a live view on a terminal, plain lines in a pipe.",
+           "`weir run PIPELINE` must be running, and the pipeline must be empty. Shows a live view on a terminal, plain lines in a pipe.\n"
+           "A scenario shows that the pipeline looks after itself, and tells what happens; exit code 1 when it did not go the whole way.",
     .options = demo_table,
     .options_size = sizeof(demo_options),
     .run = run_demo,

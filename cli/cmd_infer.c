@@ -1,5 +1,6 @@
 /* `weir infer DIR MODEL`: predictions for a file by a version of a folder of models. */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "cli/command.h"
 #include "cli/progress.h"
@@ -43,13 +44,21 @@ static const weir_conf_item infer_table[] = {
     {0},
 };
 
+/* Rows are read while predictions are written, and nobody wants their file replaced. */
+static weir_status check_out(const infer_options *o, weir_err *err) {
+    struct stat in, out;
+    bool same = !stat(o->file, &in) && !stat(o->out, &out) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
+    return same ? WEIR_FAIL(err, WEIR_EINVAL, "--out %s is what --file names, expected another file", o->out) : WEIR_OK;
+}
+
 static weir_status infer(const weir_settings *settings, const void *object, int *ret_exit, weir_err *err) {
     const infer_options *o = object;
     weir_progress progress;
     int64_t rows = 0;
     (void)settings, (void)ret_exit;
     weir_progress_init(&progress, stderr, "rows", -1);
-    weir_status status = weir_training_file_infer(o->dir, o->model, o->version, o->file, o->format, o->out, &rows, err);
+    weir_status status = check_out(o, err);
+    if (!status) status = weir_training_file_infer(o->dir, o->model, o->version, o->file, o->format, o->out, &rows, err);
     if (status) return status;
     double seconds = weir_progress_seconds(&progress);
     if (o->output == WEIR_OUTPUT_JSON) {

@@ -2,7 +2,7 @@
  *
  * In this order, so that it fails before it has changed anything while workers run, and can simply be called again when it was interrupted:
  *   consumer groups     Kafka refuses to delete a group that has members
- *   training requests   skipped: the topic belongs to all pipelines, and a deleted group would begin it anew
+ *   what was asked      skipped: training requests, causes to train, asks about rollouts stand in topics of all pipelines, and a deleted group would begin these anew
  *   aliases             taken back on weir.models, which belongs to all pipelines as well
  *   topics, PostgreSQL, local state, models
  */
@@ -14,25 +14,45 @@
 
 #include "cli/command.h"
 #include "consumers/events.h"
+#include "consumers/rollout_state.h"
 #include "consumers/shared.h"
 #include "core/clock.h"
 #include "core/pg.h"
 #include "models/artifact_file.h"
 #include "models/artifact_store.h"
+#include "models/audit.h"
 
-enum { TOPICS_MAX = 4 + 2 * WEIR_VIEWS_MAX, GROUPS_MAX = 16, OPEN_FOLDERS = 16, POLL_MS = 200 };
+enum { TOPICS_MAX = 5 + 2 * WEIR_VIEWS_MAX, GROUPS_MAX = 16, OPEN_FOLDERS = 16, POLL_MS = 200 };
 #define JOIN_PATIENCE_US (20 * WEIR_SECOND_US)
 
 typedef struct reset_options {
     char *pipeline;
 } reset_options;
 
+/* Workers that act on what topics of all pipelines ask them. */
+enum { ASKED_TOPICS_MAX = 3 };
+static const struct asked {
+    const char *worker;
+    const char *topics[ASKED_TOPICS_MAX]; /* NULL: no more */
+} askeds[] = {
+    {"train", {WEIR_TOPIC_REQUESTS}},
+    {"trigger", {WEIR_TOPIC_SCHEDULE, WEIR_TOPIC_DRIFT, WEIR_TOPIC_ALERTS}},
+    {"rollout", {WEIR_TOPIC_ROLLOUTS}},
+};
+enum { ASKED_COUNT = sizeof askeds / sizeof *askeds };
+
+static bool is_asked(const char *worker) {
+    for (int i = 0; i < ASKED_COUNT; i++)
+        if (!strcmp(askeds[i].worker, worker)) return true;
+    return false;
+}
+
 static weir_status delete_groups(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
     char names[GROUPS_MAX][200];
     const char *groups[GROUPS_MAX];
     size_t count = 0;
     for (const weir_worker_ops *const *kind = weir_worker_kinds(); *kind && count < GROUPS_MAX; kind++) {
-        if (!strcmp((*kind)->name, "train")) continue;
+        if (is_asked((*kind)->name)) continue;
         snprintf(names[count], sizeof names[count], "weir.%s.%s", (*kind)->name, pipeline->name);
         groups[count] = names[count];
         count++;
@@ -47,28 +67,36 @@ static weir_status skip_partition(weir_consumer *consumer, const weir_partition 
     return status ? status : weir_consumer_store(consumer, partition->topic, partition->partition, end, err);
 }
 
-/* Joins the train worker's group for a moment and commits the end of the topic. */
-static weir_status skip_requests(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
-    const char *topic = WEIR_TOPIC_REQUESTS;
-    char group[200];
-    weir_consumer *consumer = NULL;
-    weir_partition held[16];
+/* The broker gives a group its partitions when all members have said what they read; ours alone gets all of them. */
+static weir_status join(weir_consumer *consumer, const char *group, weir_partition *held, size_t max, size_t *ret_count, weir_err *err) {
     weir_clock *clock = weir_clock_system();
     int64_t deadline_us = weir_clock_mono_us(clock) + JOIN_PATIENCE_US;
-    size_t held_count = 0;
-    snprintf(group, sizeof group, "weir.train.%s", pipeline->name);
-    weir_status status = weir_consumer_new(settings->brokers, group, &topic, 1, NULL, &consumer, err);
-    while (!status && !held_count) {
+    weir_status status = WEIR_OK;
+    *ret_count = 0;
+    while (!status && !*ret_count) {
         weir_bus_record record;
         size_t count = 0;
         status = weir_consumer_poll(consumer, &record, 1, POLL_MS, &count, err);
         if (!status && count) weir_consumer_release(consumer, &record, count);
-        held_count = weir_consumer_assignment(consumer, held, sizeof held / sizeof *held);
-        if (held_count > sizeof held / sizeof *held) held_count = sizeof held / sizeof *held;
-        if (!status && !held_count && weir_clock_mono_us(clock) > deadline_us)
-            status = WEIR_FAIL(err, WEIR_ECONFLICT, "consumer group %s gave no partition of %s in time; is a train worker still running?", group, topic);
+        *ret_count = weir_consumer_assignment(consumer, held, max);
+        if (*ret_count > max) *ret_count = max;
+        if (!status && !*ret_count && weir_clock_mono_us(clock) > deadline_us)
+            status = WEIR_FAIL(err, WEIR_ECONFLICT, "consumer group %s gave no partition in time; is one of its workers still running?", group);
     }
-    for (size_t i = 0; !status && i < held_count; i++) status = skip_partition(consumer, &held[i], err);
+    return status;
+}
+
+/* Joins the worker's group for a moment and commits the end of its topics. */
+static weir_status skip_asked(const weir_settings *settings, const weir_pipeline *pipeline, const char *worker, const char *const *topics, size_t topic_count,
+                              weir_err *err) {
+    char group[200];
+    weir_consumer *consumer = NULL;
+    weir_partition held[64];
+    size_t count = 0;
+    snprintf(group, sizeof group, "weir.%s.%s", worker, pipeline->name);
+    weir_status status = weir_consumer_new(settings->brokers, group, topics, topic_count, NULL, &consumer, err);
+    if (!status) status = join(consumer, group, held, sizeof held / sizeof *held, &count, err);
+    for (size_t i = 0; !status && i < count; i++) status = skip_partition(consumer, &held[i], err);
     if (!status) status = weir_consumer_commit(consumer, err);
     weir_consumer_free(consumer);
     return status;
@@ -76,7 +104,6 @@ static weir_status skip_requests(const weir_settings *settings, const weir_pipel
 
 /* Scorers learn from weir.models whom to serve, from its beginning: without this they would look for models that are gone. */
 static weir_status take_aliases_back(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
-    static const char *const aliases[] = {"champion", "challenger"};
     weir_registry *registry = NULL;
     weir_producer *producer = NULL;
     weir_event_codec codec = {0};
@@ -84,7 +111,7 @@ static weir_status take_aliases_back(const weir_settings *settings, const weir_p
     weir_status status = weir_registry_new(settings->registry_url, &registry, err);
     if (!status) status = weir_event_codec_init(&codec, registry, "schemas/model_event.avsc", WEIR_TOPIC_MODELS, err);
     if (!status) status = weir_producer_new(settings->brokers, "weir-reset", &producer, err);
-    for (int i = 0; !status && i < 2; i++) {
+    for (int i = 0; !status && i <= WEIR_CHALLENGERS_MAX; i++) {
         char id[80];
         snprintf(id, sizeof id, "reset-%lld-%d", (long long)now_us, i);
         const weir_datum row[MOD_COUNT] = {
@@ -92,7 +119,7 @@ static weir_status take_aliases_back(const weir_settings *settings, const weir_p
             [MOD_TYPE] = weir_text("alias.moved"),
             [MOD_PIPELINE] = weir_text(pipeline->name),
             [MOD_AT] = weir_i64(now_us),
-            [MOD_ALIAS] = weir_text(aliases[i]),
+            [MOD_ALIAS] = weir_text(i ? weir_challenger_names[i - 1] : "champion"),
             [MOD_PAYLOAD] = weir_text("{\"actor\":\"reset\"}"),
         };
         status = weir_event_send(&codec, producer, WEIR_TOPIC_MODELS, pipeline->name, "weir.model.alias.moved", id, now_us, row, err);
@@ -112,8 +139,14 @@ static bool topic_exists(const weir_settings *settings, const char *topic, weir_
 }
 
 static weir_status leave_control_topics(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
-    weir_status status;
-    if (topic_exists(settings, WEIR_TOPIC_REQUESTS, &status, err)) status = skip_requests(settings, pipeline, err);
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < ASKED_COUNT; i++) {
+        const char *there[ASKED_TOPICS_MAX];
+        size_t count = 0;
+        for (int k = 0; !status && k < ASKED_TOPICS_MAX && askeds[i].topics[k]; k++)
+            if (topic_exists(settings, askeds[i].topics[k], &status, err)) there[count++] = askeds[i].topics[k];
+        if (!status && count) status = skip_asked(settings, pipeline, askeds[i].worker, there, count, err);
+    }
     if (status) return status;
     if (topic_exists(settings, WEIR_TOPIC_MODELS, &status, err)) status = take_aliases_back(settings, pipeline, err);
     return status;
@@ -129,6 +162,7 @@ static weir_status delete_topics(const weir_settings *settings, const weir_pipel
         names[count++] = weir_topic_repartition(pipeline, &pipeline->views[v]); /* every view may have one: records under a wrong key are re-keyed */
     }
     names[count++] = weir_topic_of(pipeline, "predictions");
+    names[count++] = weir_topic_of(pipeline, "shadows");
     names[count++] = weir_topic_of(pipeline, "deadletter");
     weir_status status = WEIR_OK;
     for (size_t i = 0; i < count; i++)
@@ -150,6 +184,17 @@ static weir_status delete_rows(weir_pg *pg, const char *table, const char *pipel
     return exists ? weir_pg_exec(pg, sql, 1, &pipeline, NULL, err) : WEIR_OK;
 }
 
+/* The audit log outlives the pipeline, and says who ended it. Last: whoever writes to the log holds it until the commit. */
+static weir_status tell_audit(weir_pg *pg, const char *pipeline, weir_err *err) {
+    PGresult *result = NULL;
+    const char *user = getenv("USER");
+    weir_status status = weir_pg_exec(pg, "SELECT to_regclass('weir.audit_log') IS NOT NULL", 0, NULL, &result, err);
+    if (status) return status;
+    bool exists = !strcmp(PQgetvalue(result, 0, 0), "t");
+    PQclear(result);
+    return exists ? weir_audit_write(pg, user && *user ? user : "operator", "pipeline.reset", pipeline, pipeline, NULL, err) : WEIR_OK;
+}
+
 static weir_status clear_database(const weir_settings *settings, const weir_pipeline *pipeline, weir_err *err) {
     static const char *const tables[] = {"weir.outbox",
                                          "weir.alias_history",
@@ -159,8 +204,19 @@ static weir_status clear_database(const weir_settings *settings, const weir_pipe
                                          "weir.version_tags",
                                          "weir.version_descriptions",
                                          "weir.model_versions",
+                                         "weir.training_failures",
                                          "weir.runs",
                                          "weir.sink_offsets",
+                                         "weir.schedule_firings",
+                                         "weir.schedules",
+                                         "weir.training_decisions",
+                                         "weir.drift_offsets",
+                                         "weir.drift_slots",
+                                         "weir.drift_references",
+                                         "weir.drift_results",
+                                         "weir.degradations",
+                                         "weir.rollout_events",
+                                         "weir.rollouts",
                                          "weir.studies"};
     weir_pg *pg = NULL;
     weir_buf sql = {0};
@@ -170,6 +226,7 @@ static weir_status clear_database(const weir_settings *settings, const weir_pipe
     if (!status) status = weir_pg_begin(pg, err);
     if (!status) status = weir_pg_script(pg, sql.data, err);
     for (size_t i = 0; !status && i < sizeof tables / sizeof *tables; i++) status = delete_rows(pg, tables[i], pipeline->name, err);
+    if (!status) status = tell_audit(pg, pipeline->name, err);
     if (!status) status = weir_pg_commit(pg, err);
     if (status && pg) weir_pg_rollback(pg);
     weir_buf_done(&sql);
@@ -217,7 +274,7 @@ static weir_status run_reset(const weir_settings *settings, const void *options,
     if (!status) status = clear_database(settings, pipeline, err);
     if (!status) status = delete_folder(settings->state_dir, "", pipeline->name, err);
     if (!status) status = delete_models(settings->objects_dir, pipeline->name, err);
-    if (!status) printf("pipeline %s: topics, groups, tables, state and models are gone\n", pipeline->name);
+    if (!status) printf("pipeline %s: topics, groups, tables, state and models are gone; the audit log keeps what it says of them\n", pipeline->name);
     weir_pipeline_free(pipeline);
     return status;
 }
@@ -231,7 +288,7 @@ const weir_command weir_command_reset = {
     .name = "reset",
     .args = "PIPELINE",
     .doc = "Deletes everything a pipeline has made: topics, consumer groups, tables, state, models.\n"
-           "Its workers must be stopped. Asks nothing. What other pipelines share (the weir.* topics) stays.",
+           "Its workers must be stopped. Asks nothing. What other pipelines share (the weir.* topics) stays, and so does the audit log.",
     .options = reset_table,
     .options_size = sizeof(reset_options),
     .run = run_reset,

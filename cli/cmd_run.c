@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/training_service.h"
 #include "cli/workers.h"
 #include "consumers/kinds.h"
 #include "consumers/shared.h"
 #include "core/clock.h"
+#include "core/disk.h"
 #include "core/log.h"
 #include "core/pg.h"
 #include "core/worker.h"
@@ -67,29 +69,49 @@ static weir_status run_kinds(const weir_worker_env *env, const weir_pipeline *pi
     return status;
 }
 
+/* Whether `weir run` starts this kind: it has something to do for this pipeline. */
+static bool has_work(const weir_worker_ops *kind, const weir_settings *settings, const weir_pipeline *pipeline) {
+    if (kind->needs_training && !weir_pipeline_trains(pipeline)) return false;
+    if (kind == &weir_mlflow_ops) return settings->mlflow_tracking_uri && *settings->mlflow_tracking_uri;
+    if (kind == &weir_schedule_ops) return pipeline->triggers.schedule_count > 0;
+    if (kind == &weir_drift_ops) return pipeline->triggers.drift.enabled;
+    if (kind == &weir_trigger_ops) return cJSON_HasObjectItem(pipeline->json, "triggers");
+    return true;
+}
+
 weir_status weir_run_workers(const weir_settings *settings, const char *name, const char *only, weir_err *err) {
     const weir_worker_ops *kinds[KINDS_MAX];
     size_t count = 0;
     weir_pipeline *pipeline = NULL;
     weir_http_server *http = NULL;
+    weir_disk_watch *disk = NULL;
     weir_shared shared = {0};
-    weir_status status = weir_pipeline_load(name, &pipeline, err);
-    if (status) return status;
+    weir_training_service service = {0};
+    weir_status status = weir_training_service_init(&service, settings, err);
+    if (!status) status = weir_pipeline_load(name, &pipeline, err);
+    if (status) {
+        weir_training_service_done(&service);
+        return status;
+    }
     for (const weir_worker_ops *const *kind = weir_worker_kinds(); *kind; kind++) {
         bool idle = (*kind)->needs_training && !weir_pipeline_trains(pipeline);
-        bool wanted =
-            only ? !strcmp((*kind)->name, only) : !idle && (*kind != &weir_mlflow_ops || (settings->mlflow_tracking_uri && *settings->mlflow_tracking_uri));
+        bool wanted = only ? !strcmp((*kind)->name, only) : has_work(*kind, settings, pipeline);
         if (count < KINDS_MAX && wanted) kinds[count++] = *kind;
         if (only && idle && !strcmp((*kind)->name, only))
             status = WEIR_FAIL(err, WEIR_EINVAL, "%s has no training section: there is nothing for %s to do", pipeline->path, only);
     }
     if (status) {
+        weir_training_service_done(&service);
         weir_pipeline_free(pipeline);
         return status;
     }
     status = weir_http_server_start(settings->http_host, (int)settings->http_port, HTTP_THREADS, HTTP_BODY_MAX, &http, err);
+    const weir_disk_place places[] = {{"state", settings->state_dir}, {"objects", settings->objects_dir}};
+    int place_count = strstr(settings->objects_dir, "://") ? 1 : 2; /* a plugin's store is no folder */
+    if (!status) status = weir_disk_watch_start(places, place_count, &disk, err);
     if (!status) status = prepare_patiently(settings, pipeline, err);
     if (!status) status = weir_shared_init(&shared, pipeline, settings->registry_url, only ? only : "serving", err); /* score and serve may be two processes */
+    shared.training = &service.service;
     shared.mlflow_uri = settings->mlflow_tracking_uri;
     shared.mlflow_token = settings->mlflow_token;
     if (!status) {
@@ -114,7 +136,9 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
         status = run_kinds(&env, pipeline, kinds, count, err);
     }
     weir_shared_done(&shared);
+    weir_disk_watch_stop(disk);
     weir_http_server_stop(http);
+    weir_training_service_done(&service);
     weir_pipeline_free(pipeline);
     return status;
 }
@@ -127,8 +151,9 @@ static weir_status run_all(const weir_settings *settings, const void *options, i
 const weir_command weir_command_run = {
     .name = "run",
     .args = "PIPELINE",
-    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, parity; mlflow where --mlflow-tracking-uri names a "
-           "server.",
+    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, rollout, parity; mlflow where "
+           "--mlflow-tracking-uri names a "
+           "server; schedule and trigger where the pipeline has triggers, drift where it has triggers.drift.",
     .options = run_table,
     .options_size = sizeof(run_options),
     .is_service = true,

@@ -1,5 +1,6 @@
 /* `weir train PIPELINE`: the train worker; with --now or --train-from: asks the worker for one run, waits for it and prints what came out; with --budget or --resume: searches
- * for the best model here and now; with --compare-tenants: compares one model for all tenants with one for each. `weir train FILE.json`: what a training file says. */
+ * for the best model here and now; with --compare-tenants: compares one model for all tenants with one for each; with --continue: a version of an online learner learns what is new (with
+ * --now: the worker does that); with --workers: one candidate is fitted by several processes together, which others join with --join. `weir train FILE.json`: what a training file says. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +9,13 @@
 #include "cli/command.h"
 #include "cli/job_screen.h"
 #include "cli/table.h"
+#include "cli/train_runs.h"
+#include "cli/train_workers.h"
 #include "cli/workers.h"
 #include "consumers/events.h"
 #include "consumers/trials.h"
 #include "core/clock.h"
+#include "models/continue_job.h"
 #include "models/file_job.h"
 #include "models/pipeline_job.h"
 #include "models/registry.h"
@@ -24,12 +28,19 @@ typedef struct train_options {
     int64_t train_from, as_of;
     int output;
     int64_t wait, budget, trials;
-    char *resume, *environment, *out, *use_case, *model;
-    bool share, compare_tenants;
+    char *resume, *environment, *out, *use_case, *model, *go_on;
+    bool share, compare_tenants, runs;
+    char *cancel, *reason;
+    int64_t workers, remote;
+    char *listen, *join;
 } train_options;
 
 static const weir_conf_item train_table[] = {
-    WEIR_PIPELINE_ITEM(train_options, pipeline),
+    {.name = "pipeline",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, pipeline),
+     .flags = WEIR_CONF_POSITIONAL,
+     .doc = "name of a pipeline, or path of its file; needed but with --join"},
     {.name = "now",
      .type = WEIR_CONF_BOOL,
      .offset = offsetof(train_options, now),
@@ -38,7 +49,10 @@ static const weir_conf_item train_table[] = {
      .type = WEIR_CONF_TIME,
      .offset = offsetof(train_options, train_from),
      .doc = "with --now or --budget, or alone: the training days start here"},
-    {.name = "as_of", .type = WEIR_CONF_TIME, .offset = offsetof(train_options, as_of), .doc = "the same, fitting on nothing that became known later"},
+    {.name = "as_of",
+     .type = WEIR_CONF_TIME,
+     .offset = offsetof(train_options, as_of),
+     .doc = "the same, or with --continue, learning nothing that became known later"},
     {.name = "budget",
      .type = WEIR_CONF_DURATION,
      .offset = offsetof(train_options, budget),
@@ -71,13 +85,57 @@ static const weir_conf_item train_table[] = {
     {.name = "use_case",
      .type = WEIR_CONF_STRING,
      .offset = offsetof(train_options, use_case),
-     .doc = "with --budget, --resume or --compare-tenants: one of the use cases of the pipeline's file; not given: the one that is served"},
+     .doc = "with --budget, --resume, --continue or --compare-tenants: one of the use cases of the pipeline's file; not given: the one that is served"},
     {.name = "compare_tenants",
      .type = WEIR_CONF_BOOL,
      .offset = offsetof(train_options, compare_tenants),
      .doc = "fit one model for all tenants and one for each, compare them for every tenant on rows that neither was fitted on, and register both"},
-    {.name = "model", .type = WEIR_CONF_STRING, .offset = offsetof(train_options, model), .doc = "with --compare-tenants: the candidate; not given: the first"},
-    {.name = "wait", .type = WEIR_CONF_DURATION, .offset = offsetof(train_options, wait), .fallback = "10m", .doc = "how long to wait for the run"},
+    {.name = "continue",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, go_on),
+     .doc = "a version of an online learner learns what has come since its training data ended, and becomes a new version: champion, MODEL:VERSION, or VERSION "
+            "where there is one model. "
+            "With --now the worker does it"},
+    {.name = "runs",
+     .type = WEIR_CONF_BOOL,
+     .offset = offsetof(train_options, runs),
+     .doc = "list the newest runs: status, attempts, host, progress, time left"},
+    {.name = "cancel",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, cancel),
+     .doc = "end this run (run-…), whether a worker is at it or it waits"},
+    {.name = "reason", .type = WEIR_CONF_STRING, .offset = offsetof(train_options, reason), .doc = "with --cancel: why; kept with the run"},
+    {.name = "workers",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(train_options, workers),
+     .min = 0,
+     .max = WEIR_DISTRIBUTED_MAX,
+     .fallback = "0",
+     .doc = "fit one candidate, boosted trees or a forest, by so many processes together, here and now; each has a part of the rows"},
+    {.name = "remote",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(train_options, remote),
+     .min = 0,
+     .max = WEIR_DISTRIBUTED_MAX,
+     .fallback = "0",
+     .doc = "with --workers: how many of them come from other hosts, with --join"},
+    {.name = "listen",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, listen),
+     .doc = "with --workers: ADDRESS:PORT of this host at which workers meet; not given: 127.0.0.1"},
+    {.name = "join",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, join),
+     .doc = "be a worker of the training that is led at ADDRESS:PORT, with its WEIR_TRAINING_TOKEN in the environment"},
+    {.name = "model",
+     .type = WEIR_CONF_STRING,
+     .offset = offsetof(train_options, model),
+     .doc = "with --compare-tenants or --workers: the candidate; not given: the first, with --workers the first that can be"},
+    {.name = "wait",
+     .type = WEIR_CONF_DURATION,
+     .offset = offsetof(train_options, wait),
+     .fallback = "10m",
+     .doc = "how long to wait for the run; with --workers for the workers, with --join for a leader (0s: once)"},
     WEIR_OUTPUT_ITEM(train_options, output),
     {0},
 };
@@ -98,6 +156,7 @@ static weir_status ask(const weir_settings *settings, const train_options *optio
             [REQ_REQUESTED_AT] = weir_i64(now_us),
             [REQ_TRAIN_FROM] = options->train_from ? weir_i64(options->train_from) : weir_null(),
             [REQ_AS_OF] = options->as_of ? weir_i64(options->as_of) : weir_null(),
+            [REQ_CONTINUE] = options->go_on && *options->go_on ? weir_text(options->go_on) : weir_null(),
         };
         status = weir_event_send(&codec, producer, WEIR_TOPIC_REQUESTS, pipeline, "weir.training.requested", request_id, now_us, row, err);
         if (!status) status = weir_producer_flush(producer, 30000, err);
@@ -106,6 +165,10 @@ static weir_status ask(const weir_settings *settings, const train_options *optio
     weir_event_codec_done(&codec);
     weir_registry_free(registry);
     return status;
+}
+
+static bool given(const char *text) {
+    return text && *text;
 }
 
 static const char *text_at(const cJSON *json, const char *name) {
@@ -120,7 +183,7 @@ static weir_status find_ended(weir_pg *pg, const char *pipeline, const char *req
     weir_status status = weir_run_list(pg, pipeline, NULL, ret_runs, err);
     if (!status) cJSON_ArrayForEach(run, *ret_runs) {
             const char *state = text_at(run, "status");
-            bool ended = !strcmp(state, "succeeded") || !strcmp(state, "failed") || !strcmp(state, "awaiting_labels");
+            bool ended = !strcmp(state, "succeeded") || !strcmp(state, "failed") || !strcmp(state, "cancelled") || !strcmp(state, "awaiting_labels");
             if (ended && !strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), request_id)) *ret_run = run;
         }
     return status;
@@ -136,6 +199,7 @@ static void print_run(const cJSON *run, int output) {
     }
     printf("%s %s\n", text_at(run, "id"), text_at(run, "status"));
     if (*text_at(detail, "error")) printf("  %s\n", text_at(detail, "error"));
+    if (*text_at(detail, "nothing_new")) printf("  %s\n", text_at(detail, "nothing_new"));
     cJSON_ArrayForEach(version, cJSON_GetObjectItemCaseSensitive(detail, "versions")) {
         const cJSON *metric;
         printf("  %-20s version %-4d", text_at(version, "name"), (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")));
@@ -164,7 +228,8 @@ static weir_status ask_and_wait(const weir_settings *settings, const train_optio
         } else if (!status && run) {
             ended = true;
             print_run(run, options->output);
-            *ret_exit = !strcmp(text_at(run, "status"), "failed");
+            *ret_exit = !strcmp(text_at(run, "status"), "failed") || !strcmp(text_at(run, "status"), "cancelled") ||
+                        *text_at(cJSON_GetObjectItemCaseSensitive(run, "detail"), "nothing_new");
         } else if (!status && weir_clock_mono_us(clock) > deadline) {
             status = WEIR_FAIL(err, WEIR_ETIMEOUT, "no run of pipeline %s ended in time; is `weir train %s` or `weir run %s` running?", pipeline, pipeline,
                                pipeline);
@@ -236,23 +301,28 @@ static weir_status search_here(const weir_settings *settings, const train_option
         .abort = &screen.abort,
         .progress = weir_job_screen_progress,
         .watch = weir_job_screen_watch,
+        .note = weir_job_screen_note,
         .context = &screen,
         .opened = options->share ? invite : NULL,
         .opened_context = &shared,
     };
     if (!status) status = weir_pipeline_job_run(&job, &end, err);
     if (!status) status = weir_job_summary_print(end.folder, end.record, (weir_output)options->output, stdout, err);
-    if (status && *end.id)
-        weir_err_prefix(err, "%s (go on with: weir train %s%s%s --resume %s)", end.id, pipeline->name, recipe->is_default ? "" : " --use-case ",
+    if (status && end.record)
+        weir_err_prefix(err, "%s (go on with: weir train %s%s%s --resume %s)", end.id, options->pipeline, recipe->is_default ? "" : " --use-case ",
                         recipe->is_default ? "" : recipe->use_case, end.id);
     *ret_exit = !end.reaches_baseline;
+    weir_job_screen_done(&screen);
     cJSON_Delete(end.record);
     close_sharing(&shared);
     return status;
 }
 
-static void tell_step(void *screen, const char *step) {
-    if (((weir_job_screen *)screen)->on) fprintf(((weir_job_screen *)screen)->out, "%s\n", step);
+/* A stop ends the job before the step. */
+static void tell_step(void *context, const char *step) {
+    weir_job_screen *screen = context;
+    if (*screen->stop) screen->abort = true;
+    if (screen->on) fprintf(screen->out, "%s\n", step);
 }
 
 /* A model for all tenants against one for each. */
@@ -275,10 +345,90 @@ static weir_status compare_here(const weir_settings *settings, const train_optio
         .context = &screen,
     };
     weir_status status = weir_tenant_job_run(&job, &json, &text, err);
+    weir_job_screen_done(&screen);
     if (!status && options->output == WEIR_OUTPUT_JSON) status = weir_json_print(json, stdout, err);
     if (!status && options->output != WEIR_OUTPUT_JSON) fwrite(text.data, 1, text.len, stdout);
     cJSON_Delete(json);
     weir_buf_done(&text);
+    return status;
+}
+
+/* ---- going on ---- */
+
+static void print_number(const cJSON *metrics, const char *name) {
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(metrics, name);
+    if (cJSON_IsNumber(value))
+        printf("  %12.6g", value->valuedouble);
+    else
+        printf("  %12s", "-");
+}
+
+/* What was measured of the new rows, each before it was learnt. */
+static void print_continued(const cJSON *detail) {
+    const cJSON *metric, *of = cJSON_GetObjectItemCaseSensitive(detail, "continues");
+    const cJSON *made = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(detail, "versions"), 0);
+    const cJSON *delayed = cJSON_GetObjectItemCaseSensitive(detail, "delayed"), *unchanged = cJSON_GetObjectItemCaseSensitive(detail, "unchanged");
+    if (!made) {
+        puts(text_at(detail, "nothing_new"));
+        return;
+    }
+    int before = (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(of, "version")),
+        now = (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(made, "version"));
+    printf("%s: version %d went on from %d (%s)\n%.0f rows of %.0f days from %s to %s\n\n", text_at(made, "name"), now, before, text_at(of, "algorithm"),
+           cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(of, "rows")), cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(of, "days")),
+           text_at(of, "from"), text_at(of, "to"));
+    printf("%-24s  %12s  %12s  %12s\n", "test, then train", "prequential", "delayed", "unchanged");
+    cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(detail, "prequential")) {
+        printf("%-24s", metric->string);
+        print_number(cJSON_GetObjectItemCaseSensitive(detail, "prequential"), metric->string);
+        print_number(delayed, metric->string);
+        print_number(unchanged, metric->string);
+        putchar('\n');
+    }
+    printf("\n%s; no alias moved\n", text_at(detail, "run"));
+}
+
+static weir_status continue_here(const weir_settings *settings, const train_options *options, const weir_pipeline *pipeline, const weir_recipe *recipe,
+                                 int *ret_exit, weir_err *err) {
+    weir_job_screen screen;
+    cJSON *detail = NULL;
+    weir_job_screen_init(&screen, stderr, recipe->metric->name);
+    const weir_continue_job job = {
+        .pipeline = pipeline,
+        .recipe = recipe,
+        .pg_url = settings->pg_url,
+        .objects_dir = settings->objects_dir,
+        .version = options->go_on,
+        .as_of_us = options->as_of ? options->as_of : INT64_MAX,
+        .cancel = &screen.abort,
+        .tell = tell_step,
+        .context = &screen,
+    };
+    weir_status status = weir_continue_job_run(&job, &detail, err);
+    if (!status && options->output == WEIR_OUTPUT_JSON)
+        status = weir_json_print(detail, stdout, err);
+    else if (!status)
+        print_continued(detail);
+    *ret_exit = *text_at(detail, "nothing_new") != 0;
+    cJSON_Delete(detail);
+    return status;
+}
+
+static weir_status fit_together(const weir_settings *settings, const train_options *options, const weir_pipeline *pipeline, const weir_recipe *recipe,
+                                weir_err *err) {
+    const weir_train_workers asked = {
+        .workers = (int)options->workers,
+        .remote = (int)options->remote,
+        .listen = given(options->listen) ? options->listen : NULL,
+        .candidate = given(options->model) ? options->model : NULL,
+        .train_from_us = options->train_from,
+        .as_of_us = options->as_of,
+        .wait_us = options->wait,
+    };
+    cJSON *run = NULL;
+    weir_status status = weir_train_workers_run(settings, &asked, pipeline, recipe, &run, err);
+    if (!status) print_run(run, options->output);
+    cJSON_Delete(run);
     return status;
 }
 
@@ -289,30 +439,44 @@ static weir_status train_here(const weir_settings *settings, const train_options
     if (status) return status;
     status = weir_recipe_load_use_case(pipeline, options->use_case && *options->use_case ? options->use_case : NULL, &recipe, err);
     if (!status) {
-        status = options->compare_tenants ? compare_here(settings, options, pipeline, &recipe, err)
-                                          : search_here(settings, options, pipeline, &recipe, ret_exit, err);
+        status = options->workers           ? fit_together(settings, options, pipeline, &recipe, err)
+                 : options->compare_tenants ? compare_here(settings, options, pipeline, &recipe, err)
+                 : given(options->go_on)    ? continue_here(settings, options, pipeline, &recipe, ret_exit, err)
+                                            : search_here(settings, options, pipeline, &recipe, ret_exit, err);
         weir_recipe_done(&recipe);
     }
     weir_pipeline_free(pipeline);
     return status;
 }
 
-static bool given(const char *text) {
-    return text && *text;
-}
-
 /* Options that mean nothing together. */
 static weir_status check_options_together(const train_options *o, weir_err *err) {
-    bool here = o->budget || given(o->resume) || o->compare_tenants;
+    bool here = o->budget || given(o->resume) || o->compare_tenants || (given(o->go_on) && !o->now) || o->workers;
+    if (o->workers && (o->budget || given(o->resume) || o->compare_tenants || given(o->go_on) || o->now))
+        return WEIR_FAIL(err, WEIR_EINVAL, "--workers fits one candidate here; --budget, --resume, --compare-tenants, --continue and --now do something else");
+    if ((o->remote || given(o->listen)) && !o->workers) return WEIR_FAIL(err, WEIR_EINVAL, "--remote and --listen go with --workers");
+    if (o->remote > o->workers) return WEIR_FAIL(err, WEIR_EINVAL, "--remote is more than --workers, of which it is a part");
+    if (given(o->go_on) && (o->budget || given(o->resume) || o->compare_tenants || o->train_from))
+        return WEIR_FAIL(err, WEIR_EINVAL,
+                         "--continue says itself which days are learnt, and by what: --budget, --resume, --compare-tenants and --train-from train anew");
     if (o->compare_tenants && (o->budget || given(o->resume)))
         return WEIR_FAIL(err, WEIR_EINVAL, "--compare-tenants fits one candidate; --budget and --resume search for others");
-    if (given(o->use_case) && !here) return WEIR_FAIL(err, WEIR_EINVAL, "--use-case goes with --budget, --resume or --compare-tenants");
-    if (given(o->model) && !o->compare_tenants) return WEIR_FAIL(err, WEIR_EINVAL, "--model goes with --compare-tenants");
+    if (given(o->resume) && (o->budget || o->trials || o->train_from || o->as_of))
+        return WEIR_FAIL(err, WEIR_EINVAL, "--resume keeps to what the search began with; --budget, --trials, --train-from and --as-of are of a new one");
+    if ((o->trials || o->share) && !o->budget && !given(o->resume)) return WEIR_FAIL(err, WEIR_EINVAL, "--trials and --share go with --budget or --resume");
+    if (o->now && here) return WEIR_FAIL(err, WEIR_EINVAL, "--now asks a running worker; --budget, --resume and --compare-tenants train here");
+    if (given(o->environment) && !o->budget && !given(o->resume)) return WEIR_FAIL(err, WEIR_EINVAL, "--environment goes with --budget or --resume");
+    if (given(o->use_case) && !here)
+        return WEIR_FAIL(err, WEIR_EINVAL, "--use-case goes with --budget, --resume, --continue, --compare-tenants or --workers, which run here");
+    if (given(o->reason) && !given(o->cancel)) return WEIR_FAIL(err, WEIR_EINVAL, "--reason goes with --cancel");
+    if ((o->runs || given(o->cancel)) && (here || o->now || o->train_from || o->as_of || (o->runs && given(o->cancel))))
+        return WEIR_FAIL(err, WEIR_EINVAL, "--runs and --cancel go alone: they train nothing");
+    if (given(o->model) && !o->compare_tenants && !o->workers) return WEIR_FAIL(err, WEIR_EINVAL, "--model goes with --compare-tenants or --workers");
     return WEIR_OK;
 }
 
 static bool trains_here(const train_options *options) {
-    return options->budget || given(options->resume) || options->compare_tenants;
+    return options->budget || given(options->resume) || options->compare_tenants || (given(options->go_on) && !options->now) || options->workers;
 }
 
 static bool asks(const train_options *options) {
@@ -320,7 +484,10 @@ static bool asks(const train_options *options) {
 }
 
 static bool is_once(const void *options) {
-    return trains_here(options) || asks(options) || weir_file_job_is(((const train_options *)options)->pipeline);
+    const train_options *o = options;
+    /* Those of a search that are given alone are wrong use, and are answered as a person reads it. */
+    return given(o->join) || !given(o->pipeline) || trains_here(o) || asks(o) || o->runs || given(o->cancel) || given(o->reason) || o->trials || o->share ||
+           given(o->environment) || given(o->use_case) || given(o->model) || o->remote || given(o->listen) || weir_file_job_is(o->pipeline);
 }
 
 /* ---- a training file ---- */
@@ -342,6 +509,7 @@ static weir_status run_file(const train_options *options, const weir_training_fi
         .context = &screen,
     };
     weir_status status = weir_file_job_run(&job, &end, err);
+    weir_job_screen_done(&screen);
     if (!status && options->output == WEIR_OUTPUT_JSON)
         status = weir_json_print(end.results, stdout, err);
     else if (!status)
@@ -349,7 +517,7 @@ static weir_status run_file(const train_options *options, const weir_training_fi
     /* A file that is wrong is mended, and is then another job. */
     if (status == WEIR_EINVAL)
         (void)weir_err_prefix(err, "%s", options->pipeline);
-    else if (status && *end.id)
+    else if (status && end.record)
         (void)weir_err_prefix(err, "%s (go on with: weir train %s --out %s --resume %s)", end.id, options->pipeline, options->out, end.id);
     cJSON_Delete(end.record);
     cJSON_Delete(end.results);
@@ -358,12 +526,13 @@ static weir_status run_file(const train_options *options, const weir_training_fi
 
 static weir_status train_file(const train_options *options, weir_err *err) {
     weir_training_file *file = NULL;
-    if (asks(options) || options->budget || options->trials || options->share)
-        return WEIR_FAIL(
-            err, WEIR_EINVAL,
-            "%s is a training file, which says itself how long it may take and what is tried: --now, --train-from, --as-of, --budget, --trials and --share are "
-            "of pipelines",
-            options->pipeline);
+    if (asks(options) || options->budget || options->trials || options->share || given(options->go_on) || options->runs || given(options->cancel) ||
+        options->workers)
+        return WEIR_FAIL(err, WEIR_EINVAL,
+                         "%s is a training file, which says itself how long it may take and what is tried: --now, --continue, --train-from, --as-of, --budget, "
+                         "--trials, --workers, --share, --runs and --cancel are "
+                         "of pipelines",
+                         options->pipeline);
     weir_status status = weir_training_file_load(options->pipeline, options->environment && *options->environment ? options->environment : NULL, &file, err);
     if (status) return status;
     status = run_file(options, file, err);
@@ -373,14 +542,19 @@ static weir_status train_file(const train_options *options, weir_err *err) {
 
 static weir_status train(const weir_settings *settings, const void *object, int *ret_exit, weir_err *err) {
     const train_options *options = object;
+    if (given(options->join)) return weir_train_join(options->join, options->wait, ret_exit, err);
+    if (!given(options->pipeline)) return WEIR_FAIL(err, WEIR_EINVAL, "pipeline is missing: name of a pipeline, or path of its file");
     if (weir_file_job_is(options->pipeline)) return train_file(options, err);
     weir_status checked = check_options_together(options, err);
     if (checked) return checked;
     if (trains_here(options)) return train_here(settings, options, ret_exit, err);
-    if (asks(options)) {
+    if (asks(options) || options->runs || given(options->cancel)) {
         weir_pipeline *pipeline = NULL;
         weir_status status = weir_pipeline_load(options->pipeline, &pipeline, err);
-        if (!status) status = ask_and_wait(settings, options, pipeline->name, ret_exit, err);
+        if (!status)
+            status = options->runs            ? weir_train_runs_print(settings, pipeline->name, (weir_output)options->output, err)
+                     : given(options->cancel) ? weir_train_runs_cancel(settings, pipeline->name, options->cancel, options->reason, ret_exit, err)
+                                              : ask_and_wait(settings, options, pipeline->name, ret_exit, err);
         weir_pipeline_free(pipeline);
         return status;
     }
@@ -389,10 +563,13 @@ static weir_status train(const weir_settings *settings, const void *object, int 
 
 const weir_command weir_command_train = {
     .name = "train",
-    .args = "PIPELINE [--now | --train-from DATE | --budget TIME | --resume RUN | --compare-tenants] [--use-case NAME]\n"
+    .args = "PIPELINE [--runs | --cancel RUN | --now | --train-from DATE | --budget TIME | --resume RUN | --compare-tenants | --continue VERSION |\n"
+            "       --workers N [--remote M --listen ADDRESS:PORT]] [--use-case NAME]\n"
+            "       weir train --join ADDRESS:PORT\n"
             "       weir train FILE.json [--environment NAME] [--out DIR] [--resume JOB]",
     .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here;\n"
-           "with --compare-tenants compares one model for all tenants with one for each. Of a training file trains what it says.",
+           "with --compare-tenants compares one model for all tenants with one for each; with --continue a version\n"
+           "of an online learner goes on learning; with --workers several processes fit one model. Of a training file trains what it says.",
     .options = train_table,
     .options_size = sizeof(train_options),
     .is_service = true,

@@ -1,6 +1,8 @@
 /* The command table, dispatch and help. */
 #include "cli/command.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -128,6 +130,22 @@ static int complain(const weir_command *command, bool serves, const weir_err *er
     return weir_status_exit(err->code);
 }
 
+/* Who closes a pipe has read enough of it. */
+static bool has_no_reader(FILE *out) {
+    struct pollfd fd = {.fd = fileno(out), .events = POLLOUT};
+    return fd.fd >= 0 && poll(&fd, 1, 0) == 1 && fd.revents & POLLERR;
+}
+
+/* What was printed has arrived. */
+static weir_status flush(FILE *out, weir_err *err) {
+    errno = 0;
+    bool failed = fflush(out) || ferror(out);
+    int why = errno; /* 0: of an earlier write */
+    if (!failed || has_no_reader(out)) return WEIR_OK;
+    errno = why;
+    return WEIR_FAIL(err, WEIR_EIO, "cannot write the output%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
+}
+
 static int run_command(const weir_command *command, int argc, char **argv, FILE *out, FILE *complaints) {
     invocation inv = {0};
     weir_err err = {0};
@@ -142,6 +160,7 @@ static int run_command(const weir_command *command, int argc, char **argv, FILE 
         weir_log_init(stderr, (weir_log_format)settings->log_format, (weir_log_level)settings->log_level);
         st = weir_settings_apply(settings, &err);
         if (!st) st = command->run(settings, inv.object + inv.options_offset, &code, &err);
+        if (!st) st = flush(out, &err);
     }
     if (st) {
         bool once = inv.object && command->is_once && command->is_once(inv.object + inv.options_offset);

@@ -34,18 +34,27 @@ weir_status weir_names_split(char **given, const char **names, size_t max, weir_
     X(ingest) \
     X(store) \
     X(train) \
+    X(train_run) \
     X(infer) \
     X(score) \
     X(serve) \
     X(experiment) \
     X(parity) \
     X(mlflow) \
+    X(schedule) \
+    X(trigger) \
+    X(drift) \
+    X(rollout) \
     X(replay) \
     X(simulate) \
     X(check) \
     X(topics) \
     X(migrate) \
     X(models) \
+    X(why) \
+    X(replay_predictions) \
+    X(lineage) \
+    X(audit) \
     X(prepare_data) \
     X(train_model) \
     X(register_model) \

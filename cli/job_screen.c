@@ -9,10 +9,16 @@
 #include "core/page.h"
 #include "models/json_file.h"
 
-enum { LEADERS_SHOWN = 10, NAME_SHOWN = 36, PARAMS_SHOWN = 100 };
+enum { LEADERS_SHOWN = 10, NAME_SHOWN = 64, PARAMS_SHOWN = 100 };
 
 void weir_job_screen_init(weir_job_screen *screen, FILE *out, const char *metric) {
     *screen = (weir_job_screen){.out = out, .on = isatty(fileno(out)), .stop = weir_stop_flag(), .metric = metric};
+    weir_stop_sets(&screen->abort);
+}
+
+void weir_job_screen_done(weir_job_screen *screen) {
+    (void)screen;
+    weir_stop_sets(NULL);
 }
 
 static void clear_line(weir_job_screen *screen) {
@@ -20,22 +26,46 @@ static void clear_line(weir_job_screen *screen) {
     screen->shown = false;
 }
 
+/* Notes under a step's line, each broken into lines as wide as a terminal. */
+static void show_notes(weir_job_screen *screen) {
+    enum { INDENT = 5, WIDTH = 100 };
+    for (const char *line = screen->notes; *line;) {
+        size_t len = strcspn(line, "\n"), cut = len;
+        if (len > WIDTH)
+            for (cut = WIDTH; cut > 0 && line[cut] != ' ';) cut--;
+        if (!cut) cut = len; /* no place to break it at */
+        fprintf(screen->out, "%*s%.*s\n", INDENT, "", (int)cut, line);
+        line += cut;
+        line += strspn(line, " \n");
+    }
+    screen->notes[0] = 0;
+}
+
 void weir_job_screen_watch(void *context, const char *step, int number, int count, double seconds, const weir_err *error) {
     weir_job_screen *screen = context;
     bool begins = seconds < 0;
     clear_line(screen);
     screen->searching = begins && !strcmp(step, "search");
+    /* At once, not when the step is over: one may take long. */
+    weir_stop_sets(screen->searching ? &screen->end_search : &screen->abort);
     /* A stop that ended the search has had its effect; one at another step ends the job. */
     if (*screen->stop && !screen->searching && !screen->end_search) screen->abort = true;
     if (!begins) {
         char took[WEIR_WORDS_MAX];
         fprintf(screen->out, "%d/%d  %-8s %s%s%s\n", number + 1, count, step, weir_words_duration(seconds, took), error ? "  failed: " : "",
                 error ? error->message : "");
+        show_notes(screen);
     } else if (screen->on) {
         fprintf(screen->out, "%d/%d  %-8s …", number + 1, count, step);
         screen->shown = true;
     }
     fflush(screen->out);
+}
+
+void weir_job_screen_note(void *context, const char *words) {
+    weir_job_screen *screen = context;
+    size_t used = strlen(screen->notes);
+    snprintf(screen->notes + used, sizeof screen->notes - used, "%s\n", words);
 }
 
 void weir_job_screen_progress(void *context, const weir_automl_progress *p) {
@@ -78,13 +108,13 @@ static void list_params(const cJSON *spec, char *text, size_t size) {
     text[used] = 0; /* whole parameters only */
 }
 
-static void print_leader(const cJSON *leader, FILE *out) {
+static void print_leader(const cJSON *leader, int width, FILE *out) {
     const cJSON *p = at(leader, "p_worse");
     const char *name = cJSON_GetStringValue(at(leader, "name"));
     char params[PARAMS_SHOWN + 1];
     list_params(at(leader, "spec"), params, sizeof params);
-    fprintf(out, "%c %4d  %-*s %10.5g", cJSON_IsTrue(at(leader, "winner")) ? '*' : ' ', (int)cJSON_GetNumberValue(at(leader, "rank")), NAME_SHOWN,
-            name ? name : "", cJSON_GetNumberValue(at(leader, "mean")));
+    fprintf(out, "%c %4d  %-*s %10.5g", cJSON_IsTrue(at(leader, "winner")) ? '*' : ' ', (int)cJSON_GetNumberValue(at(leader, "rank")), width, name ? name : "",
+            cJSON_GetNumberValue(at(leader, "mean")));
     if (cJSON_IsNumber(at(leader, "deviation")))
         fprintf(out, " ± %-8.2g", cJSON_GetNumberValue(at(leader, "deviation")));
     else
@@ -128,13 +158,23 @@ static void print_kept(const cJSON *kept, FILE *out) {
         fprintf(out, "            no %s: %s\n", cJSON_GetStringValue(at(left, "format")), cJSON_GetStringValue(at(left, "why")));
 }
 
+/* Of the names that are shown. */
+static int name_width(const cJSON *board) {
+    size_t widest = strlen("MODEL");
+    for (int i = 0; i < LEADERS_SHOWN; i++) {
+        const char *name = cJSON_GetStringValue(at(cJSON_GetArrayItem(board, i), "name"));
+        if (name && strlen(name) > widest) widest = strlen(name);
+    }
+    return widest > NAME_SHOWN ? NAME_SHOWN : (int)widest;
+}
+
 static void print_leaderboard(const cJSON *board, FILE *out) {
     const cJSON *leader;
-    int shown = 0;
-    fprintf(out, "\n  RANK  %-*s %10s   %-8s %7s %9s  PARAMETERS\n", NAME_SHOWN, "MODEL", "MEAN", "± SD", "P", "FIT");
+    int shown = 0, width = name_width(board);
+    fprintf(out, "\n  RANK  %-*s %10s   %-8s %7s %9s  PARAMETERS\n", width, "MODEL", "MEAN", "± SD", "P", "FIT");
     cJSON_ArrayForEach(leader, board) {
         if (shown++ == LEADERS_SHOWN) break;
-        print_leader(leader, out);
+        print_leader(leader, width, out);
     }
     int more = cJSON_GetArraySize(board) - LEADERS_SHOWN;
     if (more > 0) fprintf(out, "        and %d more\n", more);
@@ -144,7 +184,8 @@ static void print_leaderboard(const cJSON *board, FILE *out) {
 static void print_test(const cJSON *report, FILE *out) {
     const cJSON *chosen = cJSON_GetArrayItem(at(report, "models"), 0), *metric;
     const char *name = cJSON_GetStringValue(at(chosen, "name")), *target = cJSON_GetStringValue(at(first_target(report), "name"));
-    fprintf(out, "\n%s%s%s, on rows that nothing before had seen:\n", name ? name : "The chosen model", target ? ", " : "", target ? target : "");
+    fprintf(out, "\n%s%s%s, on %.0f rows that nothing before had seen:\n", name ? name : "The chosen model", target ? ", " : "", target ? target : "",
+            cJSON_GetNumberValue(at(at(at(report, "dataset"), "test"), "rows")));
     cJSON_ArrayForEach(metric, at(chosen, "metrics")) {
         const cJSON *low = at(metric, "low"), *high = at(metric, "high");
         if (!cJSON_IsNumber(at(metric, "value"))) continue;
@@ -152,6 +193,9 @@ static void print_test(const cJSON *report, FILE *out) {
         if (cJSON_IsNumber(low) && cJSON_IsNumber(high)) fprintf(out, "   %.5g to %.5g", low->valuedouble, high->valuedouble);
         putc('\n', out);
     }
+    const char *how = cJSON_GetStringValue(at(chosen, "threshold_chosen"));
+    if (cJSON_IsNumber(at(chosen, "threshold")))
+        fprintf(out, "  a score of %.5g or more is called positive: %s\n", at(chosen, "threshold")->valuedouble, how ? how : "given");
 }
 
 /* What the last step has left. */

@@ -1,7 +1,9 @@
 #include "cli/models_export.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "models/artifact_file.h"
 #include "models/layout.h"
@@ -14,20 +16,50 @@ static const char *text_of(const cJSON *object, const char *name) {
     return text ? text : "";
 }
 
-static weir_status artifact_path(const char *objects_dir, const char *relative, char path[4096], weir_err *err) {
-    return snprintf(path, 4096, "%s/%s", objects_dir, relative) < 4096 ? WEIR_OK : WEIR_FAIL(err, WEIR_EINVAL, "the objects directory's name is too long");
+/* The model that was registered, wherever artifacts are kept. */
+static weir_status load(const char *objects_dir, const cJSON *version, weir_model **ret_model, weir_err *err) {
+    const char *path = text_of(version, "artifact_path"), *digest = text_of(version, "digest");
+    weir_model *model = NULL;
+    weir_status status = weir_artifact_load(objects_dir, path, &model, err);
+    if (!status && strcmp(weir_model_digest(model), digest) != 0)
+        status = WEIR_FAIL(err, WEIR_EDATA, "%s/%s is another model: it has digest %.12s…, the registry says %.12s…", objects_dir, path,
+                           weir_model_digest(model), digest);
+    if (status)
+        weir_model_free(model);
+    else
+        *ret_model = model;
+    return status;
+}
+
+/* A pipe or a device, also behind a link, is written to; renaming a file over it would take it away. */
+static bool is_stream(const char *out) {
+    struct stat st;
+    return !lstat(out, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static weir_status write_stream(const char *out, const weir_buf *bytes, weir_err *err) {
+    FILE *file = fopen(out, "we");
+    bool written = file && fwrite(bytes->data, 1, bytes->len, file) == bytes->len;
+    if (file) written = !fclose(file) && written;
+    return written ? WEIR_OK : WEIR_FAIL(err, WEIR_EIO, "cannot write %s: %s", out, strerror(errno));
+}
+
+static weir_status write_file(const char *out, const weir_buf *bytes, weir_err *err) {
+    char folder[4096];
+    const char *slash = strrchr(out, '/'), *name = slash ? slash + 1 : out;
+    struct stat st;
+    if (!*name || (!stat(out, &st) && S_ISDIR(st.st_mode))) return WEIR_FAIL(err, WEIR_EINVAL, "--out %s is a folder, expected a file", out);
+    if (snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - out) : 1, slash ? out : ".") >= (int)sizeof folder)
+        return WEIR_FAIL(err, WEIR_EINVAL, "--out: the name of the file is too long");
+    return weir_artifact_write(slash == out ? "/" : folder, name, bytes, err);
 }
 
 weir_status weir_models_export_file(const char *objects_dir, const cJSON *version, weir_export_format format, const char *out, weir_err *err) {
-    char path[4096], folder[4096];
-    const char *slash = strrchr(out, '/');
     weir_model *model = NULL;
     weir_buf bytes = {0};
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - out) : 1, slash ? out : ".");
-    weir_status status = artifact_path(objects_dir, text_of(version, "artifact_path"), path, err);
-    if (!status) status = weir_model_load_file(path, &model, err);
+    weir_status status = load(objects_dir, version, &model, err);
     if (!status) status = weir_model_export(model, format, &bytes, err);
-    if (!status) status = weir_artifact_write(slash == out ? "/" : folder, slash ? slash + 1 : out, &bytes, err);
+    if (!status) status = is_stream(out) ? write_stream(out, &bytes, err) : write_file(out, &bytes, err);
     weir_model_free(model);
     weir_buf_done(&bytes);
     return status;
@@ -76,12 +108,10 @@ static weir_status add_artifacts(weir_pg *pg, const char *objects_dir, const cha
     weir_status status = *run_id ? weir_track_read(pg, run_id, &run, err) : WEIR_OK;
     if (!status) cJSON_ArrayForEach(artifact, cJSON_GetObjectItemCaseSensitive(run, "artifacts")) {
             const char *relative = text_of(artifact, "path"), *slash = strrchr(relative, '/');
-            char path[4096];
             if (!strcmp(text_of(artifact, "kind"), "model")) continue;
             weir_buf *bytes = add_file(f, "artifacts/%.120s", slash ? slash + 1 : relative);
             if (!bytes) break;
-            if ((status = artifact_path(objects_dir, relative, path, err))) break;
-            if ((status = weir_artifact_read_file(path, bytes, err)) == WEIR_ENOTFOUND) {
+            if ((status = weir_artifact_read(objects_dir, relative, bytes, err)) == WEIR_ENOTFOUND) {
                 f->count--;
                 status = WEIR_OK;
             }
@@ -118,12 +148,10 @@ static weir_status describe(const cJSON *version, cJSON **ret_metadata, cJSON **
 }
 
 weir_status weir_models_export_layout(weir_pg *pg, const char *objects_dir, const cJSON *version, const char *dir, weir_err *err) {
-    char path[4096];
     files f = {0};
     weir_model *model = NULL;
     cJSON *metadata = NULL, *not_exported = NULL;
-    weir_status status = artifact_path(objects_dir, text_of(version, "artifact_path"), path, err);
-    if (!status) status = weir_model_load_file(path, &model, err);
+    weir_status status = load(objects_dir, version, &model, err);
     if (!status) status = describe(version, &metadata, &not_exported, err);
     if (!status) status = export_all(model, &f, not_exported, err);
     if (!status) status = add_artifacts(pg, objects_dir, text_of(version, "run_id"), &f, err);

@@ -101,7 +101,7 @@ int64_t weir_report_total(const weir_report_counts *counts);
 /** How many predictions the arm has made, over all versions. NULL: all arms. */
 int64_t weir_report_predictions(const weir_report *report, const char *arm);
 
-/** Models, measure, curves, days and verdict from PostgreSQL. run_id: whose versions (empty: the newest of each model). threshold for precision and recall. */
+/** Models, measure, curves, days and verdict from PostgreSQL. run_id: whose versions (empty: the newest of each model). threshold for precision and recall of versions that have none of their own. */
 weir_status weir_report_collect(weir_report *report, weir_pg *pg, const weir_pipeline *pipeline, double threshold, weir_err *err) WEIR_MUST_CHECK;
 
 /** Curves and days of scored predictions, any order (they are sorted in place). */

@@ -125,7 +125,9 @@ static void champion_first(weir_measure *measure) {
 
 weir_status weir_report_collect(weir_report *report, weir_pg *pg, const weir_pipeline *pipeline, double threshold, weir_err *err) {
     weir_status status = collect_models(report, pg, err);
-    if (!status && pipeline->labels.topic) status = weir_measure_arms(pg, pipeline, WEIR_TASK_BINARY, threshold, report->card_k, &report->measure, err);
+    if (!status && pipeline->labels.topic)
+        status = weir_measure_arms(pg, pipeline, &(weir_measure_options){.task = WEIR_TASK_BINARY, .threshold = threshold, .card_k = report->card_k},
+                                   &report->measure, err);
     if (!status && pipeline->labels.topic) status = collect_curves(report, pg, pipeline, err);
     if (status) return weir_err_prefix(err, "report");
     champion_first(&report->measure);

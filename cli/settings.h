@@ -14,6 +14,9 @@ typedef struct weir_settings {
     int log_format, log_level; /* weir_log_format, weir_log_level */
     int compression; /* of what is produced; see weir_settings_apply */
     char *mlflow_tracking_uri, *mlflow_token;
+    char *train_host;
+    int64_t train_runs_per_host, train_runs_overall, train_attempts, train_memory_mib, train_threads, train_nice;
+    int64_t train_retry, train_retry_most, train_time_limit, train_lease; /* microseconds */
     int64_t batch_max, poll_ms, drain_ms, checkpoint_ms, memory_mib;
 } weir_settings;
 

@@ -8,9 +8,12 @@ enum { AGAIN_S = 1 };
 
 static volatile int stopped; /* an int is what weir_publisher_run takes; written by the handler only */
 static volatile time_t stopped_at;
+static _Atomic(_Atomic bool *) also; /* lock-free, as a handler needs it */
 
 static void on_signal(int number) {
     struct timespec now;
+    _Atomic bool *flag = also;
+    if (flag) *flag = true;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     if (!stopped) {
         stopped_at = now.tv_sec;
@@ -28,4 +31,8 @@ const volatile int *weir_stop_flag(void) {
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     return &stopped;
+}
+
+void weir_stop_sets(_Atomic bool *flag) {
+    also = flag;
 }

@@ -4,13 +4,13 @@
 # A stack of its own for a command: other ports, its own folder, nothing left from before.
 separate_stack() {
     STACK=$ROOT/.weir/$1
-    for variable in WEIR_KAFKA_PORT WEIR_KAFKA_CONTROLLER_PORT WEIR_PG_PORT WEIR_REGISTRY_PORT WEIR_PROMETHEUS_PORT WEIR_HTTP_PORT; do
+    for variable in WEIR_KAFKA_PORT WEIR_KAFKA_CONTROLLER_PORT WEIR_PG_PORT WEIR_REGISTRY_PORT WEIR_PROMETHEUS_PORT WEIR_ALERTMANAGER_PORT WEIR_HTTP_PORT; do
         eval "$variable=\$(($variable + $2)); export $variable"
     done
     stack_settings
     WEIR_STACK_DIR=$STACK
     export WEIR_STACK_DIR
-    stack_down weir prometheus registry postgres kafka
+    stack_down weir prometheus alertmanager registry postgres kafka
     [ ! -r "$STACK/pg.elsewhere" ] || rm -rf "$(cat "$STACK/pg.elsewhere")"
     rm -rf "$STACK"
     mkdir -p "$STACK/log" "$STACK/run"
@@ -70,6 +70,7 @@ cmd_test() {
     case $kind in unit | threads | integration | all) ;; *) usage_error "test knows unit, threads, integration and all, not '$kind'" ;; esac
     case $kind in unit | threads) need build test ;; *) need build stack test ;; esac
     case $kind in threads | all) build_threaded ;; esac
+    case $kind in unit | all) build "$ROOT/build-release" weir -DCMAKE_BUILD_TYPE=Release ;; esac # -O3 sees warnings that the other builds do not
     [ "$kind" = threads ] || build "$ROOT/build-asan" all -DWEIR_SANITIZE=address
     lock_stack
     separate_stack test 1000
@@ -88,7 +89,7 @@ cmd_test() {
         ctest_in build-asan integration 1 -L '^integration$'
         ;;
     esac
-    stack_down weir prometheus registry postgres kafka
+    stack_down weir prometheus alertmanager registry postgres kafka
 
     counts=$(python3 tests/counts.py "$CHECKS_PASSED" "$CHECKS_FAILED" "$CHECKS_SKIPPED" "$STACK"/*.xml) && counts_rc=0 || counts_rc=$?
     say "$counts"
@@ -114,15 +115,39 @@ test_environment() {
 }
 
 cmd_bench() {
-    need build stack
-    build "$ROOT/build-release" "weir weir_bench weir_bench_training" -DCMAKE_BUILD_TYPE=Release
-    foreground "$ROOT/build-release/weir_bench_training"
+    bench_what=${1:-all}
+    case $bench_what in all | training | distributed | workers | decisions | drift) ;;
+    *) usage_error "bench knows training, distributed, workers, decisions, drift and all, not '$bench_what'" ;; esac
+    need build
+    build "$ROOT/build-release" "weir weir_bench weir_bench_training weir_bench_distributed weir_bench_decisions weir_bench_drift" -DCMAKE_BUILD_TYPE=Release
+    case $bench_what in distributed | drift) # need no stack
+        shift
+        foreground "$ROOT/build-release/weir_bench_$bench_what" "$@"
+        return
+        ;;
+    esac
+    need stack
     lock_stack
     separate_stack bench 2000
     WHEN_DONE=stack
-    stack_up kafka postgres registry
+    case $bench_what in training) stack_up postgres ;; *) stack_up kafka postgres registry ;; esac
     unlock_stack
-    foreground "$ROOT/build-release/weir_bench"
+    bench_rc=0
+    case $bench_what in all) foreground "$ROOT/build-release/weir_bench_drift" || bench_rc=$? ;; esac
+    case $bench_what in all | training) foreground "$ROOT/build-release/weir_bench_training" || bench_rc=$? ;; esac
+    case $bench_what in all) foreground "$ROOT/build-release/weir_bench_distributed" || bench_rc=$? ;; esac
+    case $bench_what in all | workers) foreground "$ROOT/build-release/weir_bench" || bench_rc=$? ;; esac
+    case $bench_what in all | decisions) bench_decisions || bench_rc=$? ;; esac
+    return "$bench_rc"
+}
+
+# What a decision costs a prediction, then how fast it reaches running workers.
+bench_decisions() {
+    need test
+    foreground "$ROOT/build-release/weir_bench_decisions" || return
+    WEIR_BINARY=$WEIR WEIR_BUILD=$ROOT/build-release
+    export WEIR_BINARY WEIR_BUILD
+    foreground "$ROOT/.weir/python/bin/python" -u "$ROOT/tests/bench/decisions.py"
 }
 
 # The chaos run has a stack of its own, because it stops services.

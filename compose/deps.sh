@@ -10,8 +10,8 @@ MLFLOW_DIR=$ROOT/.weir/mlflow
 
 # Debian packages. "tool:package" is wanted unless the tool is there, wherever it came from.
 PACKAGES_BUILD="cmake:cmake ninja:ninja-build gcc:gcc pkg-config:pkg-config python3:python3 libc6-dev librdkafka-dev libcjson-dev libmicrohttpd-dev \
-libcurl4-openssl-dev libjemalloc-dev libpq-dev liblapacke-dev libopenblas-dev liblmdb-dev libsvm-dev libxgboost-dev libssl-dev"
-PACKAGES_STACK="prometheus:prometheus kcat:kcat curl:curl flock:util-linux setpriv:util-linux find:findutils ca-certificates"
+libcurl4-openssl-dev libjemalloc-dev libpq-dev liblapacke-dev libopenblas-dev liblmdb-dev libxgboost-dev libssl-dev"
+PACKAGES_STACK="prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager kcat:kcat curl:curl flock:util-linux setpriv:util-linux find:findutils ca-certificates"
 PACKAGES_TEST="python3:python3 python3-venv promtool:prometheus libcmocka-dev"
 PACKAGES_FUZZ="clang:clang libclang-rt-14-dev"
 PACKAGES_FEAST="redis-server:redis-server" # one of its online stores

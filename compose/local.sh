@@ -2,12 +2,12 @@
 # The private stack on loopback: Kafka, PostgreSQL, Weir's schema registry, Prometheus, and the workers. Sourced after lib.sh and deps.sh.
 # Everything of a stack is below $STACK: run/ (pids), log/, and a folder a service.
 
-SERVICES="kafka postgres registry prometheus weir"
+SERVICES="kafka postgres registry prometheus alertmanager weir"
 
 # Addresses and what the program is told of them; called again when the ports change (the tests' stack).
 stack_settings() {
     : "${WEIR_KAFKA_PORT:=19092}" "${WEIR_KAFKA_CONTROLLER_PORT:=19093}" "${WEIR_PG_PORT:=15432}" "${WEIR_REGISTRY_PORT:=18081}"
-    : "${WEIR_PROMETHEUS_PORT:=19090}" "${WEIR_HTTP_PORT:=18400}"
+    : "${WEIR_PROMETHEUS_PORT:=19090}" "${WEIR_ALERTMANAGER_PORT:=19094}" "${WEIR_HTTP_PORT:=18400}"
     WEIR_BROKERS=127.0.0.1:$WEIR_KAFKA_PORT
     WEIR_PG_URL=postgresql://weir@127.0.0.1:$WEIR_PG_PORT/weir
     WEIR_REGISTRY_URL=http://127.0.0.1:$WEIR_REGISTRY_PORT
@@ -26,6 +26,7 @@ answers_postgres() {
 }
 answers_registry() { curl -fsS -m 2 "http://$(service_address registry)/subjects"; }
 answers_prometheus() { curl -fsS -m 2 "http://$(service_address prometheus)/-/ready"; }
+answers_alertmanager() { curl -fsS -m 2 "http://$(service_address alertmanager)/-/ready"; }
 answers_weir() { curl -fsS -m 2 "http://$(service_address weir)/readyz"; }
 
 launch_kafka() {
@@ -138,10 +139,25 @@ END
 }
 settle_prometheus() { wait_ready prometheus 60 answers_prometheus; }
 
+# Prometheus finds it by a file, whether it starts before or after.
+launch_alertmanager() {
+    need_port alertmanager "$WEIR_ALERTMANAGER_PORT" WEIR_ALERTMANAGER_PORT
+    mkdir -p "$STACK/alertmanager" "$STACK/prometheus/alertmanagers"
+    cp "$ROOT/monitoring/alertmanager.yml" "$STACK/alertmanager/"
+    [ -z "${WEIR_ALERT_WEBHOOK:-}" ] || cat >>"$STACK/alertmanager/alertmanager.yml" <<END
+    webhook_configs:
+      - url: "$WEIR_ALERT_WEBHOOK"
+END
+    printf -- '- targets: ["127.0.0.1:%s"]\n' "$WEIR_ALERTMANAGER_PORT" >"$STACK/prometheus/alertmanagers/weir.yml"
+    start_process alertmanager "127.0.0.1:$WEIR_ALERTMANAGER_PORT" prometheus-alertmanager "--config.file=$STACK/alertmanager/alertmanager.yml" \
+        "--storage.path=$STACK/alertmanager/data" "--web.listen-address=127.0.0.1:$WEIR_ALERTMANAGER_PORT" --cluster.listen-address= --log.level=warn
+}
+settle_alertmanager() { wait_ready alertmanager 60 answers_alertmanager; }
+
 launch_weir() {
     need_port "weir's HTTP API" "$WEIR_HTTP_PORT" WEIR_HTTP_PORT
     mkdir -p "$WEIR_STATE_DIR" "$WEIR_OBJECTS_DIR"
-    start_process weir "127.0.0.1:$WEIR_HTTP_PORT" "$WEIR" run fraud
+    start_process weir "127.0.0.1:$WEIR_HTTP_PORT" "$WEIR" run "${WEIR_RUN_PIPELINE:-fraud}"
 }
 settle_weir() { wait_ready weir 60 answers_weir; }
 
@@ -151,6 +167,7 @@ wanted_address() {
     postgres) say "127.0.0.1:$WEIR_PG_PORT" ;;
     registry) say "127.0.0.1:$WEIR_REGISTRY_PORT" ;;
     prometheus) say "127.0.0.1:$WEIR_PROMETHEUS_PORT" ;;
+    alertmanager) say "127.0.0.1:$WEIR_ALERTMANAGER_PORT" ;;
     weir) say "127.0.0.1:$WEIR_HTTP_PORT" ;;
     *) usage_error "there is no service '$1'; there are: $SERVICES" ;;
     esac
@@ -187,6 +204,10 @@ stack_down() {
     for stopping in "$@"; do
         case $stopping in
         postgres) stop_process postgres INT 30 ;; # INT: "fast", does not wait for clients to leave
+        alertmanager)
+            rm -f "$STACK/prometheus/alertmanagers/weir.yml"
+            stop_process alertmanager TERM 20
+            ;;
         weir) stop_process weir TERM 30 ;;
         *) stop_process "$stopping" TERM 20 ;;
         esac

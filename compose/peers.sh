@@ -75,6 +75,7 @@ peers_accuracy() {
 
 # Nothing of a stack: both run in one process each.
 peers_tuning() {
+    ensure_packages python3:python3 python3-venv
     build "$ROOT/build-release" weir_tool_tuning -DCMAKE_BUILD_TYPE=Release
     python_peer tuning optuna
     WEIR_TOOL_TUNING=$ROOT/build-release/weir_tool_tuning
@@ -82,18 +83,27 @@ peers_tuning() {
     foreground "$PEERS_DIR/optuna/bin/python" -u "$ROOT/tests/peers/tuning.py" "$@"
 }
 
+peers_drift() {
+    ensure_packages python3:python3 python3-venv
+    build "$ROOT/build-release" "weir weir_bench_drift" -DCMAKE_BUILD_TYPE=Release
+    python_peer drift evidently
+    WEIR_BINARY=$ROOT/build-release/weir WEIR_BENCH_DRIFT=$ROOT/build-release/weir_bench_drift
+    export WEIR_BINARY WEIR_BENCH_DRIFT
+    foreground "$PEERS_DIR/evidently/bin/python" -u "$ROOT/tests/peers/drift.py" "$@"
+}
+
 cmd_peers() {
     peers_what=${1:-}
     case $peers_what in
-    stream | asof | feast | feast-remote | visible | tuning | accuracy) ;;
-    *) usage_error "peers knows stream, asof, feast, feast-remote, visible, tuning and accuracy, not '$peers_what'" ;;
+    stream | asof | feast | feast-remote | visible | tuning | drift | accuracy) ;;
+    *) usage_error "peers knows stream, asof, feast, feast-remote, visible, tuning, drift and accuracy, not '$peers_what'" ;;
     esac
     shift
-    need build stack test
-    if [ "$peers_what" = tuning ]; then
-        peers_tuning "$@"
+    if [ "$peers_what" = tuning ] || [ "$peers_what" = drift ]; then
+        "peers_$peers_what" "$@"
         return
     fi
+    need build stack test
     "peers_$(printf %s "$peers_what" | tr - _)" "$@"
     lock_stack
     separate_stack peers 4000

@@ -155,6 +155,7 @@ static const struct {
     [PRED_SCORE] = TYPE("score", "\"double\""),
     [PRED_DECISION] = TYPE("decision", "\"boolean\""),
     [PRED_FEATURE_HASH] = TEXT("feature_hash"),
+    [PRED_POLICY] = TYPE("policy", "[\"null\",\"string\"],\"default\":null"),
 #undef TEXT
 #undef TYPE
 };

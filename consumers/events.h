@@ -11,9 +11,15 @@
 #define WEIR_TOPIC_RUNS "weir.training.runs"
 #define WEIR_TOPIC_MODELS "weir.models"
 #define WEIR_TOPIC_PERFORMANCE "weir.performance"
+#define WEIR_TOPIC_SCHEDULE "weir.schedule"
+#define WEIR_TOPIC_DRIFT "weir.drift"
+#define WEIR_TOPIC_DECISIONS "weir.training.decisions"
+#define WEIR_TOPIC_ROLLOUTS "weir.rollouts"
+#define WEIR_TOPIC_ALERTS "weir.alerts"
+#define WEIR_TOPIC_LINEAGE "weir.lineage"
 
 /* schemas/training_request.avsc */
-enum { REQ_ID, REQ_PIPELINE, REQ_REASON, REQ_REQUESTED_AT, REQ_TRAIN_FROM, REQ_AS_OF, REQ_COUNT };
+enum { REQ_ID, REQ_PIPELINE, REQ_REASON, REQ_REQUESTED_AT, REQ_TRAIN_FROM, REQ_AS_OF, REQ_CONTINUE, REQ_CANCEL, REQ_COUNT };
 /* schemas/training_trial.avsc */
 enum {
     TRI_STUDY,
@@ -54,8 +60,88 @@ enum {
     PERF_RMSE,
     PERF_MAE,
     PERF_R2,
+    PERF_SLICE,
     PERF_COUNT
 };
+
+/* schemas/schedule.avsc */
+enum { SCHED_FIRING_ID, SCHED_PIPELINE, SCHED_SCHEDULE, SCHED_ACTION, SCHED_DUE_AT, SCHED_FIRED_AT, SCHED_MISSED, SCHED_PAYLOAD, SCHED_COUNT };
+/* schemas/drift.avsc */
+enum {
+    DRIFT_DRIFT_ID,
+    DRIFT_PIPELINE,
+    DRIFT_AT,
+    DRIFT_KIND,
+    DRIFT_TENANT,
+    DRIFT_WINDOW_FROM,
+    DRIFT_WINDOW_TO,
+    DRIFT_REFERENCE,
+    DRIFT_ROWS,
+    DRIFT_REFERENCE_ROWS,
+    DRIFT_COLUMNS,
+    DRIFT_DRIFTED,
+    DRIFT_SHARE,
+    DRIFT_SEVERITY,
+    DRIFT_FALSE_ALARM_RATE,
+    DRIFT_DETAIL,
+    DRIFT_COUNT
+};
+/* schemas/training_decision.avsc */
+enum {
+    DECIDE_DECISION_ID,
+    DECIDE_PIPELINE,
+    DECIDE_AT,
+    DECIDE_CAUSE,
+    DECIDE_CAUSE_ID,
+    DECIDE_TRAIN,
+    DECIDE_WHY,
+    DECIDE_REQUEST_ID,
+    DECIDE_EXPECTED_GAIN,
+    DECIDE_EXPECTED_COST,
+    DECIDE_EVIDENCE,
+    DECIDE_COUNT
+};
+/* schemas/rollout.avsc */
+enum {
+    ROLL_EVENT_ID,
+    ROLL_ROLLOUT_ID,
+    ROLL_PIPELINE,
+    ROLL_AT,
+    ROLL_TYPE,
+    ROLL_STATE,
+    ROLL_CHAMPION,
+    ROLL_CHALLENGER,
+    ROLL_SHARE,
+    ROLL_ACTOR,
+    ROLL_REASON,
+    ROLL_EVIDENCE,
+    ROLL_ARMS,
+    ROLL_SHADOW,
+    ROLL_COUNT
+};
+/* schemas/shadow.avsc, on <pipeline>.shadows */
+enum {
+    SHADOW_PREDICTION_ID,
+    SHADOW_TENANT,
+    SHADOW_ENTITY,
+    SHADOW_JOIN_ID,
+    SHADOW_EVENT_TIME,
+    SHADOW_PARTITION,
+    SHADOW_OFFSET,
+    SHADOW_PREDICTED_AT,
+    SHADOW_MODEL,
+    SHADOW_VERSION,
+    SHADOW_DIGEST,
+    SHADOW_ARM,
+    SHADOW_PROPENSITY,
+    SHADOW_SCORE,
+    SHADOW_DECISION,
+    SHADOW_COUNT
+};
+/* schemas/alert.avsc */
+enum { ALERT_ALERT_ID, ALERT_PIPELINE, ALERT_AT, ALERT_NAME, ALERT_SEVERITY, ALERT_STATE, ALERT_SUMMARY, ALERT_RUNBOOK, ALERT_DETAIL, ALERT_COUNT };
+/* schemas/lineage.avsc */
+enum { LINE_EVENT_ID, LINE_PIPELINE, LINE_AT, LINE_RUN_ID, LINE_JOB, LINE_EVENT, LINE_COUNT };
 
 /* A serde for an embedded schema and a topic's value subject. */
 typedef struct weir_event_codec {
@@ -134,6 +220,7 @@ enum {
     PRED_SCORE,
     PRED_DECISION,
     PRED_FEATURE_HASH,
+    PRED_POLICY, /* shares of all arms when this one was drawn, "champion 0.5,challenger 0.25,…"; null where the propensity says them: no challenger but the first has one */
     PRED_VIEWS
 };
 enum { PRED_VIEW_PARTITION, PRED_VIEW_OFFSET, PRED_VIEW_TIME, PRED_VIEW_AGE, PRED_VIEW_VERSION, PRED_VIEW_COLUMNS }; /* of one view */

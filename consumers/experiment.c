@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumers/degrade.h"
 #include "consumers/events.h"
 #include "consumers/kinds.h"
 #include "consumers/measure.h"
 #include "consumers/shared.h"
+#include "consumers/slices.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/pg.h"
@@ -19,6 +21,7 @@ enum {
     REST_FACTOR = 4, /* measuring takes at most one part in five of the time */
     METRICS_MAX = 13,
     GAUGES_MAX = WEIR_ARMS_MAX * METRICS_MAX,
+    SLICE_GAUGES_MAX = 2 * WEIR_SLICES_LIST_MAX,
     FLUSH_MS = 10000,
 };
 
@@ -37,10 +40,12 @@ typedef struct experiment {
     weir_event_codec codec;
     bool codec_ready;
     weir_recipe recipe;
+    weir_degrade *degrade;
     int64_t seen; /* sum of the store's offsets at the last measurement; -1: none yet */
     int64_t next_us; /* monotonic: not before */
-    weir_metric *gauges[GAUGES_MAX];
-    int gauge_count;
+    weir_slices slices; /* of the measurement at hand */
+    weir_metric *gauges[GAUGES_MAX], *slice_gauges[SLICE_GAUGES_MAX];
+    int gauge_count, slice_gauge_count;
     announced said[WEIR_ARMS_MAX];
     int said_count;
 } experiment;
@@ -99,7 +104,15 @@ static bool holds(weir_metric *const *gauges, int count, const weir_metric *gaug
     return false;
 }
 
-/* Sets what is known now and hides what is not known any more. */
+/* Hides what is not known any more. */
+static void replace_gauges(weir_metric **shown, int *shown_count, weir_metric *const *now, int count) {
+    for (int g = 0; g < *shown_count; g++) {
+        if (!holds(now, count, shown[g])) weir_metric_hide(shown[g]);
+    }
+    memcpy(shown, now, (size_t)count * sizeof *now);
+    *shown_count = count;
+}
+
 static void set_gauges(experiment *e, const weir_measure *measure) {
     weir_metric *now[GAUGES_MAX];
     int count = 0;
@@ -116,11 +129,36 @@ static void set_gauges(experiment *e, const weir_measure *measure) {
             weir_metric_set(now[count++], values[m].value);
         }
     }
-    for (int g = 0; g < e->gauge_count; g++) {
-        if (!holds(now, count, e->gauges[g])) weir_metric_hide(e->gauges[g]);
+    replace_gauges(e->gauges, &e->gauge_count, now, count);
+}
+
+/* The metric that models are chosen by; NaN: it is none of those that are measured live. */
+static double chosen_metric(const experiment *e, const weir_arm_measure *arm) {
+    const char *wanted = strcmp(e->recipe.metric->name, "roc_auc") ? e->recipe.metric->name : "auc_roc";
+    metric_value values[METRICS_MAX];
+    metric_values(arm, values);
+    for (int m = 0; m < METRICS_MAX; m++)
+        if (!strcmp(values[m].name, wanted)) return values[m].value;
+    return NAN;
+}
+
+static void set_slice_gauges(experiment *e) {
+    weir_metric *now[SLICE_GAUGES_MAX];
+    int count = 0;
+    for (int i = 0; i < e->slices.count; i++) {
+        const weir_slice *slice = &e->slices.list[i];
+        const weir_arm_measure *arm = &slice->measure;
+        char version[16];
+        double value = chosen_metric(e, arm);
+        snprintf(version, sizeof version, "%d", arm->version);
+        weir_metric *rows = WEIR_METRIC("weir_experiment_slice_predictions", e->pipeline->name, arm->model, version, arm->arm, slice->name);
+        weir_metric_set(rows, (double)arm->labelled);
+        now[count++] = rows;
+        if (!isfinite(value)) continue;
+        now[count] = WEIR_METRIC("weir_experiment_slice_value", e->pipeline->name, arm->model, version, arm->arm, slice->name);
+        weir_metric_set(now[count++], value);
     }
-    memcpy(e->gauges, now, (size_t)count * sizeof *now);
-    e->gauge_count = count;
+    replace_gauges(e->slice_gauges, &e->slice_gauge_count, now, count);
 }
 
 static void set_shares(const experiment *e, const weir_measure *measure) {
@@ -160,9 +198,10 @@ static bool has_news(const experiment *e, const weir_arm_measure *arm) {
     return said ? said->labelled != arm->labelled || said->outcome != outcome_of(e, arm) : arm->labelled > 0;
 }
 
-static weir_status send_performance(experiment *e, const weir_arm_measure *arm, int64_t at_us, weir_err *err) {
+/* slice NULL: of all the arm's rows. */
+static weir_status send_performance(experiment *e, const weir_arm_measure *arm, const char *slice, int64_t at_us, weir_err *err) {
     const weir_metrics_binary *m = &arm->metrics;
-    char id[160];
+    char id[160 + WEIR_SLICE_NAME_MAX];
     weir_datum row[PERF_COUNT];
     row[PERF_PIPELINE] = weir_text(e->pipeline->name);
     row[PERF_AT] = weir_i64(at_us);
@@ -182,19 +221,36 @@ static weir_status send_performance(experiment *e, const weir_arm_measure *arm, 
     row[PERF_RMSE] = number_or_null(arm->errors.rmse);
     row[PERF_MAE] = number_or_null(arm->errors.mae);
     row[PERF_R2] = number_or_null(arm->errors.r2);
-    snprintf(id, sizeof id, "%.64s-%s-%.16s-%lld-%lld", e->pipeline->name, arm->arm, arm->digest, (long long)arm->labelled, (long long)outcome_of(e, arm));
+    row[PERF_SLICE] = slice ? weir_text(slice) : weir_null();
+    snprintf(id, sizeof id, "%.64s-%s-%.16s-%lld-%lld%s%s", e->pipeline->name, arm->arm, arm->digest, (long long)arm->labelled, (long long)outcome_of(e, arm),
+             slice ? "-" : "", slice ? slice : "");
     return weir_event_send(&e->codec, weir_worker_producer(e->worker), WEIR_TOPIC_PERFORMANCE, e->pipeline->name, "weir.performance.measured", id, at_us, row,
                            err);
 }
 
-/* One event for each version that has news; counted and remembered when all are acknowledged. */
+static bool is_of(const weir_slice *slice, const weir_arm_measure *arm) {
+    const weir_arm_measure *of = &slice->measure;
+    return of->version == arm->version && !strcmp(of->arm, arm->arm) && !strcmp(of->digest, arm->digest);
+}
+
+static weir_status send_slices(experiment *e, const weir_arm_measure *arm, int64_t at_us, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < e->slices.count; i++) {
+        const weir_slice *slice = &e->slices.list[i];
+        if (is_of(slice, arm)) status = send_performance(e, &slice->measure, slice->name, at_us, err);
+    }
+    return status;
+}
+
+/* One event for each version that has news, and one for each of its slices; counted and remembered when all are acknowledged. */
 static weir_status announce(experiment *e, const weir_measure *measure, weir_err *err) {
     weir_status status = WEIR_OK;
     int64_t at_us = weir_clock_wall_us(e->clock);
     bool any = false;
     for (int a = 0; !status && a < measure->arm_count; a++) {
         if (!has_news(e, &measure->arms[a])) continue;
-        status = send_performance(e, &measure->arms[a], at_us, err);
+        status = send_performance(e, &measure->arms[a], NULL, at_us, err);
+        if (!status) status = send_slices(e, &measure->arms[a], at_us, err);
         any = true;
     }
     if (!status && any) status = weir_producer_flush(weir_worker_producer(e->worker), FLUSH_MS, err);
@@ -220,6 +276,8 @@ static void experiment_done(void *context) {
     experiment *e = context;
     if (!e) return;
     if (e->codec_ready) weir_event_codec_done(&e->codec);
+    weir_degrade_free(e->degrade);
+    weir_slices_done(&e->slices);
     weir_pg_free(e->pg);
     weir_recipe_done(&e->recipe);
     free(e);
@@ -237,7 +295,13 @@ static weir_status experiment_init(weir_worker *worker, void **ret_context, weir
     if ((status = weir_pg_new(env->pg_url, &e->pg, err)) || (status = weir_pg_migrate(e->pg, err))) return status;
     if ((status = weir_event_codec_init(&e->codec, shared->registry, "schemas/performance.avsc", WEIR_TOPIC_PERFORMANCE, err))) return status;
     e->codec_ready = true;
-    return WEIR_OK;
+    return weir_degrade_new(worker, e->pg, &e->recipe, &e->degrade, err);
+}
+
+static weir_status on_arm(void *context, const weir_arm_measure *arm, const weir_arm_rows *rows, weir_err *err) {
+    experiment *e = context;
+    weir_status status = weir_degrade_arm(e->degrade, arm, rows, err);
+    return status ? status : weir_slices_add(&e->slices, arm, rows, e->recipe.task, e->recipe.card_k, err);
 }
 
 static weir_status experiment_tick(void *context, int64_t mono_us, weir_err *err) {
@@ -248,10 +312,21 @@ static weir_status experiment_tick(void *context, int64_t mono_us, weir_err *err
     weir_status status = read_progress(e, &progress, err);
     if (status || progress == e->seen) return status;
     int64_t began_us = weir_clock_mono_us(e->clock);
-    if ((status = weir_measure_arms(e->pg, e->pipeline, e->recipe.task, e->recipe.threshold.value, e->recipe.card_k, &measure, err))) return status;
+    const weir_measure_options options = {.task = e->recipe.task,
+                                          .threshold = e->recipe.threshold.value,
+                                          .card_k = e->recipe.card_k,
+                                          .columns = e->recipe.slices,
+                                          .on_arm = on_arm,
+                                          .context = e};
+    weir_slices_done(&e->slices);
+    if ((status = weir_measure_arms(e->pg, e->pipeline, &options, &measure, err))) return status;
+    if (e->slices.left_out)
+        WEIR_WARN("not all slices are measured", WEIR_S("pipeline", e->pipeline->name), WEIR_I("measured", e->slices.count),
+                  WEIR_I("left_out", e->slices.left_out));
     set_gauges(e, &measure);
+    set_slice_gauges(e);
     set_shares(e, &measure);
-    if ((status = announce(e, &measure, err))) return status;
+    if ((status = announce(e, &measure, err)) || (status = weir_degrade_tell(e->degrade, err))) return status;
     int64_t now_us = weir_clock_mono_us(e->clock);
     e->seen = progress;
     e->next_us = now_us + REST_FACTOR * (now_us - began_us);

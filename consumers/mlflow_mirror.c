@@ -320,8 +320,8 @@ static weir_status upload_all(const weir_mirror *m, const mirrored_run *run, con
 
 static weir_status set_status(const weir_mirror *m, const char *mlflow_id, const cJSON *run, weir_err *err) {
     const char *run_status = text_at(run, "status");
-    bool failed = !strcmp(run_status, "failed"), over = failed || !strcmp(run_status, "succeeded");
-    cJSON *body = OBJECT("run_id", mlflow_id, "status", failed ? "FAILED" : over ? "FINISHED" : "RUNNING");
+    bool failed = !strcmp(run_status, "failed"), killed = !strcmp(run_status, "cancelled"), over = failed || killed || !strcmp(run_status, "succeeded");
+    cJSON *body = OBJECT("run_id", mlflow_id, "status", failed ? "FAILED" : killed ? "KILLED" : over ? "FINISHED" : "RUNNING");
     if (body && over && !cJSON_AddNumberToObject(body, "end_time", (double)(int64_t)(number_at(run, "ended_us") / 1000))) {
         cJSON_Delete(body);
         body = NULL;

@@ -1,7 +1,8 @@
 /* score: each feature record of the primary view becomes one prediction.
  *
  * The record brings its own view's features, so the vector has exactly the event in it that is scored; the other views are read from the replica as of the event's
- * time, and the prediction says from which state. Champion and challenger are each scored as one batch. */
+ * time, and the prediction says from which state. Champion and challengers are each scored as one batch. What challengers score in shadow comes when the predictions are acknowledged, in small
+ * portions and within a budget of time, and goes to a topic of its own: it answers nobody, and one that fails or is slow harms nobody. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #include "core/metrics.h"
 #include "models/recipe.h"
 
-enum { FLUSH_TIMEOUT_MS = 30000 };
+enum { FLUSH_TIMEOUT_MS = 30000, SHADOW_FLUSH_MS = 1000, SHADOW_PORTION = 64, SHADOW_PENDING_MAX = 20000 };
+#define SHADOW_BUDGET_US (50 * WEIR_SECOND_US / 1000) /* of a batch, for all shadows together; no new portion is begun after it */
 
 /* The vectors of one batch that one served version scores; in the scratch arena. */
 typedef struct score_arm {
@@ -34,7 +36,9 @@ typedef struct score {
     weir_features_codec features;
     int32_t *epochs, *batch_epochs; /* [partitions] of the features' writers; and as far as the batch has gone */
     weir_prediction_codec predictions;
-    char *topic, *source_topic;
+    weir_event_codec shadows;
+    weir_producer *shadow_producer; /* NULL until there is a shadow: its own, so that what fails there is not taken for a failure of predictions */
+    char *topic, *shadow_topic, *source_topic;
     int primary, join_column;
     int *entity_columns[WEIR_VIEWS_MAX]; /* of each view, in the events' schema */
     int *input_columns; /* [recipe.column_count] index into the inputs */
@@ -45,6 +49,7 @@ typedef struct score {
 typedef struct scored {
     const weir_bus_record *record;
     const weir_served *served; /* NULL: not scored */
+    bool drawn; /* the arm was: no challenger failed before the champion */
     double propensity, score;
     weir_datum *row; /* the feature record */
     double *inputs; /* [input_count] */
@@ -90,7 +95,11 @@ static weir_status add_to_arm(weir_arena *scratch, score_arm *arm, const scored 
 
 static weir_status predict_arm(score *s, score_arm *arm, scored *batch, weir_err *err) {
     if (!arm->count) return WEIR_OK;
+    memset(arm->scores, 0, sizeof *arm->scores * (size_t)arm->count);
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
     weir_status status = weir_model_predict(arm->served->model, arm->rows, arm->count, arm->scores, err);
+    const weir_guard_rows rows = weir_guard_rows_of(status, arm->scores, arm->count, weir_clock_mono_us(s->env->clock) - began_us);
+    weir_serving_note(s->serving, arm->served, &rows);
     if (status) return weir_err_prefix(err, "model %s version %d", arm->served->name, arm->served->version);
     const char *pipeline = s->pipeline->name;
     weir_metric *errors = WEIR_METRIC("weir_score_errors_total", pipeline, arm->served->name, arm->served->arm);
@@ -108,6 +117,10 @@ static weir_status predict_arm(score *s, score_arm *arm, scored *batch, weir_err
     return WEIR_OK;
 }
 
+static int prediction_id(const score *s, const scored *r, char id[256]) {
+    return snprintf(id, 256, "%s-%d-%lld", s->pipeline->name, (int)r->row[FEAT_SOURCE_PARTITION].i, (long long)r->row[FEAT_SOURCE_OFFSET].i);
+}
+
 static weir_datum number_or_null(double value) {
     return value == value ? weir_f64(value) : weir_null();
 }
@@ -121,11 +134,18 @@ static weir_datum join_id(const score *s, const weir_datum *event, char text[32]
     return weir_str(text, (size_t)snprintf(text, 32, "%lld", (long long)d->i));
 }
 
-static weir_status emit(score *s, const scored *r, int64_t now_us, weir_err *err) {
+/* Sends what is in the buffer, with the trace of the record that it was made from. */
+static weir_status send(weir_producer *producer, const char *topic, const weir_bus_record *record, const weir_buf *buf, weir_err *err) {
+    weir_bus_header trace;
+    size_t headers = weir_bus_header_get(record, "traceparent", &trace) ? 1 : 0;
+    return weir_producer_send(producer, topic, record->partition, record->key, record->key_len, buf->data, buf->len, &trace, headers, 0, err);
+}
+
+static weir_status emit(score *s, const weir_arms *arms, const scored *r, int64_t now_us, weir_err *err) {
     weir_datum *out = s->predictions.row;
     const weir_datum *in = r->row;
     char id[256], join[32];
-    int id_len = snprintf(id, sizeof id, "%s-%d-%lld", s->pipeline->name, (int)in[FEAT_SOURCE_PARTITION].i, (long long)in[FEAT_SOURCE_OFFSET].i);
+    int id_len = prediction_id(s, r, id);
     out[PRED_ID] = weir_str(id, (size_t)id_len);
     out[PRED_TENANT] = in[FEAT_TENANT];
     out[PRED_ENTITY] = in[FEAT_ENTITY];
@@ -142,6 +162,7 @@ static weir_status emit(score *s, const scored *r, int64_t now_us, weir_err *err
     out[PRED_SCORE] = weir_f64(r->score);
     out[PRED_DECISION] = weir_served_decision(r->served, r->score);
     out[PRED_FEATURE_HASH] = weir_text(s->pipeline->feature_hash);
+    out[PRED_POLICY] = r->drawn && *arms->policy ? weir_text(arms->policy) : weir_null();
     for (int v = 0; v < s->pipeline->view_count; v++) {
         weir_datum *view = out + PRED_VIEWS + PRED_VIEW_COLUMNS * v;
         const weir_view_read *read = &r->read[v];
@@ -157,34 +178,139 @@ static weir_status emit(score *s, const scored *r, int64_t now_us, weir_err *err
     weir_buf *buf = &s->predictions.codec.buf;
     weir_buf_clear(buf);
     weir_status status = weir_serde_encode(s->predictions.codec.serde, out, buf, err);
-    if (status) return status;
-    weir_bus_header trace;
-    size_t headers = weir_bus_header_get(r->record, "traceparent", &trace) ? 1 : 0;
-    return weir_producer_send(weir_worker_producer(s->worker), s->topic, r->record->partition, r->record->key, r->record->key_len, buf->data, buf->len, &trace,
-                              headers, 0, err);
+    return status ? status : send(weir_worker_producer(s->worker), s->topic, r->record, buf, err);
 }
 
-/* A challenger that fails must not cost anybody a prediction: its vectors go to the champion, with certainty from there on. */
-static weir_status fall_back(score *s, score_arm arm[2], scored *batch, const weir_err *why, size_t count, weir_err *err) {
-    weir_log_err(WEIR_LOG_ERROR, "the challenger failed, the champion answers for it", why);
-    weir_metric_add(WEIR_METRIC("weir_score_errors_total", s->pipeline->name, arm[1].served->name, arm[1].served->arm), arm[1].count);
-    weir_status status = WEIR_OK;
-    for (int i = 0; !status && i < arm[1].count; i++) {
-        scored *r = &batch[arm[1].record[i]];
-        r->served = arm[0].served;
+/* Challengers come first. One that fails, or gives what is no number, must not cost anybody a prediction: such vectors go to the champion, with certainty from there on. */
+static weir_status predict_challenger(score *s, score_arm *arm, score_arm *champion, scored *batch, size_t count, weir_err *err) {
+    weir_err why;
+    weir_status failed = predict_arm(s, arm, batch, &why), status = WEIR_OK;
+    if (failed) {
+        weir_log_err(WEIR_LOG_ERROR, "the challenger failed, the champion answers for it", &why);
+        weir_metric_add(WEIR_METRIC("weir_score_errors_total", s->pipeline->name, arm->served->name, arm->served->arm), arm->count);
+    }
+    for (int i = 0; !status && i < arm->count; i++) {
+        scored *r = &batch[arm->record[i]];
+        if (!failed && r->served) continue;
+        r->served = champion->served;
+        r->drawn = false;
         r->propensity = 1;
-        status = add_to_arm(weir_worker_scratch(s->worker), &arm[0], r, arm[1].record[i], count, err);
+        status = add_to_arm(weir_worker_scratch(s->worker), champion, r, arm->record[i], count, err);
     }
     return status;
 }
 
+/* ---- shadows ---- */
+
+static weir_status emit_shadow(score *s, const weir_served *served, double share, const scored *r, double value, int64_t now_us, weir_err *err) {
+    char id[256], join[32];
+    const weir_datum *in = r->row;
+    weir_buf *buf = &s->shadows.buf;
+    const weir_datum row[SHADOW_COUNT] = {
+        [SHADOW_PREDICTION_ID] = weir_str(id, (size_t)prediction_id(s, r, id)),
+        [SHADOW_TENANT] = in[FEAT_TENANT],
+        [SHADOW_ENTITY] = in[FEAT_ENTITY],
+        [SHADOW_JOIN_ID] = join_id(s, in + FEAT_RECORD, join),
+        [SHADOW_EVENT_TIME] = in[FEAT_EVENT_TIME],
+        [SHADOW_PARTITION] = in[FEAT_SOURCE_PARTITION],
+        [SHADOW_OFFSET] = in[FEAT_SOURCE_OFFSET],
+        [SHADOW_PREDICTED_AT] = weir_i64(now_us),
+        [SHADOW_MODEL] = weir_text(served->name),
+        [SHADOW_VERSION] = weir_i64(served->version),
+        [SHADOW_DIGEST] = weir_text(weir_model_digest(served->model)),
+        [SHADOW_ARM] = weir_text("shadow"),
+        [SHADOW_PROPENSITY] = weir_f64(share),
+        [SHADOW_SCORE] = weir_f64(value),
+        [SHADOW_DECISION] = weir_served_decision(served, value),
+    };
+    weir_buf_clear(buf);
+    weir_status status = weir_serde_encode(s->shadows.serde, row, buf, err);
+    return status ? status : send(s->shadow_producer, s->shadow_topic, r->record, buf, err);
+}
+
+static void count_shadows(const score *s, const weir_served *served, const char *outcome, int count) {
+    if (count > 0) weir_metric_add(WEIR_METRIC("weir_score_shadows_total", s->pipeline->name, served->name, outcome), count);
+}
+
+/* Scores and writes a portion. That a model fails is counted, told to its guard, and no failure of the batch; that Kafka does is. */
+static weir_status shadow_portion(score *s, const weir_served *served, double share, const scored *const *portion, int count, weir_err *err) {
+    size_t columns = (size_t)weir_model_column_count(served->model);
+    double *rows = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof *rows * columns * (size_t)count), scores[SHADOW_PORTION] = {0};
+    if (!rows) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for %d vectors in shadow", count);
+    for (int i = 0; i < count; i++)
+        for (size_t c = 0; c < columns; c++) rows[(size_t)i * columns + c] = portion[i]->inputs[served->columns[c]];
+    weir_err why;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status failed = weir_model_predict(served->model, rows, count, scores, &why), status = WEIR_OK;
+    const weir_guard_rows went = weir_guard_rows_of(failed, scores, count, weir_clock_mono_us(s->env->clock) - began_us);
+    weir_serving_note(s->serving, served, &went);
+    int written = 0;
+    int64_t now_us = weir_clock_wall_us(s->env->clock);
+    for (int i = 0; !status && !failed && i < count; i++) {
+        if (scores[i] != scores[i]) continue;
+        status = emit_shadow(s, served, share, portion[i], scores[i], now_us, err);
+        written += !status;
+    }
+    count_shadows(s, served, "written", written);
+    if (!status) count_shadows(s, served, "failed", count - written);
+    return status;
+}
+
+/* What one challenger scores beside the champion. */
+static weir_status shadow_challenger(score *s, const weir_arms *arms, int challenger, const scored *batch, size_t count, int64_t until_us, weir_err *err) {
+    const weir_served *served = arms->challengers[challenger];
+    const scored *portion[SHADOW_PORTION];
+    int waiting = 0, skipped = 0;
+    weir_status status = WEIR_OK;
+    for (size_t i = 0; !status && i < count; i++) {
+        const scored *r = &batch[i];
+        if (r->served != arms->champion || !r->served || !weir_arms_shadows(arms, challenger, r->record->key, r->record->key_len, r->row[FEAT_EVENT_TIME].i))
+            continue;
+        if (weir_clock_mono_us(s->env->clock) > until_us) {
+            skipped++;
+            continue;
+        }
+        portion[waiting++] = r;
+        if (waiting < SHADOW_PORTION) continue;
+        status = shadow_portion(s, served, arms->shadows[challenger], portion, waiting, err);
+        waiting = 0;
+    }
+    if (!status && waiting) status = shadow_portion(s, served, arms->shadows[challenger], portion, waiting, err);
+    count_shadows(s, served, "skipped", skipped);
+    return status;
+}
+
+static bool has_shadows(const weir_arms *arms) {
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        if (arms->challengers[c] && arms->shadows[c] > 0) return true;
+    }
+    return false;
+}
+
+/* After the predictions are acknowledged. What is not written here is lost, and that is no reason to score the batch again: shadows are for comparison only. When Kafka does not take them
+ * as fast as they come, none are scored: nobody waits for them. */
+static void score_shadows(score *s, const weir_arms *arms, const scored *batch, size_t count) {
+    char client[128];
+    weir_err err;
+    if (!has_shadows(arms)) return;
+    snprintf(client, sizeof client, "weir-shadows-%.64s", s->pipeline->name);
+    weir_status status = s->shadow_producer ? WEIR_OK : weir_producer_new(s->env->brokers, client, &s->shadow_producer, &err);
+    if (!status && weir_producer_pending(s->shadow_producer) > SHADOW_PENDING_MAX)
+        status = WEIR_RETRY(&err, WEIR_ELIMIT, "%d scores still wait to be written", SHADOW_PENDING_MAX);
+    int64_t until_us = weir_clock_mono_us(s->env->clock) + SHADOW_BUDGET_US;
+    for (int c = 0; !status && c < WEIR_CHALLENGERS_MAX; c++) {
+        if (arms->challengers[c] && arms->shadows[c] > 0) status = shadow_challenger(s, arms, c, batch, count, until_us, &err);
+    }
+    if (status) weir_log_err(WEIR_LOG_WARN, "a batch is not scored in shadow", &err);
+}
+
 /* Decodes, chooses arms, gathers inputs. Records that cannot be decoded go to the dead letters. */
-static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_record *records, size_t count, scored *batch, score_arm arm[2], weir_err *err) {
+static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_record *records, size_t count, scored *batch, score_arm *arm, weir_err *err) {
     weir_arena *scratch = weir_worker_scratch(s->worker);
     size_t inputs = (size_t)weir_serving_input_count(s->serving);
     for (size_t i = 0; i < count; i++) {
         scored *r = &batch[i];
-        *r = (scored){.record = &records[i]};
+        *r = (scored){.record = &records[i], .drawn = true};
         int32_t *epoch = &s->batch_epochs[records[i].partition], fence = weir_features_fence_of(&records[i]);
         if (fence > *epoch) *epoch = fence;
         if (!records[i].value || !records[i].key) continue;
@@ -196,7 +322,7 @@ static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_recor
         /* Corrections and snapshots are no new events, and what a former owner wrote behind its successor's fence is void. */
         if (!status && (weir_features_kind_of(&s->features, r->row) != WEIR_FEATURES_VALUE || r->row[FEAT_EPOCH].i < *epoch)) continue;
         if (!status) *epoch = (int32_t)r->row[FEAT_EPOCH].i;
-        if (!status && !(r->served = weir_arms_choose(arms, records[i].key, records[i].key_len, &r->propensity))) {
+        if (!status && !(r->served = weir_arms_choose(arms, records[i].key, records[i].key_len, r->row[FEAT_EVENT_TIME].i, &r->propensity))) {
             weir_metric_add(s->unserved, 1);
             continue;
         }
@@ -206,7 +332,9 @@ static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_recor
             status = weir_worker_reject(s->worker, &records[i], "decode", &why, &why);
             if (!status) continue;
         }
-        if (!status) status = add_to_arm(scratch, &arm[r->served == arms->challenger], r, (int)i, count, &why);
+        int of = 0;
+        while (of < WEIR_CHALLENGERS_MAX && r->served != arm[of].served) of++;
+        if (!status) status = add_to_arm(scratch, &arm[of], r, (int)i, count, &why);
         if (status) {
             if (err) *err = why;
             return status;
@@ -235,23 +363,24 @@ static weir_status score_batch(void *context, const weir_bus_record *records, si
     if (!batch) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu records", count);
     memcpy(s->batch_epochs, s->epochs, sizeof *s->epochs * (size_t)s->pipeline->partitions); /* a batch that fails comes again */
     weir_arms *arms = weir_serving_arms(s->serving);
-    score_arm arm[2] = {{.served = arms->champion}, {.served = arms->challenger}};
+    score_arm arm[1 + WEIR_CHALLENGERS_MAX] = {{.served = arms->champion}};
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) arm[1 + c].served = arms->challengers[c];
     status = weir_serving_read_begin(s->reader, err);
     if (!status) {
         status = prepare(s, arms, records, count, batch, arm, err);
         weir_serving_read_end(s->reader);
     }
-    weir_err why;
-    if (!status && predict_arm(s, &arm[1], batch, &why)) status = fall_back(s, arm, batch, &why, count, err);
+    for (int a = 1; !status && a <= WEIR_CHALLENGERS_MAX; a++) status = predict_challenger(s, &arm[a], &arm[0], batch, count, err);
     if (!status) status = predict_arm(s, &arm[0], batch, err);
     int64_t now_us = weir_clock_wall_us(s->env->clock);
     for (size_t i = 0; !status && i < count; i++)
-        if (batch[i].served) status = emit(s, &batch[i], now_us, err);
+        if (batch[i].served) status = emit(s, arms, &batch[i], now_us, err);
     if (!status) status = weir_producer_flush(weir_worker_producer(s->worker), FLUSH_TIMEOUT_MS, err);
     if (!status) memcpy(s->epochs, s->batch_epochs, sizeof *s->epochs * (size_t)s->pipeline->partitions);
     now_us = weir_clock_wall_us(s->env->clock);
     for (size_t i = 0; !status && i < count; i++)
         if (batch[i].served) weir_metric_observe(s->latency, (double)(now_us / 1000 - records[i].timestamp_ms) / 1e3);
+    if (!status) score_shadows(s, arms, batch, count);
     weir_arms_drop(arms);
     return status;
 }
@@ -261,14 +390,20 @@ static weir_status score_batch(void *context, const weir_bus_record *records, si
 static void score_done(void *context) {
     score *s = context;
     if (!s) return;
+    weir_err err;
+    if (s->shadow_producer && weir_producer_flush(s->shadow_producer, SHADOW_FLUSH_MS, &err))
+        weir_log_err(WEIR_LOG_WARN, "the last scores in shadow were not written", &err);
+    weir_producer_free(s->shadow_producer);
     weir_serving_reader_free(s->reader);
     weir_shared_drop_serving(s->shared, &s->serving);
     weir_features_codec_done(&s->features);
     weir_prediction_codec_done(&s->predictions);
+    weir_event_codec_done(&s->shadows);
     weir_recipe_done(&s->recipe);
     for (int v = 0; v < WEIR_VIEWS_MAX; v++) free(s->entity_columns[v]);
     free(s->input_columns);
     free(s->topic);
+    free(s->shadow_topic);
     free(s->source_topic);
     free(s->epochs);
     free(s->batch_epochs);
@@ -316,14 +451,16 @@ static weir_status score_init(weir_worker *worker, void **ret_context, weir_err 
     s->latency = WEIR_METRIC("weir_score_latency_seconds", s->pipeline->name);
     const weir_view_def *primary = &s->pipeline->views[s->primary];
     s->topic = weir_topic_of(s->pipeline, "predictions");
+    s->shadow_topic = weir_topic_of(s->pipeline, "shadows");
     s->source_topic = weir_topic_features(s->pipeline, primary);
     s->epochs = calloc((size_t)s->pipeline->partitions, sizeof *s->epochs);
     s->batch_epochs = calloc((size_t)s->pipeline->partitions, sizeof *s->batch_epochs);
     if (!s->epochs || !s->batch_epochs) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d partitions", s->pipeline->partitions);
-    if (!s->topic || !s->source_topic) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for topic names");
+    if (!s->topic || !s->shadow_topic || !s->source_topic) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for topic names");
     weir_status status = weir_recipe_load(s->pipeline, &s->recipe, err);
     if (!status) status = weir_features_codec_init(&s->features, s->shared->registry, s->pipeline, primary, err);
     if (!status) status = weir_prediction_codec_init(&s->predictions, s->shared->registry, s->pipeline, s->recipe.columns, s->recipe.column_count, err);
+    if (!status) status = weir_event_codec_init(&s->shadows, s->shared->registry, "schemas/shadow.avsc", s->shadow_topic, err);
     if (!status) status = weir_shared_take_serving(s->shared, env, &s->serving, err);
     if (!status) status = resolve_columns(s, err);
     if (!status) status = weir_serving_reader_new(s->serving, &s->reader, err);
@@ -341,7 +478,7 @@ static weir_status score_init(weir_worker *worker, void **ret_context, weir_err 
 const weir_worker_ops weir_score_ops = {
     .abi = WEIR_WORKER_ABI,
     .name = "score",
-    .doc = "scores feature records with champion and challenger, writes predictions",
+    .doc = "scores feature records with champion and challengers, writes predictions",
     .init = score_init,
     .assigned = score_assigned,
     .batch = score_batch,

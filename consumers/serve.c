@@ -185,12 +185,27 @@ static bool put_inputs(const serve *s, const weir_served *served, bool pipeline,
     return ok;
 }
 
+enum { SERVED_MAX = 1 + WEIR_CHALLENGERS_MAX };
+
+/* Champion and challengers that are there; each version once. */
+static int list_served(const weir_arms *arms, const weir_served *served[SERVED_MAX]) {
+    int count = 0;
+    for (int i = -1; i < WEIR_CHALLENGERS_MAX; i++) {
+        const weir_served *one = i < 0 ? arms->champion : arms->challengers[i];
+        bool again = false;
+        for (int j = 0; one && j < count; j++) again |= served[j]->version == one->version && !strcmp(served[j]->name, one->name);
+        if (one && !again) served[count++] = one;
+    }
+    return count;
+}
+
 static bool put_versions(const weir_arms *arms, const char *name, weir_buf *out) {
-    const weir_served *both[] = {arms->champion, arms->challenger};
+    const weir_served *served[SERVED_MAX];
+    int count = list_served(arms, served);
     bool ok = true, any = false;
-    for (int i = 0; ok && i < 2; i++) {
-        if (!both[i] || strcmp(both[i]->name, name) || (i && any && both[0]->version == both[1]->version)) continue;
-        ok = weir_buf_printf(out, "%s\"%d\"", any ? "," : "", both[i]->version);
+    for (int i = 0; ok && i < count; i++) {
+        if (strcmp(served[i]->name, name) != 0) continue;
+        ok = weir_buf_printf(out, "%s\"%d\"", any ? "," : "", served[i]->version);
         any = true;
     }
     return ok;
@@ -222,26 +237,27 @@ static weir_status answer_model_ready(serve *s, const weir_arms *arms, const wei
 }
 
 static weir_status no_such_model(const weir_arms *arms, const char *name, int version, weir_err *err) {
-    char wanted[16] = "", served[256] = "nobody";
+    const weir_served *served[SERVED_MAX];
+    char wanted[16] = "", names[96 * SERVED_MAX] = "nobody";
+    int count = list_served(arms, served);
+    size_t used = 0;
     if (version) snprintf(wanted, sizeof wanted, " version %d", version);
-    if (arms->champion) snprintf(served, sizeof served, "%s version %d", arms->champion->name, arms->champion->version);
-    if (arms->challenger) {
-        size_t used = strlen(served);
-        snprintf(served + used, sizeof served - used, " and %s version %d", arms->challenger->name, arms->challenger->version);
-    }
-    return WEIR_REJECT(err, WEIR_ENOTFOUND, "no model \"%s\"%s is served; served now: %s", name, wanted, served);
+    for (int i = 0; i < count; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s version %d", i ? " and " : "", served[i]->name, served[i]->version);
+    return WEIR_REJECT(err, WEIR_ENOTFOUND, "no model \"%s\"%s is served; served now: %s", name, wanted, names);
 }
 
 weir_status serve_find(const serve *s, const weir_arms *arms, const char *name, int version, const weir_served **ret_served, weir_err *err) {
-    const weir_served *both[] = {arms->champion, arms->challenger};
+    const weir_served *served[SERVED_MAX];
     if (!strcmp(name, s->pipeline->name) && !version) {
         if (!arms->champion) return WEIR_RETRY(err, WEIR_ENET, "no model is served yet: pipeline %s has no champion", name);
         *ret_served = arms->champion;
         return WEIR_OK;
     }
-    for (int i = 0; i < 2; i++) {
-        if (!both[i] || strcmp(both[i]->name, name) || (version && both[i]->version != version)) continue;
-        *ret_served = both[i];
+    int count = list_served(arms, served);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(served[i]->name, name) || (version && served[i]->version != version)) continue;
+        *ret_served = served[i];
         return WEIR_OK;
     }
     return no_such_model(arms, name, version, err);

@@ -105,7 +105,7 @@ static weir_status choose_arm(inference *in, int row, const weir_datum *event, w
     char key[WEIR_KEY_MAX];
     size_t key_len;
     weir_status status = make_key(in->s, in->s->pipeline->primary_view, event, key, &key_len, err);
-    if (!status) in->served[row] = weir_arms_choose(in->arms, key, key_len, &in->propensity[row]);
+    if (!status) in->served[row] = weir_arms_choose(in->arms, key, key_len, event[in->s->pipeline->events.time_index].i, &in->propensity[row]);
     return status;
 }
 
@@ -128,7 +128,7 @@ static weir_status gather_all(inference *in, weir_datum *rows, weir_err *err) {
 
 /* ---- scores ---- */
 
-/* Scores the rows that `served` answers, as one batch. */
+/* Scores the rows that `served` answers, as one batch, and tells the guards how that went. */
 static weir_status score_rows(inference *in, const weir_served *served, weir_err *err) {
     size_t columns = (size_t)weir_model_column_count(served->model), rows = (size_t)in->row_count;
     double *matrix = weir_arena_alloc(&in->thread->arena, rows * columns * sizeof *matrix), *out = weir_arena_alloc(&in->thread->arena, rows * sizeof *out);
@@ -140,7 +140,11 @@ static weir_status score_rows(inference *in, const weir_served *served, weir_err
         count++;
     }
     if (!count) return WEIR_OK;
+    memset(out, 0, (size_t)count * sizeof *out);
+    int64_t began_us = weir_clock_mono_us(in->s->env->clock);
     weir_status status = weir_model_predict(served->model, matrix, count, out, err);
+    const weir_guard_rows went = weir_guard_rows_of(status, out, count, weir_clock_mono_us(in->s->env->clock) - began_us);
+    if (in->split) weir_serving_note(in->s->serving, served, &went);
     if (status) return weir_err_prefix(err, "model %s version %d", served->name, served->version);
     count = 0;
     for (size_t row = 0; row < rows; row++) {
@@ -149,20 +153,26 @@ static weir_status score_rows(inference *in, const weir_served *served, weir_err
     return WEIR_OK;
 }
 
-/* A challenger that fails costs nobody an answer: the champion gives it, with certainty from there on. */
-static weir_status score_split(inference *in, weir_err *err) {
-    const weir_served *champion = in->arms->champion, *challenger = in->arms->challenger;
+/* The rows of one challenger. One that fails, or gives what is no number, costs nobody an answer: the champion gives it, with certainty from there on. */
+static void score_challenger(inference *in, const weir_served *challenger) {
     weir_err why;
-    if (challenger && score_rows(in, challenger, &why)) {
-        weir_log_err(WEIR_LOG_ERROR, "the challenger failed, the champion answers for it", &why);
-        weir_metric_add(WEIR_METRIC("weir_score_errors_total", in->s->pipeline->name, challenger->name, challenger->arm), 1);
-        for (int row = 0; row < in->row_count; row++) {
-            if (in->served[row] != challenger) continue;
-            in->served[row] = champion;
-            in->propensity[row] = 1;
-        }
+    weir_status failed = score_rows(in, challenger, &why);
+    if (failed) weir_log_err(WEIR_LOG_ERROR, "the challenger failed, the champion answers for it", &why);
+    int errors = 0;
+    for (int row = 0; row < in->row_count; row++) {
+        if (in->served[row] != challenger || (!failed && !isnan(in->score[row]))) continue;
+        in->served[row] = in->arms->champion;
+        in->propensity[row] = 1;
+        errors++;
     }
-    return score_rows(in, champion, err);
+    if (errors) weir_metric_add(WEIR_METRIC("weir_score_errors_total", in->s->pipeline->name, challenger->name, challenger->arm), errors);
+}
+
+static weir_status score_split(inference *in, weir_err *err) {
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        if (in->arms->challengers[c]) score_challenger(in, in->arms->challengers[c]);
+    }
+    return score_rows(in, in->arms->champion, err);
 }
 
 static weir_status infer_events(inference *in, weir_json_table *table, weir_err *err) {
@@ -178,7 +188,7 @@ static weir_status infer_events(inference *in, weir_json_table *table, weir_err 
     if (!status) status = serve_own_rows(&in->thread->grant, table, &in->s->pipeline->events, events, err);
     if (status) return status;
     mark_used(in, named);
-    if (in->split) mark_used(in, in->arms->challenger);
+    for (int c = 0; in->split && c < WEIR_CHALLENGERS_MAX; c++) mark_used(in, in->arms->challengers[c]);
     if ((status = gather_all(in, events, err))) return status;
     return in->split ? score_split(in, err) : score_rows(in, named, err);
 }

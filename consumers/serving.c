@@ -1,4 +1,4 @@
-/* The serving state: one thread tails the features topics into LMDB and weir.models into the arms; readers take snapshots of both. */
+/* The serving state: one thread tails the features topics into LMDB, and weir.models and weir.rollouts into the arms; readers take snapshots of both. */
 #include "consumers/serving.h"
 
 #include <math.h>
@@ -9,12 +9,12 @@
 
 #include "consumers/changelog.h"
 #include "consumers/events.h"
-#include "consumers/split.h"
+#include "consumers/rollout_state.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/artifact_file.h"
 
-enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20 };
+enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20, ASK_FLUSH_MS = 2000, TOPIC_MODELS = 0, TOPIC_ROLLOUTS };
 #define RELOAD_AFTER_US (5 * WEIR_SECOND_US)
 #define STATS_EVERY_US (5 * WEIR_SECOND_US)
 #define ONLINE_MAX_BYTES (INT64_C(64) << 30)
@@ -24,12 +24,40 @@ enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20 };
 typedef struct wanted_model {
     char name[64], digest[65], path[512];
     int version; /* 0: nobody */
+    int64_t event_id, moved_us; /* of the move that said so */
     double threshold; /* the version's own; NaN: none */
     bool dirty;
 } wanted_model;
 
-enum { ARM_CHAMPION, ARM_CHALLENGER, ARM_COUNT };
-static const char *const arm_names[ARM_COUNT] = {"champion", "challenger"};
+/* What weir.rollouts said last of this pipeline. */
+typedef struct rollout_shares {
+    struct {
+        char version[96]; /* MODEL/VERSION; empty: none */
+        double share, shadow;
+    } challengers[WEIR_CHALLENGERS_MAX];
+    int64_t at_us;
+} rollout_shares;
+
+/* A challenger that broke a guard: not used again before its alias is moved. */
+typedef struct stopped_challenger {
+    char challenger[96], guard[16]; /* empty: none */
+    int64_t alias_us;
+    bool asked; /* its rollback was asked for */
+} stopped_challenger;
+
+enum { ARM_CHAMPION, ARM_CHALLENGERS, ARM_COUNT = ARM_CHALLENGERS + WEIR_CHALLENGERS_MAX };
+
+static const char *arm_name(int arm) {
+    return arm == ARM_CHAMPION ? "champion" : weir_challenger_names[arm - ARM_CHALLENGERS];
+}
+
+/* What is known of one challenger. */
+typedef struct challenger_slot {
+    int64_t alias_us; /* when the alias of the challenger in arms was moved */
+    stopped_challenger stopped;
+    weir_guard guard;
+    bool guarded; /* guard is there: made when the slot is first used */
+} challenger_slot;
 
 struct weir_serving {
     const weir_worker_env *env;
@@ -47,17 +75,21 @@ struct weir_serving {
     bool thread_started;
     _Atomic bool stop, ready, settled; /* features, and aliases, as they stood at start have been read, and the champion that those name is served */
     weir_consumer *features_tail, *models_tail;
-    weir_event_codec model_events;
+    weir_event_codec model_events, rollout_events;
+    weir_producer *producer; /* NULL until a guard is broken */
     weir_bus_record *records; /* [TAIL_BATCH] */
     weir_partition *positions; /* [views × partitions] scratch */
     int64_t *ends; /* [views][partitions] ends of the features topics at start; -1: reached */
-    weir_partition *models_ends, *models_positions; /* [models_partitions] of weir.models: offset is where it ended at start, -1: reached; scratch */
+    weir_partition *models_ends,
+        *models_positions; /* [models_partitions] of weir.models and weir.rollouts: offset is where it ended at start, -1: reached; scratch */
     size_t models_partitions;
     wanted_model wanted[ARM_COUNT];
     int64_t reload_at_us, stats_at_us;
 
-    pthread_mutex_t lock; /* guards arms and failure */
+    pthread_mutex_t lock; /* guards what follows */
     weir_arms *arms;
+    rollout_shares rollout;
+    challenger_slot slots[WEIR_CHALLENGERS_MAX];
     weir_err failure;
 };
 
@@ -88,7 +120,7 @@ static void drop_served(weir_served *served) {
 void weir_arms_drop(weir_arms *arms) {
     if (!arms || --arms->references > 0) return;
     drop_served(arms->champion);
-    drop_served(arms->challenger);
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) drop_served(arms->challengers[c]);
     free(arms);
 }
 
@@ -100,26 +132,36 @@ weir_arms *weir_serving_arms(weir_serving *serving) {
     return arms;
 }
 
-const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, double *ret_propensity) {
-    *ret_propensity = 1;
-    if (!arms->champion || !arms->challenger || arms->challenger_share <= 0) return arms->champion;
-    bool challenged = weir_split_point(arms->salt, key, key_len) < arms->challenger_share;
-    *ret_propensity = challenged ? arms->challenger_share : 1 - arms->challenger_share;
-    return challenged ? arms->challenger : arms->champion;
+/* By request the time is part of what is drawn by. */
+static double point_of(const weir_arms *arms, const char *salt, const char *key, size_t key_len, int64_t t_us) {
+    char text[WEIR_KEY_MAX + 24];
+    if (!arms->by_request || key_len > WEIR_KEY_MAX) return weir_split_point(salt, key, key_len);
+    memcpy(text, key, key_len);
+    return weir_split_point(salt, text, key_len + (size_t)snprintf(text + key_len, 24, "@%lld", (long long)t_us));
 }
 
-/* rollout {salt, challenger_share} of the pipeline file. */
+const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, int64_t t_us, double *ret_propensity) {
+    *ret_propensity = 1;
+    if (!arms->champion || !arms->split.count) return arms->champion;
+    int challenger = weir_split_map_at(&arms->split, point_of(arms, arms->salt, key, key_len, t_us));
+    *ret_propensity = challenger < 0 ? arms->champion_share : arms->shares[challenger];
+    return challenger < 0 ? arms->champion : arms->challengers[challenger];
+}
+
+bool weir_arms_shadows(const weir_arms *arms, int challenger, const char *key, size_t key_len, int64_t t_us) {
+    char salt[sizeof arms->salt + 16];
+    if (!arms->challengers[challenger] || arms->shadows[challenger] <= 0) return false;
+    snprintf(salt, sizeof salt, "%s/shadow", arms->salt);
+    return arms->shadows[challenger] >= 1 || point_of(arms, salt, key, key_len, t_us) < arms->shadows[challenger];
+}
+
 static weir_status new_arms(const weir_pipeline *pipeline, weir_arms **ret_arms, weir_err *err) {
-    const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(pipeline->json, "rollout");
-    const cJSON *share = cJSON_GetObjectItemCaseSensitive(rollout, "challenger_share");
-    const cJSON *salt = cJSON_GetObjectItemCaseSensitive(rollout, "salt");
-    if (share && (!cJSON_IsNumber(share) || share->valuedouble < 0 || share->valuedouble > 1))
-        return WEIR_FAIL(err, WEIR_EINVAL, "$.rollout.challenger_share: expected a number from 0 to 1");
     weir_arms *arms = calloc(1, sizeof *arms);
     if (!arms) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the arms");
     arms->references = 1;
-    arms->challenger_share = share ? share->valuedouble : 0.1;
-    snprintf(arms->salt, sizeof arms->salt, "%s", cJSON_IsString(salt) ? salt->valuestring : pipeline->name);
+    arms->champion_share = 1;
+    arms->by_request = pipeline->rollout.by_request;
+    snprintf(arms->salt, sizeof arms->salt, "%s", pipeline->rollout.salt);
     *ret_arms = arms;
     return WEIR_OK;
 }
@@ -155,7 +197,7 @@ static weir_status load_served(weir_serving *s, int arm, weir_served **ret_serve
     if (!box) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
     box->references = 1;
     weir_served *served = &box->served;
-    snprintf(served->arm, sizeof served->arm, "%s", arm_names[arm]);
+    snprintf(served->arm, sizeof served->arm, "%s", arm_name(arm));
     snprintf(served->name, sizeof served->name, "%s", wanted->name);
     served->version = wanted->version;
     weir_status status = weir_artifact_load(s->env->objects_dir, wanted->path, &served->model, err);
@@ -187,25 +229,208 @@ static weir_metric *model_info(const weir_serving *s, const weir_served *served)
     return WEIR_METRIC("weir_score_model_info", s->pipeline->name, served->arm, served->name, version, weir_model_digest(served->model));
 }
 
+static void name_version(char text[96], const char *model, int version) {
+    snprintf(text, 96, "%.64s/%d", model, version);
+}
+
+/* A rollout's word holds for the version that it is about, unless the alias was set anew after it. Without one the first challenger has the share of the pipeline file. Locked. */
+static void find_share(const weir_serving *s, const weir_served *challenger, int slot, double *ret_share, double *ret_shadow) {
+    char name[96];
+    *ret_share = *ret_shadow = 0;
+    if (!challenger) return;
+    name_version(name, challenger->name, challenger->version);
+    if (!strcmp(s->slots[slot].stopped.challenger, name)) return;
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX && s->rollout.at_us >= s->slots[slot].alias_us; c++) {
+        if (strcmp(s->rollout.challengers[c].version, name) != 0) continue;
+        *ret_share = s->rollout.challengers[c].share;
+        *ret_shadow = s->rollout.challengers[c].shadow;
+        return;
+    }
+    if (slot == 0) *ret_share = s->pipeline->rollout.challenger_share;
+}
+
+/* How many zones the traffic has: as many as the rollout has challengers, and at least one for each that has a share. */
+static int count_zones(const weir_serving *s, const weir_arms *arms) {
+    int zones = 1;
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        if (*s->rollout.challengers[c].version || arms->shares[c] > 0) zones = c + 1;
+    }
+    return zones;
+}
+
+/* Shares, the split by them and how they are logged. Shares that are too much together, as between two events they might be, are scaled down. Locked. */
+static void set_shares(const weir_serving *s, weir_arms *arms) {
+    double sum = 0;
+    int sharing = 0, used;
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        find_share(s, arms->challengers[c], c, &arms->shares[c], &arms->shadows[c]);
+        sum += arms->shares[c];
+        sharing += arms->shares[c] > 0;
+    }
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX && sum > 1; c++) arms->shares[c] /= sum;
+    arms->champion_share = sum > 1 ? 0 : 1 - sum;
+    weir_err err;
+    if (weir_split_map_init(&arms->split, arms->shares, count_zones(s, arms), &err)) { /* the champion answers */
+        weir_log_err(WEIR_LOG_ERROR, "shares that cannot be split by", &err);
+        memset(arms->shares, 0, sizeof arms->shares);
+        arms->split.count = 0;
+        arms->champion_share = 1;
+        return;
+    }
+    if (sharing == (arms->shares[0] > 0)) return;
+    used = snprintf(arms->policy, sizeof arms->policy, "champion %.9g", arms->champion_share);
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        if (arms->shares[c] > 0)
+            used += snprintf(arms->policy + used, sizeof arms->policy - (size_t)used, ",%s %.9g", weir_challenger_names[c], arms->shares[c]);
+    }
+}
+
+/* The same arms with the shares that hold now. `arms` is theirs; locked. Returns the old ones, to be dropped without the lock. */
+static weir_arms *publish(weir_serving *s, weir_arms *arms) {
+    weir_arms *old = s->arms;
+    arms->champion = keep_served(old->champion);
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) arms->challengers[c] = keep_served(old->challengers[c]);
+    set_shares(s, arms);
+    s->arms = arms;
+    return old;
+}
+
+/* The guard of a challenger that comes into its slot; all forget what they saw when the champion changes. Locked. */
+static weir_status guard_anew(weir_serving *s, int arm, bool serves, weir_err *err) {
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        challenger_slot *slot = &s->slots[c];
+        if (arm == ARM_CHALLENGERS + c && serves && !slot->guarded) {
+            weir_status status = weir_guard_init(&slot->guard, &s->pipeline->rollout, err);
+            if (status) return status;
+            slot->guarded = true;
+        }
+        if (slot->guarded && (arm == ARM_CHAMPION || arm == ARM_CHALLENGERS + c)) weir_guard_reset(&slot->guard);
+    }
+    return WEIR_OK;
+}
+
+/* Locked. */
+static void take_slot(weir_serving *s, int arm) {
+    challenger_slot *slot = &s->slots[arm - ARM_CHALLENGERS];
+    slot->alias_us = s->wanted[arm].moved_us;
+    if (slot->alias_us != slot->stopped.alias_us) slot->stopped = (stopped_challenger){0};
+}
+
 /* Publishes new arms in which `arm` is served by `served` (NULL: by nobody). */
 static weir_status swap_arm(weir_serving *s, int arm, weir_served *served, weir_err *err) {
-    weir_arms *arms;
+    weir_arms *arms = NULL;
     weir_status status = new_arms(s->pipeline, &arms, err);
+    pthread_mutex_lock(&s->lock);
+    if (!status) status = guard_anew(s, arm, served != NULL, err);
     if (status) {
+        pthread_mutex_unlock(&s->lock);
+        weir_arms_drop(arms);
         drop_served(served);
         return status;
     }
-    pthread_mutex_lock(&s->lock);
     weir_arms *old = s->arms;
     arms->champion = arm == ARM_CHAMPION ? served : keep_served(old->champion);
-    arms->challenger = arm == ARM_CHALLENGER ? served : keep_served(old->challenger);
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) arms->challengers[c] = arm == ARM_CHALLENGERS + c ? served : keep_served(old->challengers[c]);
+    if (arm != ARM_CHAMPION) take_slot(s, arm);
+    set_shares(s, arms);
     s->arms = arms;
     pthread_mutex_unlock(&s->lock);
-    weir_served *replaced = arm == ARM_CHAMPION ? old->champion : old->challenger;
+    weir_served *replaced = arm == ARM_CHAMPION ? old->champion : old->challengers[arm - ARM_CHALLENGERS];
     if (replaced) weir_metric_hide(model_info(s, replaced));
     if (served) weir_metric_set(model_info(s, served), 1);
     weir_arms_drop(old);
     return WEIR_OK;
+}
+
+/* ---- guards ---- */
+
+/* Without memory for new arms the next rows try again. */
+static void stop_challenger(weir_serving *s, const weir_served *served, int challenger, const char *guard) {
+    challenger_slot *slot = &s->slots[challenger];
+    weir_arms *arms = NULL, *old = NULL;
+    weir_err err;
+    if (new_arms(s->pipeline, &arms, &err)) return;
+    pthread_mutex_lock(&s->lock);
+    bool is_first = !*slot->stopped.challenger && s->arms->challengers[challenger] == served;
+    if (is_first) {
+        slot->stopped = (stopped_challenger){.alias_us = slot->alias_us};
+        name_version(slot->stopped.challenger, served->name, served->version);
+        snprintf(slot->stopped.guard, sizeof slot->stopped.guard, "%s", guard);
+        old = publish(s, arms);
+    }
+    pthread_mutex_unlock(&s->lock);
+    weir_arms_drop(is_first ? old : arms);
+    if (!is_first) return;
+    weir_metric_add(WEIR_METRIC("weir_rollout_guard_breaches_total", s->pipeline->name, guard), 1);
+    WEIR_WARN("the challenger broke a guard and is not used any more", WEIR_S("model", served->name), WEIR_I("version", served->version),
+              WEIR_S("guard", guard));
+}
+
+/* The guard that these rows break of one challenger; NULL: none. Locked. */
+static const char *watch(weir_serving *s, int challenger, const weir_served *served, const weir_guard_rows *rows) {
+    const weir_served *of = s->arms->challengers[challenger];
+    challenger_slot *slot = &s->slots[challenger];
+    if (!of || !slot->guarded || (served != of && served != s->arms->champion)) return NULL;
+    const char *broken = weir_guard_add(&slot->guard, served == of, rows);
+    return served == of && !*slot->stopped.challenger ? broken : NULL;
+}
+
+void weir_serving_note(weir_serving *s, const weir_served *served, const weir_guard_rows *rows) {
+    const char *broken = NULL;
+    int challenger = 0;
+    if (rows->rows <= 0) return;
+    pthread_mutex_lock(&s->lock);
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        const char *one = watch(s, c, served, rows);
+        if (!one) continue;
+        broken = one;
+        challenger = c;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (broken) stop_challenger(s, served, challenger, broken);
+}
+
+static weir_status send_rollback(weir_serving *s, const stopped_challenger *stopped, weir_err *err) {
+    char id[300], reason[96];
+    int64_t now_us = weir_clock_wall_us(s->env->clock);
+    snprintf(id, sizeof id, "%.64s/guard/%s/%lld/%.32s", s->pipeline->name, stopped->challenger, (long long)stopped->alias_us, s->env->instance);
+    snprintf(reason, sizeof reason, "guard %s was broken in scorer %.32s", stopped->guard, s->env->instance);
+    const weir_datum row[ROLL_COUNT] = {
+        [ROLL_EVENT_ID] = weir_text(id),
+        [ROLL_ROLLOUT_ID] = weir_text(""),
+        [ROLL_PIPELINE] = weir_text(s->pipeline->name),
+        [ROLL_AT] = weir_i64(now_us),
+        [ROLL_TYPE] = weir_text("ask.rollback"),
+        [ROLL_STATE] = weir_text(""),
+        [ROLL_CHAMPION] = weir_null(),
+        [ROLL_CHALLENGER] = weir_text(stopped->challenger),
+        [ROLL_SHARE] = weir_f64(0),
+        [ROLL_ACTOR] = weir_text("guard"),
+        [ROLL_REASON] = weir_text(reason),
+        [ROLL_EVIDENCE] = weir_text("{}"),
+        [ROLL_ARMS] = weir_text("[]"),
+        [ROLL_SHADOW] = weir_bool(false),
+    };
+    weir_status status = s->producer ? WEIR_OK : weir_producer_new(s->env->brokers, "weir-guard", &s->producer, err);
+    if (!status)
+        status = weir_event_send(&s->rollout_events, s->producer, WEIR_TOPIC_ROLLOUTS, s->pipeline->name, "weir.rollout.ask.rollback", id, now_us, row, err);
+    return status ? status : weir_producer_flush(s->producer, ASK_FLUSH_MS, err);
+}
+
+/* Once for each challenger that was stopped; a question that could not be sent is asked again. */
+static weir_status ask_for_rollback(weir_serving *s, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int c = 0; !status && c < WEIR_CHALLENGERS_MAX; c++) {
+        challenger_slot *slot = &s->slots[c];
+        pthread_mutex_lock(&s->lock);
+        const stopped_challenger stopped = slot->stopped;
+        pthread_mutex_unlock(&s->lock);
+        if (!*stopped.challenger || stopped.asked || (status = send_rollback(s, &stopped, err))) continue;
+        pthread_mutex_lock(&s->lock);
+        slot->stopped.asked = true;
+        pthread_mutex_unlock(&s->lock);
+    }
+    return status;
 }
 
 /* Loads what the events asked for. A model that cannot be loaded leaves the arm as it is and is tried again later. */
@@ -225,7 +450,7 @@ static void apply_wanted(weir_serving *s, int64_t now_us) {
         }
         wanted->dirty = false;
         weir_metric_observe(WEIR_METRIC("weir_score_swap_seconds", s->pipeline->name), (double)(weir_clock_mono_us(s->env->clock) - now_us) / 1e6);
-        WEIR_INFO("serving", WEIR_S("arm", arm_names[arm]), WEIR_S("model", wanted->version ? wanted->name : "nobody"), WEIR_I("version", wanted->version));
+        WEIR_INFO("serving", WEIR_S("arm", arm_name(arm)), WEIR_S("model", wanted->version ? wanted->name : "nobody"), WEIR_I("version", wanted->version));
     }
 }
 
@@ -246,6 +471,11 @@ static double threshold_of(const weir_datum *payload) {
     return value;
 }
 
+/* A repeat of a move that a later one has followed, as a broker that was away can make it. A database that was made anew counts from 1 again, but later. */
+static bool is_late(const wanted_model *wanted, const weir_datum row[MOD_COUNT]) {
+    return row[MOD_ID].i < wanted->event_id && row[MOD_AT].i <= wanted->moved_us;
+}
+
 static weir_status take_model_event(weir_serving *s, const weir_bus_record *record, weir_err *err) {
     weir_datum row[MOD_COUNT];
     if (!record->value) return WEIR_OK;
@@ -254,7 +484,9 @@ static weir_status take_model_event(weir_serving *s, const weir_bus_record *reco
     if (!is_text(&row[MOD_PIPELINE], s->pipeline->name) || !is_text(&row[MOD_TYPE], "alias.moved")) return WEIR_OK;
     for (int arm = 0; arm < ARM_COUNT; arm++) {
         wanted_model *wanted = &s->wanted[arm];
-        if (!is_text(&row[MOD_ALIAS], arm_names[arm])) continue;
+        if (!is_text(&row[MOD_ALIAS], arm_name(arm)) || is_late(wanted, row)) continue;
+        wanted->event_id = row[MOD_ID].i;
+        wanted->moved_us = row[MOD_AT].i;
         wanted->version = row[MOD_MODEL].type == WEIR_T_NULL ? 0 : (int)row[MOD_VERSION].i;
         copy_text(wanted->name, sizeof wanted->name, &row[MOD_MODEL]);
         copy_text(wanted->digest, sizeof wanted->digest, &row[MOD_DIGEST]);
@@ -263,6 +495,49 @@ static weir_status take_model_event(weir_serving *s, const weir_bus_record *reco
         wanted->dirty = true;
         s->reload_at_us = 0;
     }
+    return WEIR_OK;
+}
+
+/* Of every challenger; an event from before there were several says the first one's share. */
+static weir_status read_shares(const weir_datum row[ROLL_COUNT], rollout_shares *ret_shares, weir_err *err) {
+    rollout_shares shares = {.at_us = row[ROLL_AT].i};
+    cJSON *arms = cJSON_ParseWithLength(row[ROLL_ARMS].p, row[ROLL_ARMS].len), *arm;
+    int count = 0;
+    if (!cJSON_IsArray(arms)) {
+        cJSON_Delete(arms);
+        return WEIR_REJECT(err, WEIR_EDATA, "the arms of a rollout are no JSON array");
+    }
+    cJSON_ArrayForEach(arm, arms) {
+        const char *version = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(arm, "version"));
+        if (!version || count == WEIR_CHALLENGERS_MAX) continue;
+        snprintf(shares.challengers[count].version, sizeof shares.challengers[count].version, "%s", version);
+        shares.challengers[count].share = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(arm, "share"));
+        shares.challengers[count++].shadow = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(arm, "shadow"));
+    }
+    cJSON_Delete(arms);
+    if (!count) {
+        copy_text(shares.challengers[0].version, sizeof shares.challengers[0].version, &row[ROLL_CHALLENGER]);
+        shares.challengers[0].share = row[ROLL_SHARE].f;
+    }
+    *ret_shares = shares;
+    return WEIR_OK;
+}
+
+static weir_status take_rollout_event(weir_serving *s, const weir_bus_record *record, weir_err *err) {
+    weir_datum row[ROLL_COUNT];
+    rollout_shares shares;
+    weir_arms *arms = NULL;
+    if (!record->value) return WEIR_OK;
+    weir_status status = weir_serde_decode(s->rollout_events.serde, record->value, record->value_len, row, NULL, err);
+    if (status) return status;
+    bool asks = row[ROLL_TYPE].len >= 4 && !memcmp(row[ROLL_TYPE].p, "ask.", 4);
+    if (!is_text(&row[ROLL_PIPELINE], s->pipeline->name) || asks || row[ROLL_CHALLENGER].type != WEIR_T_STR) return WEIR_OK;
+    if ((status = read_shares(row, &shares, err)) || (status = new_arms(s->pipeline, &arms, err))) return status;
+    pthread_mutex_lock(&s->lock);
+    s->rollout = shares;
+    weir_arms *old = publish(s, arms);
+    pthread_mutex_unlock(&s->lock);
+    weir_arms_drop(old);
     return WEIR_OK;
 }
 
@@ -280,9 +555,9 @@ static weir_status poll_models(weir_serving *s, weir_err *err) {
     size_t count = 0;
     weir_status status = weir_consumer_poll(s->models_tail, s->records, TAIL_BATCH, 0, &count, err);
     for (size_t i = 0; !status && i < count; i++) {
-        status = take_model_event(s, &s->records[i], err);
+        status = s->records[i].topic_index == TOPIC_ROLLOUTS ? take_rollout_event(s, &s->records[i], err) : take_model_event(s, &s->records[i], err);
         if (status && err->action == WEIR_ACTION_REJECT) { /* somebody else's bytes on a control topic must not stop serving */
-            weir_log_err(WEIR_LOG_WARN, "an unreadable record on " WEIR_TOPIC_MODELS " was passed over", err);
+            weir_log_err(WEIR_LOG_WARN, "an unreadable record on a control topic was passed over", err);
             status = WEIR_OK;
         }
     }
@@ -352,7 +627,9 @@ static bool models_were_read(weir_serving *s) {
     for (size_t m = 0; m < s->models_partitions; m++) {
         weir_partition *end = &s->models_ends[m];
         for (size_t i = 0; i < count && i < s->models_partitions; i++)
-            if (s->models_positions[i].partition == end->partition && s->models_positions[i].offset >= end->offset) end->offset = -1;
+            if (s->models_positions[i].topic_index == end->topic_index && s->models_positions[i].partition == end->partition &&
+                s->models_positions[i].offset >= end->offset)
+                end->offset = -1;
         missing += end->offset >= 0;
     }
     return !missing;
@@ -402,6 +679,7 @@ static void *tail(void *context) {
         weir_err err;
         weir_status status = poll_features(s, &err);
         if (!status) status = poll_models(s, &err);
+        if (!status) status = ask_for_rollback(s, &err);
         if (!status && !s->ready) note_progress(s);
         if (!status && !s->settled) s->settled = models_were_read(s) && !s->wanted[ARM_CHAMPION].dirty;
         if (!status) status = report_stats(s, &err);
@@ -424,7 +702,7 @@ static void *tail(void *context) {
 
 /* ---- life ---- */
 
-/* How far weir.models reaches now. */
+/* How far weir.models and weir.rollouts reach now. */
 static weir_status find_models_ends(weir_serving *s, weir_err *err) {
     s->models_partitions = weir_consumer_assignment(s->models_tail, NULL, 0);
     s->models_ends = calloc(s->models_partitions + 1, sizeof *s->models_ends);
@@ -435,7 +713,7 @@ static weir_status find_models_ends(weir_serving *s, weir_err *err) {
     for (size_t i = 0; !status && i < s->models_partitions; i++) {
         weir_partition *end = &s->models_ends[i];
         int64_t first;
-        status = weir_consumer_range(s->models_tail, WEIR_TOPIC_MODELS, end->partition, &first, &end->offset, 10000, err);
+        status = weir_consumer_range(s->models_tail, end->topic, end->partition, &first, &end->offset, 10000, err);
         if (!status && first == end->offset) end->offset = -1;
     }
     return status;
@@ -448,8 +726,8 @@ static weir_status open_tails(weir_serving *s, weir_err *err) {
     s->ends = calloc((size_t)total, sizeof *s->ends);
     s->positions = calloc((size_t)total, sizeof *s->positions);
     s->records = calloc(TAIL_BATCH, sizeof *s->records);
-    const char *models = WEIR_TOPIC_MODELS;
-    weir_status status = from && s->ends && s->positions && s->records ? weir_consumer_new_tail(s->env->brokers, &models, 1, false, &s->models_tail, err)
+    const char *const control[] = {[TOPIC_MODELS] = WEIR_TOPIC_MODELS, [TOPIC_ROLLOUTS] = WEIR_TOPIC_ROLLOUTS};
+    weir_status status = from && s->ends && s->positions && s->records ? weir_consumer_new_tail(s->env->brokers, control, 2, false, &s->models_tail, err)
                                                                        : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
     if (!status) status = find_models_ends(s, err);
     for (int i = 0; !status && i < total; i++) {
@@ -482,7 +760,8 @@ static weir_status init_views(weir_serving *s, weir_registry *registry, weir_err
         if (!status) status = weir_features_codec_init(&s->codecs[v], registry, s->pipeline, def, err);
         if (status) return status;
     }
-    return weir_event_codec_init(&s->model_events, registry, "schemas/model_event.avsc", WEIR_TOPIC_MODELS, err);
+    weir_status status = weir_event_codec_init(&s->model_events, registry, "schemas/model_event.avsc", WEIR_TOPIC_MODELS, err);
+    return status ? status : weir_event_codec_init(&s->rollout_events, registry, "schemas/rollout.avsc", WEIR_TOPIC_ROLLOUTS, err);
 }
 
 /* Of all that features are computed by: another pipeline file or program may compute others. */
@@ -538,7 +817,12 @@ void weir_serving_stop(weir_serving *s) {
     if (s->thread_started) pthread_join(s->thread, NULL);
     weir_consumer_free(s->features_tail);
     weir_consumer_free(s->models_tail);
+    weir_producer_free(s->producer);
     weir_event_codec_done(&s->model_events);
+    weir_event_codec_done(&s->rollout_events);
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        if (s->slots[c].guarded) weir_guard_done(&s->slots[c].guard);
+    }
     for (int v = 0; v < WEIR_VIEWS_MAX; v++) {
         weir_changelog_free(s->logs[v]);
         weir_entities_free(s->entities[v]);

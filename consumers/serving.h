@@ -6,13 +6,15 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "consumers/rollout_guard.h"
+#include "consumers/split.h"
 #include "core/worker.h"
 #include "features/online.h"
 #include "models/model.h"
 
 /* One served model version; immutable once published. */
 typedef struct weir_served {
-    char arm[16]; /* alias: "champion", "challenger" */
+    char arm[16]; /* alias: "champion", "challenger", "challenger-2", … */
     char name[64]; /* model name */
     int version;
     weir_model *model;
@@ -20,11 +22,18 @@ typedef struct weir_served {
     int *columns; /* [weir_model_column_count] how to fill each input: see weir_serving_columns */
 } weir_served;
 
+enum { WEIR_POLICY_MAX = 32 * (1 + WEIR_CHALLENGERS_MAX) };
+
 /* The arms at one moment. Held by reference, so a swap never changes what a batch or request sees. */
 typedef struct weir_arms {
     _Atomic int references;
-    weir_served *champion, *challenger; /* NULL: nobody */
-    double challenger_share; /* 0 without a challenger */
+    weir_served *champion, *challengers[WEIR_CHALLENGERS_MAX]; /* NULL: nobody */
+    double shares[WEIR_CHALLENGERS_MAX]; /* of the traffic: by their rollout, else of the first challenger by the pipeline file; 0 when a guard stopped it */
+    double shadows[WEIR_CHALLENGERS_MAX]; /* of the requests that a challenger scores beside the champion */
+    weir_split_map split; /* by the shares */
+    double champion_share;
+    char policy[WEIR_POLICY_MAX]; /* "champion 0.5,challenger 0.25,…"; empty where no challenger but the first has a share: the propensity says it */
+    bool by_request; /* the arm belongs to the request, else to the entity */
     char salt[64];
 } weir_arms;
 
@@ -37,8 +46,13 @@ void weir_serving_stop(weir_serving *serving); /* NULL is fine */
 /** The arms now; give them back with weir_arms_drop. Never NULL. */
 weir_arms *weir_serving_arms(weir_serving *serving);
 void weir_arms_drop(weir_arms *arms);
-/** The arm that this key gets and the probability with which it does. NULL without a champion. key: "tenant/entity". */
-const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, double *ret_propensity);
+/** The arm that this key gets and the probability with which it does. NULL without a champion. key: "tenant/entity"; t_us: the event's time, which with the key is what a
+ *  request is known by where arms are drawn by request. */
+const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, int64_t t_us, double *ret_propensity);
+/** Whether a challenger is to score this request in shadow: of as many requests (entities, where they keep their arms) as arms->shadows says, drawn independently of the arm. */
+bool weir_arms_shadows(const weir_arms *arms, int challenger, const char *key, size_t key_len, int64_t t_us);
+/** How scoring went, in shadow or not, for the guards of a challenger. Where one is broken, this process stops using it before the call returns, and asks for its rollback. Any thread. */
+void weir_serving_note(weir_serving *serving, const weir_served *served, const weir_guard_rows *rows);
 
 /** A score's decision: null where the version decides nothing, or the score is not finite. */
 static inline weir_datum weir_served_decision(const weir_served *served, double score) {

@@ -51,8 +51,19 @@ weir_status weir_shared_set_deadletter(const weir_shared *shared, weir_worker *w
 }
 
 /* In the order in which `weir run` starts them; they stop in reverse. */
-static const weir_worker_ops *const kinds[] = {
-    &weir_store_ops, &weir_mlflow_ops, &weir_train_ops, &weir_score_ops, &weir_serve_ops, &weir_experiment_ops, &weir_parity_ops, &weir_ingest_ops, NULL};
+static const weir_worker_ops *const kinds[] = {&weir_store_ops,
+                                               &weir_mlflow_ops,
+                                               &weir_train_ops,
+                                               &weir_score_ops,
+                                               &weir_serve_ops,
+                                               &weir_experiment_ops,
+                                               &weir_rollout_ops,
+                                               &weir_parity_ops,
+                                               &weir_trigger_ops,
+                                               &weir_drift_ops,
+                                               &weir_schedule_ops,
+                                               &weir_ingest_ops,
+                                               NULL};
 
 const weir_worker_ops *const *weir_worker_kinds(void) {
     return kinds;

@@ -18,6 +18,7 @@ typedef struct weir_shared {
     weir_registry *registry;
     pthread_mutex_t lock; /* guards serving and serving_users */
     const char *serving_name; /* of the serving state's folder */
+    const struct weir_train_service *training; /* of train workers (consumers/train_service.h); set after weir_shared_init. Borrowed */
     const char *mlflow_uri, *mlflow_token; /* of the server in which runs are shown; set after weir_shared_init, NULL or "": none. Borrowed */
     weir_serving *serving;
     int serving_users;
@@ -34,7 +35,7 @@ void weir_shared_drop_serving(weir_shared *shared, weir_serving **serving);
 /** Rejects of the worker go to the pipeline's dead letters. For use in init. */
 weir_status weir_shared_set_deadletter(const weir_shared *shared, weir_worker *worker, weir_err *err) WEIR_MUST_CHECK;
 
-/** The kinds of worker, NULL-terminated: ingest, store, score, serve, train, experiment, parity, mlflow. */
+/** The kinds of worker, NULL-terminated: ingest, store, score, serve, train, experiment, rollout, parity, mlflow, trigger, schedule. */
 const weir_worker_ops *const *weir_worker_kinds(void);
 const weir_worker_ops *weir_worker_kind_find(const char *name); /* NULL when there is none */
 

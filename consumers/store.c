@@ -3,6 +3,7 @@
  *   <pipeline>.features.<view>  → table features_<view> (values and corrections; snapshots repeat a value)
  *   <pipeline>.labels           → table labels          (accepted labels only: ingest has the others in the dead letters)
  *   <pipeline>.predictions      → table predictions
+ *   <pipeline>.shadows          → table shadows         (what challengers scored beside the champion)
  *
  * Rows and offsets are one PostgreSQL transaction, so the offsets that PostgreSQL has are the truth: an assignment starts there, not at Kafka's commits. */
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #include "features/offline.h"
 #include "models/recipe.h"
 
-typedef enum store_kind { STORE_FEATURES, STORE_LABELS, STORE_PREDICTIONS } store_kind;
+typedef enum store_kind { STORE_FEATURES, STORE_LABELS, STORE_PREDICTIONS, STORE_SHADOWS } store_kind;
 
 enum { FLUSH_TIMEOUT_MS = 30000, ASK_TIMEOUT_MS = 10000, FLUSH_BYTES = 16 << 20 };
 
@@ -27,7 +28,7 @@ typedef struct store_sink {
     store_kind kind;
     char *topic;
     weir_features_codec features;
-    weir_event_codec labels;
+    weir_event_codec labels; /* or shadows: what has a schema of its own */
     weir_prediction_codec predictions;
     weir_datum *row;
     weir_serde *serde; /* of one of the codecs */
@@ -44,7 +45,7 @@ typedef struct store {
     weir_clock *clock;
     weir_offline *offline;
     weir_recipe recipe;
-    store_sink sinks[WEIR_VIEWS_MAX + 2];
+    store_sink sinks[WEIR_VIEWS_MAX + 3];
     int sink_count;
     weir_metric *repeats;
     weir_compaction *compaction; /* NULL: none */
@@ -84,6 +85,16 @@ static weir_status add_sink(store *s, weir_registry *registry, store_kind kind, 
         sink->serde = sink->predictions.codec.serde;
         schema = sink->predictions.codec.schema;
         break;
+    case STORE_SHADOWS:
+        snprintf(table, sizeof table, "shadows");
+        if (!(sink->topic = weir_topic_of(s->pipeline, "shadows"))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a topic name");
+        status = weir_event_codec_init(&sink->labels, registry, "schemas/shadow.avsc", sink->topic, err);
+        if (!status) {
+            schema = sink->labels.schema;
+            sink->row = calloc(SHADOW_COUNT, sizeof *sink->row);
+            sink->serde = sink->labels.serde;
+        }
+        break;
     }
     if (status) return status;
     sink->next = calloc((size_t)s->pipeline->partitions, sizeof *sink->next);
@@ -105,7 +116,7 @@ static void store_done(void *context) {
     }
     for (int i = 0; i < s->sink_count; i++) {
         store_sink *sink = &s->sinks[i];
-        if (sink->kind == STORE_LABELS) free(sink->row);
+        if (sink->kind == STORE_LABELS || sink->kind == STORE_SHADOWS) free(sink->row);
         weir_features_codec_done(&sink->features);
         weir_event_codec_done(&sink->labels);
         weir_prediction_codec_done(&sink->predictions);
@@ -136,8 +147,9 @@ static weir_status store_init(weir_worker *worker, void **ret_context, weir_err 
     for (int v = 0; !status && v < s->pipeline->view_count; v++) status = add_sink(s, shared->registry, STORE_FEATURES, &s->pipeline->views[v], err);
     if (!status && s->pipeline->labels.topic) status = add_sink(s, shared->registry, STORE_LABELS, NULL, err);
     if (!status && trains) status = add_sink(s, shared->registry, STORE_PREDICTIONS, NULL, err);
+    if (!status && trains) status = add_sink(s, shared->registry, STORE_SHADOWS, NULL, err);
     if (!status) status = weir_shared_set_deadletter(shared, worker, err);
-    const char *topics[WEIR_VIEWS_MAX + 2];
+    const char *topics[WEIR_VIEWS_MAX + 3];
     for (int i = 0; i < s->sink_count; i++) topics[i] = s->sinks[i].topic;
     return status ? status : weir_worker_subscribe(worker, topics, (size_t)s->sink_count, err);
 }
@@ -217,8 +229,12 @@ static weir_status add_record(store *s, store_sink *sink, const weir_bus_record 
     } else {
         /* The one column that predictions lack; of feature records everything is their own. */
         const weir_offline_meta predicted = {.available_time_us = sink->row[PRED_PREDICTED_AT].i};
+        /* Of shadows there are several for one event, so their source is their own record. */
         if (!status && sink->kind == STORE_FEATURES && !is_row(sink, record)) return WEIR_OK;
-        if (!status) status = weir_offline_add(sink->table, sink->row, sink->kind == STORE_PREDICTIONS ? &predicted : NULL, &why);
+        const weir_offline_meta shadow = {
+            .available_time_us = sink->row[SHADOW_PREDICTED_AT].i, .source_partition = record->partition, .source_offset = record->offset};
+        const weir_offline_meta *const metas[] = {[STORE_FEATURES] = NULL, [STORE_PREDICTIONS] = &predicted, [STORE_SHADOWS] = &shadow};
+        if (!status) status = weir_offline_add(sink->table, sink->row, metas[sink->kind], &why);
         if (status && why.action == WEIR_ACTION_REJECT) return weir_worker_reject(s->worker, record, "decode", &why, err);
     }
     if (status) {

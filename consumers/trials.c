@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "consumers/shared.h"
+#include "consumers/train_run.h"
+#include "consumers/train_service.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/study_store.h"
@@ -128,6 +131,7 @@ static void *work(void *context) {
     weir_trial_helper *t = context;
     const weir_log_field fields[] = {WEIR_S("worker", "train"), WEIR_S("pipeline", t->pipeline->name), WEIR_S("study", t->now.study)};
     weir_log_context(fields, 3);
+    weir_train_lower_priority(((const weir_shared *)t->env->shared)->training->limits.nice);
     t->trial_count = 0;
     t->status = help(t, &t->err);
     t->finished = true;

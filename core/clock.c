@@ -67,8 +67,7 @@ weir_status weir_duration_parse(const char *text, int64_t *ret_us, weir_err *err
     return WEIR_FAIL(err, WEIR_EINVAL, "\"%.40s\" is not a duration; expected a whole number and a unit, as in 250ms, 90s, 15m, 12h, 7d or 2w", text);
 }
 
-/* Days since 1970-01-01 in the proleptic Gregorian calendar. Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil. */
-static int64_t days_from_civil(int64_t year, int month, int day) {
+int64_t weir_days_from_civil(int64_t year, int month, int day) {
     year -= month <= 2;
     int64_t era = (year >= 0 ? year : year - 399) / 400;
     int64_t year_of_era = year - era * 400;
@@ -76,8 +75,7 @@ static int64_t days_from_civil(int64_t year, int month, int day) {
     return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
 }
 
-/* The inverse: civil_from_days of the same source. */
-static void civil_from_days(int64_t days, int64_t *ret_year, int *ret_month, int *ret_day) {
+void weir_civil_from_days(int64_t days, int64_t *ret_year, int *ret_month, int *ret_day) {
     days += 719468;
     int64_t era = (days >= 0 ? days : days - 146096) / 146097;
     int64_t day_of_era = days - era * 146097;
@@ -118,7 +116,7 @@ static bool take_date(const char **at, int64_t *ret_days) {
     if (month < 1 || month > 12 || !take_char(at, '-')) return false;
     int day = take_digits(at, 2);
     if (day < 1 || day > month_days(year, month)) return false;
-    *ret_days = days_from_civil(year, month, day);
+    *ret_days = weir_days_from_civil(year, month, day);
     return true;
 }
 
@@ -170,7 +168,7 @@ char *weir_time_format(int64_t time_us, char text[WEIR_TIME_TEXT_MAX]) {
     }
     int64_t year;
     int month, day;
-    civil_from_days(days, &year, &month, &day);
+    weir_civil_from_days(days, &year, &month, &day);
     int second = (int)(day_us / WEIR_SECOND_US);
     char *at = year >= 0 && year <= 9999 ? put_digits(text, 0, (int)year, 4) : text + snprintf(text, WEIR_TIME_TEXT_MAX, "%04d", (int)year);
     at = put_digits(at, '-', month, 2);

@@ -36,6 +36,10 @@ static inline void weir_clock_sleep_us(weir_clock *clock, int64_t duration_us) {
     clock->sleep_us(clock, duration_us);
 }
 
+/** Days since 1970-01-01 of a date of the proleptic Gregorian calendar, and back. Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms". */
+int64_t weir_days_from_civil(int64_t year, int month, int day);
+void weir_civil_from_days(int64_t days, int64_t *ret_year, int *ret_month, int *ret_day);
+
 /** "90s", "15m", "12h", "7d", "2w", "250ms" → microseconds. Anything else, negative or overflowing: WEIR_EINVAL. */
 weir_status weir_duration_parse(const char *text, int64_t *ret_us, weir_err *err) WEIR_MUST_CHECK;
 /** "2018-05-15", "2018-05-15 10:00:00[.ffffff]", "2018-05-15T10:00:00Z" (UTC) → microseconds since 1970. */

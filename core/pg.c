@@ -173,6 +173,15 @@ void weir_pg_rollback(weir_pg *pg) {
     PQclear(result);
 }
 
+weir_status weir_pg_transaction(weir_pg *pg, weir_status (*step)(void *context, weir_err *err), void *context, weir_err *err) {
+    weir_status status = weir_pg_begin(pg, err);
+    if (status) return status;
+    status = step(context, err);
+    if (!status) status = weir_pg_commit(pg, err);
+    if (status) weir_pg_rollback(pg);
+    return status;
+}
+
 /* Reads what is left of a COPY, so that the connection can be used again. The first failure is told, unless there was one already. */
 static weir_status finish_copy(weir_pg *pg, weir_status status, weir_err *err) {
     for (PGresult *result; (result = PQgetResult(pg->conn));) {

@@ -21,6 +21,8 @@ weir_status weir_pg_script(weir_pg *pg, const char *sql, weir_err *err) WEIR_MUS
 weir_status weir_pg_begin(weir_pg *pg, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_pg_commit(weir_pg *pg, weir_err *err) WEIR_MUST_CHECK;
 void weir_pg_rollback(weir_pg *pg); /* never fails; harmless outside a transaction */
+/** begin, step, and commit when step gave OK, else rollback. */
+weir_status weir_pg_transaction(weir_pg *pg, weir_status (*step)(void *context, weir_err *err), void *context, weir_err *err) WEIR_MUST_CHECK;
 
 /** Sends rows to `COPY … FROM STDIN (FORMAT binary)`: header and trailer are added. rows holds tuples made with weir_pg_put_*. */
 weir_status weir_pg_copy_in(weir_pg *pg, const char *copy_sql, const weir_buf *rows, weir_err *err) WEIR_MUST_CHECK;

@@ -14,7 +14,7 @@
 #include "core/conf.h"
 #include "core/pg.h"
 
-enum { FILE_BYTES_MAX = 4 << 20, DEPTH_MAX = 64, SALT_LEN_MAX = 63, DEFAULT_PARTITIONS = 4, DEFAULT_MAX_BYTES = 65536 };
+enum { FILE_BYTES_MAX = 4 << 20, DEPTH_MAX = 64, DEFAULT_PARTITIONS = 4, DEFAULT_MAX_BYTES = 65536 };
 
 /* Whole file into a NUL-terminated buffer; *ret_found is false when there is no such file. */
 weir_status pf_read_file(const char *name, weir_buf *out, bool *ret_found, weir_err *err) {
@@ -219,19 +219,11 @@ static weir_status get_share(const cJSON *json, const char *at, const char *key,
     return pf_wrong(value, pf_below(at, key).text, "a number from 0 to 1", err);
 }
 
-/* Their readers are the workers; what is wrong should be known before these start. */
-static weir_status check_rollout_and_serving(const cJSON *json, weir_err *err) {
-    static const char *const rollout_keys[] = {"salt", "challenger_share", "doc", NULL}, *const serving_keys[] = {"threshold", "doc", NULL};
-    const cJSON *rollout = pf_get(json, "rollout"), *serving = pf_get(json, "serving");
-    const char *salt = "";
-    weir_status status = WEIR_OK;
-    if (rollout &&
-        ((status = pf_need_object(rollout, "$.rollout", rollout_keys, err)) || (status = pf_get_text(rollout, "$.rollout", "salt", false, &salt, err)) ||
-         (status = get_share(rollout, "$.rollout", "challenger_share", err))))
-        return status;
-    if (strlen(salt) > SALT_LEN_MAX) return pf_wrong(pf_get(rollout, "salt"), "$.rollout.salt", pf_path_of("at most %d bytes", SALT_LEN_MAX).text, err);
-    if (serving && !(status = pf_need_object(serving, "$.serving", serving_keys, err))) status = get_share(serving, "$.serving", "threshold", err);
-    return status;
+/* Its readers are the workers; what is wrong should be known before these start. */
+static weir_status check_serving(const cJSON *serving, weir_err *err) {
+    static const char *const keys[] = {"threshold", "doc", NULL};
+    weir_status status = serving ? pf_need_object(serving, "$.serving", keys, err) : WEIR_OK;
+    return status ? status : get_share(serving, "$.serving", "threshold", err);
 }
 
 /* A duration in µs; -1 when the word is written that means without end, or nothing is. */
@@ -247,7 +239,6 @@ static weir_status get_limit(const cJSON *json, const char *key, const char *wit
 static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err) {
     static const char *const keys[] = {"$schema", "pipeline", "doc",      "partitions", "retention", "source",  "labels",       "checks",        "plugins",
                                        "lists",   "views",    "training", "triggers",   "rollout",   "serving", "partition_by", "compact_after", NULL};
-    static const char *const objects[] = {"training", "triggers", NULL};
     static const char *const periods[] = {[WEIR_PERIOD_DAY] = "day", [WEIR_PERIOD_MONTH] = "month", [WEIR_PERIOD_YEAR] = "year", NULL};
     const char *name = NULL, *period = "day";
     int64_t partitions = DEFAULT_PARTITIONS;
@@ -264,13 +255,12 @@ static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err
     if (p->retention_ms > 0) p->retention_ms /= 1000;
     if (p->compact_after_us >= 0 && p->partition_by != WEIR_PERIOD_DAY)
         return pf_wrong(pf_get(json, "compact_after"), "$.compact_after", "\"never\", since partition_by is not \"day\"", err);
-    for (int i = 0; objects[i]; i++) {
-        const cJSON *value = pf_get(json, objects[i]);
-        if (value && !cJSON_IsObject(value)) return pf_wrong(value, pf_below("$", objects[i]).text, "an object", err);
-    }
-    if ((status = check_rollout_and_serving(json, err))) return status;
+    if (pf_get(json, "training") && !cJSON_IsObject(pf_get(json, "training"))) return pf_wrong(pf_get(json, "training"), "$.training", "an object", err);
+    if ((status = check_serving(pf_get(json, "serving"), err))) return status;
     p->name = copy_text(name);
-    return p->name ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the pipeline");
+    if (!p->name) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the pipeline");
+    status = pf_parse_triggers(p, pf_get(json, "triggers"), err);
+    return status ? status : pf_parse_rollout(p, pf_get(json, "rollout"), err);
 }
 
 /* Of the sections that define features, as they are written (white space apart). */

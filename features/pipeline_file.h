@@ -48,5 +48,8 @@ weir_status pf_check_expressions(const weir_pipeline *p, const weir_view_def *vi
 /** Paths of profiles are relative to base_dir (NULL: the working directory). */
 weir_status pf_parse_checks(weir_pipeline *p, const cJSON *json, const char *base_dir, weir_err *err) WEIR_MUST_CHECK;
 void pf_free_checks(weir_pipeline *p);
+/** json: NULL when the file has no such section; then everything has its default. */
+weir_status pf_parse_triggers(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
+weir_status pf_parse_rollout(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -11,9 +11,12 @@ enum {
     DEADLETTER_MESSAGE_BYTES = 2 << 20 /* anything that fitted the broker's default, and the headers that say why */
 };
 
-static const char *const control_topics[] = {"weir.schedule",        "weir.drift",         "weir.performance", "weir.training.requests",
-                                             "weir.training.trials", "weir.training.runs", "weir.models",      "weir.rollouts",
-                                             "weir.alerts",          "weir.lineage"};
+static const char *const control_topics[] = {"weir.schedule",        "weir.drift",
+                                             "weir.performance",     "weir.training.requests",
+                                             "weir.training.trials", "weir.training.decisions",
+                                             "weir.training.runs",   "weir.models",
+                                             "weir.rollouts",        "weir.alerts",
+                                             "weir.lineage"};
 enum { CONTROL_TOPIC_COUNT = sizeof(control_topics) / sizeof(*control_topics) };
 
 static char *WEIR_PRINTF(1, 2) name_of(const char *format, ...) {
@@ -38,7 +41,7 @@ char *weir_topic_of(const weir_pipeline *pipeline, const char *what) {
 }
 
 weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const char *brokers, weir_err *err) {
-    enum { OWN_MAX = 4 + 2 * WEIR_VIEWS_MAX };
+    enum { OWN_MAX = 5 + 2 * WEIR_VIEWS_MAX };
     weir_topic_spec specs[OWN_MAX + CONTROL_TOPIC_COUNT];
     char *made[OWN_MAX];
     size_t n = 0, made_count = 0;
@@ -58,6 +61,8 @@ weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const cha
     }
     specs[n] = stream;
     specs[n++].name = made[made_count++] = weir_topic_of(pipeline, "predictions");
+    specs[n] = stream;
+    specs[n++].name = made[made_count++] = weir_topic_of(pipeline, "shadows");
     specs[n] = stream;
     specs[n].max_message_bytes = DEADLETTER_MESSAGE_BYTES;
     specs[n++].name = made[made_count++] = weir_topic_of(pipeline, "deadletter");

@@ -1,6 +1,7 @@
 /* Profiling in two readings; see profile.h. */
 #include "features/profile.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +135,14 @@ static void set_histogram(weir_profile_column *c, double q1, double q3) {
         high = fmin(high, q3 + 3 * iqr);
     }
     c->histogram_low = low;
-    c->histogram_high = high > low ? high : low + 1;
+    /* 1 more than 2^53 is the same number */
+    c->histogram_high = high > low ? high : fmin(low + fmax(1, 1e-9 * fabs(low)), DBL_MAX);
+}
+
+/* By halves: the range of all finite numbers is none itself. */
+static int histogram_bin(const weir_profile_column *c, double v) {
+    double place = (v / 2 - c->histogram_low / 2) / (c->histogram_high / 2 - c->histogram_low / 2) * WEIR_PROFILE_HISTOGRAM;
+    return !(place >= 0) ? 0 : place >= WEIR_PROFILE_HISTOGRAM ? WEIR_PROFILE_HISTOGRAM - 1 : (int)place;
 }
 
 /* Tenths of the values as bins, fewer where many are equal. */
@@ -204,9 +212,8 @@ static bool count_value(weir_profile_column *c, const gauge *g, const weir_datum
     double v = weir_check_number(d);
     if (g->frequent && !count_top(c, d, v)) return false;
     if (!g->quantiles) return true;
-    double iqr = g->q3 - g->q1, place = (v - c->histogram_low) / (c->histogram_high - c->histogram_low) * WEIR_PROFILE_HISTOGRAM;
-    int bin = place < 0 ? 0 : place >= WEIR_PROFILE_HISTOGRAM ? WEIR_PROFILE_HISTOGRAM - 1 : (int)place;
-    c->histogram[bin]++;
+    double iqr = g->q3 - g->q1;
+    c->histogram[histogram_bin(c, v)]++;
     c->iqr_outliers += v < g->q1 - 1.5 * iqr || v > g->q3 + 1.5 * iqr;
     c->z_outliers += fabs(v - c->mean) > 3 * c->std;
     c->bin_counts[weir_bins_of(&c->bins, d)]++;

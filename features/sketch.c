@@ -83,6 +83,12 @@ void weir_distinct_add(weir_distinct *sketch, double value) {
     add_to_registers(sketch, value);
 }
 
+void weir_distinct_add_many(weir_distinct *sketch, const double *values, int count) {
+    int i = 0;
+    while (i < count && !sketch->sketched) weir_distinct_add(sketch, values[i++]);
+    for (; i < count; i++) add_to_registers(sketch, values[i] + 0.0);
+}
+
 void weir_distinct_merge(weir_distinct *sketch, const weir_distinct *other) {
     assert(sketch->precision == other->precision);
     if (!other->sketched) {
@@ -203,13 +209,26 @@ static void add_to_bin(weir_quantiles *sketch, int side, int32_t index, uint32_t
     count_up(bin(sketch, side, (uint32_t)(s->top - at)), by);
 }
 
-static void add_sketched(weir_quantiles *sketch, double value) {
+/** ceil, of what fits. */
+static int32_t next_whole(double x) {
+    int32_t towards_0 = (int32_t)x;
+    return towards_0 + (x > towards_0);
+}
+
+/* log_gamma is log_gamma0, which takes longer than all the rest. */
+static void add_sketched(weir_quantiles *sketch, double value, double log_gamma) {
     double magnitude = fabs(value);
     if (magnitude < 0x1p-1022) {
         sketch->zeros++;
         return;
     }
-    add_to_bin(sketch, value > 0, (int32_t)ceil(log(magnitude) / log_gamma0(sketch)), 0, 1);
+    int side = value > 0;
+    const weir_quantiles_side *s = &sketch->side[side];
+    int32_t index = next_whole(log(magnitude) / log_gamma), at = coarser(index, sketch->level);
+    if (s->span && at <= s->top && at > s->top - (int32_t)s->span)
+        count_up(bin(sketch, side, (uint32_t)(s->top - at)), 1);
+    else
+        add_to_bin(sketch, side, index, 0, 1);
 }
 
 static void sketch_quantiles(weir_quantiles *sketch) {
@@ -219,7 +238,8 @@ static void sketch_quantiles(weir_quantiles *sketch) {
     memset(sketch->body, 0, sketch->bins * sizeof(uint32_t));
     sketch->held = 0;
     sketch->sketched = 1;
-    for (uint32_t i = 0; i < held; i++) add_sketched(sketch, values[i]);
+    double log_gamma = log_gamma0(sketch);
+    for (uint32_t i = 0; i < held; i++) add_sketched(sketch, values[i], log_gamma);
 }
 
 void weir_quantiles_add(weir_quantiles *sketch, double value) {
@@ -229,9 +249,25 @@ void weir_quantiles_add(weir_quantiles *sketch, double value) {
     sketch->max = fmax(sketch->max, value);
     if (!sketch->sketched && sketch->held == sketch->bins / 2) sketch_quantiles(sketch);
     if (sketch->sketched)
-        add_sketched(sketch, value);
+        add_sketched(sketch, value, log_gamma0(sketch));
     else
         insert_sorted((double *)(void *)sketch->body, &sketch->held, value, true);
+}
+
+void weir_quantiles_add_many(weir_quantiles *sketch, const double *values, int count) {
+    int i = 0;
+    while (i < count && !sketch->sketched) weir_quantiles_add(sketch, values[i++]);
+    if (i == count) return;
+    double log_gamma = log_gamma0(sketch), low = sketch->min, high = sketch->max;
+    sketch->count += (uint64_t)(count - i);
+    for (; i < count; i++) {
+        double value = values[i] + 0.0;
+        low = value < low ? value : low;
+        high = value > high ? value : high;
+        add_sketched(sketch, value, log_gamma);
+    }
+    sketch->min = low;
+    sketch->max = high;
 }
 
 void weir_quantiles_merge(weir_quantiles *sketch, const weir_quantiles *other) {

@@ -20,6 +20,8 @@ typedef struct weir_distinct {
 size_t weir_distinct_size(int precision);
 void weir_distinct_init(weir_distinct *sketch, int precision);
 void weir_distinct_add(weir_distinct *sketch, double value);
+/** values [count], one after the other: the same bytes. */
+void weir_distinct_add_many(weir_distinct *sketch, const double *values, int count);
 /** sketch := union of both; equal precisions. */
 void weir_distinct_merge(weir_distinct *sketch, const weir_distinct *other);
 double weir_distinct_value(const weir_distinct *sketch);
@@ -47,6 +49,8 @@ typedef struct weir_quantiles {
 size_t weir_quantiles_size(int bins);
 void weir_quantiles_init(weir_quantiles *sketch, int bins, double error);
 void weir_quantiles_add(weir_quantiles *sketch, double value);
+/** values [count], one after the other: the same bytes. */
+void weir_quantiles_add_many(weir_quantiles *sketch, const double *values, int count);
 /** sketch := both together; equal bins and error. */
 void weir_quantiles_merge(weir_quantiles *sketch, const weir_quantiles *other);
 /** The q-quantile, 0 ≤ q ≤ 1, with linear interpolation between neighbours (type 7 of Hyndman and Fan); NaN when empty. */

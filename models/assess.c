@@ -38,6 +38,8 @@ static weir_status check(const weir_assess_state *s, weir_err *err) {
     for (int m = 0; m < a->model_count; m++) {
         weir_status status = check_model(s, &a->models[m], err);
         if (status) return status;
+        if (a->models[m].decides && isnan(a->models[m].threshold))
+            return WEIR_FAIL(err, WEIR_EINVAL, "model %s decides by a threshold that is NaN", a->models[m].name);
     }
     return WEIR_OK;
 }
@@ -64,10 +66,10 @@ static weir_status choose_threshold(weir_assess_state *s, int m, weir_err *err) 
     double fp = a->cost_false_positive, fn = a->cost_false_negative;
     if (fp == 0 && fn == 0) fp = fn = 1;
     s->threshold[m] = 0.5;
-    if (m == 0) s->threshold_how = "0.5, for there was nothing to choose it by";
-    if (!isnan(a->threshold)) {
-        s->threshold[m] = a->threshold;
-        if (m == 0) s->threshold_how = "given";
+    s->threshold_how[m] = "0.5, for there was nothing to choose it by";
+    if (a->models[m].decides || !isnan(a->threshold)) {
+        s->threshold[m] = a->models[m].decides ? a->models[m].threshold : a->threshold;
+        s->threshold_how[m] = a->models[m].decides && a->models[m].threshold_how ? a->models[m].threshold_how : "given";
         return WEIR_OK;
     }
     int64_t n = s->train->matrix.row_count, known = 0;
@@ -85,7 +87,7 @@ static weir_status choose_threshold(weir_assess_state *s, int m, weir_err *err) 
     if (o.row_count) {
         status = weir_threshold_by_cost(&o, fp, fn, &choice, err);
         if (!status) s->threshold[m] = choice.threshold;
-        if (m == 0) s->threshold_how = folds ? "least cost on the training rows, out of fold" : "least cost on the test rows themselves, which flatters it";
+        s->threshold_how[m] = folds ? "least cost on the training rows, out of fold" : "least cost on the test rows themselves, which flatters it";
     }
     weir_models_free(kept);
     return status;

@@ -65,7 +65,7 @@ static weir_status calibration(weir_assess_state *s, cJSON *parent, weir_err *er
         }
     weir_calibration *c = weir_models_calloc(1, sizeof *c);
     if (!c) return weir_assess_no_memory(err);
-    weir_status status = weir_calibrate(&o, WEIR_BINS_EQUAL_COUNT, CALIBRATION_BINS, c, err);
+    weir_status status = weir_calibrate(&o, WEIR_BINS_EQUAL_INFORMATION, CALIBRATION_BINS, c, err);
     cJSON *object = weir_assess_object(s, parent, "calibration"), *bins = weir_assess_array(s, object, "bins");
     for (int i = 0; !status && i < c->count; i++) {
         const weir_calibration_bin *b = &c->bins[i];
@@ -108,7 +108,7 @@ static weir_status threshold(weir_assess_state *s, cJSON *parent, weir_err *err)
     if (status) return status;
     cJSON *object = weir_assess_object(s, parent, "threshold");
     weir_assess_number(s, object, "value", s->threshold[0]);
-    weir_assess_text(s, object, "chosen", s->threshold_how);
+    weir_assess_text(s, object, "chosen", s->threshold_how[0]);
     weir_assess_number(s, object, "cost_false_positive", fp);
     weir_assess_number(s, object, "cost_false_negative", fn);
     weir_assess_number(s, object, "cost", cost_at(s, s->threshold[0], fp, fn));

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/distributions.h"
+#include "core/p_values.h"
 #include "models/assess_internal.h"
-#include "models/distributions.h"
 #include "models/memory.h"
 #include "models/significance.h"
 
@@ -59,7 +60,10 @@ weir_status weir_assess_models(weir_assess_state *s, weir_err *err) {
         weir_assess_text(s, object, "description", text[0] ? text : weir_model_algorithm(model->model));
         weir_assess_text(s, object, "digest", weir_model_digest(model->model));
         weir_assess_copy(s, object, "spec", model->spec);
-        if (s->task == WEIR_TASK_BINARY) weir_assess_number(s, object, "threshold", s->threshold[m]);
+        if (s->task == WEIR_TASK_BINARY) {
+            weir_assess_number(s, object, "threshold", s->threshold[m]);
+            weir_assess_text(s, object, "threshold_chosen", s->threshold_how[m]);
+        }
         status = put_metrics(s, object, m, err);
         put_validation(s, object, model->validation);
     }

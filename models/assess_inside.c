@@ -101,6 +101,7 @@ typedef struct pupil {
     weir_trainset held; /* never fitted on */
     int64_t *order; /* rows that may be fitted on: the first of them are taken */
     int64_t count;
+    bool by_time;
 } pupil;
 
 static weir_status score_on(const weir_assess_state *s, weir_model *model, const weir_trainset *set, double *ret_value, weir_err *err) {
@@ -158,8 +159,9 @@ static weir_status prepare(pupil *p, weir_err *err) {
         if (role[r] == WEIR_ROLE_TRAIN) p->order[p->count++] = r;
         if (role[r] == WEIR_ROLE_TEST) tested[n - ++held] = r;
     }
+    p->by_time = weir_split_schemes()[split.scheme].needs_time;
     uint64_t random = p->s->a->seed;
-    for (int64_t i = p->count - 1; !status && !train->time_us && i > 0; i--) {
+    for (int64_t i = p->count - 1; !status && !p->by_time && i > 0; i--) {
         int64_t other = (int64_t)weir_models_random_below(&random, (uint64_t)i + 1), row = p->order[i];
         p->order[i] = p->order[other];
         p->order[other] = row;
@@ -182,7 +184,7 @@ weir_status weir_assess_learning(weir_assess_state *s, weir_err *err) {
     weir_status status = prepare(&p, err);
     cJSON *object = weir_assess_object(s, s->json, "learning_curve"), *points = weir_assess_array(s, object, "points");
     weir_assess_text(s, object, "metric", s->metric_name[s->metric]);
-    weir_assess_text(s, object, "grows", s->train->time_us ? "back in time from the newest rows" : "by rows drawn by chance");
+    weir_assess_text(s, object, "grows", p.by_time ? "back in time from the newest rows" : "by rows drawn by chance");
     weir_assess_number(s, object, "held_rows", (double)p.held.matrix.row_count);
     for (int i = 0; !status && i < SHARES; i++) {
         double train = NAN, held = NAN;

@@ -29,7 +29,7 @@ struct weir_assess_state {
     double *score[WEIR_ASSESSED_MAX]; /* [rows][width] by model, what metrics take */
     int width; /* classes of a multiclass task, else 1 */
     double threshold[WEIR_ASSESSED_MAX]; /* binary */
-    const char *threshold_how; /* of the chosen model, for people */
+    const char *threshold_how[WEIR_ASSESSED_MAX]; /* for people */
     int metric_count, metric; /* metric: place of the one that models were chosen by */
     const char *metric_name[WEIR_ASSESS_METRICS];
     bool greater[WEIR_ASSESS_METRICS];

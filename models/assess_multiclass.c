@@ -21,11 +21,13 @@ static void per_class(weir_assess_state *s, cJSON *parent, const weir_metrics_cl
         char text[64];
         cJSON *object = weir_assess_object(s, array, NULL);
         weir_assess_text(s, object, "name", weir_assess_class_name(s, k, text));
+        bool occurs = m->classes[k].support > 0; /* else there is nothing to find */
         weir_assess_number(s, object, "rows", m->classes[k].support);
-        weir_assess_number(s, object, "precision", m->classes[k].precision);
-        weir_assess_number(s, object, "recall", m->classes[k].recall);
-        weir_assess_number(s, object, "f1", m->classes[k].f1);
+        weir_assess_number(s, object, "precision", occurs ? m->classes[k].precision : NAN);
+        weir_assess_number(s, object, "recall", occurs ? m->classes[k].recall : NAN);
+        weir_assess_number(s, object, "f1", occurs ? m->classes[k].f1 : NAN);
         weir_assess_number(s, object, "auc", m->classes[k].auc);
+        if (!occurs) weir_assess_text(s, object, "none", "no test row has this class");
     }
     if (s->width <= CONFUSION_MAX)
         weir_assess_numbers(s, parent, "confusion", m->confusion, s->width * s->width);

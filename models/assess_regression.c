@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/distributions.h"
 #include "models/assess_internal.h"
 #include "models/conformal.h"
-#include "models/distributions.h"
 #include "models/memory.h"
 #include "models/residuals.h"
 

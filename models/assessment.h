@@ -14,6 +14,9 @@ typedef struct weir_assessed {
     const cJSON *spec;
     weir_model *model; /* fitted on `train` */
     const weir_crossval *validation; /* its folds on `train`, with a score for each of its rows; may be NULL */
+    bool decides; /* binary: it has a threshold of its own; else that of the assessment */
+    double threshold; /* what its versions decide by */
+    const char *threshold_how; /* how that was found, for people; NULL: "given" */
 } weir_assessed;
 
 typedef struct weir_assessment {
@@ -22,7 +25,7 @@ typedef struct weir_assessment {
     const weir_assessed *models; /* [model_count], the chosen one first */
     int model_count;
     const weir_model_metric *metric; /* by which they were chosen */
-    double threshold; /* binary; NaN: the one that costs least by the two costs below */
+    double threshold; /* binary, of models that have none of their own; NaN: the one that costs least by the two costs below */
     double cost_false_positive, cost_false_negative; /* 1 and 1 when 0 */
     double interval_level; /* of prediction intervals; 0: 0.9. Intervals of metrics are at 95 % */
     const char *const *slices; /* columns whose values make slices; NULL-terminated; NULL: none but tenants */

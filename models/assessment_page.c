@@ -259,8 +259,13 @@ static void lead(weir_section *s) {
         return;
     }
     weir_page_printf(&s->page, ". On %s rows that it had not seen", weir_section_plain(rows, a));
-    if (from != INT64_MIN) weir_page_printf(&s->page, ", %s to %s,", weir_words_date(from, b), weir_words_date(to, c));
+    if (from != INT64_MIN && !strcmp(weir_words_date(from, b), weir_words_date(to, c)))
+        weir_page_printf(&s->page, ", of %s,", b);
+    else if (from != INT64_MIN)
+        weir_page_printf(&s->page, ", %s to %s,", b, c);
     lead_of_task(s);
+    if (cJSON_IsTrue(weir_section_get(weir_section_get(weir_section_get(s->json, "split"), "test"), "drawn")))
+        weir_page_put(&s->page, " These rows were drawn, for time does not order them: of later rows nothing is known.");
     lead_of_others(s);
     const char *none = weir_section_text(weir_section_get(s->json, "intervals"), "none");
     if (*none) weir_page_put(&s->page, " <b>So few rows do not say how good it is.</b>");

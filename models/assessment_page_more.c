@@ -55,6 +55,8 @@ static void models_table(weir_section *s, const cJSON *models) {
         if (cJSON_IsTrue(weir_section_get(m, "chosen"))) weir_page_put(&s->page, "<span class=\"tag chosen\">chosen</span>");
         if (strcmp(weir_section_text(m, "name"), weir_section_text(m, "description")))
             weir_section_escaped(s, "<small>", weir_section_text(m, "description"), "</small>");
+        if (isfinite(weir_section_number(m, "threshold")))
+            weir_page_printf(&s->page, "<small>positive from %s on</small>", weir_words_number(weir_section_number(m, "threshold"), 3, a));
         weir_page_put(&s->page, "</td>");
         for (int i = 0; metrics[i]; i++) {
             const cJSON *metric = metric_of(m, metrics[i]);
@@ -485,9 +487,12 @@ static void column_row(weir_section *s, const cJSON *c) {
 
 static void span(weir_section *s, const cJSON *part, const char *what) {
     char a[WEIR_WORDS_MAX], b[WEIR_WORDS_MAX];
-    int64_t from = weir_section_time(part, "from_us");
+    int64_t from = weir_section_time(part, "from_us"), to = weir_section_time(part, "to_us");
     weir_page_printf(&s->page, "<dt>%s</dt><dd>%s rows", what, weir_section_plain(weir_section_number(part, "rows"), a));
-    if (from != INT64_MIN) weir_page_printf(&s->page, ", %s to %s", weir_words_moment(from, a), weir_words_moment(weir_section_time(part, "to_us"), b));
+    if (from != INT64_MIN && from == to)
+        weir_page_printf(&s->page, ", all of %s", weir_words_moment(from, a));
+    else if (from != INT64_MIN)
+        weir_page_printf(&s->page, ", %s to %s", weir_words_moment(from, a), weir_words_moment(to, b));
     if (*weir_section_text(part, "digest")) weir_section_escaped(s, "<br><code>", weir_section_text(part, "digest"), "</code>");
     weir_page_put(&s->page, "</dd>");
 }
@@ -517,6 +522,10 @@ void weir_section_dataset(weir_section *s) {
     if (*weir_section_text(d, "target")) weir_section_escaped(s, "<dt>Target</dt><dd>", weir_section_text(d, "target"), "</dd>");
     span(s, weir_section_get(d, "train"), "Training");
     span(s, weir_section_get(d, "test"), "Test");
+    const cJSON *split = weir_section_get(s->json, "split");
+    const char *told = weir_section_text(weir_section_get(split, "test"), "words"), *folds = weir_section_text(weir_section_get(split, "folds"), "words");
+    if (*told) weir_section_escaped(s, "<dt>Told apart by</dt><dd>", told, "</dd>");
+    if (*folds) weir_section_escaped(s, "<dt>Folds</dt><dd>", folds, "</dd>");
     weir_page_printf(&s->page, "<dt>Quality</dt><dd>%s of the training values are missing, in %s of %s columns; %s columns never vary; ",
                      weir_section_percent(weir_section_number(quality, "missing"), 1, a),
                      weir_section_plain(weir_section_number(quality, "columns_with_missing"), b), weir_section_plain(weir_section_number(d, "columns"), e),

@@ -517,6 +517,21 @@ void weir_section_binary(weir_section *s) {
 
 /* ---- several classes ---- */
 
+/* Of classes without a test row. */
+static void classes_left_out(weir_section *s, const cJSON *list) {
+    const cJSON *c;
+    int count = 0;
+    cJSON_ArrayForEach(c, list) {
+        if (!*weir_section_text(c, "none")) continue;
+        weir_section_escaped(s, count++ ? ", <b>" : "<p class=\"note\">No test row has the class <b>", weir_section_text(c, "name"), "</b>");
+    }
+    if (count)
+        weir_page_printf(&s->page,
+                         ": how well %s told from the rest cannot be said, and the means over classes are without %s, but for rows that were wrongly called so."
+                         "</p>",
+                         count == 1 ? "it is" : "they are", count == 1 ? "it" : "them");
+}
+
 static void classes_table(weir_section *s, const cJSON *m) {
     static const char *const keys[] = {"precision", "recall", "f1", "auc"};
     const cJSON *list = weir_section_get(m, "classes"), *c;
@@ -531,6 +546,7 @@ static void classes_table(weir_section *s, const cJSON *m) {
         weir_page_put(&s->page, "</tr>");
     }
     weir_page_put(&s->page, "</tbody></table></div>");
+    classes_left_out(s, list);
 }
 
 static void confusion_of_classes(weir_section *s, const cJSON *m) {

@@ -1,7 +1,10 @@
-/* The search: candidates, each algorithm's defaults, then what the sampler suggests, as long as the budget allows; then ensembles, and the leaderboard.
+/* The search: each algorithm's defaults, candidates after the first few of them, then what the sampler suggests, as long as the budget allows; then ensembles,
+ * and the leaderboard.
  *
- *     budget ├─ candidates ─┼─ trials ──────────────────────────┼─ ensembles ─┼─ left for the final fit ─┤
- *                                  another one only if the median trial fits
+ *     budget ├─ trials ─┼─ candidates ─┼─ trials ───────────────┼─ ensembles ─┼─ left for the final fit ─┤
+ *                                  another one only if a quick trial fits
+ *
+ * The first trials are quick ones, and whatever a candidate costs, the board is not empty then.
  *
  * One trial runs at a time, with the threads of the settings; more at once is what other workers are for (weir_automl_help). */
 #include "models/automl.h"
@@ -16,10 +19,13 @@
 #include "models/interrupt.h"
 #include "models/memory.h"
 
-enum { REPEATS_MAX = 50, SECONDS_KEPT = 21, WAIT_MS = 100, SCORES_AN_ALGORITHM = 2 };
+enum { REPEATS_MAX = 50, SECONDS_KEPT = 21, WAIT_MS = 100, SCORES_AN_ALGORITHM = 2, TRIALS_BEFORE_CANDIDATES = 3, SPENT_TRIALS = 20, PASSED_MAX = 10 };
 #define FINAL_FIT_MARGIN 1.2
 #define HELP_MAX_S 1e7 /* of one who helps: its leader ends the search */
 #define TRIAL_SHARE 0.25 /* of the budget that one trial may take, when nothing is said */
+#define RACE_ERRORS 2
+#define GAIN_ERRORS 0.1
+#define CANDIDATE_SHARE 0.5 /* and one candidate, which somebody thought good */
 
 /* ---- contenders ---- */
 
@@ -72,7 +78,7 @@ static void drop_scores(weir_search *search, const weir_contender *of) {
 }
 
 weir_status weir_search_add(weir_search *search, weir_contender *c, weir_err *err) {
-    if (!c->text) c->text = cJSON_PrintUnformatted(c->spec);
+    if (!c->text) c->text = weir_automl_text(c->spec);
     if (c->text && search->count == search->room) {
         int room = search->room ? 2 * search->room : 64;
         weir_contender *grown = weir_mem.realloc(search->contenders, (size_t)room * sizeof *grown);
@@ -140,6 +146,81 @@ weir_status weir_search_measure(const weir_search *search, const weir_model_metr
 
 /* ---- one contender ---- */
 
+/* The best, of the algorithm `like` has where that is not NULL. */
+static const weir_contender *best_like(const weir_search *search, const weir_contender *like) {
+    const weir_contender *best = NULL;
+    for (int i = 0; i < search->count; i++) {
+        const weir_contender *c = &search->contenders[i];
+        if (c->failed || (like && strcmp(algorithm_of(c), algorithm_of(like)) != 0)) continue;
+        if (!best || weir_search_merit(search, c) > weir_search_merit(search, best)) best = c;
+    }
+    return best;
+}
+
+/* Folds say more about themselves than about models, so a trial is compared with the best of its algorithm on the same ones: it is out when it was worse on each
+ * of them and the mean difference is more than RACE_ERRORS standard errors. Of other algorithms it is not measured by: each is to have its best on the board, and
+ * ensembles are made of different ones. Of folds that go forward in time the first ones are the cheap ones. Only where the study may prune. Source of the idea: Maron and Moore, Hoeffding races, 1994; blocking by fold: Birattari and others, A racing algorithm for configuring metaheuristics,
+ * 2002. */
+static bool is_out_of_the_race(const weir_search *search, const weir_contender *c, const weir_crossval *so_far) {
+    const weir_contender *best = best_like(search, c);
+    const char *pruner = search->settings->pruner;
+    double sum = 0, squares = 0;
+    int n = so_far->done_count;
+    if (!best || n < WEIR_RACE_FOLDS || search->settings->objectives || (pruner && !strcmp(pruner, "none"))) return false;
+    for (int f = 0; f < n; f++) {
+        double lost = best->fold_values[f] - so_far->folds[f].value;
+        if (!search->settings->metric->greater_is_better) lost = -lost;
+        if (!(lost > 0)) return false; /* NaN too */
+        sum += lost;
+        squares += lost * lost;
+    }
+    double mean = sum / n, variance = fmax(0, (squares - n * mean * mean) / (n - 1));
+    return mean > RACE_ERRORS * sqrt(variance / n);
+}
+
+/* ---- algorithms that have given what they have ---- */
+
+/* NULL: there are too many. */
+static weir_kind_progress *progress_of(weir_search *search, const weir_contender *c) {
+    const char *algorithm = algorithm_of(c);
+    for (int k = 0; k < search->kind_count; k++)
+        if (!strcmp(search->kinds[k].algorithm, algorithm)) return &search->kinds[k];
+    if (search->kind_count == WEIR_TUNING_ALGORITHMS_MAX || strlen(algorithm) >= sizeof search->kinds[0].algorithm) return NULL;
+    weir_kind_progress *made = &search->kinds[search->kind_count++];
+    *made = (weir_kind_progress){.best = -INFINITY};
+    memcpy(made->algorithm, algorithm, strlen(algorithm));
+    return made;
+}
+
+/* A trial of it ended; with a mean, or stopped early and without. */
+static void note_progress(weir_search *search, const weir_contender *c, bool complete) {
+    weir_kind_progress *p = progress_of(search, c);
+    double error = isfinite(c->deviation) ? c->deviation / sqrt(search->fold_count) : 0;
+    if (!p) return;
+    if (complete && weir_search_merit(search, c) > p->best + GAIN_ERRORS * error) {
+        p->best = weir_search_merit(search, c);
+        p->since = 0;
+    } else {
+        p->since++;
+    }
+}
+
+/* A sampler goes where good values are, and stays there: of a quick algorithm with one flat optimum it suggests that optimum hundreds of times, while a slower one
+ * whose defaults are as good waits. An algorithm whose last SPENT_TRIALS gained nothing is passed over, which tells the sampler to look elsewhere, as long as another
+ * had less than half as many; one in PASSED_MAX is run all the same. Where the study may prune. */
+static bool is_passed_over(weir_search *search, const weir_contender *c) {
+    const weir_kind_progress *p = progress_of(search, c);
+    const char *pruner = search->settings->pruner;
+    bool fresher = false;
+    if (!p || search->settings->objectives || (pruner && !strcmp(pruner, "none"))) return false;
+    for (int k = 0; k < search->kind_count; k++) fresher = fresher || (isfinite(search->kinds[k].best) && 2 * search->kinds[k].since < p->since);
+    bool is = p->since >= SPENT_TRIALS && fresher && search->passed < PASSED_MAX;
+    search->passed = is ? search->passed + 1 : 0;
+    return is;
+}
+
+/* ---- judging ---- */
+
 /* A contender on its way through the folds. */
 typedef struct judging {
     weir_search *search;
@@ -158,7 +239,7 @@ static bool on_fold(void *context, int fold, const weir_crossval *so_far) {
         if (status != WEIR_OK) return false;
         j->report.code = WEIR_OK;
     }
-    j->pruned = prune && !last;
+    j->pruned = !last && (prune || (j->contender->trial >= 0 && is_out_of_the_race(search, j->contender, so_far)));
     return !j->pruned && (last || !*weir_watch_cancel(search->watch));
 }
 
@@ -241,43 +322,35 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median_seconds(const weir_search *search) {
+/* The lower quartile: what takes longer than it may is stopped. */
+static double quick_seconds(const weir_search *search) {
     double sorted[SECONDS_KEPT];
     int n = search->seconds_count;
     if (!n) return 0;
     memcpy(sorted, search->seconds, (size_t)n * sizeof *sorted);
     qsort(sorted, (size_t)n, sizeof *sorted, by_size);
-    return sorted[n / 2];
-}
-
-static const weir_contender *best_of(const weir_search *search) {
-    const weir_contender *best = NULL;
-    for (int i = 0; i < search->count; i++) {
-        const weir_contender *c = &search->contenders[i];
-        if (!c->failed && (!best || weir_search_merit(search, c) > weir_search_merit(search, best))) best = c;
-    }
-    return best;
+    return sorted[n / 4];
 }
 
 /* What is kept back: the best one fitted on all rows, and as much again for its ensembles. */
 static double reserve_s(const weir_search *search) {
-    const weir_contender *best = best_of(search);
+    const weir_contender *best = best_like(search, NULL);
     double fit_s = best ? FINAL_FIT_MARGIN * best->fit_s / search->train_share : 0;
     return fmin(search->settings->ensembles ? 2 * fit_s : fit_s, search->settings->budget_s / 2);
 }
 
-static double trial_limit_s(const weir_search *search) {
+static double trial_limit_s(const weir_search *search, double share) {
     const weir_automl_settings *s = search->settings;
-    double own = s->trial_s > 0 ? s->trial_s : TRIAL_SHARE * s->budget_s, left = weir_search_left_s(search) - reserve_s(search);
+    double own = s->trial_s > 0 ? s->trial_s : share * s->budget_s, left = weir_search_left_s(search) - reserve_s(search);
     return fmax(fmin(own, left), 1e-3);
 }
 
 static bool has_time(const weir_search *search) {
-    return weir_search_left_s(search) > reserve_s(search) + median_seconds(search);
+    return weir_search_left_s(search) > reserve_s(search) + quick_seconds(search);
 }
 
 static void tell(weir_search *search) {
-    const weir_contender *best = best_of(search);
+    const weir_contender *best = best_like(search, NULL);
     char name[WEIR_AUTOML_NAME_MAX];
     weir_automl_progress p = {.trials_done = search->done, .trials_failed = search->failed, .trials_pruned = search->pruned, .best = best ? best->mean : NAN};
     if (best) {
@@ -348,6 +421,7 @@ static weir_status conclude(weir_search *search, const judging *j, weir_contende
         status = fill_outcome(search, c, &outcome, err);
     }
     search->done++;
+    if (judged == WEIR_OK) note_progress(search, c, !j->pruned);
     if (status == WEIR_OK) status = weir_trial_source_tell(search->source, number, &outcome, err);
     if (status == WEIR_OK && !j->pruned) return weir_search_add(search, c, err);
     weir_contender_done(c);
@@ -362,22 +436,30 @@ static weir_status run_trial(weir_search *search, int number, const cJSON *param
     weir_status judged = weir_automl_spec(search->settings->set, params, &c.spec, &search->last);
     *ret_repeated = false;
     if (judged != WEIR_OK && !c.spec) c.spec = cJSON_Duplicate(params, true);
-    if (!c.spec || !(c.text = cJSON_PrintUnformatted(c.spec))) {
+    if (!c.spec || !(c.text = weir_automl_text(c.spec))) {
         weir_contender_done(&c);
         return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a trial");
     }
     const weir_contender *before = find_text(search, c.text);
     if (before) {
+        note_progress(search, &c, false);
         weir_contender_done(&c);
         *ret_repeated = true;
         search->done++;
         search->failed += before->failed;
         return repeat(search, before, number, err);
     }
-    if (judged == WEIR_OK) judged = judge(&j, trial_limit_s(search), &stop, &search->last);
+    if (judged == WEIR_OK && is_passed_over(search, &c)) {
+        weir_contender_done(&c);
+        search->done++;
+        search->pruned++;
+        return weir_trial_source_tell(search->source, number, &(weir_outcome){.state = WEIR_TRIAL_PRUNED}, err);
+    }
+    if (judged == WEIR_OK) judged = judge(&j, trial_limit_s(search, TRIAL_SHARE), &stop, &search->last);
     return conclude(search, &j, &c, judged, stop, err);
 }
 
+/* Those that no trial was. */
 static weir_status judge_candidates(weir_search *search, weir_err *err) {
     const cJSON *spec;
     int i = 0;
@@ -388,7 +470,12 @@ static weir_status judge_candidates(weir_search *search, weir_err *err) {
             weir_contender_done(&c);
             continue;
         }
-        if (weir_search_judge(search, &c, trial_limit_s(search), &search->last) != WEIR_OK) {
+        if (!(c.text = weir_automl_text(c.spec))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a candidate");
+        if (status != WEIR_OK || find_text(search, c.text)) {
+            weir_contender_done(&c);
+            continue;
+        }
+        if (weir_search_judge(search, &c, trial_limit_s(search, CANDIDATE_SHARE), &search->last) != WEIR_OK) {
             snprintf(c.note, sizeof c.note, "%.63s", search->last.message);
             c.failed = true;
             (void)weir_err_prefix(&search->last, "candidate %d", i);
@@ -425,8 +512,14 @@ static weir_status when_over(weir_search *search, const char **ret_why, weir_err
 /* Trials until something ends them: *ret_why. *ret_count: those that were run here. */
 static weir_status run_trials(weir_search *search, bool leads, int *ret_count, const char **ret_why, weir_err *err) {
     int repeats = 0;
+    bool candidates = leads;
     *ret_why = NULL;
     while (!*ret_why) {
+        if (candidates && *ret_count >= TRIALS_BEFORE_CANDIDATES) {
+            weir_status status = judge_candidates(search, err);
+            if (status != WEIR_OK) return status;
+            candidates = false;
+        }
         int number;
         cJSON *params = NULL;
         bool repeated = false;
@@ -437,11 +530,11 @@ static weir_status run_trials(weir_search *search, bool leads, int *ret_count, c
         } else if (repeats >= REPEATS_MAX) {
             *ret_why = "space";
         }
-        if (*ret_why) return WEIR_OK;
+        if (*ret_why) break;
         weir_status status = weir_trial_source_claim(search->source, &number, &params, err);
         if (status == WEIR_ELIMIT && !leads) {
             *ret_why = "trials";
-            return WEIR_OK;
+            break;
         }
         if (status == WEIR_ELIMIT) {
             status = when_over(search, ret_why, err);
@@ -455,7 +548,7 @@ static weir_status run_trials(weir_search *search, bool leads, int *ret_count, c
         }
         if (status != WEIR_OK) return status;
     }
-    return WEIR_OK;
+    return candidates ? judge_candidates(search, err) : WEIR_OK;
 }
 
 /* ---- what other workers, and processes before this one, found ---- */
@@ -480,7 +573,7 @@ static weir_status adopt(weir_search *search, const weir_space *space, const wei
         const weir_report *report = &trial->reports[i];
         if (report->step >= 1 && report->step <= search->fold_count) c.fold_values[report->step - 1] = greater ? -report->loss : report->loss;
     }
-    if (status == WEIR_OK && !(c.text = cJSON_PrintUnformatted(c.spec))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for trial %d", trial->number);
+    if (status == WEIR_OK && !(c.text = weir_automl_text(c.spec))) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for trial %d", trial->number);
     if (status == WEIR_OK) weir_search_summary(c.fold_values, search->fold_count, &mean, &c.deviation);
     if (status == WEIR_OK && !find_text(search, c.text)) return weir_search_add(search, &c, err);
     weir_contender_done(&c);
@@ -617,7 +710,6 @@ weir_status weir_automl_run(const weir_automl_settings *settings, weir_leaderboa
     int count = 0;
     weir_status status = search_init(&search, settings, NULL, err);
     if (status == WEIR_OK && settings->pg_url && settings->opened) settings->opened(settings->opened_context);
-    if (status == WEIR_OK) status = judge_candidates(&search, err);
     if (status == WEIR_OK) status = run_trials(&search, true, &count, &why, err);
     /* Workers stop before the ensembles are made; a study whose leader failed ends with its lease. */
     if (status == WEIR_OK) status = weir_trial_source_end(search.source, why, weir_watch_elapsed_s(search.watch), err);

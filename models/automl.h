@@ -27,9 +27,9 @@ typedef struct weir_automl_settings {
     double cost_weight; /* value − weight × seconds of fitting; 0: cost does not matter */
     const cJSON *space; /* what may be chosen (models/space.h), NULL: weir_automl_space of the set */
     const char *const *algorithms; /* NULL-terminated names that may be chosen; NULL: all that can do the task and are no online learners */
-    const cJSON *candidates; /* array of specs to try first: the recipe's; may be NULL */
+    const cJSON *candidates; /* array of specs to try soon: the recipe's; may be NULL */
     bool ensembles;
-    const char *sampler, *pruner; /* NULL: "tpe", "median" */
+    const char *sampler, *pruner; /* NULL: "tpe", and the race of each algorithm alone; "median" where there are settings of a pruner */
     const cJSON *sampler_settings, *pruner_settings; /* objects; NULL: what suits folds */
     /* What is wanted beside the metric, NULL-terminated, or NULL: names of other metrics of the task, "fit_seconds", "predict_seconds" (of a mean fold). With
      * any of them the winner is what `selection` takes from the front, trials are not pruned, and cost_weight is 0. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/p_values.h"
 #include "models/automl_internal.h"
 #include "models/memory.h"
 #include "models/significance.h"

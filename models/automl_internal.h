@@ -8,12 +8,16 @@
 #include "models/automl.h"
 #include "models/study_store.h"
 
+enum { WEIR_RACE_FOLDS = 2 }; /* of a trial, before it may fall out of the race against the best */
 enum { WEIR_AUTOML_NAME_MAX = 160, WEIR_AUTOML_NOTE_MAX = 64 };
 
 /* ---- automl_space.c ---- */
 
-/** The points that a search over the space begins with: of each algorithm its defaults, fast algorithms first. The caller deletes the array. */
+/** The points that a search over the space begins with: of each algorithm its defaults, in the order of its names; of boosted trees a quick model before them. The caller deletes the array. */
 weir_status weir_automl_first(const weir_trainset *set, const cJSON *space, const char *path, cJSON **ret_first, weir_err *err) WEIR_MUST_CHECK;
+
+/** What a spec says, as text: of algorithms with all their parameters, without names and empty parts. The caller frees it (cJSON_free); NULL: no memory. */
+char *weir_automl_text(const cJSON *spec);
 
 /* ---- automl_trials.c: where trials come from ---- */
 
@@ -72,7 +76,7 @@ double weir_watch_elapsed_s(const weir_watch *watch); /* what processes before t
 /* Something that was tried: a trial, a candidate or an ensemble. */
 typedef struct weir_contender {
     cJSON *spec;
-    char *text; /* the spec as JSON: equal texts are one contender */
+    char *text; /* the spec as JSON, without its name and with what its algorithm takes by default: equal texts are one contender */
     int trial; /* −1: none */
     bool failed;
     double mean, deviation, fit_s, predict_s; /* seconds of a mean fold */
@@ -80,6 +84,13 @@ typedef struct weir_contender {
     double *scores; /* [row_count][output_count] out of fold; NULL: not at hand */
     char note[64]; /* why it failed */
 } weir_contender;
+
+/* How far an algorithm got. */
+typedef struct weir_kind_progress {
+    char algorithm[32];
+    double best; /* merit when it last grew by more than chance */
+    int since; /* trials since then */
+} weir_kind_progress;
 
 typedef struct weir_search {
     const weir_automl_settings *settings;
@@ -96,6 +107,8 @@ typedef struct weir_search {
     int done, failed, pruned; /* trials that ended, of which failed and pruned; of the whole study where it is shared */
     double *seconds; /* [seconds_count] that trials took which were fitted here */
     int seconds_count;
+    weir_kind_progress kinds[WEIR_TUNING_ALGORITHMS_MAX]; /* [kind_count] of the algorithms that trials had here */
+    int kind_count, passed; /* trials passed over, one after the other */
     weir_err last; /* why the last one failed */
 } weir_search;
 

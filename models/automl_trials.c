@@ -114,7 +114,9 @@ static bool put_about(cJSON *definition, const weir_automl_settings *s) {
 }
 
 static bool put_pruner(cJSON *definition, const weir_automl_settings *s, int fold_count) {
-    const char *pruner = s->objectives && s->objectives[0] ? "none" : s->pruner ? s->pruner : "median";
+    /* Medians are over all algorithms, and on the first, small folds of a walk forward simple ones lead that are not the best in the end: unless told otherwise a
+     * trial is measured by its own algorithm's best only (is_out_of_the_race in automl.c). */
+    const char *usual = s->pruner_settings ? "median" : "none", *pruner = s->objectives && s->objectives[0] ? "none" : s->pruner ? s->pruner : usual;
     if (!put_text(definition, "pruner", pruner)) return false;
     if (s->pruner_settings) return put_copy(definition, "pruner_settings", s->pruner_settings);
     bool median = !strcmp(pruner, "median"), halving = !strcmp(pruner, "halving");

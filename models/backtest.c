@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "models/distributions.h"
+#include "core/distributions.h"
 #include "models/memory.h"
 #include "models/random.h"
 

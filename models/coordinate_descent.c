@@ -18,6 +18,7 @@
 #include <math.h>
 
 #include "models/algorithms.h"
+#include "models/interrupt.h"
 #include "models/least_squares.h"
 #include "models/memory.h"
 
@@ -101,6 +102,8 @@ static weir_status descend(descent *d, const elastic_net_params *params, weir_er
     for (int c = 0; c < p; c++) d->square[c] = cblas_ddot(c + 1, column_of(d, c), 1, column_of(d, c), 1);
     cblas_dcopy(p, d->system->target, 1, d->residual, 1);
     for (int64_t i = 0; i < params->max_iterations; i++) {
+        weir_status status = weir_interrupt_check(err);
+        if (status != WEIR_OK) return status;
         sweep(d);
         gap = duality_gap(d);
         if (gap <= enough) return WEIR_OK;

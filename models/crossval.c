@@ -187,6 +187,48 @@ weir_status weir_crossval_run(const cJSON *spec, const weir_trainset *set, const
     return status;
 }
 
+/* The rows that a fold tested, as predict_fold left them. */
+static weir_status recall_fold(crossval_run *run, int f, int64_t *ret_count, weir_err *err) {
+    size_t outputs = (size_t)run->result->output_count;
+    weir_fold counts;
+    int64_t kept = 0;
+    weir_status status = weir_split_plan_roles(run->plan, f, run->role, &counts, err);
+    if (status) return status;
+    int64_t count = rows_of(run, WEIR_ROLE_TEST);
+    for (int64_t i = 0; i < count; i++) {
+        const double *scores = run->result->scores + (size_t)run->rows[i] * outputs;
+        if (isnan(*scores)) continue;
+        run->rows[kept] = run->rows[i];
+        memcpy(run->scores + (size_t)kept++ * outputs, scores, outputs * sizeof *scores);
+    }
+    *ret_count = kept;
+    return WEIR_OK;
+}
+
+weir_status weir_crossval_measure(const weir_trainset *set, const weir_split_plan *plan, const weir_model_metric *metric, double threshold,
+                                  weir_crossval *result, weir_err *err) {
+    /* 0 would say 0.5: the next number below calls the same rows positive. */
+    const weir_crossval_options options = {.metric = metric, .threshold = threshold == 0 ? -0x1p-1074 : threshold};
+    weir_crossval scratch = {0};
+    crossval_run run = {.set = set, .plan = plan, .options = &options, .result = &scratch};
+    weir_status status = run_init(&run, err);
+    if (!status) memcpy(scratch.scores, result->scores, (size_t)(set->matrix.row_count * scratch.output_count) * sizeof *scratch.scores);
+    for (int f = 0; !status && f < result->done_count; f++) {
+        int64_t tested = 0;
+        scratch.folds[f] = result->folds[f];
+        status = recall_fold(&run, f, &tested, err);
+        if (!status && tested) status = measure_fold(&run, tested, &scratch.folds[f].value, err);
+        if (status) (void)weir_err_prefix(err, "fold %d", f + 1);
+    }
+    run_done(&run);
+    if (!status) {
+        memcpy(result->folds, scratch.folds, (size_t)result->done_count * sizeof *result->folds);
+        summarise(result);
+    }
+    weir_crossval_done(&scratch);
+    return status;
+}
+
 void weir_crossval_done(weir_crossval *result) {
     weir_models_free(result->folds);
     weir_models_free(result->scores);

@@ -35,6 +35,10 @@ typedef struct weir_crossval_options {
 /** Errors: as weir_spec_fit, with the fold's number; those of the plan. Folds whose test rows have no value for the metric are kept, with NaN. */
 weir_status weir_crossval_run(const cJSON *spec, const weir_trainset *set, const weir_split_plan *plan, const weir_crossval_options *options,
                               weir_crossval *ret_result, weir_err *err) WEIR_MUST_CHECK;
+/** Measures folds that were done once more, by their scores: with another threshold, once one is chosen. Rows that a later fold tested too count there only.
+ *  Errors: those of the metric and of the plan; WEIR_ENOMEM. *result is then as it was. */
+weir_status weir_crossval_measure(const weir_trainset *set, const weir_split_plan *plan, const weir_model_metric *metric, double threshold,
+                                  weir_crossval *result, weir_err *err) WEIR_MUST_CHECK;
 void weir_crossval_done(weir_crossval *result);
 
 #endif

@@ -170,13 +170,19 @@ static void bins_of_equal_width(const weir_ranked *rows, int64_t n, int bins, we
     }
 }
 
-static void bins_of_equal_count(const weir_ranked *rows, int64_t n, int bins, long double total, weir_calibration *c) {
-    long double below = 0;
+/* What a row adds to the size of its bin. Of certain rows it is little, not nothing: they may be all that there are. */
+static long double size_of(const weir_ranked *row, weir_binning binning) {
+    return binning == WEIR_BINS_EQUAL_INFORMATION ? row->weight * ((long double)row->score * (1 - row->score) + 1e-6L) : row->weight;
+}
+
+static void bins_of_equal_size(const weir_ranked *rows, int64_t n, int bins, weir_binning binning, weir_calibration *c) {
+    long double below = 0, total = 0;
+    for (int64_t i = n; i > 0; i--) total += size_of(&rows[i - 1], binning);
     for (int64_t end = n; end > 0;) {
         int b = (int)fmin((double)(below * bins / total), bins - 1); /* of the first row */
         int64_t from = end;
         while (from > 0 && (from == end || rows[from - 1].score == rows[from].score || b == bins - 1 || below * bins < total * (b + 1.0L)))
-            below += rows[--from].weight;
+            below += size_of(&rows[--from], binning);
         close_bin(rows, from, end, rows[end - 1].score, rows[from].score, c);
         end = from;
     }
@@ -202,7 +208,7 @@ weir_status weir_calibrate(const weir_outcomes *o, weir_binning binning, int bin
     if (binning == WEIR_BINS_EQUAL_WIDTH)
         bins_of_equal_width(rows, n, bins, c);
     else
-        bins_of_equal_count(rows, n, bins, positives + negatives, c);
+        bins_of_equal_size(rows, n, bins, binning, c);
     for (int b = 0; b < c->count; b++) {
         double difference = fabs(c->bins[b].positive_share - c->bins[b].mean_score);
         error += (long double)c->bins[b].weight * difference;

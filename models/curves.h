@@ -32,10 +32,11 @@ void weir_curve_done(weir_curve *curve);
 typedef enum weir_binning {
     WEIR_BINS_EQUAL_WIDTH, /* (i / bins, (i + 1) / bins], the first one with 0: as scikit-learn's calibration_curve, "uniform" */
     WEIR_BINS_EQUAL_COUNT, /* bins of equal weight by rank; rows of one score stay together, in the bin of the first of them */
+    WEIR_BINS_EQUAL_INFORMATION, /* as equal counts, of weight × score (1 − score): shares of all bins are about equally sure, and of rare positives not all bins lie at 0 */
 } weir_binning;
 
 typedef struct weir_calibration_bin {
-    double low, high; /* the range of scores: of the bin, or for equal counts of its rows */
+    double low, high; /* the range of scores: of the bin, or where widths differ of its rows */
     int64_t rows;
     double weight, mean_score, positive_share;
 } weir_calibration_bin;

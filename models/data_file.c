@@ -6,10 +6,13 @@
 #include <glob.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "core/conf.h"
 #include "models/memory.h"
+
+enum { COLUMNS_SHOWN = 200 };
 
 static const char *const format_names[] = {
     [WEIR_FILE_UNKNOWN] = "auto", [WEIR_FILE_PARQUET] = "parquet", [WEIR_FILE_CSV] = "csv", [WEIR_FILE_JSON] = "json", NULL};
@@ -219,6 +222,38 @@ static weir_status describe(weir_data_file *file, weir_err *err) {
     return status;
 }
 
+/* A name of the first row that stands there again, in letters of either case, as DuckDB compares them. */
+static weir_status find_repeat(const weir_duck_cursor *row, const char *path, weir_err *err) {
+    int count = weir_duck_column_count(row);
+    for (int i = 1; i < count; i++)
+        for (int k = 0; k < i; k++) {
+            weir_datum a = weir_duck_get(row, k), b = weir_duck_get(row, i);
+            bool texts = a.type == WEIR_T_STR && b.type == WEIR_T_STR && a.len;
+            if (texts && a.len == b.len && !strncasecmp(a.p, b.p, a.len))
+                return WEIR_FAIL(err, WEIR_EDATA, "%s: columns %d and %d of the header have the name '%.*s', expected names that differ", path, k + 1, i + 1,
+                                 (int)(b.len < 60 ? b.len : 60), (const char *)b.p);
+        }
+    return WEIR_OK;
+}
+
+/* DuckDB would call the second `y` y_1, and a copy of the target would be learnt from. */
+static weir_status check_header(const weir_data_file *file, const char *path, bool zipped, weir_err *err) {
+    weir_sql sql = {0};
+    weir_duck_cursor *cursor = NULL;
+    weir_err why;
+    bool more = false;
+    weir_sql_add(&sql, "SELECT * FROM read_csv(");
+    weir_sql_literal(&sql, path, strlen(path));
+    weir_sql_add(&sql, ", header=false, all_varchar=true%s) LIMIT 1", zipped ? ", compression='gzip'" : "");
+    weir_status status = weir_sql_end(&sql, err);
+    if (!status && (status = weir_duck_query(file->duck, sql.text.data, &cursor, &why)) == WEIR_ENOMEM) *err = why;
+    bool readable = !status && !weir_duck_next(cursor, &more, &why) && more; /* what is wrong otherwise was said before, or is nothing here */
+    if (status != WEIR_ENOMEM) status = readable ? find_repeat(cursor, path, err) : WEIR_OK;
+    weir_duck_cursor_free(cursor);
+    weir_sql_done(&sql);
+    return status;
+}
+
 static weir_status open_files(const listing *list, weir_data_file *file, weir_err *err) {
     weir_sql make = {0};
     weir_status status = weir_duck_new(&file->duck, err);
@@ -232,6 +267,7 @@ static weir_status open_files(const listing *list, weir_data_file *file, weir_er
         if (!(status = weir_sql_end(&make, err))) status = weir_duck_exec(file->duck, make.text.data, err);
         weir_sql_add(&file->from, "file_rows");
     }
+    for (int i = 0; !status && file->format == WEIR_FILE_CSV && i < list->count; i++) status = check_header(file, list->paths[i], list->zipped, err);
     if (!status) status = weir_sql_end(&file->from, err);
     if (!status) status = describe(file, err);
     weir_sql_done(&make);
@@ -270,14 +306,24 @@ int weir_data_file_find(const weir_data_file *file, const char *name) {
     return -1;
 }
 
+/* "; it has a, b, c": where none is near, a delimiter that was guessed wrongly shows. */
+static void list_columns(const weir_data_file *file, char text[COLUMNS_SHOWN]) {
+    int used = 0;
+    for (int i = 0; i < file->column_count && used < COLUMNS_SHOWN - 8; i++)
+        used += snprintf(text + used, (size_t)(COLUMNS_SHOWN - used), "%s%.60s", i ? ", " : "; it has ", file->columns[i].name);
+    if (used >= COLUMNS_SHOWN - 8) snprintf(text + COLUMNS_SHOWN - 8, 8, "%s", ", …");
+}
+
 weir_status weir_data_file_need(const weir_data_file *file, const char *what, const char *name, int *ret_column, weir_err *err) {
+    char others[COLUMNS_SHOWN] = "";
     if ((*ret_column = weir_data_file_find(file, name)) >= 0) return WEIR_OK;
     const char **names = weir_models_calloc((size_t)file->column_count + 1, sizeof *names);
     if (!names) return no_memory(err);
     for (int i = 0; i < file->column_count; i++) names[i] = file->columns[i].name;
     const char *near = weir_conf_nearest(name, names);
-    weir_status status = WEIR_FAIL(err, WEIR_EINVAL, "%s '%s': the data has no such column%s%s%s", what, name, near ? "; did you mean '" : "", near ? near : "",
-                                   near ? "'?" : "");
+    if (!near) list_columns(file, others);
+    weir_status status = WEIR_FAIL(err, WEIR_EINVAL, "%s '%s': the data has no such column%s%s%s%s", what, name, near ? "; did you mean '" : "",
+                                   near ? near : "", near ? "'?" : "", others);
     weir_models_free(names);
     return status;
 }

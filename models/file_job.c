@@ -336,6 +336,8 @@ static weir_status begin_folder(running *r, const char *dir, weir_err *err) {
 static weir_status find_folder(running *r, const char *dir, weir_err *err) {
     char latest[NAME_ROOM] = "";
     const char *wanted = r->job->go_on;
+    if (strchr(wanted, '/') || *wanted == '.')
+        return WEIR_FAIL(err, WEIR_EINVAL, "'%.60s' is no name of a job; expected " ID_PREFIX "… as it was printed, or latest", wanted);
     DIR *folder = !strcmp(wanted, "latest") ? opendir(dir) : NULL;
     for (const struct dirent *entry; folder && (entry = readdir(folder));)
         if (!strncmp(entry->d_name, ID_PREFIX, strlen(ID_PREFIX)) && strverscmp(entry->d_name, latest) > 0)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "models/algorithms.h"
+#include "models/interrupt.h"
 #include "models/linear_form.h"
 #include "models/memory.h"
 
@@ -388,7 +389,8 @@ static weir_status learn(const void *params, const void *body, size_t len, const
     weir_status status = body ? parse_tree(body, len, shape, &t, err) : begin_tree(shape, &t, err);
     for (int64_t r = 0; !status && r < more->row_count; r++) {
         double weight = weir_matrix_weight(more, r);
-        if (weight > 0) status = learn_row(t, params, more->values + r * more->column_count, (int)more->label[r], weight, err);
+        if (r % WEIR_CHUNK_ROWS == 0) status = weir_interrupt_check(err);
+        if (!status && weight > 0) status = learn_row(t, params, more->values + r * more->column_count, (int)more->label[r], weight, err);
     }
     if (!status) status = append_tree(t, ret_body, err);
     tree_free(t);

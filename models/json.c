@@ -1,5 +1,8 @@
 #include "models/json.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/conf.h"
@@ -28,4 +31,18 @@ weir_status weir_json_check_keys(const cJSON *object, const char *path, const ch
             return WEIR_FAIL(err, WEIR_EINVAL, "%s.%s: the key is there twice", path, item->string);
     }
     return WEIR_OK;
+}
+
+cJSON *weir_json_exact(double value) {
+    char text[32];
+    if (!isfinite(value)) return cJSON_CreateNull();
+    snprintf(text, sizeof text, "%.15g", value);
+    if (strtod(text, NULL) == value) return cJSON_CreateNumber(value);
+    snprintf(text, sizeof text, "%.17g", value);
+    return cJSON_CreateRaw(text);
+}
+
+double weir_json_value(const cJSON *item) {
+    if (cJSON_IsNumber(item)) return item->valuedouble;
+    return cJSON_IsRaw(item) ? strtod(item->valuestring, NULL) : NAN;
 }

@@ -12,4 +12,9 @@ const char *weir_json_kind(const cJSON *item);
  *  WEIR_EINVAL. */
 weir_status weir_json_check_keys(const cJSON *object, const char *path, const char *const *known, weir_err *err) WEIR_MUST_CHECK;
 
+/** A number that prints with all its digits (cJSON prints 15 where that is near enough), null when it is not finite. NULL: no memory. */
+cJSON *weir_json_exact(double value) WEIR_MUST_CHECK;
+/** The value of a number, or of what weir_json_exact made; else NaN. */
+double weir_json_value(const cJSON *item);
+
 #endif

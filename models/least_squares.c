@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "models/interrupt.h"
 #include "models/memory.h"
 
 enum { REFLECTOR_BLOCK = 32 };
@@ -75,7 +76,8 @@ static weir_status reduce(const weir_matrix *train, const weir_linear_form *form
     for (int64_t from = 0; from < train->row_count && status == WEIR_OK; from += WEIR_CHUNK_ROWS) {
         int n = weir_chunk_size(train->row_count, from);
         for (int i = 0; i < n; i++) load_row(s, form, centred, train, from + i, i);
-        status = absorb_chunk(s, n, err);
+        status = weir_interrupt_check(err);
+        if (status == WEIR_OK) status = absorb_chunk(s, n, err);
     }
     return status;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "models/algorithms.h"
+#include "models/interrupt.h"
 #include "models/linear_form.h"
 #include "models/memory.h"
 #include "models/softmax.h"
@@ -71,24 +72,29 @@ static double penalty(const newton *s, const double *w) {
     return s->l2 / 2 * cblas_ddot(s->q - 1, w, 1, w, 1);
 }
 
-static double objective(const newton *s, const double *w) {
+static weir_status objective(const newton *s, const double *w, double *ret_objective, weir_err *err) {
     double loss = 0;
     for (int64_t from = 0; from < s->train->row_count; from += WEIR_CHUNK_ROWS) {
+        weir_status status = weir_interrupt_check(err);
+        if (status != WEIR_OK) return status;
         int n = weir_chunk_size(s->train->row_count, from);
         weir_linear_form_chunk(s->form, s->train->values + from * s->train->column_count, n, s->z);
         cblas_dgemv(CblasRowMajor, CblasNoTrans, n, s->q, 1, s->z, s->q, w, 1, 0, s->eta, 1);
         for (int i = 0; i < n; i++) loss += weir_matrix_weight(s->train, from + i) * row_loss(s->eta[i], s->train->label[from + i]);
     }
-    return loss + penalty(s, w);
+    *ret_objective = loss + penalty(s, w);
+    return WEIR_OK;
 }
 
-/* Gradient Z' v(p − y) + l2 w and Hessian Z' diag(v p(1 − p)) Z + l2 I at s->w, a chunk of rows at a time. Returns the objective there. */
-static double differentiate(newton *s) {
+/* Gradient Z' v(p − y) + l2 w and Hessian Z' diag(v p(1 − p)) Z + l2 I at s->w, a chunk of rows at a time, and the objective there. */
+static weir_status differentiate(newton *s, double *ret_objective, weir_err *err) {
     int q = s->q;
     double loss = 0;
     memset(s->gradient, 0, (size_t)q * sizeof(double));
     memset(s->hessian, 0, (size_t)q * (size_t)q * sizeof(double));
     for (int64_t from = 0; from < s->train->row_count; from += WEIR_CHUNK_ROWS) {
+        weir_status status = weir_interrupt_check(err);
+        if (status != WEIR_OK) return status;
         int n = weir_chunk_size(s->train->row_count, from);
         weir_linear_form_chunk(s->form, s->train->values + from * s->train->column_count, n, s->z);
         cblas_dgemv(CblasRowMajor, CblasNoTrans, n, q, 1, s->z, q, s->w, 1, 0, s->eta, 1);
@@ -108,28 +114,36 @@ static double differentiate(newton *s) {
         s->gradient[c] += s->l2 * s->w[c];
         s->hessian[(size_t)c * (size_t)q + (size_t)c] += s->l2;
     }
-    return loss + penalty(s, s->w);
+    *ret_objective = loss + penalty(s, s->w);
+    return WEIR_OK;
 }
 
 /* Halves the step until the objective does not grow; the tolerance lets the last steps through, whose gain is below the rounding of the sum. */
-static bool line_search(newton *s, double at_w) {
-    double length = 1;
+static weir_status line_search(newton *s, double at_w, bool *ret_moved, weir_err *err) {
+    double length = 1, there;
+    *ret_moved = false;
     for (int halving = 0; halving < LINE_SEARCH_MAX; halving++, length /= 2) {
         cblas_dcopy(s->q, s->w, 1, s->trial, 1);
         cblas_daxpy(s->q, -length, s->step, 1, s->trial, 1);
-        if (objective(s, s->trial) <= at_w + 1e-12 * fabs(at_w)) {
+        weir_status status = objective(s, s->trial, &there, err);
+        if (status != WEIR_OK) return status;
+        if (there <= at_w + 1e-12 * fabs(at_w)) {
             cblas_dcopy(s->q, s->trial, 1, s->w, 1);
-            return true;
+            *ret_moved = true;
+            return WEIR_OK;
         }
     }
-    return false;
+    return WEIR_OK;
 }
 
 /* Newton decrement g' H⁻¹ g, twice the gain that the quadratic model still promises: convergence is quadratic, so the step taken at this size leaves nothing to
  * gain. */
 static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
     for (int64_t iteration = 0; iteration < max_iterations; iteration++) {
-        double loss = differentiate(s);
+        double loss;
+        bool moved;
+        weir_status status = differentiate(s, &loss, err);
+        if (status != WEIR_OK) return status;
         cblas_dcopy(s->q, s->gradient, 1, s->step, 1);
         lapack_int info = LAPACKE_dposv(LAPACK_ROW_MAJOR, 'U', s->q, 1, s->hessian, s->q, s->step, 1);
         if (info != 0)
@@ -137,7 +151,7 @@ static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
         double decrement = cblas_ddot(s->q, s->gradient, 1, s->step, 1);
         if (!isfinite(loss) || !isfinite(decrement))
             return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers at Newton step %lld", (long long)iteration);
-        bool moved = line_search(s, loss);
+        if ((status = line_search(s, loss, &moved, err)) != WEIR_OK) return status;
         if (decrement <= 1e-16 * (1 + loss)) return WEIR_OK;
         if (!moved) return WEIR_FAIL(err, WEIR_ENUMERIC, "Newton step %lld found no descent (decrement %g)", (long long)iteration, decrement);
     }

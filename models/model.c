@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "models/artifact_file.h"
+#include "models/distributed.h"
 #include "models/memory.h"
 #include "models/model_internal.h"
 #include "models/model_parts.h"
@@ -223,7 +224,10 @@ weir_status weir_artifact_append(const weir_artifact_header *header, const weir_
 static weir_status prepare(const cJSON *chain, const weir_matrix *train, weir_prepared *prepared, weir_buf *text, weir_err *err) {
     prepared->matrix = *train;
     if (!chain) return WEIR_OK;
+    const weir_distributed *how = weir_distributed_now();
+    weir_distributed_set(NULL); /* the forests by which columns are chosen are small */
     weir_status status = weir_prepared_make(chain, "$.preprocessing", train, prepared, err);
+    weir_distributed_set(how);
     if (status == WEIR_OK && prepared->matrix.column_count > WEIR_MODEL_FITTED_MAX)
         status = WEIR_FAIL(err, WEIR_EINVAL, "$.preprocessing makes %d columns, expected at most %d", prepared->matrix.column_count, WEIR_MODEL_FITTED_MAX);
     if (status == WEIR_OK) status = check_rows(&prepared->matrix, true, err); /* a class may be gone with the rows that were dropped */
@@ -603,14 +607,11 @@ static weir_status prepare_more(const weir_model *model, const weir_matrix *more
     return check_rows(ret_rows, false, err);
 }
 
-/* The header's text as it was, so that no number is written anew, with "continues" as its last key. */
+/* The header's text as it was, so that no number is written anew, with "continues" as its last key; of an artifact that has it, as it is. */
 static weir_status continued_header(const weir_model *model, const artifact_parts *parts, weir_buf *ret_text, weir_err *err) {
-    static const char key[] = ",\"continues\":\"";
-    enum { CONTINUES_LEN = sizeof key - 1 + 64 + 2 }; /* a digest, then "} */
-    size_t len = parts->header_len - 1;
-    bool again = parts->header_len > CONTINUES_LEN && !memcmp(parts->header + parts->header_len - CONTINUES_LEN, key, sizeof key - 1);
-    if (again) len = parts->header_len - CONTINUES_LEN;
-    bool ok = weir_buf_append(ret_text, parts->header, len) && weir_buf_printf(ret_text, "%s%s\"}", key, model->digest);
+    bool again = cJSON_GetObjectItemCaseSensitive(model->header, "continues") != NULL;
+    bool ok = weir_buf_append(ret_text, parts->header, parts->header_len - !again) &&
+              (again ? weir_buf_append(ret_text, "", 1) : weir_buf_printf(ret_text, ",\"continues\":\"%s\"}", model->digest));
     return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a header");
 }
 

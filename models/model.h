@@ -86,8 +86,9 @@ weir_status weir_algorithm_check_params(const weir_algorithm *algorithm, const c
  *  or not finite; WEIR_ENUMERIC for infinite values. */
 weir_status weir_model_fit(const char *algorithm, const cJSON *params_json, const cJSON *chain, const weir_matrix *train, const char *feature_hash,
                            uint64_t seed, int threads, weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
-/** Goes on learning where an artifact stopped: the same header with "continues", the digest of the artifact that went in, and the body as it is after the rows of `more`, whose columns
- *  must have the artifact's names in its order. A fitted chain of preprocessing is applied as it is; rows are not dropped by it. `artifact` is unchanged; same input, same bytes.
+/** Goes on learning where an artifact stopped: the same header with "continues", the digest of the artifact that was fitted, and the body as it is after the rows of `more`, whose
+ *  columns must have the artifact's names in its order. A fitted chain of preprocessing is applied as it is; rows are not dropped by it. `artifact` is unchanged; same input, same bytes,
+ *  and rows in parts give the bytes that they give at once.
  *  Errors: WEIR_EINVAL for an algorithm that cannot learn on, other columns, task or classes; as of weir_model_fit for rows, but that classes may be missing. */
 weir_status weir_model_continue(const void *artifact, size_t len, const weir_matrix *more, weir_buf *ret_artifact, weir_err *err) WEIR_MUST_CHECK;
 /** Loads an artifact. A damaged one is WEIR_EDATA and says where. The bytes are copied. */

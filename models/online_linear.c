@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "models/algorithms.h"
+#include "models/interrupt.h"
 #include "models/linear_form.h"
 #include "models/memory.h"
 #include "models/softmax.h"
@@ -195,7 +196,9 @@ static weir_status learn_rows(const void *params, bool standardise, step_functio
     double *z = weir_models_calloc((size_t)o->p + 1 + (size_t)o->k, sizeof *z);
     if (!z) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %d columns", o->p);
     double *slope = z + o->p + 1;
+    weir_status status = WEIR_OK;
     for (int64_t r = 0; r < rows->row_count; r++) {
+        if (r % WEIR_CHUNK_ROWS == 0 && (status = weir_interrupt_check(err))) break;
         double weight = weir_matrix_weight(rows, r);
         const double *x = rows->values + r * rows->column_count;
         if (weight == 0) continue;
@@ -205,7 +208,7 @@ static weir_status learn_rows(const void *params, bool standardise, step_functio
         for (int k = 0; k < o->k; k++) step(params, o, k, slope[k], weight, z);
     }
     weir_models_free(z);
-    return WEIR_OK;
+    return status;
 }
 
 /* body NULL: from nothing. */

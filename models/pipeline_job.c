@@ -5,14 +5,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "models/artifact_file.h"
+#include "models/folds.h"
 #include "models/json_file.h"
 #include "models/lifecycle.h"
 #include "models/registry.h"
 #include "models/signature.h"
+#include "models/tracking.h"
 #include "models/training.h"
 
-enum { ALIAS_ATTEMPTS = 5 };
+enum { ALIAS_ATTEMPTS = 5, TRIALS_MAX = 1000000, ROWS_MIN = 10 };
+#define SAME_TIME 0.5 /* from this share of rows with one time on, time orders too few of them */
 #define BUDGET_S 1800.0
 
 /* A job while it runs. */
@@ -28,7 +32,11 @@ typedef struct running {
     const weir_trainset *train; /* the workshop's */
     double baseline; /* that the winner has to reach; NaN: none */
     char model[160]; /* name in the registry */
+    char experiment[WEIR_EXPERIMENT_NAME_MAX + 1];
     char digests[2][65]; /* of the rows: training, test */
+    cJSON *split; /* how these were told apart */
+    weir_training_periods periods; /* of the rows: the window's, or where test rows were drawn all of them twice */
+    bool drawn;
 } running;
 
 static const char *text_at(const cJSON *object, const char *name) {
@@ -65,6 +73,24 @@ static double number_at(const cJSON *object, const char *name, double fallback) 
     return cJSON_IsNumber(item) ? item->valuedouble : fallback;
 }
 
+/* It becomes part of a path. */
+static weir_status check_id(const char *id, weir_err *err) {
+    size_t len = strlen(id);
+    bool good = len < sizeof((weir_run *)NULL)->id && !strncmp(id, "run-", 4) && len > 4 && strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+    return good ? WEIR_OK : WEIR_FAIL(err, WEIR_EINVAL, "'%.60s' is no name of a search; expected run-… as it was printed", id);
+}
+
+/* What a person may have changed in job.json goes on being what a command could have asked. */
+static weir_status recall_limits(running *r, const cJSON *request, weir_err *err) {
+    double budget_s = number_at(request, "budget_seconds", r->search.budget_s), trials = number_at(request, "trials", r->search.trial_max);
+    if (!(budget_s > 0) || !(trials >= 0 && trials <= TRIALS_MAX))
+        return WEIR_FAIL(err, WEIR_EDATA, "%s/job.json: request has budget_seconds %g and trials %g, expected more than 0 and 0 to %d", r->end->folder,
+                         budget_s, trials, TRIALS_MAX);
+    r->search.budget_s = budget_s;
+    r->search.trial_max = (int)trials;
+    return WEIR_OK;
+}
+
 /* The choices that a command made when the job began; what the pipeline's file says is compared later. */
 static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_err *err) {
     cJSON *record = NULL;
@@ -72,7 +98,9 @@ static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_e
     if (status == WEIR_ENOTFOUND) return WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no job '%s' to go on with: no %s/job.json", r->end->id, r->end->folder);
     if (status) return status;
     const cJSON *request = cJSON_GetObjectItemCaseSensitive(record, "request");
-    if (strcmp(text_at(request, "pipeline"), r->job->pipeline->name) != 0)
+    if (!cJSON_IsObject(request))
+        status = WEIR_FAIL(err, WEIR_EDATA, "%s/job.json: found no object \"request\", expected the record of a job", r->end->folder);
+    else if (strcmp(text_at(request, "pipeline"), r->job->pipeline->name) != 0)
         status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of pipeline '%s', not '%s'", r->end->id, text_at(request, "pipeline"), r->job->pipeline->name);
     const char *asked = r->job->recipe->section ? r->job->recipe->use_case : "", *then = text_at(request, "use_case");
     if (!status && strcmp(then, asked) != 0)
@@ -81,26 +109,100 @@ static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_e
     if (!status) status = weir_time_parse(text_at(request, "train_from"), ret_train_from_us, err);
     if (!status && *text_at(request, "as_of")) status = weir_time_parse(text_at(request, "as_of"), &r->training.as_of_us, err);
     if (!*r->environment) snprintf(r->environment, sizeof r->environment, "%s", text_at(request, "environment"));
-    r->search.budget_s = number_at(request, "budget_seconds", r->search.budget_s);
-    r->search.trial_max = (int)number_at(request, "trials", r->search.trial_max);
+    if (!status) status = recall_limits(r, request, err);
     cJSON_Delete(record);
     return status;
 }
 
 /* ---- rows ---- */
 
-static weir_status read_sets(void *context, weir_trainset *ret_train, weir_trainset *ret_test, cJSON *result, weir_err *err) {
-    running *r = context;
-    const weir_training_periods *w = &r->training.window;
-    /* Not before: the first step is where it is known that the job may go on and that nobody else runs it. */
-    weir_status status = r->job->go_on ? weir_run_update(r->pg, r->end->id, "running", NULL, err) : WEIR_OK;
-    if (!status) status = weir_training_set(&r->training, false, ret_train, err);
+/* The days of the recipe. */
+static weir_status read_days(running *r, weir_trainset *ret_train, weir_trainset *ret_test, weir_err *err) {
+    weir_status status = weir_training_set(&r->training, false, ret_train, err);
     if (status) return status;
     status = weir_training_set(&r->training, true, ret_test, err);
-    if (status) {
-        weir_trainset_done(ret_train);
+    if (status) weir_trainset_done(ret_train);
+    return status;
+}
+
+/* {"scheme", "drawn", "words"} */
+static weir_status describe_split(running *r, const char *scheme, const char *words, weir_err *err) {
+    cJSON_Delete(r->split);
+    r->split = cJSON_CreateObject();
+    if (r->split && cJSON_AddStringToObject(r->split, "scheme", scheme) && cJSON_AddBoolToObject(r->split, "drawn", r->drawn) &&
+        cJSON_AddStringToObject(r->split, "words", words))
+        return WEIR_OK;
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to describe the split");
+}
+
+static weir_status describe_days(running *r, weir_err *err) {
+    const weir_training_periods *w = &r->training.window;
+    char times[4][WEIR_TIME_TEXT_MAX], words[256];
+    snprintf(words, sizeof words, "training days %.10s to %.10s, test days %.10s to %.10s", weir_time_format(w->train_from_us, times[0]),
+             weir_time_format(w->train_to_us - 1, times[1]), weir_time_format(w->deploy_us, times[2]), weir_time_format(w->test_to_us - 1, times[3]));
+    return describe_split(r, "days", words, err);
+}
+
+/* All rows there are, with what is known by now. */
+static weir_status read_all(const running *r, weir_training_periods *ret_periods, weir_trainset *ret_all, weir_err *err) {
+    weir_training all = r->training;
+    int64_t first_us, last_us;
+    weir_status status = weir_history_span(r->job->pg_url, r->job->pipeline, &first_us, &last_us, NULL, err);
+    if (status) return status;
+    if (first_us == INT64_MIN) return WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no events", r->job->pipeline->name);
+    all.window = (weir_training_periods){.train_from_us = first_us, .train_to_us = last_us + 1, .deploy_us = INT64_MAX, .test_to_us = INT64_MAX};
+    *ret_periods = (weir_training_periods){first_us, last_us + 1, first_us, last_us + 1};
+    return weir_training_set(&all, false, ret_all, err);
+}
+
+/* Instead of days, where most rows have one time. r->drawn false: they have not, or there are none; then nothing was made. */
+static weir_status draw_sets(running *r, weir_trainset *ret_train, weir_trainset *ret_test, weir_err *err) {
+    weir_trainset all = {0};
+    weir_holdout holdout;
+    int64_t time_us;
+    weir_status status = read_all(r, &r->periods, &all, err);
+    r->drawn = !status && weir_trainset_same_time(&all, &time_us) >= SAME_TIME;
+    if (r->drawn) status = weir_holdout_draw(&all, r->job->recipe->seed, ret_train, ret_test, &holdout, err);
+    if (r->drawn && !status) status = describe_split(r, weir_split_schemes()[holdout.split.scheme].name, holdout.words, err);
+    weir_trainset_done(&all);
+    return status;
+}
+
+/* By days; where these leave too few rows and time could not do better, by chance. */
+static weir_status choose_sets(running *r, weir_trainset *ret_train, weir_trainset *ret_test, weir_err *err) {
+    weir_trainset train = {0}, test = {0};
+    weir_err of_days = {0};
+    weir_status status = read_days(r, &train, &test, &of_days);
+    bool few = !status && (train.matrix.row_count < ROWS_MIN || test.matrix.row_count < ROWS_MIN);
+    r->drawn = false;
+    if (status == WEIR_ENOTFOUND || few) {
+        weir_err of_chance = {0};
+        weir_status drawing = draw_sets(r, ret_train, ret_test, &of_chance);
+        if (r->drawn) {
+            weir_trainset_done(&train);
+            weir_trainset_done(&test);
+            if (drawing && err) *err = of_chance;
+            return drawing;
+        }
+    }
+    if (status) { /* says more than why there was nothing to draw from either */
+        if (err) *err = of_days;
         return status;
     }
+    r->periods = r->training.window;
+    *ret_train = train;
+    *ret_test = test;
+    return describe_days(r, err);
+}
+
+static weir_status read_sets(void *context, weir_trainset *ret_train, weir_trainset *ret_test, cJSON *result, weir_err *err) {
+    running *r = context;
+    const weir_training_periods *w = &r->periods;
+    /* Not before: the first step is where it is known that the job may go on and that nobody else runs it. */
+    weir_status status = r->job->go_on ? weir_run_update(r->pg, r->end->id, "running", NULL, err) : WEIR_OK;
+    if (!status) status = choose_sets(r, ret_train, ret_test, err);
+    if (status) return status;
+    cJSON *split = cJSON_Duplicate(r->split, true);
     r->train = ret_train;
     snprintf(r->digests[0], sizeof r->digests[0], "%s", ret_train->digest);
     snprintf(r->digests[1], sizeof r->digests[1], "%s", ret_test->digest);
@@ -108,7 +210,11 @@ static weir_status read_sets(void *context, weir_trainset *ret_train, weir_train
     add_time(result, "train_to", w->train_to_us);
     add_time(result, "test_from", w->deploy_us);
     add_time(result, "test_to", w->test_to_us);
-    return WEIR_OK;
+    if (split && cJSON_AddItemToObject(result, "split", split)) return WEIR_OK;
+    cJSON_Delete(split);
+    weir_trainset_done(ret_train);
+    weir_trainset_done(ret_test);
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to describe the split");
 }
 
 /* ---- versions ---- */
@@ -119,6 +225,13 @@ static cJSON *describe_lineage(const running *r, const weir_finalist *winner) {
     cJSON_AddStringToObject(lineage, "feature_hash", r->job->pipeline->feature_hash);
     cJSON_AddStringToObject(dataset, "digest", r->digests[0]);
     cJSON_AddStringToObject(dataset, "test_digest", r->digests[1]);
+    cJSON_AddItemToObject(dataset, "split", cJSON_Duplicate(r->split, true));
+    if (!r->drawn) {
+        cJSON *window = cJSON_AddObjectToObject(lineage, "window");
+        (void)add_time(window, "train_from", r->training.window.train_from_us);
+        (void)add_time(window, "train_to", r->training.window.train_to_us);
+        if (r->training.as_of_us != INT64_MAX) (void)add_time(window, "as_of", r->training.as_of_us);
+    }
     cJSON_AddItemToObject(lineage, "spec", cJSON_Duplicate(winner->spec, true));
     cJSON_AddItemToObject(lineage, "request", cJSON_Duplicate(r->request, true));
     cJSON_AddNumberToObject(lineage, "seed", (double)r->job->recipe->seed);
@@ -164,8 +277,12 @@ static weir_status register_winner(running *r, const weir_finalist *winner, int 
     weir_status status = copy_artifact(r, winner, path, err);
     if (!status) status = weir_signature_add_ranges(signature, &r->train->matrix, err);
     if (!status) status = weir_version_register(r->pg, &version, ret_version, err);
-    cJSON *metrics = status ? NULL : name_metrics(winner);
-    if (!status) status = weir_version_metrics(r->pg, r->job->pipeline->name, r->model, *ret_version, metrics, err);
+    double own = NAN;
+    if (!status) status = weir_version_threshold(r->pg, r->job->pipeline->name, r->model, *ret_version, &own, err);
+    /* The same bytes as before decide as they did: figures at another threshold are not that version's. */
+    bool decides_so = isnan(own) || fabs(own - winner->threshold) <= 1e-12 * fmax(1, fabs(own)); /* text rounds */
+    cJSON *metrics = status || !decides_so ? NULL : name_metrics(winner);
+    if (metrics) status = weir_version_metrics(r->pg, r->job->pipeline->name, r->model, *ret_version, metrics, err);
     cJSON_Delete(metrics);
     cJSON_Delete(lineage);
     cJSON_Delete(signature);
@@ -300,7 +417,11 @@ static weir_status prepare(running *r, weir_err *err) {
     snprintf(r->model, sizeof r->model, "%s%s%s-auto", job->pipeline->name, job->recipe->section ? "-" : "", job->recipe->section ? job->recipe->use_case : "");
     snprintf(r->environment, sizeof r->environment, "%s", job->environment ? job->environment : "");
     weir_status status = plan_search(r, err);
+    if (!status)
+        status = weir_track_experiment(cJSON_GetObjectItemCaseSensitive(job->pipeline->json, "training"), job->pipeline->name, job->recipe->use_case,
+                                       r->experiment, err);
     if (!status) status = weir_pg_new(job->pg_url, &r->pg, err);
+    if (!status && job->go_on) status = check_id(job->go_on, err);
     if (!status && job->go_on) {
         name_folder(r, job->go_on);
         status = recall_request(r, &train_from_us, err);
@@ -309,14 +430,15 @@ static weir_status prepare(running *r, weir_err *err) {
     if (!status) status = weir_training_window(job->pipeline, job->recipe, job->pg_url, train_from_us, &r->training.window, err);
     if (!status) status = write_request(r, err);
     if (status || job->go_on) return status;
-    status = weir_run_start(r->pg, job->pipeline->name, r->request, &run, err);
+    status = weir_track_start(r->pg, job->pipeline->name, r->experiment, r->model, r->request, &run, err);
     if (!status) name_folder(r, run.id);
     return status;
 }
 
 static void tell_open(void *context, const weir_trainset *train) {
     const running *r = context;
-    r->job->opened(r->job->opened_context, &r->training, r->end->id, train);
+    /* Workers would read days: rows that were drawn they cannot have. */
+    if (!r->drawn) r->job->opened(r->job->opened_context, &r->training, r->end->id, train);
 }
 
 static weir_status run_workshop(running *r, weir_err *err) {
@@ -351,6 +473,7 @@ static weir_status run_workshop(running *r, weir_err *err) {
         .opened = job->opened ? tell_open : NULL,
         .opened_context = r,
         .watch = job->watch,
+        .note = job->note,
         .watch_context = job->context,
     };
     return weir_workshop_run(&workshop, &r->end->record, err);
@@ -376,7 +499,24 @@ static weir_status end_run(running *r, weir_status status, weir_err *err) {
     if (status) cJSON_AddStringToObject(detail, "error", err->message);
     if (record) cJSON_AddItemToObject(detail, "steps", cJSON_DetachItemFromObjectCaseSensitive(record, "steps"));
     cJSON_Delete(record);
-    weir_status ended = weir_run_update(r->pg, r->end->id, status ? "failed" : "succeeded", detail, &why);
+    const weir_track_search search = {.pipeline = r->job->pipeline->name,
+                                      .run_id = r->end->id,
+                                      .use_case = r->job->recipe->use_case,
+                                      .experiment = r->experiment,
+                                      .model = r->model,
+                                      .metric = r->job->recipe->metric->name,
+                                      .report = status ? NULL : path,
+                                      .error = status ? err->message : NULL,
+                                      .request = r->request,
+                                      .record = r->end->record};
+    weir_status ended = weir_track_search_run(r->pg, &search, &why);
+    /* What cannot be logged must not leave a run without its end. */
+    weir_err late;
+    weir_status updated = weir_run_update(r->pg, r->end->id, status ? "failed" : "succeeded", detail, &late);
+    if (updated) {
+        ended = updated;
+        why = late;
+    }
     cJSON_Delete(detail);
     if (status || !ended) return status;
     *err = why;
@@ -403,6 +543,7 @@ weir_status weir_pipeline_job_run(const weir_pipeline_job *job, weir_pipeline_jo
     }
     cJSON_Delete(r.request);
     cJSON_Delete(r.specs);
+    cJSON_Delete(r.split);
     weir_pg_free(r.pg);
     return status;
 }

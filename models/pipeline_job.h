@@ -18,7 +18,8 @@ typedef struct weir_pipeline_job {
     const _Atomic bool *end_search, *abort; /* as in weir_workshop */
     void (*progress)(void *context, const weir_automl_progress *progress);
     void (*watch)(void *context, const char *step, int number, int count, double seconds, const weir_err *error);
-    void *context; /* of both */
+    void (*note)(void *context, const char *words); /* as in weir_workshop; may be NULL */
+    void *context; /* of all three */
     /** The search can be joined from here on by who has the same rows; may be NULL. */
     void (*opened)(void *context, const weir_training *training, const char *study, const weir_trainset *train);
     void *opened_context;
@@ -32,7 +33,8 @@ typedef struct weir_pipeline_job_end {
     bool reaches_baseline; /* true where there is none */
 } weir_pipeline_job_end;
 
-/** Runs a job, or goes on with one. The run is one of the registry's, from "running" to "succeeded" or "failed"; the winner becomes a version of the model "<pipeline>-auto"
+/** Runs a job, or goes on with one. Where the recipe's training or test days have no rows, or too few to judge by, because most rows have one time, the test rows are drawn from all rows there are
+ *  (weir_holdout_draw), which the job's record and report say. The run is one of the registry's, from "running" to "succeeded" or "failed"; the winner becomes a version of the model "<pipeline>-auto"
  *  with its test metrics, challenger of the pipeline, and champion where there is none. Alias moves keep to the baseline of the environment.
  *  Errors: those of weir_workshop_run; WEIR_ENOTFOUND when there is no job to go on with. *ret_end is filled as far as the job came. */
 weir_status weir_pipeline_job_run(const weir_pipeline_job *job, weir_pipeline_job_end *ret_end, weir_err *err) WEIR_MUST_CHECK;

@@ -6,16 +6,18 @@
  *   {"outliers": "iqr" | "zscore", "factor": 1.5, "threshold": 3, "action": "clip" | "null" | "mark" | "drop_rows"}
  *   {"scale": "standard" | "minmax" | "robust", "min": 0, "max": 1, "clip": false}
  *   {"encode": "one_hot" | "ordinal" | "hashing", "max_levels": 50, "buckets": 16, "unseen": "other" | "none", "missing": "none" | "other" | "own"}
- *   {"select": "variance" | "correlation" | "mutual_information" | "relevance" | "importance" | "l1", "threshold": 0.95, "k": 20, "fdr": 0.05, "bins": 16}
+ *   {"select": "variance" | "correlation" | "mutual_information" | "relevance" | "importance" | "l1" | "permutation", "threshold": 0.95, "k": 20, "fdr": 0.05, "bins": 16,
+ *    "permutations": 0, "rows": 1000, "seed": 1}
  *
  * What each does exactly, and which keys go together, stands at the top of its file, models/prep_impute.c and so on. "columns" names columns of the rows; a step takes
  * what earlier steps made of them, as far as it is of a kind that the step can take. So a step may follow a selection that left nothing of its columns, and it then does
  * nothing.
  *
  * Two imputations need neighbours in time: forward_fill and interpolate fill gaps from rows of the same entity, as weir_prep_apply_batch has them. A gap without such a
- * neighbour (before the first value; for interpolate after the last one too), and every gap of a row that is applied alone, as in scoring, gets the fitted median (of a
- * category its most frequent value). So a model that is trained with either sees gaps filled otherwise when it scores. And interpolate looks ahead, to the next value in
- * the batch: what it fills a training row with was not known at that row's time. */
+ * neighbour (before the first value; for interpolate after the last one too), and every gap of a row that is applied alone, gets the fitted median (of a category its most
+ * frequent value). Models know rows alone: models/prepared.c fits without times and applies row by row, as scoring does, so that gaps are filled the same way in training,
+ * validation and scoring. Whoever applies a batch gets other values than for its rows alone, and interpolate looks ahead, to the next value in the batch: what it fills a row
+ * with was not known at that row's time. */
 #ifndef WEIR_MODELS_PREP_H
 #define WEIR_MODELS_PREP_H
 
@@ -46,9 +48,10 @@ typedef struct weir_prep_column {
 
 typedef enum weir_prep_task { WEIR_PREP_NO_TASK, WEIR_PREP_BINARY, WEIR_PREP_REAL, WEIR_PREP_CLASSES } weir_prep_task;
 
-/** How much each column matters, from a model that the caller fits: "importance" (say a forest's) or "l1" (the coefficients of a linear model with an L1 penalty).
- *  values [row_count][column_count] row-major and label [row_count]: the training rows as they are at this step. ret_importance [column_count]: its size counts, not its
- *  sign. */
+/** How much each column matters, from a model that the caller fits: "importance" (say a forest's), "l1" (the coefficients of a linear model with an L1 penalty) or
+ *  "permutation" (how much worse a model does on rows that it was not fitted on when the column is dealt out; a function of values and label and of nothing else).
+ *  values [row_count][column_count] row-major and label [row_count]: the training rows as they are at this step; of permutation some of them in random order, and again and
+ *  again with labels of other rows. ret_importance [column_count]: its size counts, not its sign, but of permutation. */
 typedef weir_status (*weir_prep_importance)(void *context, const char *method, const double *values, const double *label, const char *const *names,
                                             int64_t row_count, int column_count, double *ret_importance, weir_err *err);
 
@@ -60,7 +63,7 @@ typedef struct weir_prep_rows {
     const uint32_t *entity; /* [row_count] numbers of entities; NULL: all of one */
     const double *label; /* [row_count]; for select only, else NULL. 0 and 1 when the task is binary */
     weir_prep_task task; /* what label is */
-    weir_prep_importance importance; /* for "importance" and "l1", else NULL */
+    weir_prep_importance importance; /* for "importance", "l1" and "permutation", else NULL */
     void *importance_context;
 } weir_prep_rows;
 

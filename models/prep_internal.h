@@ -152,6 +152,22 @@ int weir_prep_present(const weir_prep_fitting *f, int node, double *out);
  *  of rows (kept NULL: row i). */
 void weir_prep_fill_in_time(const weir_prep_node *node, const weir_prep_rows *rows, const int64_t *kept, const int *order, int n, double *values);
 
+/* How the importance of columns is held against chance. */
+typedef struct weir_prep_permutation {
+    int64_t permutations; /* times that labels are dealt out; 0: so often that one column alone can pass the bound, WEIR_PREP_PERMUTATIONS_AUTOMATIC at most */
+    int64_t rows; /* that are looked at, at most */
+    int64_t seed;
+    double fdr;
+} weir_prep_permutation;
+enum { WEIR_PREP_PERMUTATIONS_AUTOMATIC = 999 };
+
+int weir_prep_permutation_count(const weir_prep_permutation *how, int column_count);
+/** P-values of columns [count] by rows->importance with method "permutation", whose rows come in random order; ret_p [count]. The label has been checked.
+ *  Equal input gives equal p-values. Errors: WEIR_EDATA for fewer than 30 rows with a label, WEIR_ENUMERIC for an importance that is not finite, WEIR_ETIMEOUT when the
+ *  fit was asked to stop, WEIR_ENOMEM, those of the model. */
+weir_status weir_prep_permute(weir_prep_fitting *f, const weir_prep_permutation *how, const int *nodes, int count, double *ret_p,
+                              weir_err *err) WEIR_MUST_CHECK;
+
 /** Fails when a key is given that means nothing for what the step does; where: with what it would mean something. */
 weir_status weir_prep_only(const cJSON *given, const char *path, const char *key, bool allowed, const char *where, weir_err *err) WEIR_MUST_CHECK;
 

@@ -14,9 +14,16 @@
  *                          bound   Benjamini, Hochberg, Controlling the False Discovery Rate, 1995; it holds for columns that are independent or depend on each other
  *                                  positively (Benjamini, Yekutieli 2001)
  *                        as Christ, Kempa-Liehr, Feindt, Distributed and parallel time series feature extraction (tsfresh), 2016, but one test for columns of all kinds
+ *   permutation          p-value of each column's importance by permutation, from a model of all columns together, then the bound "fdr" as for relevance. Labels are
+ *                        dealt out "permutations" times (without: so often that one column alone can pass the bound, at most 999), over up to "rows" (1000) rows, by
+ *                        "seed" (1): models/prep_permutation.c; the model is that of models/prep_importance.h. It sees columns that matter together only, such as two
+ *                        whose product the label is, and relations that go up and down. Columns that share one model are not shown to depend positively on each
+ *                        other; the bound holds because the p-values of irrelevant columns are too large, and simulations in tests/unit/models/test_prep_permutation.c
+ *                        measure it, correlated columns among them. Benjamini and Yekutieli's bound for any dependence would take ln(columns) times as many fits
  *   importance, l1       size of what the caller's model says (weir_prep_importance; of a model's chain those of models/prep_importance.h): the "k" best, or those above "threshold" (of l1: 0, the coefficients that are left)
  *
- * Several classes: mutual_information (a class is a bin, where no more than 256 are common) and importance only. Rows without a label are left out of mutual_information and relevance. Of equally good columns the earlier one is better. */
+ * Several classes: mutual_information (a class is a bin, where no more than 256 are common), permutation and importance only. Rows without a label are left out of
+ * mutual_information, relevance and permutation. Of equally good columns the earlier one is better. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,15 +31,15 @@
 #include "models/memory.h"
 #include "models/prep_internal.h"
 
-enum { VARIANCE, CORRELATION, MUTUAL_INFORMATION, RELEVANCE, IMPORTANCE, L1 };
-static const char *const methods[] = {"variance", "correlation", "mutual_information", "relevance", "importance", "l1", NULL};
+enum { VARIANCE, CORRELATION, MUTUAL_INFORMATION, RELEVANCE, IMPORTANCE, L1, PERMUTATION };
+static const char *const methods[] = {"variance", "correlation", "mutual_information", "relevance", "importance", "l1", "permutation", NULL};
 enum { BINS_MAX = 256 };
 
 typedef struct select_params {
     weir_prep_common common;
     int method;
     double threshold, fdr;
-    int64_t k, bins;
+    int64_t k, bins, permutations, rows, seed;
 } select_params;
 
 static const weir_conf_item params_table[] = {
@@ -52,7 +59,7 @@ static const weir_conf_item params_table[] = {
      .min = 0,
      .max = 1,
      .fallback = "0.05",
-     .doc = "of relevance: the expected share of columns that stay without being relevant"},
+     .doc = "of relevance and permutation: the expected share of columns that stay without being relevant"},
     {.name = "bins",
      .type = WEIR_CONF_INT,
      .offset = offsetof(select_params, bins),
@@ -60,18 +67,54 @@ static const weir_conf_item params_table[] = {
      .max = BINS_MAX,
      .fallback = "16",
      .doc = "of mutual_information"},
+    {.name = "permutations",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(select_params, permutations),
+     .min = 0,
+     .max = 100000,
+     .fallback = "0",
+     .doc = "of permutation: how often labels are dealt out; 0: so often that one column alone can pass the bound, at most 999 times"},
+    {.name = "rows",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(select_params, rows),
+     .min = 100,
+     .max = 1000000,
+     .fallback = "1000",
+     .doc = "of permutation: how many rows are looked at, at most"},
+    {.name = "seed",
+     .type = WEIR_CONF_INT,
+     .offset = offsetof(select_params, seed),
+     .min = 0,
+     .max = 9007199254740991,
+     .fallback = "1",
+     .doc = "of permutation"},
     {0},
 };
 
+/* The least p-value must be able to pass. */
+static weir_status check_permutation(const select_params *p, const char *path, weir_err *err) {
+    double most = p->permutations ? (double)p->permutations : WEIR_PREP_PERMUTATIONS_AUTOMATIC;
+    if (p->fdr * (1 + most) >= 1) return WEIR_OK;
+    if (!p->permutations) return WEIR_FAIL(err, WEIR_EINVAL, "%s.fdr: found %g, expected at least %g, or more \"permutations\"", path, p->fdr, 1 / (1 + most));
+    if (p->fdr == 0) return WEIR_FAIL(err, WEIR_EINVAL, "%s.fdr: found 0, expected more, which p-values by permutation never are", path);
+    return WEIR_FAIL(err, WEIR_EINVAL, "%s.permutations: found %lld, expected at least %.0f for \"fdr\" %g", path, (long long)p->permutations,
+                     ceil(1 / p->fdr) - 1, p->fdr);
+}
+
 static weir_status check(const void *params, const cJSON *given, const char *path, weir_err *err) {
+    static const char *const of_permutation[] = {"permutations", "rows", "seed"};
     const select_params *p = params;
+    bool bounded = p->method == RELEVANCE || p->method == PERMUTATION;
     bool ranked = p->method == MUTUAL_INFORMATION || p->method == IMPORTANCE || p->method == L1;
     bool k = cJSON_GetObjectItemCaseSensitive(given, "k"), threshold = cJSON_GetObjectItemCaseSensitive(given, "threshold");
     weir_status status = weir_prep_only(given, path, "k", ranked, "\"mutual_information\", \"importance\" and \"l1\"", err);
     if (status == WEIR_OK)
-        status = weir_prep_only(given, path, "threshold", p->method != RELEVANCE && !k, "other selections than \"relevance\", and without \"k\"", err);
-    if (status == WEIR_OK) status = weir_prep_only(given, path, "fdr", p->method == RELEVANCE, "\"relevance\"", err);
+        status = weir_prep_only(given, path, "threshold", !bounded && !k, "other selections than \"relevance\" and \"permutation\", and without \"k\"", err);
+    if (status == WEIR_OK) status = weir_prep_only(given, path, "fdr", bounded, "\"relevance\" and \"permutation\"", err);
     if (status == WEIR_OK) status = weir_prep_only(given, path, "bins", p->method == MUTUAL_INFORMATION, "\"mutual_information\"", err);
+    for (size_t i = 0; status == WEIR_OK && i < sizeof of_permutation / sizeof *of_permutation; i++)
+        status = weir_prep_only(given, path, of_permutation[i], p->method == PERMUTATION, "\"permutation\"", err);
+    if (status == WEIR_OK && p->method == PERMUTATION) status = check_permutation(p, path, err);
     if (status == WEIR_OK && p->method == CORRELATION && !threshold)
         status = WEIR_FAIL(err, WEIR_EINVAL, "%s.threshold: found nothing, expected a correlation such as 0.95", path);
     if (status == WEIR_OK && (p->method == MUTUAL_INFORMATION || p->method == IMPORTANCE) && !k && !threshold)
@@ -435,9 +478,20 @@ static weir_status ask(weir_prep_fitting *f, const select_params *p, const int *
     return status;
 }
 
-static weir_status by_importance(weir_prep_fitting *f, const select_params *p, const int *nodes, int count, double *value, bool *keep, weir_err *err) {
+static weir_status check_model(const weir_prep_fitting *f, weir_err *err) {
     if (!f->rows->importance) return WEIR_FAIL(err, WEIR_EDATA, "found no model to ask for the importance of columns, which this selection needs");
-    weir_status status = check_label(f, err);
+    return check_label(f, err);
+}
+
+static weir_status by_permutation(weir_prep_fitting *f, const select_params *p, const int *nodes, int count, double *value, bool *keep, weir_err *err) {
+    const weir_prep_permutation how = {.permutations = p->permutations, .rows = p->rows, .seed = p->seed, .fdr = p->fdr};
+    weir_status status = check_model(f, err);
+    if (status == WEIR_OK) status = weir_prep_permute(f, &how, nodes, count, value, err);
+    return status == WEIR_OK ? keep_discoveries(p->fdr, value, count, keep, err) : status;
+}
+
+static weir_status by_importance(weir_prep_fitting *f, const select_params *p, const int *nodes, int count, double *value, bool *keep, weir_err *err) {
+    weir_status status = check_model(f, err);
     if (status != WEIR_OK) return status;
     double *matrix = weir_models_calloc((size_t)f->kept_count, (size_t)count * sizeof *matrix),
            *label = weir_models_calloc((size_t)f->kept_count, sizeof *label);
@@ -451,9 +505,9 @@ static weir_status by_importance(weir_prep_fitting *f, const select_params *p, c
 }
 
 static weir_status choose(weir_prep_fitting *f, const void *params, const int *nodes, int count, bool *keep, weir_err *err) {
-    static weir_status (*const judges[])(weir_prep_fitting *, const select_params *, const int *, int, double *, bool *,
-                                         weir_err *) = {[VARIANCE] = by_variance,   [CORRELATION] = by_correlation, [MUTUAL_INFORMATION] = by_information,
-                                                        [RELEVANCE] = by_relevance, [IMPORTANCE] = by_importance,   [L1] = by_importance};
+    static weir_status (*const judges[])(weir_prep_fitting *, const select_params *, const int *, int, double *, bool *, weir_err *) = {
+        [VARIANCE] = by_variance,     [CORRELATION] = by_correlation, [MUTUAL_INFORMATION] = by_information, [RELEVANCE] = by_relevance,
+        [IMPORTANCE] = by_importance, [L1] = by_importance,           [PERMUTATION] = by_permutation};
     const select_params *p = params;
     double *value = weir_models_calloc((size_t)count, sizeof *value);
     if (!value) return no_memory(f, err);

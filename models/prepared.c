@@ -37,6 +37,7 @@ static weir_status fit_chain(const cJSON *chain, const char *path, const weir_ma
     const weir_prep_column *columns = train->kinds ? train->kinds : numbers;
     if (!columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", train->column_count);
     const weir_prep_rows rows = {
+        /* without times: a row that is scored has no neighbours to fill its gaps from, so neither have those of training */
         .row_count = train->row_count,
         .values = train->values,
         .label = train->label,

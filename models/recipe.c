@@ -180,7 +180,7 @@ static weir_status check_spec(const weir_recipe *r, const cJSON *spec, const cha
 }
 
 static weir_status read_candidate(const cJSON *item, weir_recipe *r, weir_err *err) {
-    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", "class_weight", "ensemble", "members", "meta", "folds", NULL};
+    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", "class_weight", "workers", "ensemble", "members", "meta", "folds", NULL};
     weir_candidate *c = &r->candidates[r->candidate_count];
     char path[64];
     snprintf(path, sizeof path, "$.training.candidates[%d]", r->candidate_count);

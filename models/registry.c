@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "models/artifact_file.h"
 #include "models/pg_json.h"
 #include "models/semver.h"
 
@@ -75,7 +76,7 @@ weir_status weir_run_start(weir_pg *pg, const char *pipeline, const cJSON *reque
 }
 
 static bool is_run_status(const char *status) {
-    static const char *const known[] = {"queued", "running", "awaiting_labels", "succeeded", "failed"};
+    static const char *const known[] = {"queued", "running", "awaiting_labels", "succeeded", "failed", "cancelled"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(status, known[i])) return true;
     return false;
@@ -85,13 +86,13 @@ weir_status weir_run_update(weir_pg *pg, const char *run_id, const char *run_sta
     char *text = NULL;
     int rows = 0;
     if (!is_run_status(run_status))
-        return WEIR_FAIL(err, WEIR_EINVAL, "a run cannot be '%s'; expected queued, running, awaiting_labels, succeeded or failed", run_status);
+        return WEIR_FAIL(err, WEIR_EINVAL, "a run cannot be '%s'; expected queued, running, awaiting_labels, succeeded, failed or cancelled", run_status);
     weir_status status = print_json(detail, &text, err);
     if (status == WEIR_OK) {
         const char *const params[] = {run_id, run_status, text ? text : "{}"};
         status = execute(pg,
                          "UPDATE weir.runs SET status = $2, detail = detail || $3::jsonb,"
-                         " ended_at = CASE WHEN $2 IN ('succeeded', 'failed') THEN clock_timestamp() END WHERE id = $1",
+                         " ended_at = CASE WHEN $2 IN ('succeeded', 'failed', 'cancelled') THEN clock_timestamp() END WHERE id = $1",
                          3, params, &rows, err);
     }
     cJSON_free(text);
@@ -225,6 +226,24 @@ weir_status weir_version_register(weir_pg *pg, const weir_version_new *version, 
     return status;
 }
 
+weir_status weir_version_threshold(weir_pg *pg, const char *pipeline, const char *model, int version, double *ret_threshold, weir_err *err) {
+    char number[16];
+    PGresult *result = NULL;
+    snprintf(number, sizeof number, "%d", version);
+    const char *const params[] = {pipeline, model, number};
+    weir_status status = weir_pg_exec(pg,
+                                      "SELECT CASE jsonb_typeof(signature -> 'threshold') WHEN 'number' THEN signature ->> 'threshold' ELSE 'NaN' END"
+                                      " FROM weir.model_versions WHERE pipeline = $1 AND model = $2 AND version = $3::int",
+                                      3, params, &result, err);
+    if (status) return status;
+    if (PQntuples(result) == 0)
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no version %d of model '%s' in pipeline '%s'", version, model, pipeline);
+    else
+        *ret_threshold = strtod(PQgetvalue(result, 0, 0), NULL);
+    PQclear(result);
+    return status;
+}
+
 weir_status weir_version_metrics(weir_pg *pg, const char *pipeline, const char *model, int version, const cJSON *metrics, weir_err *err) {
     char *text = NULL, number[16];
     int rows = 0;
@@ -313,7 +332,7 @@ static weir_status look_at_doomed(weir_pg *pg, const char *const version[3], cJS
         pg,
         "SELECT coalesce((SELECT json_build_object('artifact_path', v.artifact_path, 'created_s', extract(epoch FROM v.created_at), 'run_id', v.run_id, "
         "'run_status',"
-        " (SELECT status FROM weir.runs r WHERE r.id = v.run_id AND status NOT IN ('succeeded', 'failed')),"
+        " (SELECT status FROM weir.runs r WHERE r.id = v.run_id AND status NOT IN ('succeeded', 'failed', 'cancelled')),"
         " 'aliases', (SELECT string_agg(alias, ', ' ORDER BY alias) FROM (SELECT alias FROM weir.aliases a WHERE (a.pipeline, a.model, a.version) = "
         "(v.pipeline, v.model, v.version)"
         "  UNION SELECT alias FROM weir.model_aliases m WHERE (m.pipeline, m.model, m.version) = (v.pipeline, v.model, v.version)) both_kinds))"
@@ -339,6 +358,22 @@ static bool is_rewritten(const struct stat *st, double created_s) {
     return (double)st->st_mtime > created_s + CLOCKS_APART_S && age_s < REWRITTEN_WITHIN_S;
 }
 
+/* Of a folder: what became of the file. */
+static weir_status remove_file(const char *path, bool keep, weir_artifact_fate *ret_fate, weir_err *err) {
+    *ret_fate = keep ? WEIR_ARTIFACT_KEPT : WEIR_ARTIFACT_REMOVED;
+    if (!keep && unlink(path) && errno != ENOENT)
+        return WEIR_FAIL(err, WEIR_EIO, "the version is deleted, but its artifact %s cannot be removed: %s", path, strerror(errno));
+    return WEIR_OK;
+}
+
+/* Of a store that a plugin brings, which does not say when it was written. */
+static weir_status remove_stored(const char *objects_dir, const char *relative, weir_artifact_fate *ret_fate, weir_err *err) {
+    weir_status status = weir_artifact_remove(objects_dir, relative, err);
+    *ret_fate = status == WEIR_ENOTFOUND ? WEIR_ARTIFACT_ABSENT : WEIR_ARTIFACT_REMOVED;
+    if (!status || status == WEIR_ENOTFOUND) return WEIR_OK;
+    return weir_err_prefix(err, "the version is deleted, but its artifact cannot be removed");
+}
+
 /* After the deletion is committed, so that at no time a version is without its file; under the lock, so that none is registered meanwhile. */
 static weir_status remove_artifact(weir_pg *pg, const char *objects_dir, const cJSON *facts, weir_artifact_fate *ret_fate, weir_err *err) {
     const char *relative = text_at(facts, "artifact_path");
@@ -349,12 +384,12 @@ static weir_status remove_artifact(weir_pg *pg, const char *objects_dir, const c
         return WEIR_FAIL(err, WEIR_EINVAL, "the objects directory's name is too long");
     weir_status status = begin_locked(pg, err);
     if (status == WEIR_OK) status = execute(pg, "SELECT 1 FROM weir.model_versions WHERE artifact_path = $1 AND deleted_at IS NULL", 1, &relative, &users, err);
-    if (status == WEIR_OK) {
-        bool there = !stat(path, &st);
-        bool keep = users || (there && is_rewritten(&st, cJSON_GetNumberValue(member(facts, "created_s"))));
-        *ret_fate = !there ? WEIR_ARTIFACT_ABSENT : keep ? WEIR_ARTIFACT_KEPT : WEIR_ARTIFACT_REMOVED;
-        if (*ret_fate == WEIR_ARTIFACT_REMOVED && unlink(path) && errno != ENOENT)
-            status = WEIR_FAIL(err, WEIR_EIO, "the version is deleted, but its artifact %s cannot be removed: %s", path, strerror(errno));
+    if (status == WEIR_OK && strstr(objects_dir, "://")) {
+        *ret_fate = WEIR_ARTIFACT_KEPT;
+        if (!users) status = remove_stored(objects_dir, relative, ret_fate, err);
+    } else if (status == WEIR_OK) {
+        *ret_fate = WEIR_ARTIFACT_ABSENT;
+        if (!stat(path, &st)) status = remove_file(path, users || is_rewritten(&st, cJSON_GetNumberValue(member(facts, "created_s"))), ret_fate, err);
     }
     return end(pg, status, err);
 }
@@ -535,7 +570,7 @@ weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_alias
     return weir_pg_query_json(
         pg,
         "SELECT coalesce(json_agg(json_build_object('alias', alias, 'model', model, 'version', version, 'digest', digest, 'artifact_path', artifact_path,"
-        " 'algorithm', algorithm, 'moved_at', " ISO_TIME(
+        " 'algorithm', algorithm, 'run_id', run_id, 'moved_at', " ISO_TIME(
             "moved_at") ") ORDER BY alias), '[]')"
                         " FROM weir.aliases JOIN weir.model_versions USING (pipeline, model, version) WHERE pipeline = $1",
         1, &pipeline, ret_aliases, err);
@@ -558,4 +593,14 @@ weir_status weir_outbox_done(weir_pg *pg, int64_t up_to_id, weir_err *err) {
     snprintf(id, sizeof id, "%lld", (long long)up_to_id);
     return execute(pg, "UPDATE weir.outbox SET sent_at = clock_timestamp() WHERE id <= $1::bigint AND sent_at IS NULL", 1, (const char *const[]){id}, NULL,
                    err);
+}
+
+/* Any fixed number; "weirsend" in ASCII. */
+weir_status weir_outbox_lock(weir_pg *pg, bool *ret_mine, weir_err *err) {
+    PGresult *result = NULL;
+    weir_status status = weir_pg_exec(pg, "SELECT pg_try_advisory_xact_lock(8603398603444416100)", 0, NULL, &result, err);
+    if (status != WEIR_OK) return status;
+    *ret_mine = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    return WEIR_OK;
 }

@@ -12,9 +12,9 @@ typedef struct weir_run {
 
 /** Starts a run: pipeline, request JSON (parameters, window), code version. status: "running". */
 weir_status weir_run_start(weir_pg *pg, const char *pipeline, const cJSON *request, weir_run *ret_run, weir_err *err) WEIR_MUST_CHECK;
-/** status: "queued", "running", "awaiting_labels", "succeeded", "failed"; detail JSON (durations, dataset digest, message; may be NULL) is merged in, key by key. */
+/** status: "queued", "running", "awaiting_labels", "succeeded", "failed", "cancelled"; detail JSON (durations, dataset digest, message; may be NULL) is merged in, key by key. */
 weir_status weir_run_update(weir_pg *pg, const char *run_id, const char *status, const cJSON *detail, weir_err *err) WEIR_MUST_CHECK;
-/** Runs of a pipeline with this status (NULL: all), newest first: JSON array of {id, status, request, detail, code_version, started_at, ended_at}; ended_at is null until it succeeded or failed. */
+/** Runs of a pipeline with this status (NULL: all), newest first: JSON array of {id, status, request, detail, code_version, started_at, ended_at}; ended_at is null until it succeeded, failed or was cancelled. */
 weir_status weir_run_list(weir_pg *pg, const char *pipeline, const char *status, cJSON **ret_runs, weir_err *err) WEIR_MUST_CHECK;
 
 /* A version to be registered. Strings are borrowed. */
@@ -37,6 +37,9 @@ typedef struct weir_version_new {
  *  transaction.
  *  WEIR_ECONFLICT: another version has that semantic version. */
 weir_status weir_version_register(weir_pg *pg, const weir_version_new *version, int *ret_version, weir_err *err) WEIR_MUST_CHECK;
+/** The threshold that a version was registered with and decides by, which is that of its first registration; NaN when its signature has none.
+ *  WEIR_ENOTFOUND when there is no such version. */
+weir_status weir_version_threshold(weir_pg *pg, const char *pipeline, const char *model, int version, double *ret_threshold, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_version_metrics(weir_pg *pg, const char *pipeline, const char *model, int version, const cJSON *metrics, weir_err *err) WEIR_MUST_CHECK;
 /** JSON array of {pipeline, model, version, semver, algorithm, digest, artifact_path, run_id, feature_hash, dataset_digest, created_at, metrics, lineage,
  *  signature, aliases[]}, newest
@@ -66,7 +69,7 @@ weir_status weir_alias_promote(weir_pg *pg, const char *pipeline, const char *al
  *  WEIR_ENOTFOUND when there is nothing before, WEIR_ECONFLICT when that was deleted. */
 weir_status weir_alias_rollback(weir_pg *pg, const char *pipeline, const char *alias, const char *expected_digest, const char *actor, const char *reason,
                                 weir_err *err) WEIR_MUST_CHECK;
-/** JSON array of {alias, model, version, digest, artifact_path, algorithm, moved_at}. */
+/** JSON array of {alias, model, version, digest, artifact_path, algorithm, run_id, moved_at}. */
 weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_aliases, weir_err *err) WEIR_MUST_CHECK;
 
 /** Takes up to 100 unsent outbox events in order: JSON array of {id, key, type ("version.registered", "version.evaluated", "version.described",
@@ -74,6 +77,9 @@ weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_alias
  *  weir_outbox_done marks them sent (in order, up to id). */
 weir_status weir_outbox_take(weir_pg *pg, cJSON **ret_events, weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_outbox_done(weir_pg *pg, int64_t up_to_id, weir_err *err) WEIR_MUST_CHECK;
+/** Inside a transaction, before events are taken to be sent: of several who carry them, of other pipelines too, one does at a time, until its transaction ends. *ret_mine false:
+ *  somebody else does just now. */
+weir_status weir_outbox_lock(weir_pg *pg, bool *ret_mine, weir_err *err) WEIR_MUST_CHECK;
 
 /** All who change the registry hold this lock from before they write to the outbox until their transaction ends. Inside a transaction. */
 weir_status weir_registry_lock(weir_pg *pg, weir_err *err) WEIR_MUST_CHECK;

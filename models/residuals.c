@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "models/distributions.h"
+#include "core/distributions.h"
 #include "models/memory.h"
 
 enum { ROWS_MIN = 3 };

@@ -1,5 +1,6 @@
 /* See the header for the method. */
 #include "models/shared_models.h"
+#include "core/p_values.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -8,7 +9,6 @@
 
 #include "models/memory.h"
 #include "models/random.h"
-#include "models/significance.h"
 
 #define TENANT_PREFIX "tenant="
 enum { REPLICATES = 1000, REPLICATES_MAX = 100000, FOLDS = 5 };

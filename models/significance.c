@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "models/distributions.h"
+#include "core/distributions.h"
 #include "models/memory.h"
 
 static weir_status check_pairs(const double *base, const double *other, int64_t count, weir_err *err) {
@@ -103,32 +103,5 @@ weir_status weir_wilcoxon_test(const double *base, const double *other, int64_t 
         test.p = exact_p(d, test.pairs, positive_twice < negative_twice ? positive_twice : negative_twice);
     weir_models_free(d);
     *ret_test = test;
-    return WEIR_OK;
-}
-
-typedef struct indexed {
-    double p;
-    int64_t index;
-} indexed;
-
-static int by_p(const void *left, const void *right) {
-    const indexed *a = left, *b = right;
-    if (a->p != b->p) return a->p < b->p ? -1 : 1;
-    return (a->index > b->index) - (a->index < b->index);
-}
-
-weir_status weir_holm_adjust(const double *p, int64_t count, double *adjusted, weir_err *err) {
-    for (int64_t i = 0; i < count; i++)
-        if (!(p[i] >= 0 && p[i] <= 1)) return WEIR_FAIL(err, WEIR_EDATA, "p-value %lld is %g, expected a probability", (long long)i, p[i]);
-    indexed *sorted = weir_models_calloc(count > 0 ? (size_t)count : 0, sizeof *sorted);
-    if (!sorted) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld p-values", (long long)count);
-    for (int64_t i = 0; i < count; i++) sorted[i] = (indexed){p[i], i};
-    qsort(sorted, count > 0 ? (size_t)count : 0, sizeof *sorted, by_p);
-    double largest = 0;
-    for (int64_t i = 0; i < count; i++) {
-        largest = fmax(largest, fmin(1, (double)(count - i) * sorted[i].p));
-        adjusted[sorted[i].index] = largest;
-    }
-    weir_models_free(sorted);
     return WEIR_OK;
 }

@@ -1,4 +1,4 @@
-/* Is one model better than another beyond chance? Paired tests over folds or rows, and what many comparisons at once are worth. */
+/* Is one model better than another beyond chance? Paired tests over folds or rows; for many comparisons at once: core/p_values.h. */
 #ifndef WEIR_MODELS_SIGNIFICANCE_H
 #define WEIR_MODELS_SIGNIFICANCE_H
 
@@ -35,10 +35,5 @@ typedef struct weir_wilcoxon {
  *  Errors: WEIR_ENUMERIC for a value that is not finite; WEIR_EINVAL for a negative count; WEIR_ENOMEM.
  *  Source: F. Wilcoxon, Biometrics Bulletin 1 (1945); M. Hollander, D. Wolfe, E. Chicken, Nonparametric Statistical Methods, 3rd ed., section 3.1. */
 weir_status weir_wilcoxon_test(const double *base, const double *other, int64_t count, weir_wilcoxon *ret_test, weir_err *err) WEIR_MUST_CHECK;
-
-/** Holm's correction: adjusted [count] p-values that hold for all comparisons together; those at most α are significant at level α. adjusted may be p itself.
- *  Errors: WEIR_EDATA for a p that is not in [0, 1]; WEIR_ENOMEM. Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian
- *  Journal of Statistics 6 (1979). */
-weir_status weir_holm_adjust(const double *p, int64_t count, double *adjusted, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

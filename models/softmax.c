@@ -17,6 +17,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "models/interrupt.h"
 #include "models/memory.h"
 
 enum { LINE_SEARCH_MAX = 40 };
@@ -67,13 +68,16 @@ static double penalty(const newton *s, const double *w) {
     return s->l2 / 2 * squares;
 }
 
-static double objective(newton *s, const double *w) {
+static weir_status objective(newton *s, const double *w, double *ret_objective, weir_err *err) {
     double loss = 0;
     for (int64_t from = 0; from < s->train->row_count; from += WEIR_CHUNK_ROWS) {
+        weir_status status = weir_interrupt_check(err);
+        if (status != WEIR_OK) return status;
         int n = score_chunk(s, from, w);
         for (int i = 0; i < n; i++) loss += row_loss(s, from + i, s->eta + (size_t)i * (size_t)s->classes);
     }
-    return loss + penalty(s, w);
+    *ret_objective = loss + penalty(s, w);
+    return WEIR_OK;
 }
 
 /* Adds the penalty's part at w, and takes what rounding left along the one direction in which f does not change: the same for every intercept. */
@@ -86,11 +90,13 @@ static void finish(const newton *s, const double *w, double *out) {
     for (int k = 0; k < s->classes; k++) out[k * s->q + s->q - 1] -= mean;
 }
 
-/* Probabilities and gradient at s->w. Returns the objective there. */
-static double differentiate(newton *s) {
+/* Probabilities and gradient at s->w, and the objective there. */
+static weir_status differentiate(newton *s, double *ret_objective, weir_err *err) {
     double loss = 0;
     memset(s->gradient, 0, (size_t)s->size * sizeof(double));
     for (int64_t from = 0; from < s->train->row_count; from += WEIR_CHUNK_ROWS) {
+        weir_status status = weir_interrupt_check(err);
+        if (status != WEIR_OK) return status;
         int n = score_chunk(s, from, s->w);
         for (int i = 0; i < n; i++) {
             double *eta = s->eta + (size_t)i * (size_t)s->classes;
@@ -102,13 +108,16 @@ static double differentiate(newton *s) {
         add_chunk(s, n, s->gradient);
     }
     finish(s, s->w, s->gradient);
-    return loss + penalty(s, s->w);
+    *ret_objective = loss + penalty(s, s->w);
+    return WEIR_OK;
 }
 
 /* s->product = H s->direction. */
-static void multiply_hessian(newton *s) {
+static weir_status multiply_hessian(newton *s, weir_err *err) {
     memset(s->product, 0, (size_t)s->size * sizeof(double));
     for (int64_t from = 0; from < s->train->row_count; from += WEIR_CHUNK_ROWS) {
+        weir_status status = weir_interrupt_check(err);
+        if (status != WEIR_OK) return status;
         int n = score_chunk(s, from, s->direction);
         for (int i = 0; i < n; i++) {
             double *u = s->eta + (size_t)i * (size_t)s->classes, v = weir_matrix_weight(s->train, from + i);
@@ -119,18 +128,20 @@ static void multiply_hessian(newton *s) {
         add_chunk(s, n, s->product);
     }
     finish(s, s->direction, s->product);
+    return WEIR_OK;
 }
 
 /* s->step ≈ H⁻¹ g: until the residual is `accuracy` times the gradient, or has been followed along as many directions as there are parameters. */
-static void solve_step(newton *s, double accuracy) {
+static weir_status solve_step(newton *s, double accuracy, weir_err *err) {
     memset(s->step, 0, (size_t)s->size * sizeof(double));
     cblas_dcopy(s->size, s->gradient, 1, s->residual, 1);
     cblas_dcopy(s->size, s->gradient, 1, s->direction, 1);
     double squares = cblas_ddot(s->size, s->residual, 1, s->residual, 1), enough = accuracy * accuracy * squares;
     for (int i = 0; i < s->size && squares > enough; i++) {
-        multiply_hessian(s);
+        weir_status status = multiply_hessian(s, err);
+        if (status != WEIR_OK) return status;
         double curvature = cblas_ddot(s->size, s->direction, 1, s->product, 1);
-        if (!(curvature > 0)) return; /* of a convex function only by rounding */
+        if (!(curvature > 0)) return WEIR_OK; /* of a convex function only by rounding */
         cblas_daxpy(s->size, squares / curvature, s->direction, 1, s->step, 1);
         cblas_daxpy(s->size, -squares / curvature, s->product, 1, s->residual, 1);
         double before = squares;
@@ -138,20 +149,25 @@ static void solve_step(newton *s, double accuracy) {
         cblas_dscal(s->size, squares / before, s->direction, 1);
         cblas_daxpy(s->size, 1, s->residual, 1, s->direction, 1);
     }
+    return WEIR_OK;
 }
 
 /* Halves the step until the objective does not grow; the tolerance lets the last steps through, whose gain is below the rounding of the sum. */
-static bool line_search(newton *s, double at_w) {
-    double length = 1;
+static weir_status line_search(newton *s, double at_w, bool *ret_moved, weir_err *err) {
+    double length = 1, there;
+    *ret_moved = false;
     for (int halving = 0; halving < LINE_SEARCH_MAX; halving++, length /= 2) {
         cblas_dcopy(s->size, s->w, 1, s->trial, 1);
         cblas_daxpy(s->size, -length, s->step, 1, s->trial, 1);
-        if (objective(s, s->trial) <= at_w + 1e-12 * fabs(at_w)) {
+        weir_status status = objective(s, s->trial, &there, err);
+        if (status != WEIR_OK) return status;
+        if (there <= at_w + 1e-12 * fabs(at_w)) {
             cblas_dcopy(s->size, s->trial, 1, s->w, 1);
-            return true;
+            *ret_moved = true;
+            return WEIR_OK;
         }
     }
-    return false;
+    return WEIR_OK;
 }
 
 /* g's, twice the gain that the quadratic model promises, ends the search when there is nothing to gain. The nearer the minimum, the more exact the steps:
@@ -159,14 +175,18 @@ static bool line_search(newton *s, double at_w) {
 static weir_status minimise(newton *s, int64_t max_iterations, weir_err *err) {
     double first = 0;
     for (int64_t iteration = 0; iteration < max_iterations; iteration++) {
-        double loss = differentiate(s), slope = cblas_dnrm2(s->size, s->gradient, 1);
+        double loss;
+        bool moved;
+        weir_status status = differentiate(s, &loss, err);
+        if (status != WEIR_OK) return status;
+        double slope = cblas_dnrm2(s->size, s->gradient, 1);
         if (iteration == 0) first = slope;
         if (slope == 0) return WEIR_OK;
-        solve_step(s, fmin(0.1, sqrt(slope / first)));
+        if ((status = solve_step(s, fmin(0.1, sqrt(slope / first)), err)) != WEIR_OK) return status;
         double decrement = cblas_ddot(s->size, s->gradient, 1, s->step, 1);
         if (!isfinite(loss) || !isfinite(decrement))
             return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers at Newton step %lld", (long long)iteration);
-        bool moved = line_search(s, loss);
+        if ((status = line_search(s, loss, &moved, err)) != WEIR_OK) return status;
         if (decrement <= 1e-16 * (1 + loss)) return WEIR_OK;
         if (!moved) return WEIR_FAIL(err, WEIR_ENUMERIC, "Newton step %lld found no descent (decrement %g)", (long long)iteration, decrement);
     }

@@ -31,8 +31,23 @@ static weir_status check_class_weight(const cJSON *spec, const char *path, weir_
     return task == WEIR_TASK_REGRESSION ? WEIR_FAIL(err, WEIR_EINVAL, "%s.class_weight: a regression has no classes", path) : WEIR_OK;
 }
 
+int weir_spec_workers(const cJSON *spec) {
+    const cJSON *workers = cJSON_GetObjectItemCaseSensitive(spec, "workers");
+    return cJSON_IsNumber(workers) ? workers->valueint : 0;
+}
+
+static weir_status check_workers(const cJSON *spec, const char *path, weir_err *err) {
+    const cJSON *workers = cJSON_GetObjectItemCaseSensitive(spec, "workers");
+    if (!workers) return WEIR_OK;
+    if (!cJSON_IsNumber(workers)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.workers: found %s, expected a number", path, weir_json_kind(workers));
+    if (workers->valuedouble < 1 || workers->valuedouble > WEIR_DISTRIBUTED_MAX || workers->valuedouble != workers->valueint)
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s.workers: found %g, expected a whole number from 1 to %d", path, workers->valuedouble, WEIR_DISTRIBUTED_MAX);
+    weir_status status = weir_distributed_check(text_of(spec, "algorithm"), cJSON_GetObjectItemCaseSensitive(spec, "params"), err);
+    return status ? weir_err_prefix(err, "%s.workers", path) : WEIR_OK;
+}
+
 static weir_status check_single(const cJSON *spec, const char *path, weir_task task, const weir_prep_column *columns, int column_count, weir_err *err) {
-    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", "class_weight", NULL};
+    static const char *const keys[] = {"name", "algorithm", "params", "preprocessing", "class_weight", "workers", NULL};
     const weir_algorithm *algorithm = NULL;
     char at[PATH_MAX_BYTES];
     weir_status status = weir_json_check_keys(spec, path, keys, err);
@@ -41,7 +56,7 @@ static weir_status check_single(const cJSON *spec, const char *path, weir_task t
     if (name && !cJSON_IsString(name)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.name: found %s, expected a string", path, weir_json_kind(name));
     if (!cJSON_IsString(given)) return WEIR_FAIL(err, WEIR_EINVAL, "%s.algorithm: found %s, expected the name of one", path, weir_json_kind(given));
     if (weir_algorithm_for_task(given->valuestring, task, &algorithm, err)) return weir_err_prefix(err, "%s.algorithm", path);
-    if ((status = check_class_weight(spec, path, task, err))) return status;
+    if ((status = check_class_weight(spec, path, task, err)) || (status = check_workers(spec, path, err))) return status;
     snprintf(at, sizeof at, "%s.params", path);
     status = weir_algorithm_check_params(algorithm, cJSON_GetObjectItemCaseSensitive(spec, "params"), at, err);
     snprintf(at, sizeof at, "%s.preprocessing", path);
@@ -58,6 +73,8 @@ static weir_status fit_single(const cJSON *spec, const weir_trainset *set, const
     weir_matrix matrix = set->matrix;
     double *weight = NULL;
     weir_status status = WEIR_OK;
+    weir_distributed how = options->distributed ? *options->distributed : (weir_distributed){0};
+    how.workers = weir_spec_workers(spec);
     if (cJSON_GetObjectItemCaseSensitive(spec, "class_weight")) {
         int classes = matrix.task == WEIR_TASK_MULTICLASS ? matrix.class_count : 2;
         weight = weir_models_calloc((size_t)matrix.row_count, sizeof *weight);
@@ -65,10 +82,12 @@ static weir_status fit_single(const cJSON *spec, const weir_trainset *set, const
                         : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the weights of %lld rows", (long long)matrix.row_count);
         matrix.weight = weight;
     }
+    weir_distributed_set(how.workers ? &how : NULL);
     if (!status)
         status = weir_model_fit(text_of(spec, "algorithm"), cJSON_GetObjectItemCaseSensitive(spec, "params"),
                                 cJSON_GetObjectItemCaseSensitive(spec, "preprocessing"), &matrix, options->feature_hash, options->seed, options->threads,
                                 ret_artifact, err);
+    weir_distributed_set(NULL);
     weir_models_free(weight);
     return status;
 }

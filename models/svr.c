@@ -1,4 +1,4 @@
-/* Support vector regression (ε-SVR), trained by libsvm.
+/* Support vector regression (ε-SVR).
  *
  * Minimises, over functions f(z) = w'φ(z) + b,  ½ w'w + C Σ_i max(|y_i − f(z_i)| − ε, 0)  with φ given by its kernel K(a, b) = φ(a)'φ(b) and z_i the
  * standardised row (models/linear_form.h):
@@ -9,33 +9,33 @@
  * γ = 0 stands for 1/(p · variance of all standardised values), which is scikit-learn's "scale". The label is taken as it is, so that C and ε are in its units.
  * What is kept is the rows with a coefficient other than 0, the support vectors s_j:  f(z) = b + Σ_j c_j K(s_j, z).
  *
- * Training takes a time between the square and the cube of the number of rows, scoring one kernel a support vector: meant for tens of thousands of rows. libsvm
- * knows no weights of rows and does not survive that memory runs out.
+ * Training (models/svr_solver.c) takes a time between the square and the cube of the number of rows, scoring one kernel a support vector: meant for tens of
+ * thousands of rows. It knows no weights of rows.
  *
- * Sources: Smola and Schölkopf, A tutorial on support vector regression, 2004 (eq. 3); Chang and Lin, LIBSVM: a library for support vector machines, 2011, 2.4.
+ * Sources: Smola and Schölkopf, A tutorial on support vector regression, 2004 (eq. 3); Chang and Lin, LIBSVM: a library for support vector machines, 2011, 2.4;
+ * the kernels have its names and numbers.
  *
  * Body of the artifact, little-endian:  the standardisation, a linear form without outputs, "WEIRSVR1" | int32 kernel | int32 degree | double gamma |
  * double coef0 | double b | int64 count | double c [count] | double s [count][p]. */
-#include <libsvm/svm.h>
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "models/algorithms.h"
 #include "models/memory.h"
 #include "models/svr.h"
 
-enum { CACHE_MB = 100, DEGREE_MAX = 10 };
+enum { DEGREE_MAX = 10 };
+#define CACHE_BYTES 1e8
 #define LABEL_MAX 1e100 /* beyond, sums of squares in training would leave the finite numbers */
 static const char body_magic[8] = {'W', 'E', 'I', 'R', 'S', 'V', 'R', '1'};
 
 typedef struct svr_params {
-    int kernel; /* libsvm's number, which is the place in kernels */
+    int kernel; /* weir_svr_kernel_kind */
     double c, epsilon, gamma, coef0, tol;
     int64_t degree;
 } svr_params;
 
-static const char *const kernels[] = {[LINEAR] = "linear", [POLY] = "poly", [RBF] = "rbf", [SIGMOID] = "sigmoid", NULL};
+static const char *const kernels[] = {[WEIR_SVR_LINEAR] = "linear", [WEIR_SVR_POLY] = "poly", [WEIR_SVR_RBF] = "rbf", [WEIR_SVR_SIGMOID] = "sigmoid", NULL};
 
 #define AT(field) offsetof(svr_params, field)
 static const weir_conf_item params_table[] = {
@@ -75,14 +75,6 @@ static const weir_conf_item params_table[] = {
 
 /* ---- fit ---- */
 
-static void say_nothing(const char *text) {
-    (void)text;
-}
-
-static void quieten_library(void) {
-    svm_set_print_string_function(say_nothing);
-}
-
 static double scale_gamma(const double *z, size_t count, int column_count) {
     long double sum = 0, squares = 0;
     for (size_t i = 0; i < count; i++) sum += z[i];
@@ -91,74 +83,55 @@ static double scale_gamma(const double *z, size_t count, int column_count) {
     return variance > 0 ? 1 / (column_count * variance) : 1;
 }
 
-/* The standardised rows as libsvm wants them: indices and values of what is not 0, ended by the index −1. */
-static void fill_nodes(const double *z, int64_t row_count, int column_count, struct svm_node *node, struct svm_node **rows) {
+/* The rows with a coefficient other than 0. */
+static weir_status append_machine(weir_svr_head head, const double *coefficient, const double *z, int64_t row_count, int column_count, weir_buf *body,
+                                  weir_err *err) {
+    bool finite = isfinite(head.intercept), ok;
     for (int64_t r = 0; r < row_count; r++) {
-        rows[r] = node;
-        for (int c = 0; c < column_count; c++)
-            if (z[r * column_count + c] != 0) *node++ = (struct svm_node){c + 1, z[r * column_count + c]};
-        *node++ = (struct svm_node){-1, 0};
+        finite = finite && isfinite(coefficient[r]);
+        head.count += coefficient[r] != 0;
     }
-}
-
-static weir_status append_machine(const struct svm_model *machine, const double *z, int column_count, weir_buf *body, weir_err *err) {
-    const weir_svr_head head = {.kernel = machine->param.kernel_type,
-                                .degree = machine->param.degree,
-                                .gamma = machine->param.gamma,
-                                .coef0 = machine->param.coef0,
-                                .intercept = -machine->rho[0],
-                                .count = machine->l};
-    bool finite = isfinite(head.intercept);
-    for (int i = 0; i < machine->l; i++) finite = finite && isfinite(machine->sv_coef[0][i]);
     if (!finite) return WEIR_FAIL(err, WEIR_ENUMERIC, "the fit left the finite numbers");
-    bool ok = weir_buf_append(body, &head, sizeof head) && weir_buf_append(body, machine->sv_coef[0], (size_t)machine->l * sizeof(double));
-    for (int i = 0; ok && i < machine->l; i++) {
-        size_t row = (size_t)machine->sv_indices[i] - 1;
-        ok = weir_buf_append(body, z + row * (size_t)column_count, (size_t)column_count * sizeof(double));
-    }
-    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the body of a model of %d support vectors", machine->l);
+    ok = weir_buf_append(body, &head, sizeof head);
+    for (int64_t r = 0; ok && r < row_count; r++) ok = coefficient[r] == 0 || weir_buf_append(body, &coefficient[r], sizeof coefficient[r]);
+    for (int64_t r = 0; ok && r < row_count; r++) ok = coefficient[r] == 0 || weir_buf_append(body, z + r * column_count, (size_t)column_count * sizeof *z);
+    return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the body of a model of %lld support vectors", (long long)head.count);
 }
 
 static weir_status train_machine(const svr_params *p, const weir_matrix *train, const double *z, weir_buf *body, weir_err *err) {
     size_t rows = (size_t)train->row_count, columns = (size_t)train->column_count;
-    struct svm_node *nodes = weir_models_calloc(rows * (columns + 1), sizeof *nodes), **starts = weir_models_calloc(rows, sizeof *starts);
-    weir_status status = nodes && starts ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %zu rows of %zu columns", rows, columns);
-    if (status == WEIR_OK) {
-        fill_nodes(z, train->row_count, train->column_count, nodes, starts);
-        const struct svm_problem problem = {.l = (int)rows, .y = (double *)train->label, .x = starts}; /* libsvm forgot a const */
-        const struct svm_parameter parameter = {.svm_type = EPSILON_SVR,
-                                                .kernel_type = p->kernel,
-                                                .degree = (int)p->degree,
-                                                .gamma = p->gamma > 0 ? p->gamma : scale_gamma(z, rows * columns, train->column_count),
-                                                .coef0 = p->coef0,
-                                                .cache_size = CACHE_MB,
-                                                .eps = p->tol,
-                                                .C = p->c,
-                                                .p = p->epsilon,
-                                                .shrinking = 1};
-        struct svm_model *machine = svm_train(&problem, &parameter);
-        status = append_machine(machine, z, train->column_count, body, err);
-        svm_free_and_destroy_model(&machine);
-    }
-    weir_models_free(starts);
-    weir_models_free(nodes);
+    weir_svr_head head = {.kernel = p->kernel,
+                          .degree = (int32_t)p->degree,
+                          .gamma = p->gamma > 0 ? p->gamma : scale_gamma(z, rows * columns, train->column_count),
+                          .coef0 = p->coef0};
+    const weir_svr_problem problem = {.kernel = &head,
+                                      .z = z,
+                                      .label = train->label,
+                                      .row_count = train->row_count,
+                                      .column_count = train->column_count,
+                                      .c = p->c,
+                                      .epsilon = p->epsilon,
+                                      .tol = p->tol,
+                                      .cache_bytes = CACHE_BYTES};
+    double *coefficient = weir_models_calloc(rows, sizeof *coefficient);
+    if (!coefficient) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %zu coefficients", rows);
+    weir_status status = weir_svr_solve(&problem, coefficient, &head.intercept, err);
+    if (status == WEIR_OK) status = append_machine(head, coefficient, z, train->row_count, train->column_count, body, err);
+    weir_models_free(coefficient);
     return status;
 }
 
 static weir_status check_rows(const weir_matrix *train, weir_err *err) {
     if (train->weight) return WEIR_FAIL(err, WEIR_EINVAL, "algorithm svr cannot weigh rows");
-    if (train->row_count > INT32_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "%lld training rows, expected at most %d", (long long)train->row_count, INT32_MAX);
     for (int64_t r = 0; r < train->row_count; r++)
         if (fabs(train->label[r]) > LABEL_MAX)
             return WEIR_FAIL(err, WEIR_ENUMERIC, "label of row %lld is %g, expected at most %g in size", (long long)r, train->label[r], LABEL_MAX);
     return WEIR_OK;
 }
 
-/* libsvm draws random numbers for probabilities only, of which there are none here. */
+/* Nothing is drawn. */
 static weir_status fit(const void *params, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)seed, (void)threads;
-    pthread_once(&once, quieten_library);
     weir_status status = check_rows(train, err);
     if (status != WEIR_OK) return status;
     size_t p = (size_t)train->column_count;
@@ -193,7 +166,7 @@ static weir_status read_machine(weir_svr *m, const char *bytes, size_t len, weir
     memcpy(&m->head, bytes, sizeof m->head);
     len -= sizeof m->head;
     const weir_svr_head *h = &m->head;
-    if (h->kernel < LINEAR || h->kernel > SIGMOID || h->degree < 1 || h->degree > DEGREE_MAX)
+    if (h->kernel < WEIR_SVR_LINEAR || h->kernel > WEIR_SVR_SIGMOID || h->degree < 1 || h->degree > DEGREE_MAX)
         return WEIR_FAIL(err, WEIR_EDATA, "the body has kernel %d of degree %d, expected 0 to 3 and 1 to %d", h->kernel, h->degree, DEGREE_MAX);
     if (h->count < 0 || len % row_bytes != 0 || (uint64_t)h->count != len / row_bytes)
         return WEIR_FAIL(err, WEIR_EDATA, "the body claims %lld support vectors, %zu bytes are left for them", (long long)h->count, len);
@@ -232,11 +205,11 @@ static double squared_distance(const double *a, const double *b, int count) {
     return sum;
 }
 
-static double kernel(const weir_svr_head *h, const double *a, const double *b, int count) {
+double weir_svr_kernel(const weir_svr_head *h, const double *a, const double *b, int count) {
     switch (h->kernel) {
-    case POLY: return pow(h->gamma * dot(a, b, count) + h->coef0, h->degree);
-    case RBF: return exp(-h->gamma * squared_distance(a, b, count));
-    case SIGMOID: return tanh(h->gamma * dot(a, b, count) + h->coef0);
+    case WEIR_SVR_POLY: return pow(h->gamma * dot(a, b, count) + h->coef0, h->degree);
+    case WEIR_SVR_RBF: return exp(-h->gamma * squared_distance(a, b, count));
+    case WEIR_SVR_SIGMOID: return tanh(h->gamma * dot(a, b, count) + h->coef0);
     default: return dot(a, b, count);
     }
 }
@@ -249,7 +222,7 @@ static weir_status predict(void *predictor, const double *rows, int64_t row_coun
     for (int64_t r = 0; r < row_count; r++) {
         weir_linear_form_row(m->form, rows + r * p, z);
         double score = m->head.intercept;
-        for (int64_t j = 0; j < m->head.count; j++) score += m->coefficient[j] * kernel(&m->head, m->vector + j * p, z, p);
+        for (int64_t j = 0; j < m->head.count; j++) score += m->coefficient[j] * weir_svr_kernel(&m->head, m->vector + j * p, z, p);
         out[r] = score;
     }
     return WEIR_OK;
@@ -258,7 +231,7 @@ static weir_status predict(void *predictor, const double *rows, int64_t row_coun
 const weir_algorithm weir_algorithm_svr = {
     .abi = WEIR_ALGORITHM_ABI,
     .name = "svr",
-    .doc = "Support vector regression on standardised columns (libsvm), for up to tens of thousands of rows; knows no weights of rows",
+    .doc = "Support vector regression on standardised columns, for up to tens of thousands of rows; knows no weights of rows",
     .tasks = WEIR_TASK_BIT(WEIR_TASK_REGRESSION),
     .params = params_table,
     .params_size = sizeof(svr_params),

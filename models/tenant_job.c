@@ -15,8 +15,6 @@
 #include "models/training.h"
 #include "models/use_cases.h"
 
-#define ALL_TENANTS "all"
-
 typedef struct working {
     const weir_tenant_job *job;
     const weir_candidate *candidate;
@@ -270,7 +268,7 @@ static weir_status end_run(const working *w, const made *m, weir_status status, 
 }
 
 static weir_status make(const working *w, int tenant, weir_err *err) {
-    made m = {.tenant = tenant, .tenant_id = tenant < 0 ? ALL_TENANTS : w->train.tenant_names[tenant], .mode = tenant < 0 ? "shared" : "tenant"};
+    made m = {.tenant = tenant, .tenant_id = tenant < 0 ? WEIR_TENANTS_ALL : w->train.tenant_names[tenant], .mode = tenant < 0 ? "shared" : "tenant"};
     weir_status status = name_model(w, &m, err);
     tell(w, m.name);
     if (!status) status = weir_track_start(w->pg, w->job->pipeline->name, m.experiment, m.name, w->request, &m.run, err);

@@ -6,6 +6,9 @@
 
 #include "models/memory.h"
 #include "models/pg_json.h"
+#include "models/use_cases.h"
+
+_Static_assert((int)WEIR_EXPERIMENT_NAME_MAX == (int)WEIR_EXPERIMENT_MAX, "what a use case names is the name of an experiment");
 
 typedef enum part { PARAMS, METRICS, TAGS, ARTIFACTS, DATASETS, PART_COUNT } part;
 
@@ -236,6 +239,13 @@ const char *weir_track_default_experiment(const char *pipeline, char *text) {
     return text;
 }
 
+weir_status weir_track_experiment(const cJSON *training, const char *pipeline, const char *use_case, char *text, weir_err *err) {
+    if (member(training, "experiment") || strcmp(use_case, weir_use_case_default(training)) != 0)
+        return weir_use_case_experiment(training, pipeline, WEIR_TENANTS_ALL, use_case, text, err);
+    (void)weir_track_default_experiment(pipeline, text);
+    return WEIR_OK;
+}
+
 weir_status weir_track_attach(weir_pg *pg, const char *run_id, const char *experiment, const char *model, weir_err *err) {
     size_t len = strlen(experiment);
     if (!len || len > WEIR_EXPERIMENT_NAME_MAX)
@@ -319,6 +329,15 @@ static weir_status add_lineage(weir_track *track, weir_pg *pg, weir_err *err) {
     return status;
 }
 
+/* Of a run that went on learning from a version: which one, with how many rows of when, and how well it did on them. */
+static weir_status add_continued(weir_track *track, const cJSON *detail, weir_err *err) {
+    static const char *const evaluations[] = {"prequential", "delayed", "unchanged"};
+    weir_status status = weir_track_params(track, "continues", member(detail, "continues"), err);
+    for (size_t i = 0; !status && i < sizeof evaluations / sizeof *evaluations; i++)
+        status = weir_track_metrics(track, evaluations[i], member(detail, evaluations[i]), err);
+    return status;
+}
+
 /* Times that the run took: members of the detail itself. */
 static weir_status add_times(weir_track *track, const cJSON *detail, weir_err *err) {
     const cJSON *item;
@@ -335,6 +354,7 @@ static weir_status collect(weir_track *track, weir_pg *pg, const char *pipeline,
     if (!status) status = add_lineage(track, pg, err);
     if (!status) status = add_times(track, detail, err);
     if (!status) status = add_versions(track, detail, err);
+    if (!status) status = add_continued(track, detail, err);
     if (!status) status = add_pipeline_dataset(track, pipeline, "train", "training_set", member(detail, "dataset"), err);
     if (!status) status = add_pipeline_dataset(track, pipeline, "test", "test_set", member(detail, "test_dataset"), err);
     if (!status) status = weir_track_tag(track, "pipeline", pipeline, err);
@@ -344,14 +364,103 @@ static weir_status collect(weir_track *track, weir_pg *pg, const char *pipeline,
     return status;
 }
 
-weir_status weir_track_pipeline_run(weir_pg *pg, const char *pipeline, const char *run_id, const cJSON *request, const cJSON *detail, weir_err *err) {
+weir_status weir_track_pipeline_run(weir_pg *pg, const char *pipeline, const char *run_id, const char *experiment, const cJSON *request, const cJSON *detail,
+                                    weir_err *err) {
     weir_track *track = NULL;
     char fallback[WEIR_EXPERIMENT_NAME_MAX + 1];
-    const char *experiment = text_at(request, "experiment");
     weir_status status = weir_track_new(run_id, &track, err);
     if (!status) status = weir_pg_begin(pg, err);
-    if (!status) status = weir_track_attach(pg, run_id, *experiment ? experiment : weir_track_default_experiment(pipeline, fallback), NULL, err);
+    if (!status) status = weir_track_attach(pg, run_id, experiment ? experiment : weir_track_default_experiment(pipeline, fallback), NULL, err);
     if (!status) status = collect(track, pg, pipeline, request, detail, err);
+    if (!status) status = weir_track_write(track, pg, err);
+    status = end(pg, status, err);
+    weir_track_free(track);
+    return status;
+}
+
+/* ---- searches ---- */
+
+static const cJSON *step_of(const cJSON *record, const char *name) {
+    const cJSON *step;
+    cJSON_ArrayForEach(step, member(record, "steps")) if (!strcmp(text_at(step, "name"), name)) return step;
+    return NULL;
+}
+
+/* How long each step took, and the numbers that its result has: rows, trials, what was pruned. */
+static weir_status add_steps(weir_track *track, const char *pipeline, const cJSON *record, weir_err *err) {
+    const cJSON *step, *data = member(step_of(record, "data"), "result");
+    weir_status status = WEIR_OK;
+    cJSON_ArrayForEach(step, member(record, "steps")) {
+        char key[WEIR_TRACK_NAME_MAX];
+        const cJSON *seconds = member(step, "seconds");
+        snprintf(key, sizeof key, "%.100s.seconds", text_at(step, "name"));
+        if (cJSON_IsNumber(seconds) && (status = weir_track_metric(track, key, 0, seconds->valuedouble, err))) break;
+    }
+    if (!status) status = weir_track_metrics(track, "search", member(step_of(record, "search"), "result"), err);
+    if (!status) status = add_pipeline_dataset(track, pipeline, "train", "training_set", member(data, "train"), err);
+    return status ? status : add_pipeline_dataset(track, pipeline, "test", "test_set", member(data, "test"), err);
+}
+
+/* Every trial with a value is a step of the metric that was searched by; weir.trials has its parameters, under the run's id as the study's name. */
+static weir_status add_trials(weir_track *track, weir_pg *pg, const char *pipeline, const char *metric, weir_err *err) {
+    const char *const params[] = {pipeline, track->run_id};
+    cJSON *trials = NULL;
+    const cJSON *trial;
+    char key[WEIR_TRACK_NAME_MAX];
+    weir_status status =
+        weir_pg_query_json(pg,
+                           "SELECT coalesce(json_agg(json_build_object('number', number, 'value', objectives[1], 'cost', cost) ORDER BY number), '[]') "
+                           "FROM weir.trials WHERE pipeline = $1 AND study = $2 AND state = 'complete'",
+                           2, params, &trials, err);
+    snprintf(key, sizeof key, "trial.%.200s", metric);
+    if (!status) cJSON_ArrayForEach(trial, trials) {
+            int64_t number = (int64_t)cJSON_GetNumberValue(member(trial, "number"));
+            status = weir_track_metric(track, key, number, cJSON_GetNumberValue(member(trial, "value")), err);
+            if (!status) status = weir_track_metric(track, "trial.cost", number, cJSON_GetNumberValue(member(trial, "cost")), err);
+            if (status) break;
+        }
+    cJSON_Delete(trials);
+    return status;
+}
+
+/* What the search registered: its metrics on the test days, and its artifact. */
+static weir_status add_winner(weir_track *track, weir_pg *pg, weir_err *err) {
+    const char *run_id = track->run_id;
+    cJSON *versions = NULL;
+    const cJSON *version;
+    weir_status status = weir_pg_query_json(pg,
+                                            "SELECT coalesce(json_agg(json_build_object('path', artifact_path, 'digest', digest, 'metrics', metrics)), '[]') "
+                                            "FROM weir.model_versions WHERE run_id = $1",
+                                            1, &run_id, &versions, err);
+    if (!status) cJSON_ArrayForEach(version, versions) {
+            status = weir_track_metrics(track, NULL, member(version, "metrics"), err);
+            if (!status) status = weir_track_artifact(track, "model", text_at(version, "path"), text_at(version, "digest"), -1, err);
+            if (status) break;
+        }
+    cJSON_Delete(versions);
+    return status;
+}
+
+static weir_status collect_search(weir_track *track, weir_pg *pg, const weir_track_search *s, weir_err *err) {
+    weir_status status = weir_track_params(track, "request", s->request, err);
+    if (!status) status = add_lineage(track, pg, err);
+    if (!status) status = add_steps(track, s->pipeline, s->record, err);
+    if (!status) status = add_trials(track, pg, s->pipeline, s->metric, err);
+    if (!status) status = add_winner(track, pg, err);
+    if (!status) status = weir_track_tag(track, "pipeline", s->pipeline, err);
+    if (!status) status = weir_track_tag(track, "use_case", s->use_case, err);
+    if (!status) status = weir_track_tag(track, "reason", "search", err);
+    if (!status) status = weir_track_tag(track, "code_version", WEIR_VERSION, err);
+    if (!status && s->report) status = weir_track_artifact(track, "report", s->report, NULL, -1, err);
+    return status || !s->error ? status : weir_track_tag(track, "error", s->error, err);
+}
+
+weir_status weir_track_search_run(weir_pg *pg, const weir_track_search *search, weir_err *err) {
+    weir_track *track = NULL;
+    weir_status status = weir_track_new(search->run_id, &track, err);
+    if (!status) status = weir_pg_begin(pg, err);
+    if (!status) status = weir_track_attach(pg, search->run_id, search->experiment, search->model, err);
+    if (!status) status = collect_search(track, pg, search, err);
     if (!status) status = weir_track_write(track, pg, err);
     status = end(pg, status, err);
     weir_track_free(track);

@@ -14,6 +14,12 @@ enum { WEIR_TRACK_ROWS_MAX = 200000 /* between two writes */, WEIR_TRACK_NAME_MA
 /** The experiment of a pipeline's training runs: "/PIPELINE/training". text [WEIR_EXPERIMENT_NAME_MAX + 1] */
 const char *weir_track_default_experiment(const char *pipeline, char *text);
 
+/** The experiment of the runs that train models for all tenants: what `training.experiment` names (models/use_cases.h, with WEIR_TENANTS_ALL for {tenant}). Without it
+ *  weir_track_default_experiment, and of a use case that is not `training` itself "/PIPELINE/USE_CASE". training: the section of the pipeline's file.
+ *  text [WEIR_EXPERIMENT_NAME_MAX + 1]. Errors: those of weir_use_case_experiment. */
+weir_status weir_track_experiment(const cJSON *training, const char *pipeline, const char *use_case, char *text, weir_err *err) WEIR_MUST_CHECK;
+#define WEIR_TENANTS_ALL "all"
+
 /** Makes the run one of an experiment, which is made when it is new. Any name will do, such as "/maritime_fleet_guardian/acme/eta". model: NULL when the run
  *  makes
  *  several. Inside or outside a transaction. A run that has an experiment keeps it. Errors: WEIR_EINVAL (a name that is none). */
@@ -57,10 +63,22 @@ weir_status weir_track_write(weir_track *track, weir_pg *pg, weir_err *err) WEIR
 /** The same in a transaction of its own. */
 weir_status weir_track_flush(weir_track *track, weir_pg *pg, weir_err *err) WEIR_MUST_CHECK;
 
-/** Logs what a training run of a pipeline gave, from its request and detail (models/training.h): parameters and metrics of each version, times, windows, data
- *  sets, artifacts. */
-weir_status weir_track_pipeline_run(weir_pg *pg, const char *pipeline, const char *run_id, const cJSON *request, const cJSON *detail,
+/** Logs what a training run of a pipeline gave, from its request and detail (models/training.h, models/continue_job.h): parameters and metrics of each version, times, windows, data
+ *  sets, artifacts. experiment NULL: weir_track_default_experiment. */
+weir_status weir_track_pipeline_run(weir_pg *pg, const char *pipeline, const char *run_id, const char *experiment, const cJSON *request, const cJSON *detail,
                                     weir_err *err) WEIR_MUST_CHECK;
+
+/* A search, or what there is of one that failed. */
+typedef struct weir_track_search {
+    const char *pipeline, *run_id, *use_case, *experiment, *model;
+    const char *metric; /* that was searched by */
+    const char *report; /* path of its page, relative to the objects directory; NULL: there is none */
+    const char *error; /* why it failed; NULL: it did not */
+    const cJSON *request, *record; /* record: of models/job.h; NULL: it did not come so far */
+} weir_track_search;
+/** Logs a search: what was asked, how long its steps took, its rows, the winner's metrics and artifact, and each complete trial as a step of the metric "trial.METRIC" (its value) and
+ *  of "trial.cost" (seconds), the step being the trial's number. */
+weir_status weir_track_search_run(weir_pg *pg, const weir_track_search *search, weir_err *err) WEIR_MUST_CHECK;
 
 /** All of a run: {id, pipeline, experiment, model, status, code_version, started_us, ended_us, request, detail, params{}, metrics{}, steps[{name, step, value,
  *  at_us}], tags{},

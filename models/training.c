@@ -21,22 +21,50 @@ static int64_t day_floor(int64_t time_us) {
     return (time_us % WEIR_DAY_US < 0 ? day - 1 : day) * WEIR_DAY_US;
 }
 
-weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us,
-                                 weir_training_periods *ret_window, weir_err *err) {
-    if (train_from_us == INT64_MIN) {
-        int64_t first, last, labels_until;
-        weir_status status = weir_history_span(pg_url, pipeline, &first, &last, &labels_until, err);
-        if (status) return status;
-        if (labels_until == INT64_MIN) return WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no labels yet, nothing can be learnt", pipeline->name);
-        train_from_us = day_floor(labels_until - pipeline->max_delay_us) - recipe->train_us - recipe->delay_us - recipe->test_us;
-    }
-    *ret_window = (weir_training_periods){
+/* The end of the days whose labels can all be known. */
+static weir_status labelled_until(const weir_pipeline *pipeline, const char *pg_url, int64_t *ret_us, weir_err *err) {
+    int64_t first, last, labels_until;
+    weir_status status = weir_history_span(pg_url, pipeline, &first, &last, &labels_until, err);
+    if (status) return status;
+    if (labels_until == INT64_MIN) return WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no labels yet, nothing can be learnt", pipeline->name);
+    int64_t end_us = labels_until - pipeline->max_delay_us;
+    /* Rows that are stamped by the day, all of them labelled: the last day is over, though nothing came after its first moment. */
+    if (last == end_us && day_floor(last) == last) end_us += WEIR_DAY_US;
+    *ret_us = day_floor(end_us);
+    return WEIR_OK;
+}
+
+static weir_training_periods periods_from(const weir_recipe *recipe, int64_t train_from_us) {
+    return (weir_training_periods){
         .train_from_us = train_from_us,
         .train_to_us = train_from_us + recipe->train_us,
         .deploy_us = train_from_us + recipe->train_us + recipe->delay_us,
         .test_to_us = train_from_us + recipe->train_us + recipe->delay_us + recipe->test_us,
     };
+}
+
+weir_training_periods weir_training_periods_until(const weir_recipe *recipe, int64_t known_us) {
+    return periods_from(recipe, day_floor(known_us) - recipe->train_us - recipe->delay_us - recipe->test_us);
+}
+
+weir_status weir_training_window(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, int64_t train_from_us,
+                                 weir_training_periods *ret_window, weir_err *err) {
+    if (train_from_us == INT64_MIN) {
+        int64_t end_us = 0;
+        weir_status status = labelled_until(pipeline, pg_url, &end_us, err);
+        if (!status) *ret_window = weir_training_periods_until(recipe, end_us);
+        return status;
+    }
+    *ret_window = periods_from(recipe, train_from_us);
     return WEIR_OK;
+}
+
+weir_status weir_training_window_newest(const weir_pipeline *pipeline, const weir_recipe *recipe, const char *pg_url, weir_training_periods *ret_window,
+                                        weir_err *err) {
+    int64_t end_us = 0;
+    weir_status status = labelled_until(pipeline, pg_url, &end_us, err);
+    if (!status) *ret_window = periods_from(recipe, end_us - recipe->train_us);
+    return status;
 }
 
 static weir_status may_go_on(const weir_training *t, weir_err *err) {
@@ -155,6 +183,7 @@ static void describe_window(const weir_training *t, cJSON *detail) {
     add_time(window, "train_to", t->window.train_to_us);
     add_time(window, "test_from", t->window.deploy_us);
     add_time(window, "test_to", t->window.test_to_us);
+    if (t->as_of_us != INT64_MAX) add_time(window, "as_of", t->as_of_us);
 }
 
 static cJSON *describe_dataset(const weir_trainset *set) {
@@ -179,13 +208,14 @@ static cJSON *describe_lineage(const weir_training *t, const weir_candidate *can
     cJSON_AddItemToObject(lineage, "dataset", cJSON_Duplicate(dataset, true));
     describe_window(t, lineage);
     cJSON_AddItemToObject(lineage, "spec", cJSON_Duplicate(candidate->spec, true));
+    if (weir_spec_workers(candidate->spec)) cJSON_AddNumberToObject(lineage, "workers", weir_spec_workers(candidate->spec));
     cJSON_AddItemToObject(lineage, "params", params ? cJSON_Duplicate(params, true) : cJSON_CreateObject());
     if (t->recipe->preprocessing) cJSON_AddItemToObject(lineage, "preprocessing", cJSON_Duplicate(t->recipe->preprocessing, true));
     cJSON_AddNumberToObject(lineage, "seed", (double)t->recipe->seed);
     return lineage;
 }
 
-static weir_fit_options fit_options(const weir_training *t) {
+weir_fit_options weir_training_fit_options(const weir_training *t) {
     return (weir_fit_options){
         .split = t->recipe->has_validation ? &t->recipe->validation : NULL,
         .feature_hash = t->pipeline->feature_hash,
@@ -195,15 +225,14 @@ static weir_fit_options fit_options(const weir_training *t) {
     };
 }
 
-/* Never on the test days: out of fold on the training rows. */
-static weir_status choose_threshold(const weir_training *t, const weir_candidate *candidate, const weir_trainset *set, double *ret_threshold, weir_err *err) {
+weir_status weir_training_threshold(const weir_training *t, const weir_candidate *candidate, const weir_trainset *set, double *ret_threshold, weir_err *err) {
     const weir_recipe *r = t->recipe;
     if (!weir_threshold_learns(&r->threshold)) return weir_threshold_choose(&r->threshold, NULL, NULL, 0, ret_threshold, err);
     weir_split split = r->has_validation ? r->validation : weir_trainset_default_split(set, THRESHOLD_FOLDS, r->seed);
     weir_split_rows rows = weir_trainset_split_rows(set);
     weir_split_plan *plan = NULL;
     weir_crossval result = {0};
-    const weir_crossval_options options = {.fit = fit_options(t), .metric = r->metric};
+    const weir_crossval_options options = {.fit = weir_training_fit_options(t), .metric = r->metric};
     weir_status status = weir_split_plan_new(&split, &rows, &plan, err);
     if (!status) status = weir_crossval_run(candidate->spec, set, plan, &options, &result, err);
     if (!status) status = weir_threshold_choose(&r->threshold, result.scores, set->matrix.label, set->matrix.row_count, ret_threshold, err);
@@ -234,7 +263,10 @@ static weir_status register_version(const weir_training *t, weir_pg *pg, const w
         .lineage = lineage,
         .signature = signature,
     };
+    double own = NAN;
     weir_status status = weir_version_register(pg, &new, &f->version, err);
+    if (!status) status = weir_version_threshold(pg, t->pipeline->name, candidate->name, f->version, &own, err);
+    if (!status && !isnan(own)) f->threshold = own; /* the same bytes as before: it decides as it did, and is measured so */
     cJSON_Delete(lineage);
     cJSON_Delete(signature);
     return status;
@@ -258,12 +290,14 @@ static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir
     weir_buf artifact = {0};
     fitted f = {0};
     int64_t started = weir_clock_mono_us(weir_clock_system());
-    const weir_fit_options options = fit_options(t);
+    const weir_distributed here = {.objects_dir = t->objects_dir};
+    weir_fit_options options = weir_training_fit_options(t);
+    options.distributed = t->distributed ? t->distributed : &here;
     weir_status status = may_go_on(t, err);
     if (!status) status = weir_spec_fit(candidate->spec, set, &options, &artifact, err);
     f.fit_s = seconds_since(started);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &f.model, err); /* what is registered has been read back */
-    if (!status) status = choose_threshold(t, candidate, set, &f.threshold, err);
+    if (!status) status = weir_training_threshold(t, candidate, set, &f.threshold, err);
     if (!status) {
         snprintf(f.path, sizeof f.path, "models/%s/%s/%s.weirmodel", t->pipeline->name, candidate->name, weir_model_digest(f.model));
         status = weir_artifact_write(t->objects_dir, f.path, &artifact, err);
@@ -284,11 +318,17 @@ static const cJSON *find_named(const cJSON *array, const char *key, const char *
     return NULL;
 }
 
+/* Ids are ordered by when runs were asked for. Runs go on side by side, and one may be tried again, so an earlier one may be done last. */
+static bool is_of_later_run(const weir_training *t, const cJSON *alias) {
+    const char *run = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(alias, "run_id"));
+    return run && t->run_id && strcmp(run, t->run_id) > 0;
+}
+
 /* Points the alias at the version that this run made of a candidate. only_if_free: leave it where somebody has it. */
 static weir_status give_alias(const weir_training *t, weir_pg *pg, const cJSON *aliases, const cJSON *versions, const char *alias, const char *candidate,
                               bool only_if_free, weir_err *err) {
     const cJSON *now = find_named(aliases, "alias", alias), *version = candidate ? find_named(versions, "name", candidate) : NULL;
-    if (!version || (now && only_if_free)) return WEIR_OK;
+    if (!version || (now && (only_if_free || is_of_later_run(t, now)))) return WEIR_OK;
     const char *digest = now ? cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(now, "digest")) : NULL;
     const char *new_digest = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(version, "digest"));
     if (digest && !strcmp(digest, new_digest)) return WEIR_OK;
@@ -302,25 +342,38 @@ static weir_status give_aliases(const weir_training *t, weir_pg *pg, const cJSON
     for (int attempt = 0; status == WEIR_ECONFLICT && attempt < ALIAS_ATTEMPTS; attempt++) {
         cJSON *aliases = NULL;
         status = weir_alias_list(pg, t->pipeline->name, &aliases, err);
-        /* The challenger first: from the champion's event on, scorers that know both split at once. */
-        if (!status) status = give_alias(t, pg, aliases, versions, "challenger", t->recipe->challenger, false, err);
+        /* The challenger first: from the champion's event on, scorers that know both split at once. A first champion has nobody to be compared with but another candidate. */
+        bool alone = !find_named(aliases, "alias", "champion") && t->recipe->challenger && !strcmp(t->recipe->challenger, t->recipe->champion);
+        if (!status && !alone) status = give_alias(t, pg, aliases, versions, "challenger", t->recipe->challenger, false, err);
         if (!status) status = give_alias(t, pg, aliases, versions, "champion", t->recipe->champion, true, err);
         cJSON_Delete(aliases);
     }
     return status;
 }
 
-/* The first one is always fitted; when the time is over the others are named in not_fitted. */
+static void tell(const weir_training *t, const char *what, int done) {
+    if (t->tell) t->tell(t->context, what, done, 1 + t->recipe->candidate_count);
+}
+
+static bool is_late(const weir_training *t, int64_t started) {
+    return (t->time_over && *t->time_over) || (t->recipe->max_training_s > 0 && seconds_since(started) > t->recipe->max_training_s);
+}
+
+/* The first one is fitted in any case; when the time is over the others are named in not_fitted, with the one that was stopped. */
 static weir_status fit_candidates(const weir_training *t, weir_pg *pg, const weir_trainset *set, const cJSON *dataset, int64_t started, cJSON *detail,
                                   weir_err *err) {
     cJSON *versions = cJSON_AddArrayToObject(detail, "versions"), *late = NULL;
     weir_status status = WEIR_OK;
     for (int i = 0; !status && i < t->recipe->candidate_count; i++) {
-        if (i && t->recipe->max_training_s > 0 && seconds_since(started) > t->recipe->max_training_s) {
+        bool fits = !i || !is_late(t, started);
+        if (fits) {
+            tell(t, t->recipe->candidates[i].name, 1 + i);
+            status = fit_candidate(t, pg, &t->recipe->candidates[i], set, dataset, versions, err);
+        }
+        if (!fits || (status == WEIR_ETIMEOUT && i && is_late(t, started))) {
+            status = WEIR_OK;
             if (!late) late = cJSON_AddArrayToObject(detail, "not_fitted");
             cJSON_AddItemToArray(late, cJSON_CreateString(t->recipe->candidates[i].name));
-        } else {
-            status = fit_candidate(t, pg, &t->recipe->candidates[i], set, dataset, versions, err);
         }
     }
     /* The arms serve one score a row (consumers/serving.c). */
@@ -332,6 +385,7 @@ weir_status weir_training_fit(const weir_training *t, weir_pg *pg, cJSON *detail
     int64_t started = weir_clock_mono_us(weir_clock_system());
     weir_trainset set = {0};
     describe_window(t, detail);
+    tell(t, "training rows", 0);
     weir_status status = weir_training_set(t, false, &set, err);
     if (status) return status;
     cJSON *dataset = describe_dataset(&set);

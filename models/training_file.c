@@ -306,6 +306,13 @@ static weir_status check_folder(const char *key, const char *path, weir_err *err
                      key, path, (int)(scheme - path), path, rest ? rest : "");
 }
 
+static weir_status check_once(const char *key, char *const *names, weir_err *err) {
+    for (int i = 0; names && names[i]; i++)
+        for (int k = 0; k < i; k++)
+            if (!strcmp(names[k], names[i])) return WEIR_FAIL(err, WEIR_EINVAL, "$.data.%s[%d]: '%s' is there already", key, i, names[i]);
+    return WEIR_OK;
+}
+
 static weir_status read_data(weir_training_file *f, weir_err *err) {
     weir_training_data *d = &f->data;
     weir_task task;
@@ -314,6 +321,9 @@ static weir_status read_data(weir_training_file *f, weir_err *err) {
     if (!d->source || !*d->source) return WEIR_FAIL(err, WEIR_EINVAL, "$.data.source: found nothing, expected a file or folder");
     if ((status = check_folder("data.source", d->source, err))) return status;
     if (!d->target_columns || !d->target_columns[0]) return WEIR_FAIL(err, WEIR_EINVAL, "$.data.target_columns: found nothing, expected a column to predict");
+    if ((status = check_once("target_columns", d->target_columns, err)) || (status = check_once("feature_columns", d->feature_columns, err)) ||
+        (status = check_once("categorical_columns", d->categorical_columns, err)))
+        return status;
     if (fabs(d->train_ratio + d->val_ratio + d->test_ratio - 1) > 1e-6)
         return WEIR_FAIL(err, WEIR_EINVAL, "$.data: train_ratio, val_ratio and test_ratio add up to %g, expected 1",
                          d->train_ratio + d->val_ratio + d->test_ratio);

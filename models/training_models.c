@@ -353,6 +353,21 @@ static weir_status check_params(const reading *r, const cJSON *params, const cha
     return status;
 }
 
+/* The algorithm knows the parameter by another name than the file. */
+static void name_as_given(const reading *r, const cJSON *given, const char *path, weir_err *err) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, given) {
+        char ours[300];
+        parameter room;
+        const parameter *p = find_parameter(r->model, r->candidate->algorithm, item->string, &room);
+        int len = p && p->ours ? snprintf(ours, sizeof ours, "%s.%s:", path, p->ours) : 0;
+        if (!len || len >= (int)sizeof ours || strncmp(err->message, ours, (size_t)len) != 0) continue;
+        const weir_err as_ours = *err;
+        snprintf(err->message, sizeof err->message, "%s.%s:%s", path, item->string, as_ours.message + len);
+        return;
+    }
+}
+
 static weir_status read_params(reading *r, const cJSON *given, weir_err *err) {
     char path[200], at[300];
     const cJSON *item;
@@ -376,7 +391,9 @@ static weir_status read_params(reading *r, const cJSON *given, weir_err *err) {
             c->seed = (uint64_t)item->valuedouble;
         }
     }
-    return check_params(r, c->params, path, err);
+    weir_status status = check_params(r, c->params, path, err);
+    if (status) name_as_given(r, given, path, err);
+    return status;
 }
 
 static bool holds(const cJSON *list, const cJSON *value) {

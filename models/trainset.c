@@ -506,6 +506,11 @@ static bool can_purge(const weir_trainset *set, int folds) {
     return horizon_us && horizon_us <= span_us / folds * (folds - 1) / 4;
 }
 
+/* 0: a regression. */
+static int count_classes(const weir_trainset *set) {
+    return set->matrix.task == WEIR_TASK_REGRESSION ? 0 : set->matrix.task == WEIR_TASK_BINARY ? 2 : set->matrix.class_count;
+}
+
 /* How many rows from the first on it takes until there was one of each class. */
 static int64_t rows_with_every_class(const weir_trainset *set) {
     bool seen[WEIR_MODEL_CLASSES_MAX] = {false};
@@ -531,45 +536,74 @@ static bool walk_forward(const weir_trainset *set, weir_split *split) {
     return true;
 }
 
-static bool trains_on_every_class(const weir_trainset *set, const weir_split_plan *plan, int fold, uint8_t *role) {
+int64_t weir_trainset_rarest_class(const weir_trainset *set, int *ret_class) {
+    int64_t rows[WEIR_MODEL_CLASSES_MAX] = {0}, fewest = INT64_MAX;
+    int classes = count_classes(set);
+    *ret_class = 0;
+    for (int64_t r = 0; classes && r < set->matrix.row_count; r++) rows[(int)set->matrix.label[r]]++;
+    for (int k = 0; k < classes; k++) {
+        if (rows[k] >= fewest) continue;
+        fewest = rows[k];
+        *ret_class = k;
+    }
+    return fewest;
+}
+
+int weir_trainset_fold_lacks(const weir_trainset *set, const weir_split_plan *plan, int fold, weir_role wanted, uint8_t *role) {
     bool seen[WEIR_MODEL_CLASSES_MAX] = {false};
-    int classes = set->matrix.task == WEIR_TASK_MULTICLASS ? set->matrix.class_count : 2, found = 0;
+    int classes = count_classes(set);
     weir_fold counts;
     weir_err err;
-    if (weir_split_plan_roles(plan, fold, role, &counts, &err)) return false;
-    for (int64_t r = 0; r < set->matrix.row_count; r++) {
-        bool *class_seen = &seen[(int)set->matrix.label[r]];
-        found += role[r] == WEIR_ROLE_TRAIN && !*class_seen;
-        *class_seen = *class_seen || role[r] == WEIR_ROLE_TRAIN;
-    }
-    return found == classes;
+    if (weir_split_plan_roles(plan, fold, role, &counts, &err)) return 0;
+    for (int64_t r = 0; r < set->matrix.row_count; r++)
+        if (role[r] == wanted) seen[classes ? (int)set->matrix.label[r] : 0] = true;
+    for (int k = 0; k < (classes ? classes : 1); k++)
+        if (!seen[k]) return k;
+    return WEIR_LACKS_NOTHING;
 }
 
 /* A class that one entity has, or one stretch of time, may be in no other fold: nothing can be fitted where it is tested. */
-static bool folds_train_on_every_class(const weir_trainset *set, const weir_split *split) {
-    if (set->matrix.task == WEIR_TASK_REGRESSION) return true;
+static weir_status check_fold(const weir_trainset *set, const weir_split_plan *plan, int fold, const char *scheme, uint8_t *role, weir_err *err) {
+    int class = weir_trainset_fold_lacks(set, plan, fold, WEIR_ROLE_TRAIN, role);
+    if (class == WEIR_LACKS_NOTHING) return WEIR_OK;
+    if (!count_classes(set)) return WEIR_FAIL(err, WEIR_EDATA, "%s: fold %d has no rows to train on", scheme, fold + 1);
+    if (set->class_names) return WEIR_FAIL(err, WEIR_EDATA, "%s: fold %d has no rows of class '%.60s' to train on", scheme, fold + 1, set->class_names[class]);
+    return WEIR_FAIL(err, WEIR_EDATA, "%s: fold %d has no rows of class %d to train on", scheme, fold + 1, class);
+}
+
+weir_status weir_trainset_split_check(const weir_trainset *set, const weir_split *split, weir_err *err) {
     const weir_split_rows rows = weir_trainset_split_rows(set);
     weir_split_plan *plan = NULL;
-    weir_err err;
+    weir_status status = weir_split_plan_new(split, &rows, &plan, err);
+    if (status) return status;
     uint8_t *role = weir_models_calloc((size_t)set->matrix.row_count, sizeof *role);
-    bool good = role && !weir_split_plan_new(split, &rows, &plan, &err);
-    for (int fold = 0; good && fold < weir_split_plan_folds(plan); fold++) good = trains_on_every_class(set, plan, fold, role);
+    if (!role) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the folds of %lld rows", (long long)set->matrix.row_count);
+    for (int fold = 0; !status && fold < weir_split_plan_folds(plan); fold++)
+        status = check_fold(set, plan, fold, weir_split_schemes()[split->scheme].name, role, err);
     weir_split_plan_free(plan);
     weir_models_free(role);
-    return good;
+    return status;
+}
+
+static bool works(const weir_trainset *set, const weir_split *split) {
+    weir_err err;
+    return !weir_trainset_split_check(set, split, &err);
 }
 
 weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed) {
     weir_split split = {.folds = folds, .seed = (int64_t)(seed & ((UINT64_C(1) << 53) - 1))};
     bool timed = has_times(set, folds + 1);
     bool purged = timed && can_purge(set, folds);
-    if (timed && !purged && walk_forward(set, &split)) return split;
+    if (timed && !purged && walk_forward(set, &split) && works(set, &split)) return split;
+    split.test_rows = 0;
     split.scheme = WEIR_SPLIT_PURGED_K_FOLD;
-    if (purged && folds_train_on_every_class(set, &split)) return split;
+    if (purged && works(set, &split)) return split;
     split.scheme = WEIR_SPLIT_GROUPED_K_FOLD;
-    if (set->entity && set->entities_seen >= (uint32_t)folds && set->entities_seen < set->matrix.row_count && folds_train_on_every_class(set, &split))
-        return split;
+    if (set->entity && set->entities_seen >= (uint32_t)folds && set->entities_seen < set->matrix.row_count && works(set, &split)) return split;
+    int class;
+    int64_t most = weir_trainset_rarest_class(set, &class);
     split.scheme = set->matrix.task == WEIR_TASK_REGRESSION ? WEIR_SPLIT_K_FOLD : WEIR_SPLIT_STRATIFIED_K_FOLD;
+    split.folds = most >= folds ? folds : most < 2 ? 2 : most;
     split.shuffle = true;
     return split;
 }

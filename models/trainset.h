@@ -82,10 +82,18 @@ weir_status weir_trainset_cut(const weir_trainset *set, double last_share, int64
 weir_trainset weir_trainset_one_target(const weir_trainset *set, int target);
 /** What a splitter sees of the set; borrowed. */
 weir_split_rows weir_trainset_split_rows(const weir_trainset *set);
+/** The class with the fewest rows, and how many these are, 0 included; INT64_MAX of a regression. The first of equals. O(n). */
+int64_t weir_trainset_rarest_class(const weir_trainset *set, int *ret_class);
+#define WEIR_LACKS_NOTHING (-1)
+/** The first class of which no row has the role in a fold; 0 of a regression that has no such row; else WEIR_LACKS_NOTHING. role [row_count] is filled as by weir_split_plan_roles. */
+int weir_trainset_fold_lacks(const weir_trainset *set, const weir_split_plan *plan, int fold, weir_role wanted, uint8_t *role);
+/** Whether the folds can be made, and each of them trains on rows of every class. Errors: those of weir_split_plan_new; WEIR_EDATA naming the fold and the class that it lacks. */
+weir_status weir_trainset_split_check(const weir_trainset *set, const weir_split *split, weir_err *err) WEIR_MUST_CHECK;
 /** The scheme for a set that nobody named one for: purged_k_fold where labels become known later than their rows, but early enough that purging leaves
  *  something to train on (within a quarter of what the other folds span); walk_forward where rows have times, with shorter test windows where it would train
  *  on too few rows to have every class; grouped where entities repeat, stratified for classes, else k_fold. Blocks and groups only where every fold trains on
- *  rows of every class. folds ≥ 2. */
+ *  rows of every class, by time only where every fold then has rows to train on and to test; no more stratified folds than the rarest class has rows, but
+ *  two at least. folds ≥ 2. */
 weir_split weir_trainset_default_split(const weir_trainset *set, int folds, uint64_t seed);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/artifact_file.h"
+#include "models/folds.h"
 #include "models/json_file.h"
 #include "models/memory.h"
 #include "models/quality.h"
@@ -20,7 +21,7 @@ typedef struct bench {
     int64_t started_us;
     weir_trainset train, test;
     bool has_sets;
-    weir_split split;
+    weir_folds folds;
     cJSON *board, *report, *metrics;
     weir_finalist finalists[WEIR_FINALISTS_MAX];
     weir_crossval validation[WEIR_FINALISTS_MAX];
@@ -71,6 +72,22 @@ static weir_status check_same(const cJSON *before, const cJSON *now, const char 
     return WEIR_FAIL(err, WEIR_ECONFLICT, "the %s rows are not those that the job began with (digest %.12s, then %.12s)", name, old, new);
 }
 
+static void note(const bench *b, const char *words) {
+    if (b->w->note && *words) b->w->note(b->w->watch_context, words);
+}
+
+/* How test rows and folds came about, for the record and whoever watches; folds that are those that were asked for go without saying. */
+static weir_status describe_splits(const bench *b, cJSON *result, weir_err *err) {
+    cJSON *json = cJSON_AddObjectToObject(result, "folds");
+    if (!json || !cJSON_AddStringToObject(json, "scheme", weir_split_schemes()[b->folds.split.scheme].name) ||
+        !cJSON_AddNumberToObject(json, "count", b->folds.count) || !cJSON_AddBoolToObject(json, "as_asked", b->folds.as_asked) ||
+        !cJSON_AddStringToObject(json, "words", b->folds.words))
+        return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to describe the folds");
+    note(b, text_at(cJSON_GetObjectItemCaseSensitive(result, "split"), "words"));
+    if (!b->folds.as_asked) note(b, b->folds.words);
+    return WEIR_OK;
+}
+
 static weir_status read_sets(void *context, cJSON *result, weir_err *err) {
     bench *b = context;
     const cJSON *before =
@@ -88,8 +105,8 @@ static weir_status read_sets(void *context, cJSON *result, weir_err *err) {
     status = check_same(before, result, "train", err);
     if (!status) status = check_same(before, result, "test", err);
     if (status) return status;
-    b->split = b->w->validation ? *b->w->validation : weir_trainset_default_split(&b->train, FOLDS, b->w->search.seed);
-    return WEIR_OK;
+    status = weir_folds_choose(&b->train, b->w->validation, FOLDS, b->w->search.seed, &b->folds, err);
+    return status ? status : describe_splits(b, result, err);
 }
 
 static weir_status judge_quality(void *context, cJSON *result, weir_err *err) {
@@ -119,7 +136,7 @@ static weir_status search(void *context, cJSON *result, weir_err *err) {
     }
     weir_leaderboard board = {0};
     settings.set = &b->train;
-    settings.split = &b->split;
+    settings.split = &b->folds.split;
     settings.budget_s = b->w->budget_s * SEARCH_SHARE;
     weir_status status = may_go_on(b, err);
     if (status) return status;
@@ -140,10 +157,18 @@ static weir_status search(void *context, cJSON *result, weir_err *err) {
 
 /* ---- fit ---- */
 
+/* What is taken once: an algorithm, a kind of ensemble (two averages say the same), or a name. */
+static const char *kind_of(const bench *b, const cJSON *spec) {
+    const cJSON *each = cJSON_GetObjectItemCaseSensitive(spec, "targets");
+    if (b->w->by_name) return text_at(spec, "name");
+    if (each) spec = each;
+    return *text_at(spec, "algorithm") ? text_at(spec, "algorithm") : text_at(spec, "ensemble");
+}
+
 static bool is_taken(const bench *b, const cJSON *spec) {
-    const char *key = b->w->by_name ? "name" : "algorithm", *kind = text_at(spec, key);
+    const char *kind = kind_of(b, spec);
     for (int i = 0; i < b->finalist_count; i++)
-        if (cJSON_Compare(b->finalists[i].spec, spec, true) || (*kind && !strcmp(text_at(b->finalists[i].spec, key), kind))) return true;
+        if (cJSON_Compare(b->finalists[i].spec, spec, true) || (*kind && !strcmp(kind_of(b, b->finalists[i].spec), kind))) return true;
     return false;
 }
 
@@ -161,7 +186,20 @@ static void take_finalist(bench *b, const cJSON *leader) {
                          .fit_s = number_at(leader, "fit_seconds")};
 }
 
-/* The winner, then the best of other algorithms: a second xgboost would tell a reader less than the best linear model does. */
+/* It may have been written by another hand since. */
+static weir_status check_board(const bench *b, weir_err *err) {
+    const cJSON *leader;
+    int winners = 0, entry = 0;
+    cJSON_ArrayForEach(leader, b->board) {
+        if (!*text_at(leader, "name") || !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(leader, "spec")))
+            return WEIR_FAIL(err, WEIR_EDATA, "%s/leaderboard.json: entry %d has no \"name\" or no \"spec\"", b->w->folder, entry);
+        winners += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(leader, "winner"));
+        entry++;
+    }
+    return winners ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "%s/leaderboard.json names no winner", b->w->folder);
+}
+
+/* The winner, then the best of other kinds: a second xgboost would tell a reader less than the best linear model does. */
 static weir_status choose_finalists(bench *b, weir_err *err) {
     const cJSON *leader;
     int wanted = b->w->finalists ? b->w->finalists : FINALISTS;
@@ -170,8 +208,9 @@ static weir_status choose_finalists(bench *b, weir_err *err) {
         weir_status status = weir_json_file_read(b->w->folder, "leaderboard.json", &b->board, err);
         if (status) return status;
     }
+    weir_status status = check_board(b, err);
+    if (status) return status;
     cJSON_ArrayForEach(leader, b->board) if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(leader, "winner")) && !b->finalist_count) take_finalist(b, leader);
-    if (!b->finalist_count) return WEIR_FAIL(err, WEIR_EDATA, "%s/leaderboard.json names no winner", b->w->folder);
     cJSON_ArrayForEach(leader, b->board) if (b->finalist_count < wanted && !is_taken(b, cJSON_GetObjectItemCaseSensitive(leader, "spec")))
         take_finalist(b, leader);
     return WEIR_OK;
@@ -179,32 +218,36 @@ static weir_status choose_finalists(bench *b, weir_err *err) {
 
 static weir_fit_options fit_options(const bench *b, const cJSON *spec) {
     const weir_workshop_source *source = &b->w->source;
-    return (weir_fit_options){.split = &b->split,
+    return (weir_fit_options){.split = &b->folds.split,
                               .feature_hash = b->w->feature_hash,
                               .seed = source->seed ? source->seed(source->context, spec) : b->w->search.seed,
                               .threads = b->w->search.threads,
                               .cancel = b->w->abort};
 }
 
+/* models: what the step tells of them; NULL: nothing. */
 static weir_status fit_finalist(bench *b, int i, cJSON *models, weir_err *err) {
     weir_finalist *f = &b->finalists[i];
     const weir_fit_options options = fit_options(b, f->spec);
     weir_buf artifact = {0};
-    char name[32];
+    char name[32], digest[65];
     int64_t started = weir_clock_mono_us(b->clock);
     weir_status status = weir_spec_fit(f->spec, &b->train, &options, &artifact, err);
     f->fit_s = (double)(weir_clock_mono_us(b->clock) - started) / 1e6;
     snprintf(name, sizeof name, "%d.weirmodel", i + 1);
     if (!status) status = weir_artifact_write(b->w->folder, name, &artifact, err);
-    if (!status) {
+    if (!status && models) {
         cJSON *model = cJSON_CreateObject();
+        weir_sha256_hex(artifact.data, artifact.len, digest);
         cJSON_AddItemToArray(models, model);
         cJSON_AddStringToObject(model, "name", f->name);
         cJSON_AddStringToObject(model, "file", name);
+        cJSON_AddStringToObject(model, "digest", digest);
         cJSON_AddNumberToObject(model, "bytes", (double)artifact.len);
         cJSON_AddNumberToObject(model, "seconds", f->fit_s);
     }
     weir_buf_done(&artifact);
+    if (status == WEIR_EINVAL) return weir_err_prefix(err, "%s/leaderboard.json: %s", b->w->folder, f->name); /* what the search wrote can be fitted */
     return status ? weir_err_prefix(err, "%s", f->name) : WEIR_OK;
 }
 
@@ -234,6 +277,26 @@ static void forget_finalists(bench *b) {
     }
 }
 
+/* The model that was fitted and no other: the report tells of that one. */
+static weir_status load_finalist(bench *b, int i, const cJSON *fitted, weir_err *err) {
+    weir_finalist *f = &b->finalists[i];
+    const char *digest = text_at(fitted, "digest");
+    weir_status status = weir_model_load_file(f->path, &f->model, err);
+    if (status || !*digest || !strcmp(weir_model_digest(f->model), digest)) return status;
+    status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %.12s…, expected %.12s… that step fit left", f->path, weir_model_digest(f->model), digest);
+    weir_model_free(f->model);
+    f->model = NULL;
+    return status;
+}
+
+/* One that is lost or damaged is made again: fitting is deterministic, and the digest says that it came to the same. */
+static weir_status load_or_fit_finalist(bench *b, int i, const cJSON *fitted, weir_err *err) {
+    weir_status status = load_finalist(b, i, fitted, err);
+    if (status != WEIR_EDATA && status != WEIR_ENOTFOUND) return status;
+    status = fit_finalist(b, i, NULL, err);
+    return status ? status : load_finalist(b, i, fitted, err);
+}
+
 /* As fit left them, which may have been in a process that is no more. */
 static weir_status load_finalists(bench *b, weir_err *err) {
     const cJSON *models = cJSON_GetObjectItemCaseSensitive(weir_job_result(b->job, "fit"), "models");
@@ -243,8 +306,9 @@ static weir_status load_finalists(bench *b, weir_err *err) {
     if (cJSON_GetArraySize(models) < b->finalist_count) b->finalist_count = cJSON_GetArraySize(models);
     if (!b->finalist_count) return WEIR_FAIL(err, WEIR_EDATA, "step fit has left no model");
     for (int i = 0; !status && i < b->finalist_count; i++) {
-        b->finalists[i].fit_s = number_at(cJSON_GetArrayItem(models, i), "seconds");
-        status = weir_model_load_file(b->finalists[i].path, &b->finalists[i].model, err);
+        const cJSON *fitted = cJSON_GetArrayItem(models, i);
+        status = load_or_fit_finalist(b, i, fitted, err);
+        b->finalists[i].fit_s = number_at(fitted, "seconds");
     }
     return status;
 }
@@ -256,23 +320,43 @@ static weir_status validate_finalist(bench *b, int i, const weir_split_plan *pla
     const weir_trainset *set = &b->train;
     bool binary = set->matrix.task == WEIR_TASK_BINARY, needed = !i && binary && weir_threshold_learns(&b->w->threshold);
     if (binary) f->threshold = b->w->threshold.value;
+    f->threshold_how = !weir_threshold_learns(&b->w->threshold) ? "as the training section says" : "no time to choose one of its own";
     if (!needed && seconds_left(b) < 2 * expected_s) return WEIR_OK;
     weir_crossval_options options = {.fit = fit_options(b, f->spec), .metric = b->w->search.metric, .threshold = b->w->threshold.value};
     /* The default folds are those of all rows, with windows of their size: an ensemble that is fitted inside a fold has fewer, and folds by the same rule. */
-    if (!b->w->validation) options.fit.split = NULL;
+    if (!b->folds.as_asked) options.fit.split = NULL;
     weir_status status = weir_crossval_run(f->spec, &b->train, plan, &options, &b->validation[i], err);
     if (status == WEIR_EDATA && !needed) return WEIR_OK; /* too few rows of a class inside a fold: the report does without, the model is fitted on all rows */
     if (status) return weir_err_prefix(err, "%s", f->name);
     f->validation_mean = b->validation[i].mean;
     f->validation_deviation = b->validation[i].deviation;
-    return binary ? weir_threshold_choose(&b->w->threshold, b->validation[i].scores, set->matrix.label, set->matrix.row_count, &f->threshold, err) : WEIR_OK;
+    return WEIR_OK;
+}
+
+/* Of a binary task. Metrics that decide are then those of the folds at that threshold, as they are on the test rows. */
+static weir_status choose_threshold(bench *b, int i, const weir_split_plan *plan, weir_err *err) {
+    weir_finalist *f = &b->finalists[i];
+    weir_crossval *v = &b->validation[i];
+    const weir_matrix *m = &b->train.matrix;
+    if (m->task != WEIR_TASK_BINARY || !v->fold_count || !weir_threshold_learns(&b->w->threshold)) return WEIR_OK;
+    weir_status status = weir_threshold_choose(&b->w->threshold, v->scores, m->label, m->row_count, &f->threshold, err);
+    if (!status) status = weir_crossval_measure(&b->train, plan, b->w->search.metric, f->threshold, v, err);
+    if (status) return weir_err_prefix(err, "%s", f->name);
+    f->threshold_how =
+        b->w->threshold.rule == WEIR_THRESHOLD_COST ? "least cost on the training rows, out of fold" : "best F1 on the training rows, out of fold";
+    f->validation_mean = v->mean;
+    f->validation_deviation = v->deviation;
+    return WEIR_OK;
 }
 
 static weir_status validate_finalists(bench *b, weir_err *err) {
     const weir_split_rows rows = weir_trainset_split_rows(&b->train);
     weir_split_plan *plan = NULL;
-    weir_status status = weir_split_plan_new(&b->split, &rows, &plan, err);
-    for (int i = 0; !status && i < b->finalist_count; i++) status = validate_finalist(b, i, plan, err);
+    weir_status status = weir_split_plan_new(&b->folds.split, &rows, &plan, err);
+    for (int i = 0; !status && i < b->finalist_count; i++) {
+        status = validate_finalist(b, i, plan, err);
+        if (!status) status = choose_threshold(b, i, plan, err);
+    }
     weir_split_plan_free(plan);
     return status;
 }
@@ -287,6 +371,19 @@ static weir_status add_leaderboard(const bench *b, weir_err *err) {
     }
     cJSON_AddItemToObject(b->report, "leaderboard", part);
     return WEIR_OK;
+}
+
+/* How the test rows and the folds came about. */
+static weir_status add_splits(const bench *b, weir_err *err) {
+    const cJSON *data = weir_job_result(b->job, "data"), *split = cJSON_GetObjectItemCaseSensitive(data, "split");
+    cJSON *part = cJSON_AddObjectToObject(b->report, "split"), *test = split ? cJSON_Duplicate(split, true) : NULL,
+          *folds = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(data, "folds"), true);
+    bool ok = part && folds && cJSON_AddItemToObject(part, "folds", folds);
+    if (!ok) cJSON_Delete(folds);
+    if (ok && split) ok = test && cJSON_AddItemToObject(part, "test", test);
+    if (ok) return WEIR_OK;
+    cJSON_Delete(test);
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to describe the splits");
 }
 
 /* What takes long and can be done without is left out where there is no time for it: further fits for a learning curve, and scoring the test rows once a shuffled column. */
@@ -308,13 +405,16 @@ static weir_status write_report(bench *b, weir_err *err) {
         models[i] = (weir_assessed){.name = b->finalists[i].name,
                                     .spec = b->finalists[i].spec,
                                     .model = b->finalists[i].model,
-                                    .validation = b->validation[i].fold_count ? &b->validation[i] : NULL};
+                                    .validation = b->validation[i].fold_count ? &b->validation[i] : NULL,
+                                    .decides = isfinite(b->finalists[i].threshold),
+                                    .threshold = b->finalists[i].threshold,
+                                    .threshold_how = b->finalists[i].threshold_how};
     assessment.train = &b->train;
     assessment.test = &b->test;
     assessment.models = models;
     assessment.model_count = b->finalist_count;
     assessment.metric = b->w->search.metric;
-    assessment.threshold = isnan(b->finalists[0].threshold) ? 0.5 : b->finalists[0].threshold;
+    assessment.threshold = NAN;
     assessment.run = weir_job_record(b->job);
     assessment.seed = b->w->search.seed;
     assessment.threads = b->w->search.threads;
@@ -325,7 +425,8 @@ static weir_status write_report(bench *b, weir_err *err) {
     weir_status status = weir_assess(&assessment, &b->report, err);
     if (status) return status;
     cJSON *quality = NULL;
-    status = add_leaderboard(b, err);
+    status = add_splits(b, err);
+    if (!status) status = add_leaderboard(b, err);
     if (!status) status = weir_json_file_read(b->w->folder, "quality.json", &quality, err);
     if (!status) cJSON_AddItemToObject(b->report, "quality", quality);
     if (!status && b->w->source.trim) status = b->w->source.trim(b->w->source.context, b->report, err);
@@ -338,18 +439,34 @@ static weir_status assess(void *context, cJSON *result, weir_err *err) {
     if (!status) status = load_finalists(b, err);
     if (!status) status = validate_finalists(b, err);
     if (!status) status = write_report(b, err);
-    if (!status) cJSON_AddNumberToObject(result, "threshold", b->finalists[0].threshold);
+    if (!status && isfinite(b->finalists[0].threshold)) cJSON_AddNumberToObject(result, "threshold", b->finalists[0].threshold);
     return status;
 }
 
 /* ---- persist, report ---- */
+
+/* Nothing is registered by the metrics of a report that is none. */
+static weir_status check_report(bench *b, weir_err *err) {
+    const cJSON *models = cJSON_GetObjectItemCaseSensitive(b->report, "models");
+    bool good = cJSON_GetArraySize(models) >= b->finalist_count;
+    for (int i = 0; good && i < b->finalist_count; i++) {
+        const cJSON *model = cJSON_GetArrayItem(models, i);
+        good = !strcmp(text_at(model, "name"), b->finalists[i].name) && cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(model, "metrics"));
+    }
+    if (good) return WEIR_OK;
+    cJSON_Delete(b->report);
+    b->report = NULL;
+    return WEIR_FAIL(err, WEIR_EDATA, "%s/report.json is not the report of these %d models that step assess left", b->w->folder, b->finalist_count);
+}
 
 /* Models and report in memory, whichever step the job goes on at. */
 static weir_status recall(bench *b, weir_err *err) {
     if (b->report) return WEIR_OK;
     weir_status status = load_finalists(b, err);
     if (!status) status = weir_json_file_read(b->w->folder, "report.json", &b->report, err);
-    if (!status) b->finalists[0].threshold = number_at(weir_job_result(b->job, "assess"), "threshold");
+    if (!status) status = check_report(b, err);
+    const cJSON *models = cJSON_GetObjectItemCaseSensitive(b->report, "models");
+    for (int i = 0; !status && i < b->finalist_count; i++) b->finalists[i].threshold = number_at(cJSON_GetArrayItem(models, i), "threshold");
     return status;
 }
 

@@ -19,7 +19,8 @@ typedef struct weir_finalist {
     const cJSON *spec;
     weir_model *model; /* fitted on all training rows */
     const char *path; /* of its artifact */
-    double threshold; /* binary: from which score on a row is called positive; else NaN */
+    double threshold; /* binary: from which score on a row is called positive, its own; else NaN */
+    const char *threshold_how; /* how it was found, for people */
     double validation_mean, validation_deviation; /* of the metric over the folds */
     double fit_s;
     const cJSON *metrics; /* on the test rows, by name: part of the report */
@@ -27,7 +28,8 @@ typedef struct weir_finalist {
 
 /* Where rows come from, and where models go. */
 typedef struct weir_workshop_source {
-    /** The rows to learn from, and the later ones that judge in the end and are touched by nothing before. result: what there is to say of them. */
+    /** The rows to learn from, and the others that judge in the end and are touched by nothing before. result: what there is to say of them; what it keeps as
+     *  "split" {"scheme", "drawn", "words"}, how they were told apart, is shown and reported. */
     weir_status (*read)(void *context, weir_trainset *ret_train, weir_trainset *ret_test, cJSON *result, weir_err *err);
     /** Finds the best specs; NULL: weir_automl_run with the job's settings. */
     weir_status (*search)(void *context, const weir_automl_settings *settings, weir_leaderboard *ret_board, weir_err *err);
@@ -45,7 +47,7 @@ typedef struct weir_workshop {
     const char *id, *folder;
     const cJSON *request; /* what was asked: kept in job.json; a job that goes on must be asked the same */
     weir_workshop_source source;
-    const weir_split *validation; /* folds of the training rows; NULL: weir_trainset_default_split with 5 folds */
+    const weir_split *validation; /* folds of the training rows as far as these allow it (models/folds.h); NULL: default ones, 5 */
     double budget_s; /* of the whole job; most of it is the search's */
     weir_automl_settings search;
     weir_assessment assess;
@@ -59,7 +61,8 @@ typedef struct weir_workshop {
     void (*opened)(void *context, const weir_trainset *train); /* the search can be joined from here on; may be NULL */
     void *opened_context;
     void (*watch)(void *context, const char *step, int number, int count, double seconds, const weir_err *error); /* as weir_job_watch; may be NULL */
-    void *watch_context;
+    void (*note)(void *context, const char *words); /* told what a step has to say for people: one sentence, no newline; may be NULL */
+    void *watch_context; /* of watch and note */
 } weir_workshop;
 
 /** Runs the job, or what is left of it. *ret_record is its job.json, also when it failed after it was opened (else NULL); the caller deletes it.

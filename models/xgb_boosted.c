@@ -193,12 +193,12 @@ static void put_objective(weir_xgb_plan *plan, const boosted_params *p, const we
     switch (train->task) {
     case WEIR_TASK_BINARY:
         weir_xgb_put(params, "objective", "binary:logistic");
-        weir_xgb_put(params, "base_score", "0.5"); /* what 1.7 takes by default, 2.x estimates from the data */
+        plan->base = 0.5; /* what 1.7 takes by default, 2.x estimates from the data */
         weir_xgb_put(params, "scale_pos_weight", "%.9g", p->scale_pos_weight);
         break;
     case WEIR_TASK_MULTICLASS:
         weir_xgb_put(params, "objective", "multi:softprob");
-        weir_xgb_put(params, "base_score", "0.5"); /* of each class, so that it does not matter */
+        plan->base = 0.5; /* of each class, so that it does not matter */
         weir_xgb_put(params, "num_class", "%d", train->class_count);
         break;
     case WEIR_TASK_REGRESSION: put_regression(plan, p); break;

@@ -22,16 +22,19 @@ void weir_xgb_put(weir_xgb_params *params, const char *name, const char *format,
 
 /* How a model is trained. */
 typedef struct weir_xgb_plan {
-    weir_xgb_params params; /* all but base_score of a regression, which is the mean label of the rows that are fitted, or the quantile `begin` of them */
+    /* All but base_score: of a regression it is the mean label of the rows that are fitted, or the quantile `begin` of them; of others `base`. */
+    weir_xgb_params params;
+    double base;
     double begin; /* 0: the mean */
     double quantile; /* of a regression: the quantile that is learnt (models/xgb_quantile.c), not the objective of params; 0: none */
     int rounds;
     int early_stopping_rounds; /* rounds without a better score of the held-out rows after which training ends; 0: no rows are held out */
     double validation_share; /* of the rows, the last of them, that are held out */
     bool one_target_a_class; /* the labels are class_count indicators, and a tree of each class fits one of them */
+    bool forest; /* every round fits the errors of base_score, not what the rounds before left: scores are sums of trees that know nothing of each other */
 } weir_xgb_plan;
 
-/** Trains and appends the model in XGBoost's UBJSON to *ret_body; after early stopping it holds the trees up to the best round only. Values and labels become
+/** Trains, looking at models/interrupt.h before every round, and appends the model in XGBoost's UBJSON to *ret_body; after early stopping it holds the trees up to the best round only. Values and labels become
  *  float32; finite values beyond its range become its largest, such labels are WEIR_ENUMERIC. WEIR_EDATA when nothing is left to fit or to measure by. A
  *  library failure is WEIR_EINTERNAL with the library's message. */
 weir_status weir_xgb_train(const weir_xgb_plan *plan, const weir_matrix *train, uint64_t seed, int threads, weir_buf *ret_body, weir_err *err) WEIR_MUST_CHECK;

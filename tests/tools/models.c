@@ -1,6 +1,7 @@
 /* The models module over files, for tests that compare it with an independent implementation. Arrays are raw little-endian files: float64 unless said otherwise.
  *
  *   fit ALGORITHM PARAMS SEED THREADS COLUMNS values labels artifact      artifact is written
+ *   together WORKERS CHECKPOINT_ROUNDS …as fit_task                           by so many processes of WEIR_BINARY
  *   fit_task TASK CLASSES weights ALGORITHM …as fit                       of any task; weights may be "-": none
  *   predict artifact values scores                                        scores is written, as many a row as the model gives
  *   evaluate THRESHOLD CARD_K ENTITIES scores labels times entities       metrics as JSON on stdout; times int64, entities uint32
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/distributed.h"
 #include "models/evaluate.h"
 #include "models/model.h"
 
@@ -84,6 +86,13 @@ static void fit_task(char **args) {
     if (!weir_task_find(args[0], &template.task)) fail("no such task");
     fit_matrix(template, args + 3);
     free(weights);
+}
+
+static void together(char **args) {
+    const weir_distributed how = {.workers = atoi(args[0]), .checkpoint_rounds = atoi(args[1]), .program = getenv("WEIR_BINARY")};
+    weir_distributed_set(&how);
+    fit_task(args + 2);
+    weir_distributed_set(NULL);
 }
 
 static void predict(char **args) {
@@ -179,7 +188,7 @@ int main(int argc, char **argv) {
         const char *name;
         int args;
         void (*run)(char **args);
-    } commands[] = {{"fit", 8, fit},           {"fit_task", 11, fit_task}, {"predict", 3, predict},
+    } commands[] = {{"fit", 8, fit},           {"fit_task", 11, fit_task}, {"together", 13, together}, {"predict", 3, predict},
                     {"evaluate", 7, evaluate}, {"exclude", 10, exclude},   {"threshold", 2, threshold}};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (argc < 2 || strcmp(argv[1], commands[i].name) != 0) continue;
@@ -187,5 +196,5 @@ int main(int argc, char **argv) {
         commands[i].run(argv + 2);
         return 0;
     }
-    fail("expected fit, fit_task, predict, evaluate, exclude or threshold");
+    fail("expected fit, fit_task, together, predict, evaluate, exclude or threshold");
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "models/prep.h"
+#include "models/prep_importance.h"
 
 static _Noreturn void fail(const char *what) {
     fprintf(stderr, "%s\n", what);
@@ -68,6 +69,9 @@ static void fit(char **args) {
     uint32_t *entities = read_array(args[5], sizeof *entities, NULL);
     weir_prep_rows rows = {.row_count = cells / count, .values = values, .time_us = times, .entity = entities, .label = label};
     rows.task = !strcmp(args[2], "binary") ? WEIR_PREP_BINARY : !strcmp(args[2], "real") ? WEIR_PREP_REAL : WEIR_PREP_NO_TASK;
+    const weir_matrix whole = {.task = rows.task == WEIR_PREP_BINARY ? WEIR_TASK_BINARY : WEIR_TASK_REGRESSION};
+    rows.importance = weir_model_column_importance;
+    rows.importance_context = (void *)&whole;
     bool *keep = calloc((size_t)rows.row_count + 1, sizeof *keep);
     weir_prep *prep = NULL;
     weir_buf out = {0};

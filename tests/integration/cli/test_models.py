@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
+import pathlib
 import random
 import shutil
+import stat
 import struct
 import subprocess
 import sys
@@ -80,9 +82,9 @@ class Models(unittest.TestCase):
         relative = "models/%s-%d.weirmodel" % (model, version)
         path = os.path.join(self.env["WEIR_OBJECTS_DIR"], self.pipeline, relative)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        subprocess.run([os.path.join(os.environ["WEIR_BUILD"], "weir_tool_models"), "fit", algorithm, "{}", str(seed), "1", "2", "values", "labels", path], cwd=self.dir, check=True)
+        subprocess.run([os.path.join(os.environ["WEIR_BUILD"], "weir_tool_models"), "fit", algorithm, json.dumps({"l2": version} if algorithm == "logistic" else {}), str(seed), "1", "2", "values", "labels", path], cwd=self.dir, check=True)
         with open(path, "rb") as f:
-            digest = hashlib.sha256(f.read() + b"%d" % version).hexdigest()
+            digest = hashlib.sha256(f.read()).hexdigest()
         self.sql("INSERT INTO weir.model_versions (pipeline, model, version, semver, algorithm, digest, artifact_path, feature_hash, dataset_digest, metrics, signature, lineage)"
                  " VALUES (%s, %s, %s, string_to_array(%s, '.')::int[], %s, %s, %s, 'f', 'd', %s, %s, %s)", pipeline or self.pipeline, model, version, semver, algorithm, digest,
                  self.pipeline + "/" + relative, json.dumps(metrics), json.dumps({"inputs": [{"name": n, "type": "double"} for n in signature]}),
@@ -202,6 +204,42 @@ class Models(unittest.TestCase):
             with open(out, "rb") as f:
                 self.assertTrue(f.read().startswith(start), form)
         self.weir("export", self.pipeline, "risk", code=2)
+
+    def test_what_is_not_the_registered_model_is_not_exported(self):
+        path, other = self.add(1, "1.0.0", {}), self.add(2, "1.0.1", {})
+        out, folder = os.path.join(self.dir, self.pipeline + ".out"), os.path.join(self.dir, self.pipeline + "-refused")
+        with open(path, "rb") as f:
+            whole = f.read()
+        with open(other, "rb") as f:
+            swapped = f.read()
+        for damaged, words in ((whole[:200], "claims"), (b"", "artifact"), (whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:], "checksum"), (swapped, "is another model"),
+                               (None, "No such file")):
+            if damaged is None:
+                os.remove(path)
+            else:
+                with open(path, "wb") as f:
+                    f.write(damaged)
+            for to in (("--out", out), ("--layout", folder)):
+                told = self.weir("export", self.pipeline, "risk", "--version", "1", *to, code=1).stderr
+                self.assertIn(words, told)
+                self.assertIn(os.path.basename(path), told)
+        self.assertFalse(os.path.exists(out) or os.path.exists(folder))
+
+    def test_an_export_goes_through_a_pipe_and_over_no_device(self):
+        path = self.add(1, "1.0.0", {})
+        pipe = os.path.join(self.dir, self.pipeline + ".pipe")
+        os.mkfifo(pipe)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool, open(path, "rb") as f:
+            read = pool.submit(pathlib.Path(pipe).read_bytes)
+            self.weir("export", self.pipeline, "risk", "--out", pipe)
+            self.assertEqual(read.result(30), f.read())
+        self.assertTrue(stat.S_ISFIFO(os.lstat(pipe).st_mode))
+        if os.path.exists("/dev/full"):
+            link = os.path.join(self.dir, self.pipeline + ".full")
+            os.symlink("/dev/full", link)
+            self.assertIn("No space left on device", self.weir("export", self.pipeline, "risk", "--out", link, code=3).stderr)
+            self.assertTrue(os.path.islink(link))
+        self.assertIn("is a folder, expected a file", self.weir("export", self.pipeline, "risk", "--out", self.dir, code=2).stderr)
 
     def test_a_folder_of_models(self):
         folder = os.path.join(self.dir, self.pipeline + "-models")

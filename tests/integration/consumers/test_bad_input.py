@@ -47,9 +47,10 @@ def check_requests(p):
             out, n = out + bytes([n & 127 | 128]), n >> 7
         return out + bytes([n])
 
-    encoded = p.encode(topic, good)
-    assert encoded.endswith(b"\0\0"), "the last two fields are expected to be null"
-    bad = [p.encode(topic, dict(good, request_id="")), p.encode(topic, dict(good, request_id="x" * 500)), encoded[:-2] + varint(1) + varint(far) + b"\0"]
+    near = p.encode(topic, dict(good, as_of=at(0)))
+    place = next(i for i, (a, b) in enumerate(zip(near, p.encode(topic, good))) if a != b)  # of as_of: which branch, then the time
+    assert near[place:place + 2] == varint(1) + varint(0)
+    bad = [p.encode(topic, dict(good, request_id="")), p.encode(topic, dict(good, request_id="x" * 500)), near[:place + 1] + varint(far) + near[place + 2:]]
     out = producer()
     for value in bad:
         out.produce(topic, value, p.name.encode())

@@ -82,6 +82,7 @@ def main():
         wait_for("readiness after the outages", lambda: get("http://127.0.0.1:%d/readyz" % p.processes["run", "0"].port)[0] == 200, 60)
         check_online(p, payments)
         letters = read_all(p.topic("deadletter"))
+        letters = [m for m in letters if not dict(m.headers())["weir.source.topic"].startswith(b"weir.")]  # topics that all pipelines share hold other tests' bad records
         assert not letters, "%d records in the dead letters, first: %r" % (len(letters), letters[0].headers())
     print("ok: %d payments once in both stores, %d feature records repeated for readers to drop" % (len(payments.rows), repeats))
 

@@ -34,7 +34,8 @@ static void run(fixture *f, const char *sql) {
 
 static void measure(fixture *f, weir_measure *ret_measure) {
     weir_err err = {0};
-    if (weir_measure_arms(f->pg, f->pipeline, WEIR_TASK_BINARY, 0.5, 1, ret_measure, &err)) fail_msg("%s", err.message);
+    if (weir_measure_arms(f->pg, f->pipeline, &(weir_measure_options){.task = WEIR_TASK_BINARY, .threshold = 0.5, .card_k = 1}, ret_measure, &err))
+        fail_msg("%s", err.message);
 }
 
 static int setup(void **state) {
@@ -156,6 +157,44 @@ static void arms_are_measured_on_their_own_labels(void **state) {
     assert_float_equal(m.auc_difference, 0.5, 1e-15);
 }
 
+static void register_version(fixture *f, int version, const char *digest, const char *signature) {
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "INSERT INTO weir.model_versions (pipeline, model, version, semver, algorithm, digest, artifact_path, feature_hash, dataset_digest, signature) "
+             "VALUES ('%s', 'm', %d, '{1, %d, 0}', 'logistic', '%s', 'a', 'f', 'd', '%s')",
+             f->pipeline->name, version, version, digest, signature);
+    run(f, sql);
+}
+
+static void forget_versions(fixture *f) {
+    char sql[160];
+    snprintf(sql, sizeof sql, "DELETE FROM weir.model_versions WHERE pipeline = '%s'", f->pipeline->name);
+    run(f, sql);
+}
+
+static void each_version_decides_by_its_own_threshold(void **state) {
+    fixture *f = *state;
+    NEED(f);
+    weir_measure m;
+    weir_err err = {0};
+    if (weir_pg_migrate(f->pg, &err)) fail_msg("%s", err.message);
+    register_version(f, 1, "d1", "{\"threshold\": 0.3}");
+    register_version(f, 2, "another artifact", "{\"threshold\": 0.05}"); /* not what predicted as version 2 */
+    measure(f, &m);
+    const weir_metrics_binary *challenger = &m.arms[0].metrics, *champion = &m.arms[1].metrics;
+    /* champion: 0.9 +, 0.6 -, 0.4 -, 0.2 +: from 0.3 on one hit of three */
+    assert_true(champion->threshold == 0.3 && challenger->threshold == 0.5);
+    assert_true(champion->precision == 1.0 / 3 && champion->recall == 0.5 && champion->auc_roc == 0.5);
+    assert_true(challenger->precision == 1 && challenger->recall == 1);
+    forget_versions(f);
+    register_version(f, 1, "d1", "{\"threshold\": 0.1}");
+    register_version(f, 2, "d2", "{\"task\": \"binary\"}"); /* served by the pipeline's threshold */
+    measure(f, &m);
+    assert_true(m.arms[1].metrics.recall == 1 && m.arms[1].metrics.precision == 0.5 && m.arms[1].metrics.accuracy == 0.5);
+    assert_true(m.arms[0].metrics.threshold == 0.5);
+    forget_versions(f);
+}
+
 static void the_label_known_last_counts_and_repeats_count_once(void **state) {
     fixture *f = *state;
     NEED(f);
@@ -238,7 +277,8 @@ static void a_regression_is_measured_by_its_errors(void **state) {
         predict(f, "a", id, i, i, i <= 3 ? "champion" : "challenger", i <= 3 ? 1 : 2, 10 * i + error[i - 1]);
         label(f, "t", id, 8, i, value);
     }
-    if (weir_measure_arms(f->pg, f->pipeline, WEIR_TASK_REGRESSION, 0.5, 1, &m, &err)) fail_msg("%s", err.message);
+    if (weir_measure_arms(f->pg, f->pipeline, &(weir_measure_options){.task = WEIR_TASK_REGRESSION, .threshold = 0.5, .card_k = 1}, &m, &err))
+        fail_msg("%s", err.message);
     column->type = was;
     assert_int_equal(m.arm_count, 2);
     const weir_metrics_regression *challenger = &m.arms[0].errors, *champion = &m.arms[1].errors;
@@ -255,12 +295,64 @@ static void a_regression_is_measured_by_its_errors(void **state) {
     assert_float_equal(m.mse_high, -4 + half, 1e-9);
 }
 
+typedef struct seen_rows {
+    int calls, column_count;
+    int64_t count;
+    char tenants[2][8];
+    double of_tenant[2], threshold; /* the column's value of each tenant's row */
+} seen_rows;
+
+static weir_status see(void *context, const weir_arm_measure *arm, const weir_arm_rows *rows, weir_err *err) {
+    seen_rows *seen = context;
+    (void)arm, (void)err;
+    seen->calls++;
+    seen->count = rows->count;
+    seen->column_count = rows->column_count;
+    seen->threshold = rows->threshold;
+    assert_int_equal(rows->tenant_count, 2);
+    for (int64_t r = 0; r < rows->count; r++) {
+        snprintf(seen->tenants[rows->tenant[r]], sizeof seen->tenants[0], "%s", rows->tenants[rows->tenant[r]]);
+        seen->of_tenant[rows->tenant[r]] = rows->columns[0][r];
+    }
+    return WEIR_OK;
+}
+
+/* A column that predictions do not have yet is left out; a value that is missing is NaN. */
+static void rows_know_their_tenant_and_the_columns_that_are_asked_for(void **state) {
+    fixture *f = *state;
+    NEED(f);
+    weir_measure m;
+    weir_err err = {0};
+    seen_rows seen = {0};
+    const char *const columns[] = {"not_yet", "loan.sum", NULL};
+    run(f, "TRUNCATE @.predictions; TRUNCATE @.labels; ALTER TABLE @.labels ALTER COLUMN fraud TYPE boolean USING fraud <> 0; ALTER TABLE @.predictions ADD "
+           "\"features_loan_sum\" float8");
+    predict(f, "a", "1", 1, 1, "champion", 1, 0.9);
+    predict(f, "b", "2", 2, 2, "champion", 1, 0.1);
+    run(f, "UPDATE @.predictions SET tenant = 'u' WHERE entity = 'b'; UPDATE @.predictions SET features_loan_sum = 7 WHERE entity = 'a'");
+    label(f, "t", "1", 8, 1, "true");
+    label(f, "u", "2", 8, 2, "false");
+    const weir_measure_options options = {.task = WEIR_TASK_BINARY, .threshold = 0.25, .card_k = 1, .columns = columns, .on_arm = see, .context = &seen};
+    if (weir_measure_arms(f->pg, f->pipeline, &options, &m, &err)) fail_msg("%s", err.message);
+    assert_true(seen.calls == 1 && seen.count == 2 && seen.column_count == 1 && seen.threshold == 0.25);
+    int t = strcmp(seen.tenants[0], "t") ? 1 : 0;
+    assert_string_equal(seen.tenants[t], "t");
+    assert_string_equal(seen.tenants[!t], "u");
+    assert_true(seen.of_tenant[t] == 7 && isnan(seen.of_tenant[!t]));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_measured_before_there_is_a_store),     cmocka_unit_test(predictions_without_labels_are_counted),
-        cmocka_unit_test(arms_are_measured_on_their_own_labels),           cmocka_unit_test(the_label_known_last_counts_and_repeats_count_once),
-        cmocka_unit_test(labels_out_of_the_predictions_range_do_not_join), cmocka_unit_test(many_predictions_are_joined_and_measured_exactly),
-        cmocka_unit_test(versions_served_long_ago_make_room_for_new_ones), cmocka_unit_test(a_regression_is_measured_by_its_errors),
+        cmocka_unit_test(nothing_is_measured_before_there_is_a_store),
+        cmocka_unit_test(predictions_without_labels_are_counted),
+        cmocka_unit_test(arms_are_measured_on_their_own_labels),
+        cmocka_unit_test(each_version_decides_by_its_own_threshold),
+        cmocka_unit_test(the_label_known_last_counts_and_repeats_count_once),
+        cmocka_unit_test(labels_out_of_the_predictions_range_do_not_join),
+        cmocka_unit_test(many_predictions_are_joined_and_measured_exactly),
+        cmocka_unit_test(versions_served_long_ago_make_room_for_new_ones),
+        cmocka_unit_test(a_regression_is_measured_by_its_errors),
+        cmocka_unit_test(rows_know_their_tenant_and_the_columns_that_are_asked_for),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

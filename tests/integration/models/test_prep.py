@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
+from sklearn.inspection import permutation_importance
 from sklearn.metrics import mutual_info_score
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
 
@@ -313,6 +315,21 @@ class PrepTest(unittest.TestCase):
                 keep = stats.false_discovery_control(expected) <= fdr
                 np.testing.assert_array_equal([seen[f"c{i}"][1] for i in range(x.shape[1])], keep)
                 self.assertTrue(keep.any() and not keep.all())
+
+    def test_permutation_keeps_what_scipy_keeps_of_its_p_values(self):
+        """The importances behind them lean on a forest of our own; that they and scikit-learn's, by a forest and a split of its own, find the same columns shows that it is one."""
+        rng = np.random.default_rng(12)
+        x = rng.normal(size=(1200, 8))
+        x[:, 7] = 0.9 * x[:, 6] + 0.4 * x[:, 7]
+        signal = x[:, 0] + x[:, 1] * x[:, 2] + 0.7 * x[:, 3] ** 2
+        for task, y in (("real", signal + 0.5 * rng.normal(size=1200)), ("binary", (signal > np.median(signal)).astype(float))):
+            seen = Chain([{"select": "permutation", "fdr": 0.1, "permutations": 119}], x, label=y, task=task).evidence()
+            p_values = np.array([seen[f"c{i}"][0] for i in range(8)])
+            np.testing.assert_allclose(p_values * 120, np.round(p_values * 120), rtol=1e-12)
+            np.testing.assert_array_equal([seen[f"c{i}"][1] for i in range(8)], stats.false_discovery_control(p_values) <= 0.1)
+            forest = RandomForestRegressor(100, min_samples_leaf=5, max_features=1 / 3, random_state=0).fit(x[:800], y[:800])
+            theirs = permutation_importance(forest, x[800:], y[800:], n_repeats=5, random_state=0).importances_mean
+            self.assertEqual({i for i in range(8) if p_values[i] <= 1 / 120}, set(np.argsort(theirs)[::-1][:4]))
 
     def bins(self, values, count):
         """Bin numbers: a value each when there are few, else cut at the values that stand at i · n / count."""

@@ -1,4 +1,5 @@
 /* The model registry on a real PostgreSQL: WEIR_PG_URL names a server where this test may make a database of its own. Skipped without. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "models/artifact_file.h"
 #include "models/registry.h"
 #include "tests/integration/models/database.h"
 
@@ -157,6 +159,29 @@ static void a_version_keeps_what_it_was_registered_with(void **state) {
     cJSON_Delete(lineage);
     cJSON_Delete(signature);
     cJSON_Delete(metrics);
+}
+
+static void a_version_decides_by_the_threshold_of_its_first_registration(void **state) {
+    (void)state;
+    weir_err err;
+    weir_version_new v = new_version("m", "aa");
+    cJSON *first = cJSON_Parse("{\"threshold\": 0.17}"), *second = cJSON_Parse("{\"threshold\": 0.9}");
+    int number;
+    double threshold = 7;
+    assert_int_equal(weir_version_threshold(pg, pipeline, "m", 1, &threshold, &err), WEIR_ENOTFOUND);
+    assert_true(threshold == 7);
+    v.signature = first;
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    v.signature = second;
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+    assert_int_equal(number, 1);
+    ok(weir_version_threshold(pg, pipeline, "m", 1, &threshold, &err), &err);
+    assert_true(threshold == 0.17);
+    assert_int_equal(register_version("m", "bb"), 2);
+    ok(weir_version_threshold(pg, pipeline, "m", 2, &threshold, &err), &err);
+    assert_true(isnan(threshold));
+    cJSON_Delete(first);
+    cJSON_Delete(second);
 }
 
 static void an_alias_moves_only_from_where_it_is_expected(void **state) {
@@ -625,13 +650,69 @@ static int drop_stores(void **state) {
     return drop_database(state) || rmdir(objects);
 }
 
+static void register_stored(const char *model, const char *digest) {
+    weir_version_new v = new_version(model, digest);
+    int number = 0;
+    weir_err err;
+    v.artifact_path = "models/stored.model";
+    ok(weir_version_register(pg, &v, &number, &err), &err);
+}
+
+static void an_artifact_goes_from_a_store_too(void **state) {
+    (void)state;
+    static const char store[] = "memory://registry";
+    const weir_buf bytes = {.data = (char *)"m", .len = 1};
+    weir_buf read = {0};
+    weir_artifact_fate fate;
+    weir_err err;
+    register_stored("m", "aa");
+    register_stored("n", "bb"); /* the same path */
+    ok(weir_artifact_write(store, "models/stored.model", &bytes, &err), &err);
+    ok(weir_version_delete(pg, store, pipeline, "m", 1, "test", "old", &fate, &err), &err);
+    assert_int_equal(fate, WEIR_ARTIFACT_KEPT);
+    ok(weir_version_delete(pg, store, pipeline, "n", 1, "test", "old", &fate, &err), &err);
+    assert_int_equal(fate, WEIR_ARTIFACT_REMOVED);
+    assert_int_equal(weir_artifact_read(store, "models/stored.model", &read, &err), WEIR_ENOTFOUND);
+    weir_buf_done(&read);
+    register_stored("m", "cc");
+    ok(weir_version_delete(pg, store, pipeline, "m", 2, "test", "old", &fate, &err), &err);
+    assert_int_equal(fate, WEIR_ARTIFACT_ABSENT);
+}
+
+static void events_are_carried_by_one_at_a_time(void **state) {
+    (void)state;
+    weir_err err;
+    weir_pg *one = NULL, *other = NULL;
+    bool mine = false, theirs = true;
+    ok(weir_pg_new(url, &one, &err), &err);
+    ok(weir_pg_new(url, &other, &err), &err);
+    ok(weir_pg_begin(one, &err), &err);
+    ok(weir_outbox_lock(one, &mine, &err), &err);
+    assert_true(mine);
+    ok(weir_pg_begin(other, &err), &err);
+    ok(weir_outbox_lock(other, &theirs, &err), &err);
+    assert_false(theirs);
+    register_version("m", "aa"); /* who changes the registry does not wait for who carries its events */
+    weir_pg_free(one); /* as of a worker that dies */
+    for (int i = 0; !theirs && i < 500; i++) {
+        ok(weir_outbox_lock(other, &theirs, &err), &err);
+        if (!theirs) usleep(10000);
+    }
+    assert_true(theirs);
+    weir_pg_rollback(other);
+    weir_pg_free(other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(runs_go_through_their_states, each),
         cmocka_unit_test_setup(versions_count_by_model_and_a_digest_counts_once, each),
         cmocka_unit_test_setup(a_version_keeps_what_it_was_registered_with, each),
+        cmocka_unit_test_setup(a_version_decides_by_the_threshold_of_its_first_registration, each),
         cmocka_unit_test_setup(an_alias_moves_only_from_where_it_is_expected, each),
         cmocka_unit_test_setup(every_change_is_in_the_outbox_once_and_in_order, each),
+        cmocka_unit_test_setup(an_artifact_goes_from_a_store_too, each),
+        cmocka_unit_test_setup(events_are_carried_by_one_at_a_time, each),
         cmocka_unit_test_setup(concurrent_writers_leave_no_gap_no_repeat_and_one_winner, each),
         cmocka_unit_test_setup(a_semantic_version_follows_from_what_changed, each),
         cmocka_unit_test_setup(a_version_is_found_by_every_name_it_has, each),

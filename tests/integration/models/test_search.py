@@ -1,5 +1,5 @@
 """`weir train PIPELINE --budget` over a real stack: a search from payments in the offline store to a version in the registry. Searches are ended early, killed and gone on
-with; what was tried before a kill is tried once and counts once."""
+with; what was tried before a kill is tried once and counts once. A train worker runs all the while, and leaves the searches' runs alone."""
 import os
 import subprocess
 import sys
@@ -19,6 +19,7 @@ def small(spec):
     """Few days, fast trials, and a baseline of prod that nothing reaches."""
     short_training(spec, "10d", "4d")
     spec["partitions"] = 1
+    spec["training"]["experiment"] = "/{pipeline}/{tenant}/searches of {use_case}"
     spec["training"].update(metric="roc_auc", baseline={"dev": 0.5, "aut": 0.6, "prod": 0.99999}, threads=1, validation={"scheme": "stratified_k_fold", "folds": 3, "shuffle": True})
     space = {"algorithm": ["logistic", "xgboost"], "xgboost.rounds": {"int": [20, 60], "when": {"algorithm": ["xgboost"]}},
              "xgboost.max_depth": {"int": [2, 5], "when": {"algorithm": ["xgboost"]}}, "logistic.l2": {"float": [0.01, 100], "log": True, "when": {"algorithm": ["logistic"]}}}
@@ -84,7 +85,7 @@ def check_version(p, record):
     (kept,) = step(record, "persist")["result"]["versions"]
     assert kept["model"] == p.name + "-auto"
     version = listed(p, "show", kept["model"], "--version", str(kept["version"]))
-    assert version["digest"] == kept["digest"] and version["run_id"] == run, version
+    assert version["digest"] == kept["digest"] and version["run_id"] <= run, version  # equal bytes stay the version of the run that first made them; ids are in order of time
     assert kept["version"] in [v["version"] for v in listed(p, "list", kept["model"])]
     _, (x, truth, _) = rows_of(p, step(record, "data")["result"])
     ((path,),) = query("SELECT artifact_path FROM weir.model_versions WHERE pipeline = '%s' AND model = '%s' AND version = %d" % (p.name, kept["model"], kept["version"]))
@@ -99,6 +100,29 @@ def check_version(p, record):
     return kept, found
 
 
+def logged(table, run):
+    return {row[0]: row[1] for row in query("SELECT name, value FROM weir.%s WHERE run_id = '%s'" % (table, run))}
+
+
+def check_tracked(p, run, kept, metrics):
+    """The run is one of the experiment that the file names, with what was asked, what it registered, and every complete trial as a step of the metric that was searched by."""
+    rows = query("SELECT experiment, model FROM weir.experiment_runs WHERE run_id = '%s'" % run)
+    assert rows == [("/%s/all/searches of default" % p.name, kept["model"])], rows
+    params, numbers, tags = logged("run_params", run), logged("run_metrics", run), logged("run_tags", run)
+    assert params["request.kind"] == "search" and params["request.training.metric"] == "roc_auc" and params[kept["model"] + ".algorithm"], params
+    assert {name: value for name, value in metrics.items() if isinstance(value, (int, float))}.items() <= numbers.items(), (metrics, numbers)
+    assert numbers["search.trials"] == len(trials(p, run)) and numbers["data.seconds"] > 0 and tags["use_case"] == "default" and tags["reason"] == "search"
+    found = query("SELECT step, value FROM weir.run_metric_steps WHERE run_id = '%s' AND name = 'trial.roc_auc' ORDER BY step" % run)
+    complete = trials(p, run, "state = 'complete'")
+    assert [f[0] for f in found] == [t[0] for t in complete] and len(found) >= 3, found
+    assert all(abs(f[1] - t[3][0]) < 1e-14 for f, t in zip(found, complete)), found  # numbers go through JSON, which keeps all digits but the last bit
+    sets = dict(query("SELECT context, digest FROM weir.run_datasets WHERE run_id = '%s'" % run))
+    data = step(read(p, run, "job.json"), "quality")["result"]
+    assert sets == {"train": data["train"]["digest"], "test": data["test"]["digest"]}, sets
+    files = query("SELECT kind, path FROM weir.run_artifacts WHERE run_id = '%s' ORDER BY kind" % run)
+    assert files[1] == ("report", "runs/%s/report.html" % run) and kept["digest"] in files[0][1], files
+
+
 def test_first(p):
     record = search(p, "--budget", "60s", "--trials", str(TRIALS), "--train-from", TRAIN_FROM)
     kept, metrics = check_version(p, record)
@@ -106,6 +130,7 @@ def test_first(p):
     assert (result["trials"], result["ended"]) == (TRIALS, "trials"), result
     assert [t[0] for t in trials(p, record["id"])] == list(range(TRIALS))
     assert kept["alias"] == "champion" and aliases(p) == {"champion": (kept["model"], 1)}, kept
+    check_tracked(p, record["id"], kept, metrics)
     assert metrics["auc_roc"] > 0.8, metrics  # amounts above 120 are frauds
 
 
@@ -155,8 +180,12 @@ def test_killed(p):
     assert step(record, "search")["result"]["trials"] == count
     assert step(record, "quality")["attempts"] == 1 and step(record, "search")["attempts"] == 2
     assert len(listed(p, "list", p.name + "-auto")) <= versions + 1
+    (kept,) = step(record, "persist")["result"]["versions"]
+    found = logged("run_metrics", run)
+    assert found["search.trials"] == count and query("SELECT count(*) FROM weir.experiment_runs WHERE run_id = '%s'" % run) == [(1,)]
     # going on with a job that has ended changes nothing, nor does asking for it with another file
     search(p, "--resume", run)
+    assert {k: v for k, v in logged("run_metrics", run).items() if k != "data.seconds"} == {k: v for k, v in found.items() if k != "data.seconds"}  # rows are read again
     end(start(p, "--resume", run, path=changed), 1)
     assert trials(p, run) == after and len(listed(p, "list", p.name + "-auto")) <= versions + 1 and run_status(run) == "succeeded"
     print("killed after %d trials, %d in the end" % (len(before), count))
@@ -177,6 +206,18 @@ def test_baseline(p):
     assert "there is no environment 'moon', expected dev, aut or prod" in err, err
 
 
+def test_wrong_use(p):
+    """Refused with what was found and what was expected; none starts a worker or a run."""
+    run, held = newest_run(p), aliases(p)
+    for args, words in ((("--trials", "5"), "go with --budget or --resume"), (("--share",), "go with --budget or --resume"), (("--environment", "dev"), "goes with --budget or --resume"),
+                        (("--budget", "0"), 'found "0", expected a duration'), (("--budget", "abc"), 'found "abc", expected a duration'), (("--budget", "9s", "--trials", "-1"), "expected a whole number from 0"),
+                        (("--now", "--budget", "9s"), "--now asks a running worker"), (("--resume", run, "--budget", "9s"), "--resume keeps to what the search began with"),
+                        (("--resume", "../" + run), "is no name of a search"), (("--resume", "run-" + 60 * "a"), "is no name of a search")):
+        err = end(start(p, *args), 2)
+        assert words in err, (args, err)
+    assert newest_run(p) == run and aliases(p) == held
+
+
 def main():
     payments = Payments(4000, days=20)
     with Pipeline(small) as p:
@@ -190,10 +231,13 @@ def main():
             out.poll(0)
         assert out.flush(60) == 0
         wait_stored(p, len(payments.rows))
-        for test in (test_first, test_stopped, test_killed, test_baseline):
+        p.start("train")  # it fits runs that were left "running", but only those that were asked of it
+        for test in (test_first, test_stopped, test_killed, test_baseline, test_wrong_use):
             began = time.monotonic()
             test(p)
             print("%s: %.1f s" % (test.__name__, time.monotonic() - began), flush=True)
+        models = {v["model"] for v in json.loads(subprocess.run([BINARY, "models", "list", p.name, "--output", "json"], env=environment(p), cwd=ROOT, capture_output=True, text=True).stdout)}
+        assert models == {p.name + "-auto"}, models
 
 
 main()

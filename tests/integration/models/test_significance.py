@@ -11,8 +11,8 @@ from scipy import special, stats
 
 import native
 
-NAMES = ["distributions", "residuals", "significance", "conformal"]
-SOURCES = [f"models/{name}.c" for name in NAMES] + ["core/err.c", "core/mem.c"]
+NAMES = ["residuals", "significance", "conformal"]
+SOURCES = [f"models/{name}.c" for name in NAMES] + ["core/distributions.c", "core/p_values.c", "core/err.c", "core/mem.c"]
 DOUBLE, DOUBLES = ctypes.c_double, ctypes.POINTER(ctypes.c_double)
 
 

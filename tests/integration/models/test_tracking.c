@@ -204,7 +204,7 @@ static void a_pipeline_run_logs_what_its_detail_tells(void **state) {
     const weir_version_new v = {
         .pipeline = "fraud", .model = "fraud-xgb", .algorithm = "xgboost", .run_id = run.id, .digest = "aa", .artifact_path = "models/x", .lineage = lineage};
     ok(weir_version_register(pg, &v, &version, &err));
-    for (int round = 0; round < 2; round++) ok(weir_track_pipeline_run(pg, "fraud", run.id, request, detail, &err));
+    for (int round = 0; round < 2; round++) ok(weir_track_pipeline_run(pg, "fraud", run.id, NULL, request, detail, &err));
     cJSON *json = read_run(&run);
     assert_string_equal(text(json, "experiment"), "/fraud/training");
     assert_string_equal(text(json, "params/fraud-xgb.max_depth"), "6");

@@ -171,7 +171,7 @@ class Judgement(unittest.TestCase):
     def test_every_key_that_the_parsers_know_is_in_the_schema(self):
         """and the other way round, so that neither gets a key alone."""
         known = set()
-        for source in ("features/pipeline.c", "features/pipeline_views.c", "features/pipeline_features.c", "features/pipeline_checks.c", "models/recipe.c"):
+        for source in ("features/pipeline.c", "features/pipeline_views.c", "features/pipeline_features.c", "features/pipeline_checks.c", "features/pipeline_decisions.c", "models/recipe.c"):
             for words in re.findall(r"\bkeys\[\] = \{([^}]*)\}|_keys\[\] = \{([^}]*)\}", (ROOT / source).read_text()):
                 known |= set(re.findall(r'"([^"]+)"', "".join(words)))
         listed = set()
@@ -227,7 +227,7 @@ class Answer(unittest.TestCase):
         self.assertEqual([v["rekeyed"] for v in said["views"]], [False, True])
         self.assertEqual(
             {t["name"] for t in said["topics"]},
-            {"fraud." + t for t in ("events", "labels", "predictions", "deadletter", "features.customer", "features.terminal", "repartition.customer", "repartition.terminal")},
+            {"fraud." + t for t in ("events", "labels", "predictions", "shadows", "deadletter", "features.customer", "features.terminal", "repartition.customer", "repartition.terminal")},
         )
         self.assertEqual(said["training"]["columns"], FRAUD["training"]["columns"])
         self.assertEqual([c.get("alias") for c in said["training"]["candidates"]], ["champion", "challenger", None])

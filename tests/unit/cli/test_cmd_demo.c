@@ -61,6 +61,15 @@ static void test_a_file_that_is_not_there_is_named(void **state) {
     free(said);
 }
 
+static void test_a_scenario_needs_a_world_and_a_pipeline_that_decides(void **state) {
+    (void)state;
+    expect(ARGS("demo", "churn", "--scenario", "drift"), 2, "there is no scenario for 'churn'; --domain names one of fraud, maritime");
+    expect(ARGS("demo", "fraud", "--scenario", "drift"), 2, "has no triggers.drift; `weir demo fraud --scenario drift --prepare FILE` writes");
+    expect(ARGS("demo", "fraud", "--scenario", "harm"), 2, "has no rollout.steps; `weir demo fraud --scenario harm --prepare FILE` writes");
+    expect(ARGS("demo", "fraud", "--scenario", "drift", "--data", "x.csv"), 2, "--data does not go with it");
+    expect(ARGS("demo", "fraud", "--scenario", "drought"), 2, "drift");
+}
+
 /* A pipeline file may have any name that is lower case; what is deleted is named after it. */
 static void test_reset_does_not_delete_what_is_not_a_pipelines(void **state) {
     (void)state;
@@ -88,7 +97,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_too_few_days_are_refused_with_the_day_that_is_needed), cmocka_unit_test(test_training_days_before_the_data_are_refused),
         cmocka_unit_test(test_training_days_too_late_in_the_data_are_refused),       cmocka_unit_test(test_a_file_that_is_not_there_is_named),
-        cmocka_unit_test(test_reset_does_not_delete_what_is_not_a_pipelines),
+        cmocka_unit_test(test_a_scenario_needs_a_world_and_a_pipeline_that_decides), cmocka_unit_test(test_reset_does_not_delete_what_is_not_a_pipelines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,6 +252,19 @@ static void a_table_aligns_and_json_is_as_it_was(void **state) {
     cJSON_Delete(rows);
 }
 
+static void output_that_does_not_arrive_is_a_failure(void **state) {
+    (void)state;
+    char *argv[] = {"weir", "rest", NULL};
+    FILE *o = fopen("/dev/full", "w"), *c = fmemopen(complaints, sizeof complaints - 1, "w");
+    if (!o) skip(); /* a system without it */
+    assert_non_null(c);
+    fputs("a table", o);
+    assert_int_equal(weir_command_main(commands, 2, argv, o, c), 3);
+    fclose(c);
+    fclose(o);
+    assert_non_null(strstr(complaints, "cannot write the output: No space left on device"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_command_gets_its_options_and_the_settings, reset),
@@ -261,6 +274,7 @@ int main(void) {
         cmocka_unit_test_setup(errors_become_exit_codes, reset),
         cmocka_unit_test_setup(help_is_made_from_the_tables, reset),
         cmocka_unit_test_setup(every_command_explains_itself, reset),
+        cmocka_unit_test(output_that_does_not_arrive_is_a_failure),
         cmocka_unit_test(an_action_is_found_or_suggested),
         cmocka_unit_test(a_table_aligns_and_json_is_as_it_was),
     };

@@ -42,7 +42,35 @@ static void a_signal_sent_again_later_ends_the_process(void **state) {
     assert_int_equal(WTERMSIG(status), SIGTERM);
 }
 
+static int status_of_flags(void) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        static _Atomic bool first, second;
+        (void)weir_stop_flag();
+        weir_stop_sets(&first);
+        weir_stop_sets(&second);
+        (void)raise(SIGINT);
+        if (first || !second) _exit(9);
+        second = false;
+        weir_stop_sets(NULL);
+        (void)raise(SIGINT);
+        _exit(second ? 9 : 5);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void a_signal_sets_the_flag_that_was_named_last(void **state) {
+    (void)state;
+    int status = status_of_flags();
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 5);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_signal_sent_twice_at_once_is_one), cmocka_unit_test(a_signal_sent_again_later_ends_the_process)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_signal_sent_twice_at_once_is_one), cmocka_unit_test(a_signal_sets_the_flag_that_was_named_last),
+                                       cmocka_unit_test(a_signal_sent_again_later_ends_the_process)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

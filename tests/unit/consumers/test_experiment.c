@@ -10,10 +10,12 @@
 
 #include <cmocka.h>
 
+#include "consumers/degrade.h"
 #include "consumers/events.h"
 #include "consumers/kinds.h"
 #include "consumers/measure.h"
 #include "consumers/shared.h"
+#include "consumers/slices.h"
 #include "core/metrics.h"
 
 enum { EVENTS_MAX = 16 };
@@ -28,15 +30,16 @@ static void *worker;
 
 static int64_t stored_offsets;
 static weir_measure now_measured;
+static weir_arm_rows tenant_rows; /* of the first arm; count 0: none */
 static int measurements;
 static int64_t measuring_takes_us;
 static weir_status pg_status, flush_status;
 static struct {
-    char arm[16], id[160];
+    char arm[16], id[256], slice[WEIR_SLICE_NAME_MAX];
     int64_t rows;
     bool has_auc;
 } events[EVENTS_MAX];
-static int event_count, acknowledged;
+static int event_count, acknowledged, told;
 
 const weir_worker_env *weir_worker_env_of(const weir_worker *w) {
     (void)w;
@@ -79,12 +82,36 @@ weir_status weir_pg_exec(weir_pg *pg, const char *sql, int param_count, const ch
     assert_true(PQsetResultAttrs(*ret_result, 1, &column) && PQsetvalue(*ret_result, 0, 0, text, (int)strlen(text)));
     return WEIR_OK;
 }
-weir_status weir_measure_arms(weir_pg *pg, const weir_pipeline *p, weir_task task, double threshold, int card_k, weir_measure *ret_measure, weir_err *err) {
-    (void)pg, (void)p, (void)err;
-    assert_true(task == WEIR_TASK_BINARY && threshold == 0.5 && card_k == 100); /* as the pipeline file says */
+weir_status weir_measure_arms(weir_pg *pg, const weir_pipeline *p, const weir_measure_options *o, weir_measure *ret_measure, weir_err *err) {
+    (void)pg, (void)p;
+    assert_true(o->task == WEIR_TASK_BINARY && o->threshold == 0.5 && o->card_k == 100 && !o->columns); /* as the pipeline file says */
     measurements++;
     stopped_clock.now_us += measuring_takes_us;
     *ret_measure = now_measured;
+    return tenant_rows.count ? o->on_arm(o->context, &now_measured.arms[0], &tenant_rows, err) : WEIR_OK;
+}
+/* Each slice's score is the AUC. */
+weir_status weir_measure_rows(const weir_arm_rows *rows, weir_task task, int card_k, weir_arm_measure *measure, weir_err *err) {
+    (void)task, (void)card_k, (void)err;
+    measure->labelled = rows->count;
+    measure->metrics.average_precision = rows->score[0];
+    return WEIR_OK;
+}
+weir_status weir_degrade_new(weir_worker *w, weir_pg *pg, const weir_recipe *recipe, weir_degrade **ret_degrade, weir_err *err) {
+    (void)w, (void)pg, (void)recipe, (void)err;
+    *ret_degrade = NULL;
+    return WEIR_OK;
+}
+void weir_degrade_free(weir_degrade *degrade) {
+    assert_null(degrade);
+}
+weir_status weir_degrade_arm(void *degrade, const weir_arm_measure *arm, const weir_arm_rows *rows, weir_err *err) {
+    (void)degrade, (void)arm, (void)rows, (void)err;
+    return WEIR_OK;
+}
+weir_status weir_degrade_tell(weir_degrade *degrade, weir_err *err) {
+    (void)degrade, (void)err;
+    told++;
     return WEIR_OK;
 }
 weir_status weir_event_codec_init(weir_event_codec *codec, weir_registry *registry, const char *schema_path, const char *topic, weir_err *err) {
@@ -107,6 +134,8 @@ weir_status weir_event_send(weir_event_codec *codec, weir_producer *producer, co
     snprintf(events[event_count].arm, sizeof events[0].arm, "%.*s", (int)row[PERF_ARM].len, row[PERF_ARM].p);
     events[event_count].rows = row[PERF_ROWS].i;
     events[event_count].has_auc = row[PERF_AUC].type == WEIR_T_F64;
+    snprintf(events[event_count].slice, sizeof events[0].slice, "%.*s", row[PERF_SLICE].type == WEIR_T_STR ? (int)row[PERF_SLICE].len : 0,
+             row[PERF_SLICE].type == WEIR_T_STR ? (const char *)row[PERF_SLICE].p : "");
     event_count++;
     return WEIR_OK;
 }
@@ -131,10 +160,11 @@ static int setup(void **state) {
     shared = (weir_shared){.pipeline = pipeline};
     weir_clock_manual_init(&stopped_clock, WEIR_DAY_US);
     env = (weir_worker_env){.pg_url = "", .clock = &stopped_clock.base, .shared = &shared};
-    stored_offsets = measurements = event_count = acknowledged = 0;
+    stored_offsets = measurements = event_count = acknowledged = told = 0;
     measuring_takes_us = 0;
     pg_status = flush_status = WEIR_OK;
     now_measured = (weir_measure){0};
+    tenant_rows = (weir_arm_rows){0};
     if (weir_experiment_ops.init(NULL, &worker, &err)) fail_msg("%s", err.message);
     return 0;
 }
@@ -176,6 +206,7 @@ static void it_measures_only_when_something_was_stored(void **state) {
     stored_offsets = 10;
     assert_int_equal(tick(), WEIR_OK);
     assert_int_equal(measurements, 2);
+    assert_int_equal(told, 2); /* of degradation, after each */
     assert_int_equal(event_count, 0);
 }
 
@@ -236,6 +267,45 @@ static void a_version_that_is_gone_is_no_longer_shown(void **state) {
     assert_false(is_shown(series));
 }
 
+static void tenants_are_told_apart(void **state) {
+    (void)state;
+    enum { EACH = 40 };
+    double score[2 * EACH], label[2 * EACH] = {0};
+    int64_t time_us[2 * EACH] = {0};
+    uint32_t entity[2 * EACH] = {0};
+    int32_t tenant[2 * EACH];
+    const char *const names[] = {"acme", "globex"};
+    for (int i = 0; i < 2 * EACH; i++) {
+        tenant[i] = i % 2;
+        score[i] = i % 2 ? 0.25 : 0.75;
+    }
+    now_measured.arm_count = 1;
+    now_measured.arms[0] = arm_of("champion", "fraud-sliced", 3, 100, 2 * EACH, 0.5);
+    tenant_rows = (weir_arm_rows){.count = 2 * EACH,
+                                  .score = score,
+                                  .label = label,
+                                  .time_us = time_us,
+                                  .entity = entity,
+                                  .entity_count = 1,
+                                  .tenant = tenant,
+                                  .tenants = names,
+                                  .tenant_count = 2};
+    assert_int_equal(tick(), WEIR_OK);
+    assert_int_equal(event_count, 3);
+    assert_string_equal(events[0].slice, "");
+    assert_string_equal(events[1].slice, "tenant=acme");
+    assert_string_equal(events[2].slice, "tenant=globex");
+    assert_true(events[2].rows == EACH);
+    assert_string_not_equal(events[1].id, events[2].id);
+    assert_true(weir_metric_value(WEIR_METRIC("weir_experiment_slice_value", "fraud", "fraud-sliced", "3", "champion", "tenant=globex")) == 0.25);
+    assert_true(weir_metric_value(WEIR_METRIC("weir_experiment_slice_predictions", "fraud", "fraud-sliced", "3", "champion", "tenant=acme")) == EACH);
+    tenant_rows.tenant_count = 1; /* of one tenant there is nothing to tell apart */
+    stored_offsets++;
+    assert_int_equal(tick(), WEIR_OK);
+    assert_int_equal(event_count, 3);
+    assert_false(is_shown("slice=\"tenant=globex\""));
+}
+
 static void what_was_not_acknowledged_is_said_again_and_counted_once(void **state) {
     (void)state;
     double before = joined("champion");
@@ -270,6 +340,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(long_measurements_are_spaced_out, setup, teardown),
         cmocka_unit_test_setup_teardown(new_labels_are_announced_counted_and_shown, setup, teardown),
         cmocka_unit_test_setup_teardown(a_version_that_is_gone_is_no_longer_shown, setup, teardown),
+        cmocka_unit_test_setup_teardown(tenants_are_told_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_not_acknowledged_is_said_again_and_counted_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_database_that_is_away_is_a_matter_of_trying_again, setup, teardown),
     };

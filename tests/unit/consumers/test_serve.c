@@ -71,10 +71,17 @@ int weir_serving_input_count(const weir_serving *s) {
 }
 
 /* Odd customers get the challenger. */
-const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, double *ret_propensity) {
-    bool odd = arms->challenger && (key[key_len - 1] - '0') % 2;
-    *ret_propensity = !arms->challenger ? 1 : odd ? 0.25 : 0.75;
-    return odd ? arms->challenger : arms->champion;
+const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, int64_t t_us, double *ret_propensity) {
+    (void)t_us;
+    bool odd = arms->challengers[0] && (key[key_len - 1] - '0') % 2;
+    *ret_propensity = !arms->challengers[0] ? 1 : odd ? 0.25 : 0.75;
+    return odd ? arms->challengers[0] : arms->champion;
+}
+
+static int64_t noted_failed; /* rows of the challenger */
+void weir_serving_note(weir_serving *s, const weir_served *served, const weir_guard_rows *rows) {
+    (void)s;
+    if (!strcmp(served->arm, "challenger")) noted_failed += rows->failed;
 }
 
 weir_status weir_serving_reader_new(weir_serving *s, weir_serving_reader **ret_reader, weir_err *err) {
@@ -281,7 +288,7 @@ static int setup(void **state) {
     store_payment("11", NOON - HOUR, 50);
     store_payment("13", NOON - 2 * HOUR, 1);
     store_payment("13", NOON - HOUR, 1);
-    fake.arms = (weir_arms){.champion = &champion, .challenger = &challenger};
+    fake.arms = (weir_arms){.champion = &champion, .challengers = {&challenger}};
     fake.ready = true;
     if (weir_http_server_start("127.0.0.1", 0, 2, 1 << 20, &http, &err)) fail_msg("%s", err.message);
     shared = (weir_shared){.pipeline = pipeline};
@@ -454,6 +461,7 @@ static void the_champion_answers_for_a_challenger_that_fails(void **state) {
     cJSON *answer = call("POST", "/v2/models/fraud/infer", EVENTS("\"13\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 200);
     assert_true(output(answer, "score", 0)->valuedouble == score_of(&champion, 5, 3));
     assert_true(parameter(answer, "propensity") == 1 && parameter(answer, "version") == 3);
+    assert_true(noted_failed == 1); /* which the guards are told */
     cJSON_Delete(answer);
     assert_refused("POST", "/v2/models/fraud-boosted/infer", EVENTS("\"13\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 400, "infinite value");
 }

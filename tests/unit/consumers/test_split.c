@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -54,11 +55,95 @@ static void another_salt_splits_independently(void **state) {
     assert_true(fabs(both - expected) < 4 * sqrt(expected));
 }
 
+/* How many of 100 000 keys each arm has: [0] champion. */
+static void count_arms(const double *shares, int count, int *arms) {
+    weir_split_map map;
+    for (int a = 0; a <= count; a++) arms[a] = 0;
+    assert_int_equal(weir_split_map_init(&map, shares, count, NULL), WEIR_OK);
+    for (int i = 0; i < 100000; i++) arms[weir_split_map_at(&map, point_of("arms", i)) + 1]++;
+}
+
+static void every_arm_gets_its_share(void **state) {
+    (void)state;
+    static const double cases[][3] = {{0.1, 0.25, 0}, {0.3, 0.3, 0.3}, {0.9, 0, 0.02}, {0, 0.9, 0.1}, {0.05, 0.05, 0.9}, {0, 0, 0}, {0, 1, 0}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        for (int count = 1; count <= 3; count++) {
+            int arms[4];
+            double rest = 1;
+            count_arms(cases[c], count, arms);
+            for (int a = 0; a < count; a++) {
+                double n = 100000 * cases[c][a];
+                rest -= cases[c][a];
+                assert_true(fabs(arms[a + 1] - n) <= 4.5 * sqrt(n * (1 - cases[c][a])));
+            }
+            assert_true(fabs(arms[0] - 100000 * rest) <= 4.5 * sqrt(100000 * fabs(rest * (1 - rest))) + 1e-3);
+        }
+    }
+}
+
+/* The measured split of 10 000 events is the plan's within 5 % of it. */
+static void ten_thousand_events_are_split_as_planned(void **state) {
+    (void)state;
+    const double shares[] = {0.3, 0.3};
+    weir_split_map map;
+    int arms[3] = {0};
+    assert_int_equal(weir_split_map_init(&map, shares, 2, NULL), WEIR_OK);
+    for (int i = 0; i < 10000; i++) arms[weir_split_map_at(&map, point_of("plan", i)) + 1]++;
+    assert_true(abs(arms[0] - 4000) <= 200 && abs(arms[1] - 3000) <= 150 && abs(arms[2] - 3000) <= 150);
+}
+
+/* Along a rollout: three challengers grow together, two are stopped one after the other, the last one grows on. */
+static void growing_a_share_moves_nobody_between_other_arms(void **state) {
+    (void)state;
+    static const double steps[][3] = {{0, 0, 0},          {0.03, 0.03, 0.03}, {0.2, 0.03, 0.2}, {0.2, 0.1, 0.2}, {1.0 / 3, 0.1, 0.25},
+                                      {1.0 / 3, 0, 0.25}, {0, 0, 0.25},       {0, 0, 0.5},      {0, 0, 0.9},     {0, 0, 1}};
+    for (size_t step = 1; step < sizeof steps / sizeof *steps; step++) {
+        weir_split_map before, now;
+        assert_int_equal(weir_split_map_init(&before, steps[step - 1], 3, NULL), WEIR_OK);
+        assert_int_equal(weir_split_map_init(&now, steps[step], 3, NULL), WEIR_OK);
+        for (int i = 0; i < 20000; i++) {
+            double point = point_of("nested", i);
+            int from = weir_split_map_at(&before, point), to = weir_split_map_at(&now, point);
+            if (from == to) continue;
+            assert_true(from < 0 || to < 0); /* always between the champion and one challenger */
+            int moved = from < 0 ? to : from;
+            assert_true(from < 0 ? steps[step][moved] > steps[step - 1][moved] : steps[step][moved] < steps[step - 1][moved]);
+        }
+    }
+}
+
+static void a_single_challenger_has_the_points_below_its_share(void **state) {
+    (void)state;
+    const double alone = 0.37, first_of_three[] = {0.37, 0, 0};
+    weir_split_map one, three;
+    assert_int_equal(weir_split_map_init(&one, &alone, 1, NULL), WEIR_OK);
+    assert_int_equal(weir_split_map_init(&three, first_of_three, 3, NULL), WEIR_OK);
+    for (int i = 0; i < 20000; i++) {
+        double point = point_of("one", i);
+        assert_int_equal(weir_split_map_at(&one, point), point < 0.37 ? 0 : -1);
+        assert_int_equal(weir_split_map_at(&three, point), weir_split_map_at(&one, point));
+    }
+}
+
+static void shares_that_are_none_are_refused(void **state) {
+    (void)state;
+    static const double cases[][2] = {{-0.1, 0}, {0.6, 0.5}, {NAN, 0}, {1.1, 0}};
+    weir_split_map map;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) assert_int_equal(weir_split_map_init(&map, cases[c], 2, NULL), WEIR_EINVAL);
+    assert_int_equal(weir_split_map_init(&map, cases[1], 0, NULL), WEIR_EINVAL);
+    assert_int_equal(weir_split_map_init(&map, cases[1], WEIR_CHALLENGERS_MAX + 1, NULL), WEIR_EINVAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_key_and_salt_give_the_same_point),
         cmocka_unit_test(points_of_consecutive_keys_are_uniform),
         cmocka_unit_test(another_salt_splits_independently),
+        cmocka_unit_test(every_arm_gets_its_share),
+        cmocka_unit_test(ten_thousand_events_are_split_as_planned),
+        cmocka_unit_test(growing_a_share_moves_nobody_between_other_arms),
+        cmocka_unit_test(a_single_challenger_has_the_points_below_its_share),
+        cmocka_unit_test(shares_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,6 +202,32 @@ static void wrong_files_are_told_where_and_how(void **state) {
         {"rollout/challenger_share", "1.01", "$.rollout.challenger_share~1.01~0 to 1"},
         {"rollout/challengershare", "0.5", "$.rollout:~did you mean \"challenger_share\"?"},
         {"rollout", "0.5", "$.rollout~0.5~an object"},
+        {"rollout/steps", "[0.5, 0.1]", "$.rollout.steps[1]~found 0.1~above 0.5"},
+        {"rollout/steps", "[1]", "$.rollout.steps[0]~found 1~at most 0.999"},
+        {"rollout/steps", "[0.0001, 1]", "$.rollout.steps[0]~found 0.0001~a share"},
+        {"rollout/steps", "[]", "$.rollout.steps~1 to 8 shares"},
+        {"rollout/loss", "\"breir\"", "$.rollout.loss~did you mean \"brier\"?"},
+        {"rollout/alpha", "0.6", "$.rollout.alpha~0.6~to 0.5"},
+        {"rollout/guards", "{\"latency\": \"fast\"}", "$.rollout.guards.latency~fast~a duration"},
+        {"rollout/routing", "\"thompson\"", "$.rollout.routing~split"},
+        {"rollout/floor", "0.2", "$.rollout.floor~from 0.001 to 0.1"},
+        {"rollout/shadow_share", "0", "$.rollout.shadow_share~from 0.001 to 1"},
+        {"rollout/patience", "\"0s\"", "$.rollout.patience~longer than 0"},
+        {"triggers", "[]", "$.triggers~an object"},
+        {"triggers", "{\"schedule\": 5}", "$.triggers.schedule~found 5~a text"},
+        {"triggers", "{\"schedules\": [{\"name\": \"weekly\"}]}", "$.triggers.schedules[0].cron~a text"},
+        {"triggers", "{\"schedules\": [{\"name\": \"a\", \"cron\": \"* * * * *\"}, {\"name\": \"a\", \"cron\": \"* * * * *\"}]}",
+         "$.triggers.schedules[1].name~called a, too"},
+        {"triggers", "{\"schedules\": [{\"name\": \"a\", \"cron\": \"* * * * *\", \"action\": \"trian\"}]}",
+         "$.triggers.schedules[0].action~did you mean \"train\"?"},
+        {"triggers", "{\"schedule\": \"0 25 * * *\"}", "$.triggers.schedule: hour: found \"25\""},
+        {"triggers", "{\"schedules\": [{\"name\": \"a\", \"cron\": \"* * * * *\", \"time_zone\": \"Mars\"}]}",
+         "$.triggers.schedules[0].time_zone~no time zone \"Mars\""},
+        {"triggers", "{\"drift\": {\"alert_share\": 0.7}}", "$.triggers.drift.critical_share~at least alert_share"},
+        {"triggers", "{\"drift\": {\"every\": \"0s\"}}", "$.triggers.drift.every~longer than 0"},
+        {"triggers", "{\"performance\": {\"drop\": -1}}", "$.triggers.performance.drop~-1"},
+        {"triggers", "{\"policy\": {\"max_runs\": 1.5}}", "$.triggers.policy.max_runs~a whole number"},
+        {"triggers", "{\"volume\": 0}", "$.triggers.volume~a whole number from 1"},
         {"serving/threshold", "\"0.5\"", "$.serving.threshold~\"0.5\"~0 to 1"},
         {"serving/treshold", "0.5", "$.serving:~did you mean \"threshold\"?"},
     };
@@ -362,6 +388,28 @@ static weir_pipeline *parsed(const char *where, const char *json) {
     if (weir_pipeline_parse(text, NULL, &p, &err)) fail_msg("%s: %s", json, err.message);
     free(text);
     return p;
+}
+
+static void a_rollout_runs_by_itself_where_steps_are_given(void **state) {
+    static const struct {
+        const char *json;
+        bool automatic;
+        double share;
+    } cases[] = {
+        {"{}", false, 0.1},
+        {"{\"challenger_share\": 0.5}", false, 0.5},
+        {"{\"steps\": [0.2, 1]}", true, 0.2},
+        {"{\"steps\": [0.2, 1], \"challenger_share\": 0}", true, 0},
+        {"{\"steps\": [0.2, 1], \"automatic\": false}", false, 0.2},
+        {"{\"automatic\": true}", true, 0.1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        weir_pipeline *p = parsed("rollout", cases[i].json);
+        assert_int_equal(p->rollout.automatic, cases[i].automatic);
+        assert_true(p->rollout.challenger_share == cases[i].share);
+        weir_pipeline_free(p);
+    }
 }
 
 static void windows_are_read_as_written(void **state) {
@@ -526,6 +574,7 @@ int main(void) {
         cmocka_unit_test(the_hash_is_of_features_only),
         cmocka_unit_test(files_are_found_by_name_and_by_path),
         cmocka_unit_test(topics_and_the_schema_of_features_are_named_after_the_view),
+        cmocka_unit_test(a_rollout_runs_by_itself_where_steps_are_given),
         cmocka_unit_test(windows_are_read_as_written),
         cmocka_unit_test(the_ttl_covers_closed_windows),
         cmocka_unit_test(parameters_are_read_by_their_tables),

@@ -183,6 +183,38 @@ static void every_sketch_fits_an_accumulator(void **state) {
     assert_true(weir_frequent_size(WEIR_FREQUENT_SLOTS_MAX) <= WEIR_ACC_MAX);
 }
 
+static void many_at_once_are_one_after_the_other(void **state) {
+    (void)state;
+    static double values[MANY];
+    static const int sizes[] = {0, 1, 7, 127, 128, 129, 511, 513, MANY};
+    enum { PRECISION = 10, BINS = 1024 };
+    weir_distinct *distinct[2] = {malloc(weir_distinct_size(PRECISION)), malloc(weir_distinct_size(PRECISION))};
+    weir_quantiles *quantiles[2] = {malloc(weir_quantiles_size(BINS)), malloc(weir_quantiles_size(BINS))};
+    fill(values, MANY, 11);
+    for (int i = 0; i < MANY; i += 5) values[i] = i % 3 ? -values[i] * 1e-3 : -0.0; /* both signs, and a range that makes bins unite */
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
+        for (int side = 0; side < 2; side++) {
+            weir_distinct_init(distinct[side], PRECISION);
+            weir_quantiles_init(quantiles[side], BINS, 0.005);
+        }
+        for (int i = 0; i < sizes[s]; i++) {
+            weir_distinct_add(distinct[0], values[i]);
+            weir_quantiles_add(quantiles[0], values[i]);
+        }
+        int cut = sizes[s] / 3;
+        weir_distinct_add_many(distinct[1], values, cut);
+        weir_distinct_add_many(distinct[1], values + cut, sizes[s] - cut);
+        weir_quantiles_add_many(quantiles[1], values, cut);
+        weir_quantiles_add_many(quantiles[1], values + cut, sizes[s] - cut);
+        assert_memory_equal(distinct[0], distinct[1], weir_distinct_size(PRECISION));
+        assert_memory_equal(quantiles[0], quantiles[1], weir_quantiles_size(BINS));
+    }
+    for (int side = 0; side < 2; side++) {
+        free(distinct[side]);
+        free(quantiles[side]);
+    }
+}
+
 static int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -237,6 +269,7 @@ int main(void) {
         cmocka_unit_test(frequent_values_are_exact_while_few),
         cmocka_unit_test(frequent_values_beyond_the_slots_stay_within_the_bound),
         cmocka_unit_test(every_sketch_fits_an_accumulator),
+        cmocka_unit_test(many_at_once_are_one_after_the_other),
         cmocka_unit_test(sorting_and_selection_agree_with_the_library),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

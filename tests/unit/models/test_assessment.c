@@ -274,6 +274,74 @@ static void test_binary(void **state) {
     bench_done(&b);
 }
 
+/* What versions decide by is their own, not the assessment's. */
+static void test_models_decide_by_their_own_thresholds(void **state) {
+    (void)state;
+    bench b = {0};
+    static double score[ROWS];
+    const double threshold[] = {0.2, 0.7};
+    make_set(&b, WEIR_TASK_BINARY, ROWS, NULL, false);
+    fit_models(&b, "{\"algorithm\": \"logistic\"}", "{\"algorithm\": \"logistic\", \"params\": {\"l2\": 50}}", "f1");
+    b.a.threshold = 0.5;
+    for (int m = 0; m < 2; m++) {
+        b.assessed[m].decides = true;
+        b.assessed[m].threshold = threshold[m];
+    }
+    b.assessed[1].threshold_how = "by <hand>";
+    b.a.slices = (const char *const[]){"rate", NULL};
+    cJSON *json = assess(&b);
+    for (int m = 0; m < 2; m++) {
+        char path[64];
+        double f1, recall;
+        weir_err err;
+        predict_all(b.models[m], &b.test.matrix, score);
+        weir_outcomes o = {.row_count = b.test.matrix.row_count, .label = b.test.matrix.label, .score = score, .threshold = threshold[m]};
+        assert_int_equal(weir_model_metric_measure(weir_model_metric_find(WEIR_TASK_BINARY, "f1"), &o, &f1, &err), WEIR_OK);
+        assert_int_equal(weir_model_metric_measure(weir_model_metric_find(WEIR_TASK_BINARY, "recall"), &o, &recall, &err), WEIR_OK);
+        snprintf(path, sizeof path, "models.%d.metrics.f1.value", m);
+        assert_number(json, path, f1);
+        snprintf(path, sizeof path, "models.%d.metrics.recall.value", m);
+        assert_number(json, path, recall);
+        snprintf(path, sizeof path, "models.%d.threshold", m);
+        assert_number(json, path, threshold[m]);
+        if (m == 0) assert_number(json, "comparisons.0.difference", at(json, "models.1.metrics.f1.value")->valuedouble - f1);
+    }
+    assert_within(json, "models.0.metrics.f1"); /* intervals too */
+    assert_within(json, "models.1.metrics.f1");
+    assert_string_equal(at(json, "models.0.threshold_chosen")->valuestring, "given");
+    assert_string_equal(at(json, "models.1.threshold_chosen")->valuestring, "by <hand>");
+    assert_number(json, "binary.threshold.value", 0.2);
+    cJSON_Delete(json);
+    b.assessed[1].threshold = NAN;
+    weir_err err;
+    assert_int_equal(weir_assess(&b.a, &json, &err), WEIR_EINVAL);
+    bench_done(&b);
+}
+
+/* The second of three classes is in no test row. */
+static void test_a_class_without_test_rows_is_left_out_in_words(void **state) {
+    (void)state;
+    bench b = {0};
+    make_set(&b, WEIR_TASK_MULTICLASS, ROWS, NULL, false);
+    fit_models(&b, "{\"algorithm\": \"logistic\"}", NULL, "f1_macro");
+    double *label = (double *)b.test.matrix.label;
+    for (int64_t r = 0; r < b.test.matrix.row_count; r++) label[r] = label[r] == 1 ? 2 : label[r];
+    cJSON *json = assess(&b);
+    static const char *const missing[] = {"precision", "recall", "f1", "auc"};
+    for (int i = 0; i < 4; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "multiclass.classes.1.%s", missing[i]);
+        assert_true(cJSON_IsNull(at(json, path)));
+        snprintf(path, sizeof path, "multiclass.classes.2.%s", missing[i]);
+        assert_true(cJSON_IsNumber(at(json, path)));
+    }
+    assert_string_equal(at(json, "multiclass.classes.1.none")->valuestring, "no test row has this class");
+    assert_true(cJSON_IsNumber(at(json, "models.0.metrics.auc_ovr_macro.value")));
+    check_page(json, (const char *const[]){"No test row has the class <b>maybe</b>: how well it is told from the rest cannot be said", NULL});
+    cJSON_Delete(json);
+    bench_done(&b);
+}
+
 static void test_regression(void **state) {
     (void)state;
     static const char *const hostile[] = {"</svg><script>", "\"><b", "a & b", "it's", "{}%s%n"};
@@ -570,6 +638,8 @@ int main(void) {
     fixture_init(&data);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_binary),
+        cmocka_unit_test(test_models_decide_by_their_own_thresholds),
+        cmocka_unit_test(test_a_class_without_test_rows_is_left_out_in_words),
         cmocka_unit_test(test_regression),
         cmocka_unit_test(test_multiclass),
         cmocka_unit_test(test_same_input_same_document),

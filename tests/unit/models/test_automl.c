@@ -85,7 +85,8 @@ static void every_point_of_the_default_space_is_a_valid_spec(void **state) {
         cJSON *space = space_of(&set, NULL), *first, *params;
         weir_err err;
         assert_int_equal(weir_automl_first(&set, space, "$", &first, &err), WEIR_OK);
-        assert_int_equal(cJSON_GetArraySize(first), cJSON_GetArraySize(cJSON_GetObjectItem(cJSON_GetObjectItem(space, "algorithm"), "choice")));
+        /* one an algorithm, of boosted trees a quick one before it */
+        assert_int_equal(cJSON_GetArraySize(first), 1 + cJSON_GetArraySize(cJSON_GetObjectItem(cJSON_GetObjectItem(space, "algorithm"), "choice")));
         weir_study *study;
         weir_study_settings s = {.space = space, .sampler = "random", .first = first, .seed = 8};
         if (weir_study_new(&s, "$", &study, &err) != WEIR_OK) fail_msg("%s", err.message);
@@ -261,6 +262,104 @@ static void failures_are_recorded_and_counted_and_nothing_more(void **state) {
     weir_leaderboard_done(&board);
     cJSON_Delete(space);
     cJSON_Delete(candidates);
+    weir_trainset_done(&set);
+}
+
+/* A name, and parameters that are the defaults, make no other model. */
+static void a_candidate_that_a_trial_was_is_not_fitted_again(void **state) {
+    (void)state;
+    weir_trainset set = set_of(WEIR_TASK_REGRESSION, FEW, false);
+    weir_automl_settings s = settings_of(&set, "rmse");
+    cJSON *candidates =
+        cJSON_Parse("[{\"name\": \"mine\", \"algorithm\": \"ridge\"}, {\"algorithm\": \"ridge\", \"params\": {\"alpha\": 1}, \"preprocessing\": []}]");
+    cJSON *space = cJSON_Parse("{\"algorithm\": [\"ridge\"]}");
+    s.space = space;
+    s.candidates = candidates;
+    s.ensembles = false;
+    s.trial_max = 1;
+    weir_leaderboard board = search(&s);
+    assert_int_equal(board.count, 1);
+    assert_int_equal(board.leaders[0].trial, 0);
+    weir_leaderboard_done(&board);
+    cJSON_Delete(space);
+    cJSON_Delete(candidates);
+    weir_trainset_done(&set);
+}
+
+static void expect_texts(const char *a, const char *b, bool equal) {
+    cJSON *x = cJSON_Parse(a), *y = cJSON_Parse(b);
+    char *one = weir_automl_text(x), *two = weir_automl_text(y);
+    assert_true(one && two);
+    if (!strcmp(one, two) != equal) fail_msg("%s\n%s", one, two);
+    cJSON_free(one);
+    cJSON_free(two);
+    cJSON_Delete(x);
+    cJSON_Delete(y);
+}
+
+static void specs_that_say_the_same_have_one_text(void **state) {
+    (void)state;
+    expect_texts("{\"algorithm\": \"xgboost\"}", "{\"params\": {\"eta\": 0.1}, \"algorithm\": \"xgboost\", \"name\": \"x\"}", true);
+    expect_texts("{\"algorithm\": \"xgboost\"}", "{\"params\": {\"eta\": 0.2}, \"algorithm\": \"xgboost\"}", false);
+    expect_texts("{\"algorithm\": \"xgboost\"}", "{\"algorithm\": \"xgboost\", \"class_weight\": \"balanced\"}", false);
+    expect_texts("{\"algorithm\": \"ridge\"}", "{\"algorithm\": \"lasso\"}", false);
+    expect_texts("{\"targets\": {\"algorithm\": \"ridge\"}}", "{\"targets\": {\"algorithm\": \"ridge\", \"params\": {\"alpha\": 1}}}", true);
+    expect_texts("{\"algorithm\": \"nothing\"}", "{\"algorithm\": \"nothing\", \"params\": {\"a\": 1}}", false);
+    expect_texts("{\"ensemble\": \"average\", \"members\": [{\"algorithm\": \"ridge\"}]}",
+                 "{\"ensemble\": \"average\", \"members\": [{\"algorithm\": \"lasso\"}]}", false);
+}
+
+/* The first trial is the good one: with five trials the median prunes none yet, but those that lose to it on the first folds end there. */
+static void trials_that_lose_to_the_best_of_their_algorithm_are_dropped(void **state) {
+    (void)state;
+    weir_trainset set = set_of(WEIR_TASK_REGRESSION, FEW, false);
+    weir_automl_settings s = settings_of(&set, "rmse");
+    cJSON *space = cJSON_Parse("{\"algorithm\": [\"ridge\"], \"alpha\": {\"float\": [1, 1e7], \"log\": true}}");
+    s.space = space;
+    s.ensembles = false;
+    s.trial_max = 5;
+    for (int i = 0; i < 2; i++) {
+        s.pruner = i ? "none" : NULL;
+        weir_leaderboard board = search(&s);
+        assert_int_equal(board.trials, 5);
+        if ((board.pruned > 0) != (i == 0)) fail_msg("%d trials pruned, pruner %s", board.pruned, i ? "none" : "the usual one");
+        assert_int_equal(board.leaders[0].trial, 0);
+        weir_leaderboard_done(&board);
+    }
+    cJSON_Delete(space);
+    weir_trainset_done(&set);
+}
+
+static int leaders_of(const weir_leaderboard *board, const char *algorithm) {
+    int count = 0;
+    for (int i = 0; i < board->count; i++) count += !strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(board->leaders[i].spec, "algorithm")), algorithm);
+    return count;
+}
+
+/* Ridge has one flat optimum and is at first the better one; the trees get better with more rounds. */
+static void an_algorithm_that_gains_nothing_any_more_is_passed_over(void **state) {
+    (void)state;
+    weir_trainset set = set_of(WEIR_TASK_REGRESSION, FEW, false);
+    weir_automl_settings s = settings_of(&set, "rmse");
+    cJSON *space = cJSON_Parse(
+        "{\"algorithm\": [\"ridge\", \"xgboost\"], \"ridge.alpha\": {\"float\": [1e-6, 1e-2], \"log\": true, \"when\": {\"algorithm\": [\"ridge\"]}},"
+        " \"xgboost.rounds\": {\"int\": [1, 20], \"when\": {\"algorithm\": [\"xgboost\"]}}}");
+    int fitted[2], trees[2];
+    assert_non_null(space);
+    s.space = space;
+    s.ensembles = false;
+    s.trial_max = 90;
+    for (int i = 0; i < 2; i++) {
+        s.pruner = i ? "none" : NULL;
+        weir_leaderboard board = search(&s);
+        assert_int_equal(board.trials, 90);
+        fitted[i] = leaders_of(&board, "ridge");
+        trees[i] = leaders_of(&board, "xgboost");
+        weir_leaderboard_done(&board);
+    }
+    if (fitted[0] >= fitted[1] || trees[0] <= trees[1])
+        fail_msg("%d fits of ridge and %d of trees on the board, %d and %d without passing over", fitted[0], trees[0], fitted[1], trees[1]);
+    cJSON_Delete(space);
     weir_trainset_done(&set);
 }
 
@@ -770,6 +869,10 @@ int main(void) {
         cmocka_unit_test(a_cancelled_search_ends_with_the_best_so_far),
         cmocka_unit_test(a_space_of_one_point_ends_the_search),
         cmocka_unit_test(pruned_trials_are_counted_and_not_on_the_board),
+        cmocka_unit_test(a_candidate_that_a_trial_was_is_not_fitted_again),
+        cmocka_unit_test(specs_that_say_the_same_have_one_text),
+        cmocka_unit_test(trials_that_lose_to_the_best_of_their_algorithm_are_dropped),
+        cmocka_unit_test(an_algorithm_that_gains_nothing_any_more_is_passed_over),
         cmocka_unit_test(several_objectives_give_a_front_to_select_from),
         cmocka_unit_test(weights_are_judged_on_rows_that_they_were_not_fitted_on),
         cmocka_unit_test(a_stack_of_noise_is_no_better_than_chance),

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
+#include "core/distributions.h"
 #include "models/backtest.h"
-#include "models/distributions.h"
 #include "models/random.h"
 #include "tests/unit/starve.h"
 

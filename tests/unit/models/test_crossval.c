@@ -47,6 +47,46 @@ static void figures_are_those_of_scikit_learn(void **state) {
     expect_folds("{\"algorithm\": \"logistic\"}", WEIR_TASK_BINARY, "roc_auc", auc);
 }
 
+/* Measured once more at another threshold, folds have the figures that they would have had with it. */
+static void folds_are_measured_at_another_threshold(void **state) {
+    (void)state;
+    weir_trainset set = fixture_set(&data, WEIR_TASK_BINARY, 0, 500, false);
+    weir_crossval_options options = judged_by(WEIR_TASK_BINARY, "f1");
+    weir_split_plan *plan = plan_of(&set, five_blocks);
+    weir_crossval at_half = validated("{\"algorithm\": \"logistic\"}", &set, five_blocks, &options);
+    options.threshold = 0.3;
+    weir_crossval lower = validated("{\"algorithm\": \"logistic\"}", &set, five_blocks, &options);
+    weir_err err;
+    assert_true(at_half.mean != lower.mean);
+    if (weir_crossval_measure(&set, plan, options.metric, 0.3, &at_half, &err)) fail_msg("%s", err.message);
+    for (int f = 0; f < 5; f++) {
+        assert_true(at_half.folds[f].value == lower.folds[f].value);
+        assert_string_equal(at_half.folds[f].digest, lower.folds[f].digest);
+    }
+    assert_true(at_half.mean == lower.mean && at_half.deviation == lower.deviation && at_half.test_to_train == lower.test_to_train);
+    if (weir_crossval_measure(&set, plan, options.metric, 0, &at_half, &err)) fail_msg("%s", err.message);
+    for (int f = 0; f < 5; f++) { /* a score of 0 or more is positive: all rows are */
+        double positive = 0;
+        for (int r = 100 * f; r < 100 * (f + 1); r++) positive += set.matrix.label[r];
+        assert_float_equal(at_half.folds[f].value, 2 * positive / (positive + 100), 1e-12);
+    }
+    const double before = at_half.mean;
+    void *(*real)(void *, size_t) = weir_mem.realloc;
+    int failures = 0;
+    for (weir_status status = WEIR_ENOMEM; status; failures += status != WEIR_OK) {
+        allocations_left = failures;
+        weir_mem.realloc = failing_realloc;
+        status = weir_crossval_measure(&set, plan, options.metric, 0.5, &at_half, &err);
+        weir_mem.realloc = real;
+        if (status) assert_true(status == WEIR_ENOMEM && at_half.mean == before);
+    }
+    assert_true(failures > 5);
+    weir_split_plan_free(plan);
+    weir_crossval_done(&at_half);
+    weir_crossval_done(&lower);
+    weir_trainset_done(&set);
+}
+
 static void a_fold_is_what_its_training_rows_alone_would_give(void **state) {
     (void)state;
     static const char spec[] = "{\"algorithm\": \"xgboost\", \"params\": {\"rounds\": 5, \"max_bin\": 64}, \"preprocessing\": [{\"impute\": \"median\"}]}";
@@ -185,6 +225,10 @@ static void what_is_tested_changes_nothing_of_what_is_fitted(void **state) {
         for (size_t i = 0; i < sizeof regressions / sizeof *regressions; i++) expect_no_leak(regressions[i], WEIR_TASK_REGRESSION, schemes[s]);
         expect_no_leak("{\"algorithm\": \"logistic\", " EVERY_STEP "}", WEIR_TASK_BINARY, schemes[s]);
     }
+    static const char permuted[] = "{\"algorithm\": \"ridge\", \"preprocessing\": [{\"encode\": \"one_hot\"}, {\"impute\": \"median\"}, "
+                                   "{\"select\": \"permutation\", \"fdr\": 1, \"permutations\": 3}]}"; /* p-values stand in the artifact */
+    expect_no_leak(permuted, WEIR_TASK_REGRESSION, schemes[0]);
+    expect_no_leak(permuted, WEIR_TASK_REGRESSION, schemes[3]);
 }
 
 /* Fifty rows, a thousand columns and labels, all by the toss of a coin: there is nothing to be learnt. */
@@ -373,6 +417,7 @@ static int set_up(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_are_those_of_scikit_learn),
+        cmocka_unit_test(folds_are_measured_at_another_threshold),
         cmocka_unit_test(a_fold_is_what_its_training_rows_alone_would_give),
         cmocka_unit_test(what_is_tested_changes_nothing_of_what_is_fitted),
         cmocka_unit_test(selection_inside_the_fold_finds_nothing_where_nothing_is),

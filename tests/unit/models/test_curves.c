@@ -114,12 +114,30 @@ static void calibration_bins_are_as_worked_by_hand(void **state) {
     assert_true(c.bins[0].low == 0 && c.bins[0].high == 0.5 && c.bins[2].high == 1);
 }
 
+/* 95 rows at 0.01 hold 0.94 of score (1 - score), four of 0.5 hold 1, one that is certain next to nothing. */
+static void bins_of_equal_information_do_not_all_lie_at_zero(void **state) {
+    (void)state;
+    double label[100] = {0}, score[100];
+    for (int i = 0; i < 100; i++) score[i] = i < 95 ? 0.01 : i < 99 ? 0.5 : 1;
+    label[98] = label[99] = 1;
+    weir_outcomes o = {.row_count = 100, .label = label, .score = score};
+    static weir_calibration c;
+    assert_int_equal(weir_calibrate(&o, WEIR_BINS_EQUAL_COUNT, 2, &c, NULL), WEIR_OK);
+    assert_true(c.count == 2 && c.bins[0].rows == 95);
+    assert_int_equal(weir_calibrate(&o, WEIR_BINS_EQUAL_INFORMATION, 4, &c, NULL), WEIR_OK);
+    assert_int_equal(c.count, 3);
+    assert_true(c.bins[0].rows == 95 && c.bins[1].rows == 4 && c.bins[1].positive_share == 0.25 && c.bins[2].rows == 1);
+    for (int i = 0; i < 100; i++) score[i] = i >= 98; /* all are certain */
+    assert_int_equal(weir_calibrate(&o, WEIR_BINS_EQUAL_INFORMATION, 2, &c, NULL), WEIR_OK);
+    assert_true(c.count == 2 && c.bins[1].rows == 2 && c.expected_error == 0);
+}
+
 static void constant_scores_are_one_bin(void **state) {
     (void)state;
     const double label[] = {0, 1, 1}, score[] = {0.3, 0.3, 0.3};
     weir_outcomes o = {.row_count = 3, .label = label, .score = score};
     static weir_calibration c;
-    for (int binning = WEIR_BINS_EQUAL_WIDTH; binning <= WEIR_BINS_EQUAL_COUNT; binning++) {
+    for (int binning = WEIR_BINS_EQUAL_WIDTH; binning <= WEIR_BINS_EQUAL_INFORMATION; binning++) {
         assert_int_equal(weir_calibrate(&o, (weir_binning)binning, 10, &c, NULL), WEIR_OK);
         assert_int_equal(c.count, 1);
         assert_float_equal(c.expected_error, 2.0 / 3 - 0.3, 1e-15);
@@ -194,6 +212,7 @@ int main(void) {
         cmocka_unit_test(thinning_keeps_the_area),
         cmocka_unit_test(too_few_points_for_the_area_are_refused),
         cmocka_unit_test(calibration_bins_are_as_worked_by_hand),
+        cmocka_unit_test(bins_of_equal_information_do_not_all_lie_at_zero),
         cmocka_unit_test(constant_scores_are_one_bin),
         cmocka_unit_test(the_threshold_follows_the_costs),
         cmocka_unit_test(bad_input_is_refused),

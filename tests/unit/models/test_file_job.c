@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../starve.h"
+#include "models/artifact_file.h"
 #include "models/file_job.h"
 #include "models/json_file.h"
 #include "models/training_trials.h"
@@ -103,6 +104,98 @@ static void a_job_leaves_versions_and_results(void **state) {
     weir_training_file_free(f);
 }
 
+/* This step of the job, and all after it, are to be done again. */
+static void undo_from(const char *job, const char *step) {
+    cJSON *record = NULL, *each;
+    bool after = false;
+    weir_err err;
+    assert_int_equal(weir_json_file_read(job, "job.json", &record, &err), WEIR_OK);
+    cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(record, "steps")) {
+        after = after || !strcmp(at(each, "name")->valuestring, step);
+        if (after) cJSON_SetValuestring(cJSON_GetObjectItemCaseSensitive(each, "status"), "failed");
+    }
+    assert_int_equal(weir_json_file_write(job, "job.json", record, &err), WEIR_OK);
+    cJSON_Delete(record);
+}
+
+static void copy_file(const char *from, const char *to) {
+    weir_buf bytes = {0};
+    weir_err err;
+    assert_int_equal(weir_artifact_read_file(from, &bytes, &err), WEIR_OK);
+    FILE *file = fopen(to, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes.data, 1, bytes.len, file), bytes.len);
+    assert_int_equal(fclose(file), 0);
+    weir_buf_done(&bytes);
+}
+
+static weir_status go_on(weir_file_job *job, weir_err *err) {
+    weir_file_job_end end = {0};
+    weir_status status = weir_file_job_run(job, &end, err);
+    cJSON_Delete(end.record);
+    cJSON_Delete(end.results);
+    return status;
+}
+
+static void what_was_damaged_between_two_steps_is_made_again_or_refused(void **state) {
+    (void)state;
+    weir_training_file *f = file_for("damaged");
+    weir_file_job_end end = {0};
+    weir_err err;
+    char out[256], first[4200], second[4200], whole[4200], kept[4200];
+    snprintf(out, sizeof out, "%s", path_of("damaged-jobs"));
+    weir_file_job job = {.file = f, .out_dir = out};
+    if (weir_file_job_run(&job, &end, &err)) fail_msg("%s", err.message);
+    job.go_on = end.id;
+    snprintf(first, sizeof first, "%s/1.weirmodel", end.folder);
+    snprintf(second, sizeof second, "%s/2.weirmodel", end.folder);
+    snprintf(whole, sizeof whole, "%s/whole", end.folder);
+    copy_file(first, whole);
+    /* cut off, lost, another model's: fitted again, to the same bytes */
+    for (int damage = 0; damage < 3; damage++) {
+        undo_from(end.folder, damage == 1 ? "persist" : "assess");
+        if (damage == 0) assert_int_equal(truncate(first, 100), 0);
+        if (damage == 1) assert_int_equal(unlink(first), 0);
+        if (damage == 2) copy_file(second, first);
+        if (go_on(&job, &err)) fail_msg("damage %d: %s", damage, err.message);
+        weir_buf a = {0}, b = {0};
+        assert_int_equal(weir_artifact_read_file(first, &a, &err), WEIR_OK);
+        assert_int_equal(weir_artifact_read_file(whole, &b, &err), WEIR_OK);
+        assert_true(a.len == b.len && !memcmp(a.data, b.data, a.len));
+        weir_buf_done(&a);
+        weir_buf_done(&b);
+    }
+    /* documents of another hand */
+    static const struct {
+        const char *file, *step, *text, *words;
+    } cases[] = {
+        {"report.json", "persist", "{}", "report.json is not the report of these 2 models"},
+        {"report.json", "report", "{\"models\": [{\"name\": \"m\", \"metrics\": {}}, {}]}", "report.json is not the report of these 2 models"},
+        {"leaderboard.json", "fit", "[]", "leaderboard.json names no winner"},
+        {"leaderboard.json", "fit", "[{\"winner\": true}]", "leaderboard.json: entry 0 has no \"name\" or no \"spec\""},
+        {"leaderboard.json", "fit", "[{\"winner\": true, \"name\": \"m\", \"spec\": {\"algorithm\": \"x\"}}]", "leaderboard.json: m"},
+        {"leaderboard.json", "fit", "{", "leaderboard.json is no JSON"},
+    };
+    snprintf(kept, sizeof kept, "%s/kept", end.folder);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[4200];
+        snprintf(path, sizeof path, "%s/%s", end.folder, cases[i].file);
+        copy_file(path, kept);
+        undo_from(end.folder, cases[i].step);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(cases[i].text, file);
+        assert_int_equal(fclose(file), 0);
+        assert_int_not_equal(go_on(&job, &err), WEIR_OK);
+        if (!strstr(err.message, cases[i].words)) fail_msg("case %zu: %s", i, err.message);
+        copy_file(kept, path);
+    }
+    if (go_on(&job, &err)) fail_msg("%s", err.message);
+    cJSON_Delete(end.record);
+    cJSON_Delete(end.results);
+    weir_training_file_free(f);
+}
+
 static void a_training_file_is_told_from_a_pipeline(void **state) {
     (void)state;
     static const struct {
@@ -194,9 +287,8 @@ static void memory_that_runs_out_is_an_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_job_leaves_versions_and_results),
-        cmocka_unit_test(a_training_file_is_told_from_a_pipeline),
-        cmocka_unit_test(points_are_found_again),
+        cmocka_unit_test(a_job_leaves_versions_and_results),       cmocka_unit_test(what_was_damaged_between_two_steps_is_made_again_or_refused),
+        cmocka_unit_test(a_training_file_is_told_from_a_pipeline), cmocka_unit_test(points_are_found_again),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
     };
     return cmocka_run_group_tests(tests, make_rows, remove_rows);

@@ -162,9 +162,10 @@ static void rows_in_parts_give_what_they_give_at_once(void **state) {
     for_each_learner(check_parts);
 }
 
-static void the_header_says_what_was_continued(void **state) {
+static void the_header_says_what_was_continued_and_parts_give_the_bytes_of_the_whole(void **state) {
     (void)state;
-    weir_matrix first = slice(&data.matrix, 0, 500), second = slice(&data.matrix, 500, 600);
+    weir_matrix first = slice(&data.matrix, 0, 500), second = slice(&data.matrix, 500, 600), third = slice(&data.matrix, 600, 650),
+                both = slice(&data.matrix, 500, 650);
     weir_buf artifact = fit_artifact("ftrl", "{\"alpha\": 0.25}", &first, 9007199254740993, 1), next = {0};
     weir_err err;
     weir_model *model = load_artifact(&artifact), *more = NULL;
@@ -176,6 +177,11 @@ static void the_header_says_what_was_continued(void **state) {
     assert_non_null(memmem(next.data, next.len, "\"alpha\":0.25", 12));
     more = load_artifact(&next);
     assert_string_not_equal(weir_model_digest(more), weir_model_digest(model));
+    next = go_on(next, &third); /* it is still the fitted one that is named: */
+    assert_non_null(memmem(next.data, next.len, part, strlen(part)));
+    artifact = go_on(artifact, &both);
+    assert_int_equal(next.len, artifact.len); /* so parts give the bytes of the whole */
+    assert_memory_equal(next.data, artifact.data, next.len);
     weir_model_free(model);
     weir_model_free(more);
     weir_buf_done(&artifact);
@@ -419,7 +425,7 @@ int main(void) {
         cmocka_unit_test(ftrl_takes_the_steps_of_its_paper),
         cmocka_unit_test(adagrad_is_as_worked_by_hand),
         cmocka_unit_test(rows_in_parts_give_what_they_give_at_once),
-        cmocka_unit_test(the_header_says_what_was_continued),
+        cmocka_unit_test(the_header_says_what_was_continued_and_parts_give_the_bytes_of_the_whole),
         cmocka_unit_test(rows_that_do_not_belong_to_the_model_are_refused),
         cmocka_unit_test(a_chain_is_applied_as_it_was_fitted_and_classes_may_be_missing),
         cmocka_unit_test(memory_that_runs_out_while_going_on_is_an_error),

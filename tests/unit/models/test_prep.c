@@ -435,6 +435,15 @@ static void what_is_wrong_is_named_with_its_path(void **state) {
         {"[{\"select\": \"correlation\", \"threshold\": 2}]", "$[0].threshold", "2"},
         {"[{\"select\": \"correlation\"}]", "$[0].threshold", "nothing"},
         {"[{\"select\": \"variance\", \"fdr\": 0.1}]", "$[0].fdr", "relevance"},
+        {"[{\"select\": \"permutation\", \"k\": 3}]", "$[0].k", "mutual_information"},
+        {"[{\"select\": \"permutation\", \"threshold\": 3}]", "$[0].threshold", "\"permutation\""},
+        {"[{\"select\": \"permutation\", \"permutations\": 18}]", "$[0].permutations", "found 18, expected at least 19"},
+        {"[{\"select\": \"permutation\", \"fdr\": 0.0005}]", "$[0].fdr", "found 0.0005, expected at least 0.001"},
+        {"[{\"select\": \"permutation\", \"fdr\": 0, \"permutations\": 9}]", "$[0].fdr", "found 0"},
+        {"[{\"select\": \"permutation\", \"rows\": 99}]", "$[0].rows", "99"},
+        {"[{\"select\": \"permutation\", \"seed\": -1}]", "$[0].seed", "-1"},
+        {"[{\"select\": \"relevance\", \"permutations\": 99}]", "$[0].permutations", "\"permutation\""},
+        {"[{\"select\": \"importance\", \"k\": 2, \"seed\": 3}]", "$[0].seed", "\"permutation\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         weir_err err;

@@ -94,6 +94,36 @@ static void a_chain_is_part_of_the_model(void **state) {
     check_chain("ridge", WEIR_TASK_REGRESSION);
 }
 
+/* What a model is fitted on, judged on and scores has its gaps filled with the same number, whatever the rows around it. */
+static void gaps_are_filled_in_training_as_in_scoring(void **state) {
+    (void)state;
+    static const char *const chains[] = {"[{\"impute\": \"median\"}]", "[{\"impute\": \"forward_fill\"}]", "[{\"impute\": \"interpolate\"}]"};
+    enum { GAPS = 3 };
+    weir_matrix matrix = fixture_matrix(&data, WEIR_TASK_BINARY);
+    double *by_median = NULL;
+    for (int i = 0; i < 3; i++) {
+        cJSON *steps = cJSON_Parse(chains[i]);
+        weir_prepared prepared;
+        weir_err err;
+        assert_int_equal(weir_prepared_make(steps, "$", &matrix, &prepared, &err), WEIR_OK);
+        for (int r = 0; r < ROWS; r++) {
+            double alone[COLUMNS];
+            weir_prep_apply(prepared.prep, data.values + (ptrdiff_t)r * COLUMNS, 1, alone);
+            assert_memory_equal(alone, prepared.values + (ptrdiff_t)r * COLUMNS, sizeof alone);
+            assert_true(isfinite(alone[GAPS]));
+        }
+        weir_model *model = fitted("logistic", chains[i], &matrix);
+        double *scores = scores_of(model, data.values, ROWS);
+        if (by_median) assert_memory_equal(scores, by_median, ROWS * sizeof *scores);
+        if (by_median) free(scores);
+        by_median = by_median ? by_median : scores;
+        weir_model_free(model);
+        weir_prepared_done(&prepared);
+        cJSON_Delete(steps);
+    }
+    free(by_median);
+}
+
 static void rows_may_be_left_out_of_training_but_not_of_scoring(void **state) {
     (void)state;
     static const char drop[] = "[{\"outliers\": \"zscore\", \"columns\": [\"amount\"], \"threshold\": 1, \"action\": \"drop_rows\"}]";
@@ -245,6 +275,7 @@ static void models_select_the_columns_that_matter(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_is_part_of_the_model),
+        cmocka_unit_test(gaps_are_filled_in_training_as_in_scoring),
         cmocka_unit_test(rows_may_be_left_out_of_training_but_not_of_scoring),
         cmocka_unit_test(a_bad_chain_is_refused_with_its_path),
         cmocka_unit_test(wide_rows_are_prepared_one_by_one),

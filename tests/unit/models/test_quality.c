@@ -1,6 +1,7 @@
 /* The report on a training set; what is counted is counted here by hand, the counting itself is tested with the profile. */
 #include "fixture.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -100,6 +101,30 @@ static void numbers_as_targets_have_a_spread(void **state) {
     weir_trainset_done(&set);
 }
 
+/* One more than such a number is the same number, and the range of such numbers is none. */
+static void the_largest_numbers_have_a_histogram(void **state) {
+    (void)state;
+    const double huge[] = {1e308, 1e308, 1e308}, wide[] = {-DBL_MAX, 0, DBL_MAX}, most[] = {DBL_MAX, DBL_MAX, DBL_MAX}, id[] = {1e17, 1e17, 1e17};
+    const double *values[] = {huge, wide, most, id}, y[] = {1, 2, 3}, *targets[] = {y};
+    static const char *const names[] = {"y"};
+    const weir_prep_column columns[] = {
+        {"huge", WEIR_PREP_NUMBER, NULL}, {"wide", WEIR_PREP_NUMBER, NULL}, {"most", WEIR_PREP_NUMBER, NULL}, {"id", WEIR_PREP_NUMBER, NULL}};
+    weir_trainset set = make_set(&(weir_trainset_source){
+        .row_count = 3, .column_count = 4, .columns = columns, .values = values, .task = WEIR_TASK_REGRESSION, .target_names = names, .targets = targets});
+    cJSON *report = NULL;
+    weir_err err;
+    if (weir_quality_report(&set, &report, &err)) fail_msg("%s", err.message);
+    for (int c = 0; c < 4; c++) {
+        const cJSON *count, *histogram = member(cJSON_GetArrayItem(member(report, "columns"), c), "histogram");
+        double sum = 0;
+        cJSON_ArrayForEach(count, member(histogram, "counts")) sum += count->valuedouble;
+        assert_true(sum == 3);
+        assert_true(isfinite(number(histogram, "low")) && isfinite(number(histogram, "high")));
+    }
+    cJSON_Delete(report);
+    weir_trainset_done(&set);
+}
+
 static void a_large_set_is_profiled_by_every_nth_row(void **state) {
     (void)state;
     int64_t rows = 2 * WEIR_QUALITY_ROWS_MAX + 1;
@@ -151,6 +176,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_is_counted),
         cmocka_unit_test(numbers_as_targets_have_a_spread),
+        cmocka_unit_test(the_largest_numbers_have_a_histogram),
         cmocka_unit_test(a_large_set_is_profiled_by_every_nth_row),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
     };

@@ -66,7 +66,7 @@ static void the_fraud_pipeline_has_a_good_recipe(void **state) {
     assert_non_null(cJSON_GetObjectItemCaseSensitive(r.candidates[0].spec, "params"));
     assert_null(cJSON_GetObjectItemCaseSensitive(r.candidates[0].spec, "name"));
     assert_int_equal(r.task, WEIR_TASK_BINARY);
-    assert_string_equal(r.metric->name, "roc_auc");
+    assert_string_equal(r.metric->name, "average_precision");
     assert_string_equal(r.champion, "fraud-logistic");
     assert_string_equal(r.challenger, "fraud-boosted");
     weir_recipe_done(&r);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
+#include "core/p_values.h"
 #include "models/significance.h"
 #include "tests/unit/starve.h"
 

@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+#include "models/svr.h"
+#include "tests/unit/starve.h"
+
 static fixture data;
 static const char *const names[] = {"a", "b"};
 
@@ -133,6 +136,46 @@ static void a_damaged_body_is_refused(void **state) {
     free(params);
 }
 
+/* With room for two rows of the kernel nearly every one is computed again; the numbers are those with room for all. */
+static void what_is_found_does_not_depend_on_the_cache(void **state) {
+    (void)state;
+    enum { N = 300 };
+    const weir_matrix train = fixture_matrix(&data, WEIR_TASK_REGRESSION);
+    const weir_svr_head rbf = {.kernel = WEIR_SVR_RBF, .degree = 1, .gamma = 0.5};
+    static double z[N * 2], coefficients[3][N];
+    const double rooms[3] = {1e8, 1, 50 * N * sizeof(float)};
+    double intercepts[3];
+    weir_err err;
+    for (int r = 0; r < N; r++)
+        for (int c = 0; c < 2; c++) z[2 * r + c] = train.values[r * COLUMNS + c] / (c ? 1 : 100);
+    for (int i = 0; i < 3; i++) {
+        const weir_svr_problem problem = {
+            .kernel = &rbf, .z = z, .label = train.label, .row_count = N, .column_count = 2, .c = 10, .epsilon = 0.5, .tol = 1e-3, .cache_bytes = rooms[i]};
+        assert_int_equal(weir_svr_solve(&problem, coefficients[i], &intercepts[i], &err), WEIR_OK);
+        assert_memory_equal(coefficients[i], coefficients[0], sizeof coefficients[0]);
+        assert_true(intercepts[i] == intercepts[0]);
+    }
+}
+
+static void a_fit_without_memory_is_an_error(void **state) {
+    (void)state;
+    weir_matrix train = fixture_matrix(&data, WEIR_TASK_REGRESSION);
+    weir_allocator real = weir_mem;
+    weir_status status = WEIR_ENOMEM;
+    int n = 0;
+    train.row_count = 50;
+    for (; status == WEIR_ENOMEM; n++) {
+        weir_buf artifact = {0};
+        allocations_left = n;
+        weir_mem.realloc = failing_realloc;
+        status = weir_model_fit("svr", NULL, NULL, &train, NULL, 1, 1, &artifact, NULL);
+        weir_mem = real;
+        weir_buf_done(&artifact);
+    }
+    assert_int_equal(status, WEIR_OK);
+    assert_true(n > 6);
+}
+
 static int prepare(void **state) {
     (void)state;
     fixture_init(&data);
@@ -147,6 +190,8 @@ int main(void) {
         cmocka_unit_test(labels_within_epsilon_leave_a_constant),
         cmocka_unit_test(weights_huge_labels_and_bad_hyperparameters_are_refused),
         cmocka_unit_test(a_damaged_body_is_refused),
+        cmocka_unit_test(what_is_found_does_not_depend_on_the_cache),
+        cmocka_unit_test(a_fit_without_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
 }

@@ -291,13 +291,16 @@ static void the_default_scheme_follows_what_is_known(void **state) {
     source.label_until_us = when;
     set = made(&source);
     weir_split split = weir_trainset_default_split(&set, 3, 1);
+    assert_int_equal(split.scheme, WEIR_SPLIT_STRATIFIED_K_FOLD); /* rows of one time stay together, so the first window would have one class */
+    assert_int_equal(split.folds, 2); /* of which one has two rows */
+    split = weir_trainset_default_split(&set, 2, 1);
     assert_int_equal(split.scheme, WEIR_SPLIT_WALK_FORWARD);
-    assert_int_equal(split.folds, 3);
+    assert_int_equal(split.folds, 2);
     weir_split_rows rows = weir_trainset_split_rows(&set);
     weir_split_plan *plan = NULL;
     weir_err err;
     assert_int_equal(weir_split_plan_new(&split, &rows, &plan, &err), WEIR_OK);
-    assert_int_equal(weir_split_plan_folds(plan), 3);
+    assert_int_equal(weir_split_plan_folds(plan), 2);
     weir_split_plan_free(plan);
     weir_trainset_done(&set);
     source.time_us = source.label_until_us = NULL;

@@ -307,6 +307,11 @@ static void what_is_wrong_is_said(void **state) {
     expect_failure(&(weir_file_query){.path = "hdfs://namenode:9000/processed_features", .targets = volume}, WEIR_EINVAL, "\"/data/processed_features\"");
     expect_failure(&(weir_file_query){.path = path_of("nothing.csv"), .targets = volume}, WEIR_ENOTFOUND, "No such file");
     expect_failure(&(weir_file_query){.path = path_of("nothing-*.csv"), .targets = volume}, WEIR_ENOTFOUND, "no file");
+    static const char *const far[] = {"tomorrow", NULL}, *const y[] = {"y", NULL};
+    expect_failure(&(weir_file_query){.path = rows, .targets = far}, WEIR_EINVAL, "the data has no such column; it has ");
+    const char *const repeats[] = {"a,y,y\n1,2,2\n3,4,4\n", "a,y,Y\n1,2,2\n3,4,4\n", "\"y\";\"a;b\";\"y\"\r\n1;2;2\r\n3;4;4\r\n"};
+    for (int i = 0; i < 3; i++)
+        expect_failure(&(weir_file_query){.path = write_file("repeats.csv", repeats[i]), .targets = y}, WEIR_EDATA, "expected names that differ");
     expect_failure(&(weir_file_query){.path = write_file("bad.parquet", "x,y\n1,2\n"), .targets = volume}, WEIR_EDATA, "named Parquet");
 }
 

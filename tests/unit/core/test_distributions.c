@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "models/distributions.h"
+#include "core/distributions.h"
 
 /* Closed forms: Q(1, x) = e^−x, Q(½, x) = erfc(√x), I_x(1, b) = 1 − (1 − x)^b, t with one degree is Cauchy, with two P = 1 − t / √(2 + t²). */
 static void values_agree_with_closed_forms(void **state) {

@@ -1,6 +1,6 @@
 /* Distribution functions for p-values. Pure functions, thread-safe. */
-#ifndef WEIR_MODELS_DISTRIBUTIONS_H
-#define WEIR_MODELS_DISTRIBUTIONS_H
+#ifndef WEIR_CORE_DISTRIBUTIONS_H
+#define WEIR_CORE_DISTRIBUTIONS_H
 
 /* Relative error below 1e-10 for parameters and degrees of freedom up to 1e4, in the far tail too (until results are denormal). A NaN gives NaN. */
 

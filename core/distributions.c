@@ -1,5 +1,5 @@
 /* Incomplete gamma and beta functions, by series and continued fractions. */
-#include "models/distributions.h"
+#include "core/distributions.h"
 
 #include <float.h>
 #include <math.h>
