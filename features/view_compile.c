@@ -309,12 +309,16 @@ static weir_status compile_expr(weir_view *view, int feature, weir_err *err) {
     name_scope scope = {.view = view, .err = err};
     const weir_expr_names names = {.context = &scope, .find = find_name, .find_list = find_list};
     expr_step *step = &view->exprs[view->expr_count];
-    weir_status status = weir_expr_new(f->expr, &names, &step->expr, scope.status ? NULL : err);
-    if (scope.status) { /* the name was known, its slot could not be made */
+    weir_err why = {0}; /* apart from err, which may hold why a slot could not be made: the parser then complains of a name that it knows */
+    weir_status status = weir_expr_new(f->expr, &names, &step->expr, &why);
+    if (scope.status) {
         if (!status) weir_expr_free(step->expr);
         return scope.status;
     }
-    if (status) return weir_err_prefix(err, "feature %s", f->name);
+    if (status) {
+        if (err) *err = why;
+        return weir_err_prefix(err, "feature %s", f->name);
+    }
     step->feature = feature;
     view->expr_count++;
     return WEIR_OK;

@@ -380,6 +380,7 @@ static void a_failed_allocation_leaves_the_state_as_it_was(void **state) {
         allocations_left = failures;
         weir_status status = weir_view_new(f->pipeline, &f->pipeline->views[0], &view, &err);
         assert_int_equal(status, view ? WEIR_OK : WEIR_ENOMEM);
+        if (status) assert_int_equal(err.code, status);
         weir_view_free(view);
     }
     assert_true(failures > 10);
