@@ -19,7 +19,7 @@
 #include "cli/topic_count.h"
 #include "consumers/events.h"
 #include "core/clock.h"
-#include "core/http.h"
+#include "core/json.h"
 #include "features/history.h"
 #include "models/recipe.h"
 #include "models/registry.h"
@@ -155,21 +155,16 @@ static weir_status stopped(demo *d, weir_err *err) {
 /* Calls done until it says so. Patience ends when what it waits for has read the same for so long; *ret_in_time (may be NULL) then is false instead of an error. */
 typedef weir_status (*done_fn)(demo *d, bool *ret_done, char why[WEIR_WAITING_MAX], weir_err *err);
 static weir_status wait_for(demo *d, done_fn done, int64_t patience_us, bool *ret_in_time, weir_err *err) {
-    char why[WEIR_WAITING_MAX] = "", before[WEIR_WAITING_MAX] = "";
-    int64_t changed_us = weir_clock_mono_us(d->clock);
+    char why[WEIR_WAITING_MAX] = "";
+    weir_patience patience = {0};
     for (bool ready = false;;) {
         look(d);
         weir_status status = stopped(d, err);
         if (!status) status = done(d, &ready, why, err);
         if (ret_in_time) *ret_in_time = ready;
         if (status || ready) return status;
-        int64_t now_us = weir_clock_mono_us(d->clock);
-        if (strcmp(why, before) != 0) {
-            memcpy(before, why, sizeof before);
-            changed_us = now_us;
-        }
         snprintf(d->view.phases[phase_of(d)].text, sizeof d->view.phases[0].text, "%.150s", why);
-        if (now_us - changed_us > patience_us)
+        if (weir_patience_over(&patience, why, weir_clock_mono_us(d->clock), patience_us))
             return ret_in_time ? WEIR_OK : WEIR_FAIL(err, WEIR_ETIMEOUT, "nothing moved for %lld s: %s", (long long)(patience_us / WEIR_SECOND_US), why);
         weir_clock_sleep_us(d->clock, POLL_US);
     }
@@ -301,16 +296,9 @@ static weir_status want_empty(demo *d, weir_err *err) {
 /* ---- phases ---- */
 
 static weir_status workers_ready(demo *d, bool *ret_done, char why[WEIR_WAITING_MAX], weir_err *err) {
-    char url[160];
-    weir_buf body = {0};
-    int http_status = 0;
-    snprintf(url, sizeof url, "http://%s:%lld/readyz", d->settings->http_host, (long long)d->settings->http_port);
-    weir_status status = weir_http_call("GET", url, NULL, NULL, 0, 2000, &http_status, &body, err);
-    weir_buf_done(&body);
-    *ret_done = !status && http_status == 200;
+    weir_status status = weir_flow_ready(d->settings->http_host, d->settings->http_port, ret_done, why, err);
     if (!*ret_done) d->answered_us = weir_clock_mono_us(d->clock); /* they may still be starting: patience, not silence, ends this */
-    snprintf(why, WEIR_WAITING_MAX, "waiting for the workers at %s", url);
-    return status && err->action != WEIR_ACTION_RETRY ? status : WEIR_OK;
+    return status;
 }
 
 static weir_status publish(demo *d, int64_t until_us, double rate, weir_err *err) {
@@ -364,23 +352,18 @@ static weir_status ask_for_training(demo *d, weir_err *err) {
     return status;
 }
 
-static const char *text_at(const cJSON *json, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
-    return text ? text : "";
-}
-
 /* Our run's id and status into the report; a run that failed or was cancelled is an error. */
 static weir_status read_run(demo *d, char why[WEIR_WAITING_MAX], weir_err *err) {
     cJSON *runs = NULL, *run;
     weir_status status = weir_run_list(d->pg, d->pipeline->name, NULL, &runs, err);
     if (status) return err->action == WEIR_ACTION_RETRY ? WEIR_OK : status;
     cJSON_ArrayForEach(run, runs) {
-        if (strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), d->request_id) != 0) continue;
-        snprintf(d->report.run_id, sizeof d->report.run_id, "%s", text_at(run, "id"));
-        snprintf(d->report.run_status, sizeof d->report.run_status, "%s", text_at(run, "status"));
+        if (strcmp(weir_json_text(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), d->request_id) != 0) continue;
+        snprintf(d->report.run_id, sizeof d->report.run_id, "%s", weir_json_text(run, "id"));
+        snprintf(d->report.run_status, sizeof d->report.run_status, "%s", weir_json_text(run, "status"));
         if (!strcmp(d->report.run_status, "failed") || !strcmp(d->report.run_status, "cancelled"))
             status = WEIR_FAIL(err, WEIR_EDATA, "training run %s %s: %s", d->report.run_id, d->report.run_status,
-                               text_at(cJSON_GetObjectItemCaseSensitive(run, "detail"), "error"));
+                               weir_json_text(cJSON_GetObjectItemCaseSensitive(run, "detail"), "error"));
     }
     cJSON_Delete(runs);
     if (!d->report.run_id[0])

@@ -7,6 +7,7 @@
 #include "cli/lineage_picture.h"
 #include "cli/table.h"
 #include "consumers/lineage.h"
+#include "core/json.h"
 #include "models/lineage.h"
 #include "models/registry.h"
 #include "models/reproduce.h"
@@ -44,11 +45,6 @@ typedef struct call {
 
 static bool is_given(const char *text) {
     return text && *text;
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
 }
 
 /* ---- get, visualize ---- */
@@ -135,8 +131,8 @@ static weir_status track(call *c, weir_err *err) {
 
 static void print_comparison(const char *what, const cJSON *compared) {
     const cJSON *equal = cJSON_GetObjectItemCaseSensitive(compared, "equal");
-    printf("%-28s %.12s  %.12s  %s\n", what, text_at(compared, "recorded"), text_at(compared, "again"),
-           cJSON_IsTrue(equal) ? "equal" : text_at(compared, "why"));
+    printf("%-28s %.12s  %.12s  %s\n", what, weir_json_text(compared, "recorded"), weir_json_text(compared, "again"),
+           cJSON_IsTrue(equal) ? "equal" : weir_json_text(compared, "why"));
 }
 
 static weir_status reproduce(call *c, weir_err *err) {
@@ -151,8 +147,8 @@ static weir_status reproduce(call *c, weir_err *err) {
     } else {
         printf("%-28s %-12s  %-12s\n", "DIGESTS OF", "RECORDED", "AGAIN");
         if (cJSON_HasObjectItem(report, "dataset")) print_comparison("training set", cJSON_GetObjectItemCaseSensitive(report, "dataset"));
-        cJSON_ArrayForEach(version, cJSON_GetObjectItemCaseSensitive(report, "versions")) print_comparison(text_at(version, "model"), version);
-        if (*text_at(report, "why")) printf("not made again: %s\n", text_at(report, "why"));
+        cJSON_ArrayForEach(version, cJSON_GetObjectItemCaseSensitive(report, "versions")) print_comparison(weir_json_text(version, "model"), version);
+        if (*weir_json_text(report, "why")) printf("not made again: %s\n", weir_json_text(report, "why"));
     }
     cJSON_Delete(report);
     return status;

@@ -8,6 +8,7 @@
 #include "cli/models_compare.h"
 #include "cli/models_export.h"
 #include "cli/table.h"
+#include "core/json.h"
 #include "features/pipeline.h"
 #include "models/registry.h"
 #include "models/stage.h"
@@ -67,17 +68,8 @@ typedef struct call {
     int *ret_exit;
 } call;
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_of(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
-
 static int number_of(const cJSON *version) {
-    return (int)cJSON_GetNumberValue(member(version, "version"));
+    return (int)cJSON_GetNumberValue(weir_json_at(version, "version"));
 }
 
 static bool is_given(const char *text) {
@@ -104,7 +96,7 @@ static int find_metrics(const cJSON *versions, metric_column shown[METRICS_SHOWN
     const cJSON *version, *metric;
     int count = 0;
     cJSON_ArrayForEach(version, versions) {
-        cJSON_ArrayForEach(metric, member(version, "metrics")) {
+        cJSON_ArrayForEach(metric, weir_json_at(version, "metrics")) {
             char path[NAME_MAX_SHOWN];
             bool known = !is_quality(metric);
             snprintf(path, sizeof path, "metrics.%.70s", metric->string);
@@ -128,7 +120,7 @@ static weir_status list_versions(call *c, weir_err *err) {
     cJSON *row;
     cJSON_ArrayForEach(row, c->versions) {
         char digest[13];
-        snprintf(digest, sizeof digest, "%s", text_of(row, "digest"));
+        snprintf(digest, sizeof digest, "%s", weir_json_text(row, "digest"));
         if (!cJSON_AddStringToObject(row, "digest_short", digest)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the table");
     }
     int metrics = find_metrics(c->versions, shown);
@@ -149,7 +141,7 @@ static weir_status find_version(call *c, const char *model, const char *name, cJ
     if (!st && !*versions) st = weir_version_list(c->pg, c->o->pipeline, model, versions, err);
     if (st) return st;
     cJSON_ArrayForEach(row, *versions) {
-        if (strcmp(text_of(row, "model"), model) || number_of(row) != number) continue;
+        if (strcmp(weir_json_text(row, "model"), model) || number_of(row) != number) continue;
         *ret_version = row;
         return WEIR_OK;
     }
@@ -173,7 +165,7 @@ static weir_status show_version(call *c, weir_err *err) {
 static double bytes_of(const call *c, const cJSON *version) {
     char path[4096];
     struct stat st;
-    snprintf(path, sizeof path, "%s/%s", c->settings->objects_dir, text_of(version, "artifact_path"));
+    snprintf(path, sizeof path, "%s/%s", c->settings->objects_dir, weir_json_text(version, "artifact_path"));
     return stat(path, &st) ? -1 : (double)st.st_size;
 }
 
@@ -185,14 +177,14 @@ static weir_status find_other(call *c, cJSON **versions, const cJSON **ret_versi
     const cJSON *alias;
     snprintf(model, sizeof model, "%.*s", colon ? (int)(colon - with) : 255, colon ? with : c->o->model);
     weir_status st = colon ? WEIR_OK : weir_alias_list(c->pg, c->o->pipeline, &aliases, err);
-    cJSON_ArrayForEach(alias, aliases) if (!strcmp(text_of(alias, "alias"), with)) snprintf(model, sizeof model, "%s", text_of(alias, "model"));
+    cJSON_ArrayForEach(alias, aliases) if (!strcmp(weir_json_text(alias, "alias"), with)) snprintf(model, sizeof model, "%s", weir_json_text(alias, "model"));
     if (!st) st = find_version(c, model, colon ? colon + 1 : with, versions, ret_version, err);
     cJSON_Delete(aliases);
     return st;
 }
 
 static void name_side(const cJSON *side, char title[NAME_MAX_SHOWN]) {
-    snprintf(title, NAME_MAX_SHOWN, "%.40s %d (%s)", text_of(side, "model"), number_of(side), text_of(side, "semver"));
+    snprintf(title, NAME_MAX_SHOWN, "%.40s %d (%s)", weir_json_text(side, "model"), number_of(side), weir_json_text(side, "semver"));
 }
 
 static weir_status compare(call *c, weir_err *err) {
@@ -204,10 +196,10 @@ static weir_status compare(call *c, weir_err *err) {
     if (!st && c->o->output == WEIR_OUTPUT_JSON) {
         st = weir_json_print(comparison, stdout, err);
     } else if (!st) {
-        name_side(member(comparison, "a"), a);
-        name_side(member(comparison, "b"), b);
+        name_side(weir_json_at(comparison, "a"), a);
+        name_side(weir_json_at(comparison, "b"), b);
         const weir_table_column columns[] = {{"what", "WHAT"}, {"name", "NAME"}, {"a", a}, {"b", b}, {"change", "CHANGE"}, {NULL, NULL}};
-        st = weir_table_print(member(comparison, "rows"), columns, WEIR_OUTPUT_TABLE, stdout, err);
+        st = weir_table_print(weir_json_at(comparison, "rows"), columns, WEIR_OUTPUT_TABLE, stdout, err);
     }
     cJSON_Delete(comparison);
     cJSON_Delete(others);
@@ -235,7 +227,7 @@ static weir_status see_alias(const call *c, const char *alias, char digest[65], 
     const cJSON *row;
     digest[0] = 0;
     weir_status st = weir_alias_list(c->pg, c->o->pipeline, &aliases, err);
-    cJSON_ArrayForEach(row, aliases) if (!strcmp(text_of(row, "alias"), alias)) snprintf(digest, 65, "%s", text_of(row, "digest"));
+    cJSON_ArrayForEach(row, aliases) if (!strcmp(weir_json_text(row, "alias"), alias)) snprintf(digest, 65, "%s", weir_json_text(row, "digest"));
     cJSON_Delete(aliases);
     return st;
 }
@@ -246,9 +238,9 @@ static weir_status judge(const call *c, const char *environment, cJSON **ret_ver
     bool has_file = strchr(c->o->pipeline, '.') == NULL;
     weir_status st = has_file ? weir_pipeline_load(c->given, &pipeline, err) : WEIR_OK;
     if (st) return weir_err_prefix(err, "the rule of %s", environment);
-    const cJSON *training = has_file ? member(pipeline->json, "training") : NULL;
+    const cJSON *training = has_file ? weir_json_at(pipeline->json, "training") : NULL;
     cJSON *none = has_file && !training ? cJSON_CreateObject() : NULL;
-    st = weir_stage_check(training ? training : none, environment, member(c->version, "metrics"), ret_verdict, err);
+    st = weir_stage_check(training ? training : none, environment, weir_json_at(c->version, "metrics"), ret_verdict, err);
     cJSON_Delete(none);
     weir_pipeline_free(pipeline);
     return st;
@@ -301,8 +293,8 @@ static weir_status roll_back(call *c, weir_err *err) {
     if (!st) st = weir_alias_rollback(c->pg, o->pipeline, alias, *expected ? expected : NULL, actor_of(o), o->reason, err);
     if (!st) st = weir_alias_list(c->pg, o->pipeline, &aliases, err);
     cJSON_ArrayForEach(row, aliases) {
-        if (!strcmp(text_of(row, "alias"), alias))
-            fprintf(stderr, "%s of %s is again %s version %d\n", alias, o->pipeline, text_of(row, "model"), number_of(row));
+        if (!strcmp(weir_json_text(row, "alias"), alias))
+            fprintf(stderr, "%s of %s is again %s version %d\n", alias, o->pipeline, weir_json_text(row, "model"), number_of(row));
     }
     cJSON_Delete(aliases);
     return st;
@@ -317,7 +309,7 @@ static weir_status export_version(call *c, weir_err *err) {
     weir_status st = is_given(o->out) ? weir_models_export_file(objects_dir, c->version, (weir_export_format)o->format, o->out, err)
                                       : weir_models_export_layout(c->pg, objects_dir, c->version, o->layout, err);
     if (!st)
-        fprintf(stderr, "version %d (%s) of %s is in %s\n", number_of(c->version), text_of(c->version, "semver"), o->model,
+        fprintf(stderr, "version %d (%s) of %s is in %s\n", number_of(c->version), weir_json_text(c->version, "semver"), o->model,
                 is_given(o->out) ? o->out : o->layout);
     return st;
 }

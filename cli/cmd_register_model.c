@@ -4,6 +4,7 @@
 
 #include "cli/lifecycle.h"
 #include "core/clock.h"
+#include "core/json.h"
 #include "models/artifact_file.h"
 
 typedef struct register_options {
@@ -40,11 +41,6 @@ static const weir_conf_item register_table[] = {
     {.name = NULL},
 };
 
-static const char *text_of(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 static double metric_of(const cJSON *run, const char *name) {
     return cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(run, "metrics"), name));
 }
@@ -60,7 +56,7 @@ static void describe(const register_options *o, const cJSON *run, char *text, si
     if (!isnan(metric_of(run, "test_roc_auc"))) snprintf(auc, sizeof auc, "%.4f", metric_of(run, "test_roc_auc"));
     if (cJSON_IsNumber(version)) snprintf(table_version, sizeof table_version, " version %d", (int)cJSON_GetNumberValue(version));
     snprintf(text, size, "%s of %s: %s on %s%s (%.0f rows); on the test table F1 %.4f, accuracy %.4f, precision %.4f, recall %.4f, ROC AUC %s", o->model_name,
-             text_of(run, "id"), text_of(run, "algorithm"), text_of(dataset, "dataset"), table_version,
+             weir_json_text(run, "id"), weir_json_text(run, "algorithm"), weir_json_text(dataset, "dataset"), table_version,
              cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(dataset, "rows")), metric_of(run, "test_f1"), metric_of(run, "test_accuracy"),
              metric_of(run, "test_precision"), metric_of(run, "test_recall"), auc);
 }
@@ -79,11 +75,11 @@ static weir_status register_run(weir_pg *pg, const char *space, const register_o
     const weir_version_new new = {
         .pipeline = space,
         .model = o->model_name,
-        .algorithm = text_of(run, "algorithm"),
-        .run_id = text_of(run, "id"),
-        .digest = text_of(run, "digest"),
-        .artifact_path = text_of(run, "artifact_path"),
-        .dataset_digest = text_of(train_dataset(run), "digest"),
+        .algorithm = weir_json_text(run, "algorithm"),
+        .run_id = weir_json_text(run, "id"),
+        .digest = weir_json_text(run, "digest"),
+        .artifact_path = weir_json_text(run, "artifact_path"),
+        .dataset_digest = weir_json_text(train_dataset(run), "digest"),
         .lineage = lineage,
         .signature = cJSON_GetObjectItemCaseSensitive(run, "signature"),
         .metrics = cJSON_GetObjectItemCaseSensitive(run, "metrics"),
@@ -97,7 +93,7 @@ static weir_status register_run(weir_pg *pg, const char *space, const register_o
 /* The environment is that of the run when it is not said. */
 static cJSON *make_tags(const register_options *o, const cJSON *run) {
     char now[WEIR_TIME_TEXT_MAX], f1[32];
-    const char *environment = o->environment ? o->environment : text_of(cJSON_GetObjectItemCaseSensitive(run, "tags"), "environment");
+    const char *environment = o->environment ? o->environment : weir_json_text(cJSON_GetObjectItemCaseSensitive(run, "tags"), "environment");
     cJSON *tags = cJSON_CreateObject();
     if (*environment) cJSON_AddStringToObject(tags, "environment", environment);
     if (o->git_sha) cJSON_AddStringToObject(tags, "git_sha", o->git_sha);
@@ -116,7 +112,7 @@ static weir_status register_and_describe(weir_pg *pg, const char *space, const r
     if (!status) status = weir_lifecycle_version_describe(pg, space, o->model_name, version, o->alias, tags, o->description, generated, err);
     cJSON_Delete(tags);
     if (!status)
-        printf("registered %s.%s version %d from %s as %s\n%s\nREGISTERED_VERSION=%d\n", space, o->model_name, version, text_of(run, "id"), o->alias,
+        printf("registered %s.%s version %d from %s as %s\n%s\nREGISTERED_VERSION=%d\n", space, o->model_name, version, weir_json_text(run, "id"), o->alias,
                o->description ? o->description : generated, version);
     return status;
 }
@@ -124,12 +120,12 @@ static weir_status register_and_describe(weir_pg *pg, const char *space, const r
 /* The run outlives its model, whose file goes when the version that it became is deleted. */
 static weir_status check_artifact(const weir_settings *settings, const cJSON *run, weir_err *err) {
     weir_model *model = NULL;
-    weir_status status = weir_artifact_load(settings->objects_dir, text_of(run, "artifact_path"), &model, err);
-    if (!status && strcmp(weir_model_digest(model), text_of(run, "digest")) != 0)
-        status =
-            WEIR_FAIL(err, WEIR_EDATA, "%s has digest %.12s, expected %.12s", text_of(run, "artifact_path"), weir_model_digest(model), text_of(run, "digest"));
+    weir_status status = weir_artifact_load(settings->objects_dir, weir_json_text(run, "artifact_path"), &model, err);
+    if (!status && strcmp(weir_model_digest(model), weir_json_text(run, "digest")) != 0)
+        status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %.12s, expected %.12s", weir_json_text(run, "artifact_path"), weir_model_digest(model),
+                           weir_json_text(run, "digest"));
     weir_model_free(model);
-    return status ? weir_err_prefix(err, "the model of run %s", text_of(run, "id")) : WEIR_OK;
+    return status ? weir_err_prefix(err, "the model of run %s", weir_json_text(run, "id")) : WEIR_OK;
 }
 
 static weir_status run_register(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {

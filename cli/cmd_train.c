@@ -15,6 +15,7 @@
 #include "consumers/events.h"
 #include "consumers/trials.h"
 #include "core/clock.h"
+#include "core/json.h"
 #include "models/continue_job.h"
 #include "models/file_job.h"
 #include "models/pipeline_job.h"
@@ -171,20 +172,15 @@ static bool given(const char *text) {
     return text && *text;
 }
 
-static const char *text_at(const cJSON *json, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
-    return text ? text : "";
-}
-
 /* The run of the request once it has ended (or awaits labels, which may take days), else NULL. *ret_runs is the caller's. */
 static weir_status find_ended(weir_pg *pg, const char *pipeline, const char *request_id, cJSON **ret_runs, const cJSON **ret_run, weir_err *err) {
     const cJSON *run;
     *ret_run = NULL;
     weir_status status = weir_run_list(pg, pipeline, NULL, ret_runs, err);
     if (!status) cJSON_ArrayForEach(run, *ret_runs) {
-            const char *state = text_at(run, "status");
+            const char *state = weir_json_text(run, "status");
             bool ended = !strcmp(state, "succeeded") || !strcmp(state, "failed") || !strcmp(state, "cancelled") || !strcmp(state, "awaiting_labels");
-            if (ended && !strcmp(text_at(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), request_id)) *ret_run = run;
+            if (ended && !strcmp(weir_json_text(cJSON_GetObjectItemCaseSensitive(run, "request"), "request_id"), request_id)) *ret_run = run;
         }
     return status;
 }
@@ -197,12 +193,12 @@ static void print_run(const cJSON *run, int output) {
         cJSON_free(text);
         return;
     }
-    printf("%s %s\n", text_at(run, "id"), text_at(run, "status"));
-    if (*text_at(detail, "error")) printf("  %s\n", text_at(detail, "error"));
-    if (*text_at(detail, "nothing_new")) printf("  %s\n", text_at(detail, "nothing_new"));
+    printf("%s %s\n", weir_json_text(run, "id"), weir_json_text(run, "status"));
+    if (*weir_json_text(detail, "error")) printf("  %s\n", weir_json_text(detail, "error"));
+    if (*weir_json_text(detail, "nothing_new")) printf("  %s\n", weir_json_text(detail, "nothing_new"));
     cJSON_ArrayForEach(version, cJSON_GetObjectItemCaseSensitive(detail, "versions")) {
         const cJSON *metric;
-        printf("  %-20s version %-4d", text_at(version, "name"), (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")));
+        printf("  %-20s version %-4d", weir_json_text(version, "name"), (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(version, "version")));
         cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(version, "metrics")) if (cJSON_IsNumber(metric))
             printf(" %s %.4g", metric->string, metric->valuedouble);
         putchar('\n');
@@ -228,8 +224,8 @@ static weir_status ask_and_wait(const weir_settings *settings, const train_optio
         } else if (!status && run) {
             ended = true;
             print_run(run, options->output);
-            *ret_exit = !strcmp(text_at(run, "status"), "failed") || !strcmp(text_at(run, "status"), "cancelled") ||
-                        *text_at(cJSON_GetObjectItemCaseSensitive(run, "detail"), "nothing_new");
+            *ret_exit = !strcmp(weir_json_text(run, "status"), "failed") || !strcmp(weir_json_text(run, "status"), "cancelled") ||
+                        *weir_json_text(cJSON_GetObjectItemCaseSensitive(run, "detail"), "nothing_new");
         } else if (!status && weir_clock_mono_us(clock) > deadline) {
             status = WEIR_FAIL(err, WEIR_ETIMEOUT, "no run of pipeline %s ended in time; is `weir train %s` or `weir run %s` running?", pipeline, pipeline,
                                pipeline);
@@ -369,14 +365,14 @@ static void print_continued(const cJSON *detail) {
     const cJSON *made = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(detail, "versions"), 0);
     const cJSON *delayed = cJSON_GetObjectItemCaseSensitive(detail, "delayed"), *unchanged = cJSON_GetObjectItemCaseSensitive(detail, "unchanged");
     if (!made) {
-        puts(text_at(detail, "nothing_new"));
+        puts(weir_json_text(detail, "nothing_new"));
         return;
     }
     int before = (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(of, "version")),
         now = (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(made, "version"));
-    printf("%s: version %d went on from %d (%s)\n%.0f rows of %.0f days from %s to %s\n\n", text_at(made, "name"), now, before, text_at(of, "algorithm"),
-           cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(of, "rows")), cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(of, "days")),
-           text_at(of, "from"), text_at(of, "to"));
+    printf("%s: version %d went on from %d (%s)\n%.0f rows of %.0f days from %s to %s\n\n", weir_json_text(made, "name"), now, before,
+           weir_json_text(of, "algorithm"), cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(of, "rows")),
+           cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(of, "days")), weir_json_text(of, "from"), weir_json_text(of, "to"));
     printf("%-24s  %12s  %12s  %12s\n", "test, then train", "prequential", "delayed", "unchanged");
     cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(detail, "prequential")) {
         printf("%-24s", metric->string);
@@ -385,7 +381,7 @@ static void print_continued(const cJSON *detail) {
         print_number(unchanged, metric->string);
         putchar('\n');
     }
-    printf("\n%s; no alias moved\n", text_at(detail, "run"));
+    printf("\n%s; no alias moved\n", weir_json_text(detail, "run"));
 }
 
 static weir_status continue_here(const weir_settings *settings, const train_options *options, const weir_pipeline *pipeline, const weir_recipe *recipe,
@@ -409,7 +405,7 @@ static weir_status continue_here(const weir_settings *settings, const train_opti
         status = weir_json_print(detail, stdout, err);
     else if (!status)
         print_continued(detail);
-    *ret_exit = *text_at(detail, "nothing_new") != 0;
+    *ret_exit = *weir_json_text(detail, "nothing_new") != 0;
     cJSON_Delete(detail);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/lifecycle.h"
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/lifecycle_frame.h"
 #include "models/memory.h"
@@ -40,11 +41,6 @@ typedef struct validation {
     weir_err why_not;
     int checks, passed;
 } validation;
-
-static const char *text_of(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
 
 /* ---- which model ---- */
 
@@ -87,18 +83,18 @@ static void check_load(validation *v) {
         report(v, false, "model does not load: %s", v->why_not.message);
         return;
     }
-    const char *path = text_of(v->version, "artifact_path");
+    const char *path = weir_json_text(v->version, "artifact_path");
     if (weir_artifact_load(v->objects_dir, path, &v->model, &err)) {
         report(v, false, "model does not load: %s", err.message);
         return;
     }
-    if (!strcmp(weir_model_digest(v->model), text_of(v->version, "digest"))) {
+    if (!strcmp(weir_model_digest(v->model), weir_json_text(v->version, "digest"))) {
         report(v, true, "model loads: %s, %d inputs, digest %.12s", weir_model_algorithm(v->model), weir_model_column_count(v->model),
                weir_model_digest(v->model));
         return;
     }
     report(v, false, "model does not load: %s/%s has digest %.12s, the registry %.12s", v->objects_dir, path, weir_model_digest(v->model),
-           text_of(v->version, "digest"));
+           weir_json_text(v->version, "digest"));
     weir_model_free(v->model); /* another model: whatever it scores says nothing of this version */
     v->model = NULL;
 }
@@ -112,7 +108,8 @@ static void check_signature(validation *v) {
         report(v, false, "signature is not valid: %s", err.message);
     else
         report(v, true, "signature is valid: %d inputs, target %s, output %s", weir_model_column_count(v->model),
-               text_of(cJSON_GetObjectItemCaseSensitive(signature, "target"), "name"), text_of(cJSON_GetObjectItemCaseSensitive(signature, "output"), "name"));
+               weir_json_text(cJSON_GetObjectItemCaseSensitive(signature, "target"), "name"),
+               weir_json_text(cJSON_GetObjectItemCaseSensitive(signature, "output"), "name"));
 }
 
 /* Scores the sample; what comes out is finite, or an error. */
@@ -162,17 +159,17 @@ static void check_metadata(validation *v) {
     const cJSON *version = v->version, *metrics = cJSON_GetObjectItemCaseSensitive(version, "metrics");
     if (!version)
         report(v, false, "metadata is not there: %s", v->why_not.message);
-    else if (strcmp(text_of(version, "run_status"), "succeeded") != 0)
-        report(v, false, "metadata is incomplete: its run %s is %s, expected succeeded", text_of(version, "run_id"),
-               *text_of(version, "run_status") ? text_of(version, "run_status") : "gone");
+    else if (strcmp(weir_json_text(version, "run_status"), "succeeded") != 0)
+        report(v, false, "metadata is incomplete: its run %s is %s, expected succeeded", weir_json_text(version, "run_id"),
+               *weir_json_text(version, "run_status") ? weir_json_text(version, "run_status") : "gone");
     else if (!cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(metrics, "test_f1")))
         report(v, false, "metadata is incomplete: there is no metric test_f1");
-    else if (!*text_of(cJSON_GetObjectItemCaseSensitive(version, "tags"), "registered_at") || !*text_of(version, "description"))
+    else if (!*weir_json_text(cJSON_GetObjectItemCaseSensitive(version, "tags"), "registered_at") || !*weir_json_text(version, "description"))
         report(v, false, "metadata is incomplete: there is no description, or no tag registered_at");
     else
-        report(v, true, "metadata is there: %s, F1 %.4f, registered %s", text_of(version, "run_id"),
+        report(v, true, "metadata is there: %s, F1 %.4f, registered %s", weir_json_text(version, "run_id"),
                cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(metrics, "test_f1")),
-               text_of(cJSON_GetObjectItemCaseSensitive(version, "tags"), "registered_at"));
+               weir_json_text(cJSON_GetObjectItemCaseSensitive(version, "tags"), "registered_at"));
 }
 
 /* A number stands for itself, 0 for the alias; other names are looked up. */

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/table.h"
 #include "core/clock.h"
+#include "core/json.h"
 #include "models/json.h"
 #include "models/why.h"
 
@@ -35,12 +36,8 @@ static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to tell about a prediction");
 }
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
 static const char *text_of(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
+    const char *text = cJSON_GetStringValue(weir_json_at(object, name));
     return text && *text ? text : "-";
 }
 
@@ -76,8 +73,8 @@ static weir_status tell_record(const weir_settings *settings, cJSON *out, weir_e
     weir_err why_not;
     const weir_partition at = {
         .topic = text_of(source, "topic"),
-        .partition = (int32_t)cJSON_GetNumberValue(member(source, "partition")),
-        .offset = (int64_t)cJSON_GetNumberValue(member(source, "offset")),
+        .partition = (int32_t)cJSON_GetNumberValue(weir_json_at(source, "partition")),
+        .offset = (int64_t)cJSON_GetNumberValue(weir_json_at(source, "offset")),
     };
     weir_status failed = weir_consumer_new_assigned(settings->brokers, &at, 1, &consumer, &why_not);
     if (!failed) failed = read_record(consumer, source, &at, &why_not);
@@ -133,35 +130,36 @@ static void put_number(char text[CELL_TEXT], const cJSON *item, const char *form
 }
 
 static void print_head(const cJSON *out) {
-    const cJSON *p = member(out, "prediction"), *s = member(out, "source"), *m = member(out, "model"), *decision = member(p, "decision");
+    const cJSON *p = weir_json_at(out, "prediction"), *s = weir_json_at(out, "source"), *m = weir_json_at(out, "model"),
+                *decision = weir_json_at(p, "decision");
     char score[CELL_TEXT], threshold[CELL_TEXT], propensity[CELL_TEXT], schema[CELL_TEXT];
-    put_number(score, member(p, "score"), "%.6g");
-    put_number(threshold, member(p, "threshold"), "%.6g");
-    put_number(propensity, member(p, "propensity"), "%g");
-    put_number(schema, member(s, "schema_id"), "schema %.0f");
+    put_number(score, weir_json_at(p, "score"), "%.6g");
+    put_number(threshold, weir_json_at(p, "threshold"), "%.6g");
+    put_number(propensity, weir_json_at(p, "propensity"), "%g");
+    put_number(schema, weir_json_at(s, "schema_id"), "schema %.0f");
     printf("prediction  %s of tenant %s, entity %s, %s\n", text_of(p, "id"), text_of(p, "tenant"), text_of(p, "entity"), text_of(p, "join_id"));
-    printf("event       %s, %s partition %.0f, offset %.0f, %s\n", text_of(p, "event_time"), text_of(s, "topic"), weir_json_value(member(s, "partition")),
-           weir_json_value(member(s, "offset")), member(s, "schema_id") ? schema : text_of(s, "record"));
+    printf("event       %s, %s partition %.0f, offset %.0f, %s\n", text_of(p, "event_time"), text_of(s, "topic"), weir_json_value(weir_json_at(s, "partition")),
+           weir_json_value(weir_json_at(s, "offset")), weir_json_at(s, "schema_id") ? schema : text_of(s, "record"));
     printf("score       %s", score);
     if (cJSON_IsBool(decision)) printf(", threshold %s: %s", threshold, cJSON_IsTrue(decision) ? "yes" : "no");
     printf(", made %s\n", text_of(p, "predicted_at"));
-    printf("model       %s version %.0f (%s), %s, digest %s\n", text_of(m, "name"), weir_json_value(member(m, "version")), text_of(m, "semver"),
+    printf("model       %s version %.0f (%s), %s, digest %s\n", text_of(m, "name"), weir_json_value(weir_json_at(m, "version")), text_of(m, "semver"),
            text_of(m, "algorithm"), text_of(m, "digest"));
     if (strcmp(text_of(m, "artifact"), "loaded") != 0) printf("            %s\n", text_of(m, "artifact"));
-    if (cJSON_IsBool(member(out, "reproduced")))
-        printf("            %s\n", cJSON_IsTrue(member(out, "reproduced")) ? "gives this score again from these inputs, bit for bit"
-                                                                           : "does NOT give this score again from these inputs");
+    if (cJSON_IsBool(weir_json_at(out, "reproduced")))
+        printf("            %s\n", cJSON_IsTrue(weir_json_at(out, "reproduced")) ? "gives this score again from these inputs, bit for bit"
+                                                                                 : "does NOT give this score again from these inputs");
     printf("arm         %s, propensity %s\n", text_of(p, "arm"), propensity);
-    if (cJSON_IsFalse(member(m, "same_definitions")))
+    if (cJSON_IsFalse(weir_json_at(m, "same_definitions")))
         printf("features    made under other definitions than the pipeline file has now (hash %.12s)\n", text_of(m, "feature_hash"));
 }
 
 static void print_training(const cJSON *out) {
-    const cJSON *t = member(out, "training"), *w = member(t, "window"), *label = member(out, "label");
+    const cJSON *t = weir_json_at(out, "training"), *w = weir_json_at(t, "window"), *label = weir_json_at(out, "label");
     if (cJSON_IsObject(t)) {
-        char *params = cJSON_PrintUnformatted(member(t, "params")), rows[CELL_TEXT], seed[CELL_TEXT];
-        put_number(rows, member(t, "rows"), "%.0f");
-        put_number(seed, member(t, "seed"), "%.0f");
+        char *params = cJSON_PrintUnformatted(weir_json_at(t, "params")), rows[CELL_TEXT], seed[CELL_TEXT];
+        put_number(rows, weir_json_at(t, "rows"), "%.0f");
+        put_number(seed, weir_json_at(t, "seed"), "%.0f");
         printf("\ntraining    run %s (%s), code version %s, seed %s, params %s\n", text_of(t, "run_id"), text_of(t, "run_status"), text_of(t, "code_version"),
                seed, params ? params : "-");
         printf("            %s rows, digest %s, %.19s to %.19s\n", rows, text_of(t, "dataset_digest"), text_of(w, "train_from"), text_of(w, "train_to"));
@@ -183,12 +181,12 @@ static weir_status print_inputs(const cJSON *out, weir_err *err) {
     cJSON *rows = cJSON_CreateArray();
     const cJSON *input;
     bool ok = rows != NULL;
-    cJSON_ArrayForEach(input, member(out, "inputs")) {
+    cJSON_ArrayForEach(input, weir_json_at(out, "inputs")) {
         char value[CELL_TEXT], contribution[CELL_TEXT], age[CELL_TEXT];
         cJSON *row = cJSON_CreateObject();
-        put_number(value, member(input, "value"), "%.8g");
-        put_number(contribution, member(input, "contribution"), "%+.6f");
-        put_number(age, member(input, "age_seconds"), "%.6g");
+        put_number(value, weir_json_at(input, "value"), "%.8g");
+        put_number(contribution, weir_json_at(input, "contribution"), "%+.6f");
+        put_number(age, weir_json_at(input, "age_seconds"), "%.6g");
         ok = ok && row && cJSON_AddStringToObject(row, "name", text_of(input, "name")) && cJSON_AddStringToObject(row, "value", value) &&
              cJSON_AddStringToObject(row, "contribution", contribution) && cJSON_AddStringToObject(row, "from", text_of(input, "from")) &&
              cJSON_AddStringToObject(row, "age", age);
@@ -202,17 +200,18 @@ static weir_status print_inputs(const cJSON *out, weir_err *err) {
 static weir_status print_text(const cJSON *out, weir_err *err) {
     static const weir_table_column views[] = {{"view", "VIEW"},       {"topic", "FROM TOPIC"}, {"partition", "PARTITION"}, {"offset", "OFFSET"},
                                               {"version", "VERSION"}, {"event_time", "AS OF"}, {"age_seconds", "AGE (s)"}, {NULL, NULL}};
-    const cJSON *e = member(out, "explanation");
+    const cJSON *e = weir_json_at(out, "explanation");
     print_head(out);
     printf("\n");
-    weir_status status = weir_table_print(member(out, "views"), views, WEIR_OUTPUT_TABLE, stdout, err);
+    weir_status status = weir_table_print(weir_json_at(out, "views"), views, WEIR_OUTPUT_TABLE, stdout, err);
     printf("\n");
     if (!status) status = print_inputs(out, err);
     if (status) return status;
-    if (member(e, "none"))
+    if (weir_json_at(e, "none"))
         printf("no contributions: %s\n", text_of(e, "none"));
     else
-        printf("base %.6f, with all contributions %.6f (%s)\n", weir_json_value(member(e, "base")), weir_json_value(member(e, "sum")), text_of(e, "unit"));
+        printf("base %.6f, with all contributions %.6f (%s)\n", weir_json_value(weir_json_at(e, "base")), weir_json_value(weir_json_at(e, "sum")),
+               text_of(e, "unit"));
     print_training(out);
     return WEIR_OK;
 }

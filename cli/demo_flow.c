@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/http.h"
 
 /* Workers whose work on a record must have ended before a phase has. Training is waited for by itself, serve does nothing by itself. */
 static const char *const movers[] = {"ingest", "store", "score", "experiment"};
@@ -137,4 +138,26 @@ void weir_flow_show(const weir_watch *watch, const weir_pipeline *pipeline, weir
         view->arms[a].auc = arm_metric(watch, pipeline, view, a, "auc_roc");
         view->arms[a].average_precision = arm_metric(watch, pipeline, view, a, "average_precision");
     }
+}
+
+/* ---- waiting ---- */
+
+weir_status weir_flow_ready(const char *host, int64_t port, bool *ret_ready, char why[WEIR_WAITING_MAX], weir_err *err) {
+    char url[160];
+    weir_buf body = {0};
+    int http_status = 0;
+    snprintf(url, sizeof url, "http://%s:%lld/readyz", host, (long long)port);
+    weir_status status = weir_http_call("GET", url, NULL, NULL, 0, 2000, &http_status, &body, err);
+    weir_buf_done(&body);
+    *ret_ready = !status && http_status == 200;
+    snprintf(why, WEIR_WAITING_MAX, "waiting for the workers at %s", url);
+    return status && err->action != WEIR_ACTION_RETRY ? status : WEIR_OK;
+}
+
+bool weir_patience_over(weir_patience *patience, const char *why, int64_t now_us, int64_t patience_us) {
+    if (!patience->since_us || strcmp(why, patience->why) != 0) {
+        snprintf(patience->why, sizeof patience->why, "%s", why);
+        patience->since_us = now_us;
+    }
+    return now_us - patience->since_us > patience_us;
 }

@@ -25,4 +25,15 @@ void weir_flow_show(const weir_watch *watch, const weir_pipeline *pipeline, weir
 /** Newest event time that ingest has seen; INT64_MIN when none. */
 int64_t weir_flow_event_time(const weir_watch *watch, const weir_pipeline *pipeline);
 
+/** Asks the workers at this address whether all are ready; *ret_ready is false as long as nobody answers, and why says whom it waits for. Errors: those that waiting does not mend. */
+weir_status weir_flow_ready(const char *host, int64_t port, bool *ret_ready, char why[WEIR_WAITING_MAX], weir_err *err) WEIR_MUST_CHECK;
+
+/* How long somebody has waited for the same. Zero-initialised. */
+typedef struct weir_patience {
+    char why[WEIR_WAITING_MAX];
+    int64_t since_us; /* monotonic */
+} weir_patience;
+/** Whether what is waited for has read the same for longer than patience_us. */
+bool weir_patience_over(weir_patience *patience, const char *why, int64_t now_us, int64_t patience_us);
+
 #endif

@@ -23,7 +23,6 @@
 #include "consumers/events.h"
 #include "core/clock.h"
 #include "core/folder.h"
-#include "core/http.h"
 #include "core/page.h"
 #include "models/recipe.h"
 #include "models/registry.h"
@@ -308,36 +307,24 @@ static weir_status stopped(const scenario *s, weir_err *err) {
 /* Calls done until it says so; fails when it says the same for PATIENCE_US. */
 typedef weir_status (*done_fn)(scenario *s, bool *ret_done, char why[WEIR_WAITING_MAX], weir_err *err);
 static weir_status wait_for(scenario *s, done_fn done, weir_err *err) {
-    char why[WEIR_WAITING_MAX] = "", before[WEIR_WAITING_MAX] = "";
-    int64_t changed_us = weir_clock_mono_us(s->clock);
+    char why[WEIR_WAITING_MAX] = "";
+    weir_patience patience = {0};
     for (;;) {
         bool ready = false;
         look(s);
         weir_status status = stopped(s, err);
         if (!status) status = done(s, &ready, why, err);
         if (status || ready) return status;
-        int64_t now_us = weir_clock_mono_us(s->clock);
-        if (strcmp(why, before) != 0) {
-            memcpy(before, why, sizeof before);
-            changed_us = now_us;
-        }
-        if (now_us - changed_us > PATIENCE_US)
+        if (weir_patience_over(&patience, why, weir_clock_mono_us(s->clock), PATIENCE_US))
             return WEIR_FAIL(err, WEIR_ETIMEOUT, "nothing moved for %lld s: %s", (long long)(PATIENCE_US / WEIR_SECOND_US), why);
         weir_clock_sleep_us(s->clock, POLL_US);
     }
 }
 
 static weir_status workers_ready(scenario *s, bool *ret_done, char why[WEIR_WAITING_MAX], weir_err *err) {
-    char url[160];
-    weir_buf body = {0};
-    int http_status = 0;
-    snprintf(url, sizeof url, "http://%s:%lld/readyz", s->settings->http_host, (long long)s->settings->http_port);
-    weir_status status = weir_http_call("GET", url, NULL, NULL, 0, 2000, &http_status, &body, err);
-    weir_buf_done(&body);
-    *ret_done = !status && http_status == 200;
+    weir_status status = weir_flow_ready(s->settings->http_host, s->settings->http_port, ret_done, why, err);
     if (!*ret_done) s->answered_us = weir_clock_mono_us(s->clock); /* they may still be starting: patience, not silence, ends this */
-    snprintf(why, WEIR_WAITING_MAX, "waiting for the workers at %s", url);
-    return status && err->action != WEIR_ACTION_RETRY ? status : WEIR_OK;
+    return status;
 }
 
 static weir_status all_taken(scenario *s, bool *ret_done, char why[WEIR_WAITING_MAX], weir_err *err) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "consumers/events.h"
+#include "core/json.h"
 #include "core/page.h"
 
 enum { TOPICS = WEIR_STORY_DEMO, BATCH = 64, ROW_MAX = 32, SHOWN_COLUMNS = 4 };
@@ -46,16 +47,6 @@ static cJSON *json_of(const weir_datum *d) {
     return d->type == WEIR_T_STR ? cJSON_ParseWithLength(d->p, d->len) : NULL;
 }
 
-static double number_at(const cJSON *json, const char *name) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
-}
-
-static const char *text_at(const cJSON *json, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
-    return text ? text : "";
-}
-
 /* The first columns that drifted. */
 static void drifted_columns(const weir_datum *detail, char *text, size_t size) {
     cJSON *json = json_of(detail);
@@ -65,7 +56,7 @@ static void drifted_columns(const weir_datum *detail, char *text, size_t size) {
     *text = 0;
     cJSON_ArrayForEach(column, cJSON_GetObjectItemCaseSensitive(json, "columns")) {
         if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(column, "drifted")) || count++ >= SHOWN_COLUMNS || used >= size) continue;
-        used += (size_t)snprintf(text + used, size - used, "%s%s", shown++ ? ", " : ": ", text_at(column, "name"));
+        used += (size_t)snprintf(text + used, size - used, "%s%s", shown++ ? ", " : ": ", weir_json_text(column, "name"));
     }
     if (count > shown && used < size) snprintf(text + used, size - used, " and %d more", count - shown);
     cJSON_Delete(json);
@@ -112,14 +103,14 @@ static void read_request(const weir_datum *row, weir_story_entry *e) {
 static void read_run(const weir_datum *row, weir_story_entry *e) {
     char run[64];
     cJSON *detail = json_of(&row[RUN_DETAIL]);
-    double rows = number_at(cJSON_GetObjectItemCaseSensitive(detail, "dataset"), "rows"), seconds = number_at(detail, "fit_seconds");
+    double rows = weir_json_number(cJSON_GetObjectItemCaseSensitive(detail, "dataset"), "rows", NAN), seconds = weir_json_number(detail, "fit_seconds", NAN);
     copy(run, sizeof run, &row[RUN_ID]);
     copy(e->state, sizeof e->state, &row[RUN_STATUS]);
     copy(e->subject, sizeof e->subject, &row[RUN_REQUEST_ID]);
     if (!strcmp(e->state, "awaiting_labels"))
         snprintf(e->text, sizeof e->text, "fitted on %.0f rows in %.1f s; will be measured when the outcomes of its test days are known", rows, seconds);
     else
-        snprintf(e->text, sizeof e->text, "%.20s… %s%s%.200s", run, e->state, *text_at(detail, "error") ? ": " : "", text_at(detail, "error"));
+        snprintf(e->text, sizeof e->text, "%.20s… %s%s%.200s", run, e->state, *weir_json_text(detail, "error") ? ": " : "", weir_json_text(detail, "error"));
     cJSON_Delete(detail);
 }
 
@@ -143,11 +134,11 @@ static void read_rollout(const weir_datum *row, weir_story_entry *e) {
     const cJSON *arms = cJSON_GetObjectItemCaseSensitive(evidence, "arms"), *values = cJSON_GetObjectItemCaseSensitive(evidence, "e_values");
     static const char *const names[] = {"champion", "challenger"};
     for (int i = 0; i < 2; i++) {
-        e->outcomes[i] = number_at(cJSON_GetObjectItemCaseSensitive(arms, names[i]), "outcomes");
-        e->loss[i] = number_at(cJSON_GetObjectItemCaseSensitive(arms, names[i]), "loss");
+        e->outcomes[i] = weir_json_number(cJSON_GetObjectItemCaseSensitive(arms, names[i]), "outcomes", NAN);
+        e->loss[i] = weir_json_number(cJSON_GetObjectItemCaseSensitive(arms, names[i]), "loss", NAN);
     }
-    e->better = number_at(values, "better");
-    e->worse = number_at(values, "worse");
+    e->better = weir_json_number(values, "better", NAN);
+    e->worse = weir_json_number(values, "worse", NAN);
     e->share = row[ROLL_SHARE].f;
     copy(e->state, sizeof e->state, &row[ROLL_TYPE]);
     copy(e->about, sizeof e->about, &row[ROLL_ACTOR]);

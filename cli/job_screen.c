@@ -6,6 +6,7 @@
 
 #include "cli/stop.h"
 #include "cli/table.h"
+#include "core/json.h"
 #include "core/page.h"
 #include "models/json_file.h"
 
@@ -88,16 +89,12 @@ void weir_job_screen_progress(void *context, const weir_automl_progress *p) {
 
 /* ---- summary ---- */
 
-static const cJSON *at(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
 /* "eta 0.057, max_depth 5, rounds 298": of a spec of one algorithm. */
 static void list_params(const cJSON *spec, char *text, size_t size) {
-    const cJSON *param, *each = at(spec, "targets");
+    const cJSON *param, *each = weir_json_at(spec, "targets");
     size_t used = 0;
     *text = 0;
-    cJSON_ArrayForEach(param, at(each ? each : spec, "params")) {
+    cJSON_ArrayForEach(param, weir_json_at(each ? each : spec, "params")) {
         const char *comma = used ? ", " : "";
         int len = cJSON_IsNumber(param)   ? snprintf(text + used, size - used, "%s%s %.3g", comma, param->string, param->valuedouble)
                   : cJSON_IsString(param) ? snprintf(text + used, size - used, "%s%s %s", comma, param->string, param->valuestring)
@@ -109,26 +106,26 @@ static void list_params(const cJSON *spec, char *text, size_t size) {
 }
 
 static void print_leader(const cJSON *leader, int width, FILE *out) {
-    const cJSON *p = at(leader, "p_worse");
-    const char *name = cJSON_GetStringValue(at(leader, "name"));
+    const cJSON *p = weir_json_at(leader, "p_worse");
+    const char *name = cJSON_GetStringValue(weir_json_at(leader, "name"));
     char params[PARAMS_SHOWN + 1];
-    list_params(at(leader, "spec"), params, sizeof params);
-    fprintf(out, "%c %4d  %-*s %10.5g", cJSON_IsTrue(at(leader, "winner")) ? '*' : ' ', (int)cJSON_GetNumberValue(at(leader, "rank")), width, name ? name : "",
-            cJSON_GetNumberValue(at(leader, "mean")));
-    if (cJSON_IsNumber(at(leader, "deviation")))
-        fprintf(out, " ± %-8.2g", cJSON_GetNumberValue(at(leader, "deviation")));
+    list_params(weir_json_at(leader, "spec"), params, sizeof params);
+    fprintf(out, "%c %4d  %-*s %10.5g", cJSON_IsTrue(weir_json_at(leader, "winner")) ? '*' : ' ', (int)cJSON_GetNumberValue(weir_json_at(leader, "rank")),
+            width, name ? name : "", cJSON_GetNumberValue(weir_json_at(leader, "mean")));
+    if (cJSON_IsNumber(weir_json_at(leader, "deviation")))
+        fprintf(out, " ± %-8.2g", cJSON_GetNumberValue(weir_json_at(leader, "deviation")));
     else
         fprintf(out, "   %-8s", "");
     if (cJSON_IsNumber(p))
         fprintf(out, " %7.2g", p->valuedouble);
     else
         fprintf(out, " %7s", "");
-    fprintf(out, " %7.3g s  %s\n", cJSON_GetNumberValue(at(leader, "fit_seconds")), params);
+    fprintf(out, " %7.3g s  %s\n", cJSON_GetNumberValue(weir_json_at(leader, "fit_seconds")), params);
 }
 
 /* NULL: there is one only. */
 static const cJSON *first_target(const cJSON *report) {
-    return cJSON_GetArrayItem(at(at(report, "regression"), "targets"), 0);
+    return cJSON_GetArrayItem(weir_json_at(weir_json_at(report, "regression"), "targets"), 0);
 }
 
 /* Of a model of several targets. */
@@ -136,33 +133,33 @@ static void print_targets(const cJSON *report, FILE *out) {
     const cJSON *target, *metric;
     if (first_target(report)) fputs("\nby target; the leaderboard's is the mean over them:\n", out);
     for (target = first_target(report); target; target = target->next) {
-        fprintf(out, "  %-28s", cJSON_GetStringValue(at(target, "name")));
+        fprintf(out, "  %-28s", cJSON_GetStringValue(weir_json_at(target, "name")));
         cJSON_ArrayForEach(metric, target) if (cJSON_IsNumber(metric)) fprintf(out, "  %s %.5g", metric->string, metric->valuedouble);
         putc('\n', out);
     }
 }
 
 static void print_kept(const cJSON *kept, FILE *out) {
-    const cJSON *version = at(kept, "version"), *alias = at(kept, "alias");
-    fprintf(out, "registered  %s version ", cJSON_GetStringValue(at(kept, "model")));
+    const cJSON *version = weir_json_at(kept, "version"), *alias = weir_json_at(kept, "alias");
+    fprintf(out, "registered  %s version ", cJSON_GetStringValue(weir_json_at(kept, "model")));
     if (cJSON_IsString(version))
         fputs(version->valuestring, out);
     else
         fprintf(out, "%d", (int)cJSON_GetNumberValue(version));
     if (cJSON_IsString(alias)) fprintf(out, ", alias %s", alias->valuestring);
-    if (cJSON_IsTrue(at(kept, "alias_of_model"))) fputs(" of this model (the pipeline's aliases are where they were)", out);
-    if (cJSON_IsString(at(kept, "folder"))) fprintf(out, " in %s", at(kept, "folder")->valuestring);
+    if (cJSON_IsTrue(weir_json_at(kept, "alias_of_model"))) fputs(" of this model (the pipeline's aliases are where they were)", out);
+    if (cJSON_IsString(weir_json_at(kept, "folder"))) fprintf(out, " in %s", weir_json_at(kept, "folder")->valuestring);
     putc('\n', out);
     const cJSON *left;
-    cJSON_ArrayForEach(left, at(kept, "exports_left_out"))
-        fprintf(out, "            no %s: %s\n", cJSON_GetStringValue(at(left, "format")), cJSON_GetStringValue(at(left, "why")));
+    cJSON_ArrayForEach(left, weir_json_at(kept, "exports_left_out"))
+        fprintf(out, "            no %s: %s\n", cJSON_GetStringValue(weir_json_at(left, "format")), cJSON_GetStringValue(weir_json_at(left, "why")));
 }
 
 /* Of the names that are shown. */
 static int name_width(const cJSON *board) {
     size_t widest = strlen("MODEL");
     for (int i = 0; i < LEADERS_SHOWN; i++) {
-        const char *name = cJSON_GetStringValue(at(cJSON_GetArrayItem(board, i), "name"));
+        const char *name = cJSON_GetStringValue(weir_json_at(cJSON_GetArrayItem(board, i), "name"));
         if (name && strlen(name) > widest) widest = strlen(name);
     }
     return widest > NAME_SHOWN ? NAME_SHOWN : (int)widest;
@@ -182,26 +179,26 @@ static void print_leaderboard(const cJSON *board, FILE *out) {
 }
 
 static void print_test(const cJSON *report, FILE *out) {
-    const cJSON *chosen = cJSON_GetArrayItem(at(report, "models"), 0), *metric;
-    const char *name = cJSON_GetStringValue(at(chosen, "name")), *target = cJSON_GetStringValue(at(first_target(report), "name"));
+    const cJSON *chosen = cJSON_GetArrayItem(weir_json_at(report, "models"), 0), *metric;
+    const char *name = cJSON_GetStringValue(weir_json_at(chosen, "name")), *target = cJSON_GetStringValue(weir_json_at(first_target(report), "name"));
     fprintf(out, "\n%s%s%s, on %.0f rows that nothing before had seen:\n", name ? name : "The chosen model", target ? ", " : "", target ? target : "",
-            cJSON_GetNumberValue(at(at(at(report, "dataset"), "test"), "rows")));
-    cJSON_ArrayForEach(metric, at(chosen, "metrics")) {
-        const cJSON *low = at(metric, "low"), *high = at(metric, "high");
-        if (!cJSON_IsNumber(at(metric, "value"))) continue;
-        fprintf(out, "  %-28s %10.5g", metric->string, at(metric, "value")->valuedouble);
+            cJSON_GetNumberValue(weir_json_at(weir_json_at(weir_json_at(report, "dataset"), "test"), "rows")));
+    cJSON_ArrayForEach(metric, weir_json_at(chosen, "metrics")) {
+        const cJSON *low = weir_json_at(metric, "low"), *high = weir_json_at(metric, "high");
+        if (!cJSON_IsNumber(weir_json_at(metric, "value"))) continue;
+        fprintf(out, "  %-28s %10.5g", metric->string, weir_json_at(metric, "value")->valuedouble);
         if (cJSON_IsNumber(low) && cJSON_IsNumber(high)) fprintf(out, "   %.5g to %.5g", low->valuedouble, high->valuedouble);
         putc('\n', out);
     }
-    const char *how = cJSON_GetStringValue(at(chosen, "threshold_chosen"));
-    if (cJSON_IsNumber(at(chosen, "threshold")))
-        fprintf(out, "  a score of %.5g or more is called positive: %s\n", at(chosen, "threshold")->valuedouble, how ? how : "given");
+    const char *how = cJSON_GetStringValue(weir_json_at(chosen, "threshold_chosen"));
+    if (cJSON_IsNumber(weir_json_at(chosen, "threshold")))
+        fprintf(out, "  a score of %.5g or more is called positive: %s\n", weir_json_at(chosen, "threshold")->valuedouble, how ? how : "given");
 }
 
 /* What the last step has left. */
 static const cJSON *page_of(const cJSON *record) {
-    const cJSON *steps = at(record, "steps");
-    return at(cJSON_GetArrayItem(steps, cJSON_GetArraySize(steps) - 1), "result");
+    const cJSON *steps = weir_json_at(record, "steps");
+    return weir_json_at(cJSON_GetArrayItem(steps, cJSON_GetArraySize(steps) - 1), "result");
 }
 
 weir_status weir_job_summary_print(const char *folder, const cJSON *record, weir_output output, FILE *out, weir_err *err) {
@@ -215,8 +212,8 @@ weir_status weir_job_summary_print(const char *folder, const cJSON *record, weir
         print_test(report, out);
         print_targets(report, out);
         putc('\n', out);
-        cJSON_ArrayForEach(kept, at(at(report, "kept"), "versions")) print_kept(kept, out);
-        fprintf(out, "report      %s/%s\n", folder, cJSON_IsString(at(page_of(record), "page")) ? "report.html" : "report.json");
+        cJSON_ArrayForEach(kept, weir_json_at(weir_json_at(report, "kept"), "versions")) print_kept(kept, out);
+        fprintf(out, "report      %s/%s\n", folder, cJSON_IsString(weir_json_at(page_of(record), "page")) ? "report.html" : "report.json");
     }
     cJSON_Delete(board);
     cJSON_Delete(report);

@@ -2,46 +2,38 @@
 
 #include <string.h>
 
+#include "core/json.h"
 #include "core/page.h"
 #include "models/lineage.h"
 
 enum { BOX_WIDTH = 216, GAP_X = 56, GAP_Y = 18, MARGIN = 24, HEAD = 56, TITLE_HEIGHT = 26, LINE_HEIGHT = 15, PADDING = 9, LINE_CHARS = 31, TITLE_CHARS = 24 };
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
-
 static int kind_of(const cJSON *node) {
     int k = 0;
-    while (k < WEIR_LINEAGE_KINDS - 1 && strcmp(text_at(node, "kind"), weir_lineage_kinds[k]) != 0) k++;
+    while (k < WEIR_LINEAGE_KINDS - 1 && strcmp(weir_json_text(node, "kind"), weir_lineage_kinds[k]) != 0) k++;
     return k;
 }
 
 static int height_of(const cJSON *node) {
-    return TITLE_HEIGHT + LINE_HEIGHT * cJSON_GetArraySize(member(node, "lines")) + PADDING;
+    return TITLE_HEIGHT + LINE_HEIGHT * cJSON_GetArraySize(weir_json_at(node, "lines")) + PADDING;
 }
 
 /* ---- text ---- */
 
 void weir_lineage_text(const cJSON *graph, FILE *out) {
-    const cJSON *node, *line, *edge, *nodes = member(graph, "nodes");
+    const cJSON *node, *line, *edge, *nodes = weir_json_at(graph, "nodes");
     int last = -1;
     cJSON_ArrayForEach(node, nodes) {
         int kind = kind_of(node);
         if (kind != last) fprintf(out, "%s%s\n", last < 0 ? "" : "\n", weir_lineage_kinds[kind]);
         last = kind;
-        fprintf(out, "  %s\n", text_at(node, "title"));
-        cJSON_ArrayForEach(line, member(node, "lines")) fprintf(out, "    %s\n", line->valuestring);
-        cJSON_ArrayForEach(edge, member(graph, "edges")) {
+        fprintf(out, "  %s\n", weir_json_text(node, "title"));
+        cJSON_ArrayForEach(line, weir_json_at(node, "lines")) fprintf(out, "    %s\n", line->valuestring);
+        cJSON_ArrayForEach(edge, weir_json_at(graph, "edges")) {
             const cJSON *from;
-            if (strcmp(text_at(edge, "to"), text_at(node, "id")) != 0) continue;
-            cJSON_ArrayForEach(from, nodes) if (!strcmp(text_at(from, "id"), text_at(edge, "from")))
-                fprintf(out, "    ← %s %s\n", text_at(from, "kind"), text_at(from, "title"));
+            if (strcmp(weir_json_text(edge, "to"), weir_json_text(node, "id")) != 0) continue;
+            cJSON_ArrayForEach(from, nodes) if (!strcmp(weir_json_text(from, "id"), weir_json_text(edge, "from")))
+                fprintf(out, "    ← %s %s\n", weir_json_text(from, "kind"), weir_json_text(from, "title"));
         }
     }
 }
@@ -115,17 +107,17 @@ static void put_box(weir_page *page, const layout *at, const cJSON *nodes, const
     const cJSON *line;
     int kind = kind_of(node), x = left_of(at, kind), y = top_of(at, nodes, node), height = height_of(node), text_y = y + TITLE_HEIGHT + 10;
     weir_page_put(page, "<g><title>");
-    weir_page_text(page, text_at(node, "id"));
-    cJSON_ArrayForEach(line, member(node, "lines")) {
+    weir_page_text(page, weir_json_text(node, "id"));
+    cJSON_ArrayForEach(line, weir_json_at(node, "lines")) {
         weir_page_put(page, "\n");
         weir_page_text(page, line->valuestring);
     }
     weir_page_printf(page, "</title><rect class=\"box\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\"/>", x, y, BOX_WIDTH, height);
     weir_page_printf(page, "<rect class=\"k%d\" x=\"%d\" y=\"%d\" width=\"4\" height=\"%d\" rx=\"2\"/><text class=\"title\" x=\"%d\" y=\"%d\">", kind, x, y,
                      height, x + 13, y + 18);
-    put_cut(page, text_at(node, "title"), TITLE_CHARS);
+    put_cut(page, weir_json_text(node, "title"), TITLE_CHARS);
     weir_page_put(page, "</text>");
-    cJSON_ArrayForEach(line, member(node, "lines")) {
+    cJSON_ArrayForEach(line, weir_json_at(node, "lines")) {
         weir_page_printf(page, "<text class=\"line\" x=\"%d\" y=\"%d\">", x + 13, text_y);
         put_cut(page, line->valuestring, LINE_CHARS);
         weir_page_put(page, "</text>");
@@ -136,12 +128,12 @@ static void put_box(weir_page *page, const layout *at, const cJSON *nodes, const
 
 static const cJSON *find_node(const cJSON *nodes, const char *id) {
     const cJSON *node;
-    cJSON_ArrayForEach(node, nodes) if (!strcmp(text_at(node, "id"), id)) return node;
+    cJSON_ArrayForEach(node, nodes) if (!strcmp(weir_json_text(node, "id"), id)) return node;
     return NULL;
 }
 
 static void put_edge(weir_page *page, const layout *at, const cJSON *nodes, const cJSON *edge) {
-    const cJSON *from = find_node(nodes, text_at(edge, "from")), *to = find_node(nodes, text_at(edge, "to"));
+    const cJSON *from = find_node(nodes, weir_json_text(edge, "from")), *to = find_node(nodes, weir_json_text(edge, "to"));
     if (!from || !to) return;
     bool back = kind_of(to) < kind_of(from); /* a run went on from a version */
     int x1 = left_of(at, kind_of(from)) + (back ? 0 : BOX_WIDTH), x2 = left_of(at, kind_of(to)) + (back ? BOX_WIDTH + 6 : -6), bend = (x2 - x1) / 2;
@@ -151,12 +143,12 @@ static void put_edge(weir_page *page, const layout *at, const cJSON *nodes, cons
 
 weir_status weir_lineage_svg(const cJSON *graph, weir_buf *ret_svg, weir_err *err) {
     weir_page page = {.buf = ret_svg};
-    const cJSON *nodes = member(graph, "nodes"), *item;
+    const cJSON *nodes = weir_json_at(graph, "nodes"), *item;
     layout at = make_layout(nodes);
     int width = 2 * MARGIN + at.columns * (BOX_WIDTH + GAP_X) - GAP_X, height = HEAD + 2 * MARGIN + at.height;
     weir_page_printf(&page, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\"><title>Lineage of ", width,
                      height, width, height);
-    weir_page_text(&page, text_at(graph, "pipeline"));
+    weir_page_text(&page, weir_json_text(graph, "pipeline"));
     weir_page_put(&page, "</title>\n");
     weir_page_put(&page, style);
     weir_page_printf(
@@ -164,11 +156,11 @@ weir_status weir_lineage_svg(const cJSON *graph, weir_buf *ret_svg, weir_err *er
         "\n<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"5\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" "
         "fill=\"#9aa7b4\"/></marker></defs><rect class=\"page\" width=\"%d\" height=\"%d\"/><text class=\"name\" x=\"%d\" y=\"32\">Lineage of ",
         width, height, MARGIN);
-    weir_page_text(&page, text_at(graph, "pipeline"));
+    weir_page_text(&page, weir_json_text(graph, "pipeline"));
     weir_page_put(&page, "</text>\n");
     for (int k = 0; k < WEIR_LINEAGE_KINDS; k++)
         if (at.column[k] >= 0) weir_page_printf(&page, "<text class=\"kind\" x=\"%d\" y=\"%d\">%s</text>\n", left_of(&at, k), HEAD + 8, weir_lineage_kinds[k]);
-    cJSON_ArrayForEach(item, member(graph, "edges")) put_edge(&page, &at, nodes, item);
+    cJSON_ArrayForEach(item, weir_json_at(graph, "edges")) put_edge(&page, &at, nodes, item);
     cJSON_ArrayForEach(item, nodes) put_box(&page, &at, nodes, item);
     weir_page_put(&page, "</svg>\n");
     return page.failed ? WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the picture") : WEIR_OK;

@@ -5,20 +5,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/layout.h"
 #include "models/tracking.h"
 
 enum { FILES_MAX = 64 };
 
-static const char *text_of(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 /* The model that was registered, wherever artifacts are kept. */
 static weir_status load(const char *objects_dir, const cJSON *version, weir_model **ret_model, weir_err *err) {
-    const char *path = text_of(version, "artifact_path"), *digest = text_of(version, "digest");
+    const char *path = weir_json_text(version, "artifact_path"), *digest = weir_json_text(version, "digest");
     weir_model *model = NULL;
     weir_status status = weir_artifact_load(objects_dir, path, &model, err);
     if (!status && strcmp(weir_model_digest(model), digest) != 0)
@@ -107,8 +103,8 @@ static weir_status add_artifacts(weir_pg *pg, const char *objects_dir, const cha
     const cJSON *artifact;
     weir_status status = *run_id ? weir_track_read(pg, run_id, &run, err) : WEIR_OK;
     if (!status) cJSON_ArrayForEach(artifact, cJSON_GetObjectItemCaseSensitive(run, "artifacts")) {
-            const char *relative = text_of(artifact, "path"), *slash = strrchr(relative, '/');
-            if (!strcmp(text_of(artifact, "kind"), "model")) continue;
+            const char *relative = weir_json_text(artifact, "path"), *slash = strrchr(relative, '/');
+            if (!strcmp(weir_json_text(artifact, "kind"), "model")) continue;
             weir_buf *bytes = add_file(f, "artifacts/%.120s", slash ? slash + 1 : relative);
             if (!bytes) break;
             if ((status = weir_artifact_read(objects_dir, relative, bytes, err)) == WEIR_ENOTFOUND) {
@@ -123,11 +119,11 @@ static weir_status add_artifacts(weir_pg *pg, const char *objects_dir, const cha
 
 static bool add_column_names(cJSON *metadata, const cJSON *signature) {
     const cJSON *input;
-    const char *target = text_of(cJSON_GetObjectItemCaseSensitive(signature, "target"), "name");
+    const char *target = weir_json_text(cJSON_GetObjectItemCaseSensitive(signature, "target"), "name");
     cJSON *names = cJSON_AddArrayToObject(metadata, "feature_columns"), *targets = cJSON_AddArrayToObject(metadata, "target_columns");
     bool added = names && targets && (!*target || cJSON_AddItemToArray(targets, cJSON_CreateString(target)));
     cJSON_ArrayForEach(input, cJSON_GetObjectItemCaseSensitive(signature, "inputs")) added =
-        added && cJSON_AddItemToArray(names, cJSON_CreateString(text_of(input, "name")));
+        added && cJSON_AddItemToArray(names, cJSON_CreateString(weir_json_text(input, "name")));
     return added;
 }
 
@@ -154,10 +150,13 @@ weir_status weir_models_export_layout(weir_pg *pg, const char *objects_dir, cons
     weir_status status = load(objects_dir, version, &model, err);
     if (!status) status = describe(version, &metadata, &not_exported, err);
     if (!status) status = export_all(model, &f, not_exported, err);
-    if (!status) status = add_artifacts(pg, objects_dir, text_of(version, "run_id"), &f, err);
+    if (!status) status = add_artifacts(pg, objects_dir, weir_json_text(version, "run_id"), &f, err);
     if (!status) {
-        const weir_layout_version written = {
-            .model = text_of(version, "model"), .version = text_of(version, "semver"), .metadata = metadata, .files = f.list, .file_count = f.count};
+        const weir_layout_version written = {.model = weir_json_text(version, "model"),
+                                             .version = weir_json_text(version, "semver"),
+                                             .metadata = metadata,
+                                             .files = f.list,
+                                             .file_count = f.count};
         status = weir_model_layout_write(dir, &written, err);
     }
     for (size_t i = 0; i < FILES_MAX; i++) weir_buf_done(&f.bytes[i]);

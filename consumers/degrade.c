@@ -12,6 +12,7 @@
 #include "consumers/alert.h"
 #include "consumers/estimation.h"
 #include "consumers/shared.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/degradation.h"
@@ -116,11 +117,6 @@ static weir_status read_metrics(weir_degrade *d, const weir_arm_measure *arm, cJ
     return WEIR_OK;
 }
 
-static double number_of(const cJSON *metrics, const char *name, double otherwise) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(metrics, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : otherwise;
-}
-
 typedef struct dated {
     int64_t known_us, index;
 } dated;
@@ -165,9 +161,9 @@ static weir_status window_make(const weir_arm_rows *rows, int64_t most, window *
 static weir_status judge(weir_degrade *d, const cJSON *metrics, const window *w, int64_t look, weir_degradation *ret_degradation, weir_err *err) {
     const weir_degradation_settings settings = {
         .metric = d->metric,
-        .threshold = number_of(metrics, "threshold", 0.5),
-        .reference = number_of(metrics, stored_name(d->metric), NAN),
-        .reference_count = number_of(metrics, d->metric->task == WEIR_TASK_BINARY ? "positives" : "rows", 0),
+        .threshold = weir_json_number(metrics, "threshold", 0.5),
+        .reference = weir_json_number(metrics, stored_name(d->metric), NAN),
+        .reference_count = weir_json_number(metrics, d->metric->task == WEIR_TASK_BINARY ? "positives" : "rows", 0),
         .drop = d->def->drop,
         .min_rows = d->def->min_rows,
         .alpha = ALPHA,
@@ -190,7 +186,7 @@ static weir_status estimate(weir_degrade *d, const weir_arm_measure *arm, const 
     const char *pipeline = d->pipeline->name, *name = stored_name(d->metric);
     const weir_estimation_input input = {
         .metric = d->metric,
-        .threshold = number_of(metrics, "threshold", 0.5),
+        .threshold = weir_json_number(metrics, "threshold", 0.5),
         .min_rows = d->def->min_rows,
         .max_rows = WEIR_DEGRADATION_WINDOW * d->def->min_rows,
         .count = w->count,
@@ -211,7 +207,7 @@ static weir_status estimate(weir_degrade *d, const weir_arm_measure *arm, const 
 static weir_status detail_of(const weir_degrade *d, const weir_arm_measure *arm, const cJSON *metrics, const weir_degradation *found,
                              const weir_estimation *estimation, char **ret_text, weir_err *err) {
     cJSON *detail = cJSON_CreateObject();
-    double reference = number_of(metrics, stored_name(d->metric), NAN);
+    double reference = weir_json_number(metrics, stored_name(d->metric), NAN);
     cJSON_AddStringToObject(detail, "metric", stored_name(d->metric));
     cJSON_AddStringToObject(detail, "model", arm->model);
     cJSON_AddNumberToObject(detail, "version", arm->version);
@@ -262,7 +258,7 @@ static weir_status conclude(weir_degrade *d, const weir_arm_measure *arm, const 
     weir_metric_set(WEIR_METRIC("weir_experiment_degradation_ratio", d->pipeline->name, arm->model, version, arm->arm), found->share);
     if (!found->worse && !is_back) return WEIR_OK;
     snprintf(summary, sizeof summary, "%s of %s version %d (%s) is %.4g on %lld labelled predictions; it was %.4g on its test rows", stored_name(d->metric),
-             arm->model, arm->version, arm->arm, found->value, (long long)found->rows, number_of(metrics, stored_name(d->metric), NAN));
+             arm->model, arm->version, arm->arm, found->value, (long long)found->rows, weir_json_number(metrics, stored_name(d->metric), NAN));
     weir_status status = detail_of(d, arm, metrics, found, estimation, &detail, err);
     if (!status) status = remember(d, arm, found->worse, summary, detail, err);
     cJSON_free(detail);
@@ -290,7 +286,7 @@ weir_status weir_degrade_arm(void *degrade, const weir_arm_measure *arm, const w
     cJSON *metrics = NULL;
     if (look < 1 || (look <= seen->look && predicted <= seen->estimated_at)) return WEIR_OK;
     weir_status status = read_metrics(d, arm, &metrics, err);
-    if (!status && isfinite(number_of(metrics, stored_name(d->metric), NAN))) {
+    if (!status && isfinite(weir_json_number(metrics, stored_name(d->metric), NAN))) {
         status = look_at(d, seen, arm, rows, look, metrics, err);
         if (!status) {
             seen->look = look;

@@ -1,25 +1,22 @@
 #include "consumers/lineage.h"
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "models/lineage.h"
 
 enum { FLUSH_TIMEOUT_MS = 30000 };
 
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 static weir_status send_one(const weir_pipeline *pipeline, const cJSON *told, weir_event_codec *codec, weir_producer *producer, weir_err *err) {
     int64_t at_us;
     char *event = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(told, "event"));
-    weir_status status = event ? weir_time_parse(text_at(told, "at"), &at_us, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an event");
+    weir_status status = event ? weir_time_parse(weir_json_text(told, "at"), &at_us, err) : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an event");
     if (!status) {
         const weir_datum row[LINE_COUNT] = {
-            [LINE_EVENT_ID] = weir_text(text_at(told, "id")),   [LINE_PIPELINE] = weir_text(pipeline->name),  [LINE_AT] = weir_i64(at_us),
-            [LINE_RUN_ID] = weir_text(text_at(told, "run_id")), [LINE_JOB] = weir_text(text_at(told, "job")), [LINE_EVENT] = weir_text(event),
+            [LINE_EVENT_ID] = weir_text(weir_json_text(told, "id")),   [LINE_PIPELINE] = weir_text(pipeline->name),         [LINE_AT] = weir_i64(at_us),
+            [LINE_RUN_ID] = weir_text(weir_json_text(told, "run_id")), [LINE_JOB] = weir_text(weir_json_text(told, "job")), [LINE_EVENT] = weir_text(event),
         };
-        status = weir_event_send(codec, producer, WEIR_TOPIC_LINEAGE, text_at(told, "job"), "weir.lineage.run", text_at(told, "id"), at_us, row, err);
+        status =
+            weir_event_send(codec, producer, WEIR_TOPIC_LINEAGE, weir_json_text(told, "job"), "weir.lineage.run", weir_json_text(told, "id"), at_us, row, err);
     }
     cJSON_free(event);
     return status;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/json.h"
 #include "core/log.h"
 #include "models/artifact_file.h"
 #include "models/pg_json.h"
@@ -14,19 +15,6 @@ enum { PARAMS_MAX = 100, METRICS_MAX = 1000, TAGS_MAX = 100 /* of one log-batch 
 
 static weir_status no_memory(weir_err *err) {
     return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the mirror of MLflow");
-}
-
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
-
-static double number_at(const cJSON *object, const char *name) {
-    return cJSON_IsNumber(member(object, name)) ? member(object, name)->valuedouble : 0;
 }
 
 /* {"key": …, "value": …} at the end of a list. Values that are longer than MLflow takes end with "…". */
@@ -78,7 +66,7 @@ static cJSON *object_of(const char *const *pairs) {
 static weir_status find_experiment(const weir_mirror *m, const char *name, char id[64], weir_err *err) {
     cJSON *answer = NULL;
     weir_status status = get_by(m, "experiments/get-by-name", "experiment_name", name, &answer, err);
-    if (!status) snprintf(id, 64, "%s", text_at(member(answer, "experiment"), "experiment_id"));
+    if (!status) snprintf(id, 64, "%s", weir_json_text(weir_json_at(answer, "experiment"), "experiment_id"));
     cJSON_Delete(answer);
     return status;
 }
@@ -88,7 +76,7 @@ static weir_status ensure_experiment(const weir_mirror *m, const char *name, cha
     if (status != WEIR_ENOTFOUND) return status;
     cJSON *answer = NULL;
     status = post(m, "experiments/create", OBJECT("name", name), &answer, err);
-    if (!status) snprintf(id, 64, "%s", text_at(answer, "experiment_id"));
+    if (!status) snprintf(id, 64, "%s", weir_json_text(answer, "experiment_id"));
     cJSON_Delete(answer);
     return status == WEIR_ECONFLICT ? find_experiment(m, name, id, err) : status; /* somebody made it meanwhile */
 }
@@ -100,10 +88,10 @@ typedef struct mirrored_run {
 } mirrored_run;
 
 static void take_info(const cJSON *run, mirrored_run *ret_run) {
-    const cJSON *info = member(run, "info");
-    snprintf(ret_run->id, sizeof ret_run->id, "%s", text_at(info, "run_id"));
-    snprintf(ret_run->artifact_uri, sizeof ret_run->artifact_uri, "%s", text_at(info, "artifact_uri"));
-    ret_run->deleted = !strcmp(text_at(info, "lifecycle_stage"), "deleted");
+    const cJSON *info = weir_json_at(run, "info");
+    snprintf(ret_run->id, sizeof ret_run->id, "%s", weir_json_text(info, "run_id"));
+    snprintf(ret_run->artifact_uri, sizeof ret_run->artifact_uri, "%s", weir_json_text(info, "artifact_uri"));
+    ret_run->deleted = !strcmp(weir_json_text(info, "lifecycle_stage"), "deleted");
 }
 
 /* id stays empty when there is none. */
@@ -118,34 +106,35 @@ static weir_status find_run(const weir_mirror *m, const char *experiment_id, con
         return no_memory(err);
     }
     weir_status status = post(m, "runs/search", body, &answer, err);
-    if (!status) take_info(cJSON_GetArrayItem(member(answer, "runs"), 0), ret_run);
+    if (!status) take_info(cJSON_GetArrayItem(weir_json_at(answer, "runs"), 0), ret_run);
     cJSON_Delete(answer);
     return status;
 }
 
 /* As the user the one who asked is not known; the tag makes a repeat find the run. */
 static weir_status create_run(const weir_mirror *m, const char *experiment_id, const cJSON *run, mirrored_run *ret_run, weir_err *err) {
-    cJSON *answer = NULL, *body = OBJECT("experiment_id", experiment_id, "run_name", text_at(run, "id")),
+    cJSON *answer = NULL, *body = OBJECT("experiment_id", experiment_id, "run_name", weir_json_text(run, "id")),
           *tags = body ? cJSON_AddArrayToObject(body, "tags") : NULL;
-    bool made = tags && cJSON_AddNumberToObject(body, "start_time", (double)(int64_t)(number_at(run, "started_us") / 1000)) &&
-                add_pair(tags, "weir.run_id", text_at(run, "id")) && add_pair(tags, "weir.pipeline", text_at(run, "pipeline")) &&
-                add_pair(tags, "mlflow.source.name", "weir") && add_pair(tags, "weir.code_version", text_at(run, "code_version"));
+    bool made = tags && cJSON_AddNumberToObject(body, "start_time", (double)(int64_t)(weir_json_number(run, "started_us", 0) / 1000)) &&
+                add_pair(tags, "weir.run_id", weir_json_text(run, "id")) && add_pair(tags, "weir.pipeline", weir_json_text(run, "pipeline")) &&
+                add_pair(tags, "mlflow.source.name", "weir") && add_pair(tags, "weir.code_version", weir_json_text(run, "code_version"));
     if (!made) {
         cJSON_Delete(body);
         return no_memory(err);
     }
     weir_status status = post(m, "runs/create", body, &answer, err);
-    if (!status) take_info(member(answer, "run"), ret_run);
+    if (!status) take_info(weir_json_at(answer, "run"), ret_run);
     cJSON_Delete(answer);
     return status;
 }
 
 static weir_status ensure_run(const weir_mirror *m, const cJSON *run, mirrored_run *ret_run, weir_err *err) {
     char fallback[WEIR_EXPERIMENT_NAME_MAX + 1], experiment_id[64] = "";
-    const char *experiment = text_at(run, "experiment");
+    const char *experiment = weir_json_text(run, "experiment");
     *ret_run = (mirrored_run){0};
-    weir_status status = ensure_experiment(m, *experiment ? experiment : weir_track_default_experiment(text_at(run, "pipeline"), fallback), experiment_id, err);
-    if (!status) status = find_run(m, experiment_id, text_at(run, "id"), ret_run, err);
+    weir_status status =
+        ensure_experiment(m, *experiment ? experiment : weir_track_default_experiment(weir_json_text(run, "pipeline"), fallback), experiment_id, err);
+    if (!status) status = find_run(m, experiment_id, weir_json_text(run, "id"), ret_run, err);
     if (!status && !*ret_run->id) status = create_run(m, experiment_id, run, ret_run, err);
     return status;
 }
@@ -180,7 +169,7 @@ static weir_status log_texts(const weir_mirror *m, const char *mlflow_id, const 
     cJSON_ArrayForEach(item, values) {
         if ((status = batch_room(&b, err))) break;
         b.count++;
-        if (!add_pair(b.list, item->string, text_at(values, item->string))) {
+        if (!add_pair(b.list, item->string, weir_json_text(values, item->string))) {
             status = no_memory(err);
             break;
         }
@@ -192,11 +181,11 @@ static weir_status log_texts(const weir_mirror *m, const char *mlflow_id, const 
 
 static bool add_metric(cJSON *list, const cJSON *step) {
     char key[KEY_SIZE];
-    weir_mlflow_key(text_at(step, "name"), key);
+    weir_mlflow_key(weir_json_text(step, "name"), key);
     cJSON *metric = cJSON_CreateObject();
-    if (metric && cJSON_AddStringToObject(metric, "key", key) && cJSON_AddNumberToObject(metric, "value", number_at(step, "value")) &&
-        cJSON_AddNumberToObject(metric, "timestamp", (double)(int64_t)(number_at(step, "at_us") / 1000)) &&
-        cJSON_AddNumberToObject(metric, "step", number_at(step, "step")) && cJSON_AddItemToArray(list, metric))
+    if (metric && cJSON_AddStringToObject(metric, "key", key) && cJSON_AddNumberToObject(metric, "value", weir_json_number(step, "value", 0)) &&
+        cJSON_AddNumberToObject(metric, "timestamp", (double)(int64_t)(weir_json_number(step, "at_us", 0) / 1000)) &&
+        cJSON_AddNumberToObject(metric, "step", weir_json_number(step, "step", 0)) && cJSON_AddItemToArray(list, metric))
         return true;
     cJSON_Delete(metric);
     return false;
@@ -207,7 +196,7 @@ static weir_status log_metrics(const weir_mirror *m, const char *mlflow_id, cons
     const cJSON *step;
     weir_status status = WEIR_OK;
     cJSON_ArrayForEach(step, steps) {
-        if (!cJSON_IsNumber(member(step, "value"))) continue; /* not defined here */
+        if (!cJSON_IsNumber(weir_json_at(step, "value"))) continue; /* not defined here */
         if ((status = batch_room(&b, err))) break;
         b.count++;
         if (!add_metric(b.list, step)) {
@@ -224,17 +213,17 @@ static weir_status log_metrics(const weir_mirror *m, const char *mlflow_id, cons
 static cJSON *input_of(const cJSON *dataset) {
     char digest[DIGEST_MAX + 1];
     cJSON *input = cJSON_CreateObject(), *source = cJSON_CreateObject(), *profile = cJSON_CreateObject();
-    snprintf(digest, sizeof digest, "%.*s", DIGEST_MAX, text_at(dataset, "digest"));
-    bool made = input && cJSON_AddStringToObject(source, "query", text_at(dataset, "query")) &&
-                cJSON_AddNumberToObject(source, "version", number_at(dataset, "version")) &&
-                cJSON_AddStringToObject(source, "digest", text_at(dataset, "digest")) &&
-                cJSON_AddNumberToObject(profile, "num_rows", number_at(dataset, "rows"));
+    snprintf(digest, sizeof digest, "%.*s", DIGEST_MAX, weir_json_text(dataset, "digest"));
+    bool made = input && cJSON_AddStringToObject(source, "query", weir_json_text(dataset, "query")) &&
+                cJSON_AddNumberToObject(source, "version", weir_json_number(dataset, "version", 0)) &&
+                cJSON_AddStringToObject(source, "digest", weir_json_text(dataset, "digest")) &&
+                cJSON_AddNumberToObject(profile, "num_rows", weir_json_number(dataset, "rows", 0));
     char *source_text = made ? cJSON_PrintUnformatted(source) : NULL, *profile_text = made ? cJSON_PrintUnformatted(profile) : NULL;
-    cJSON *inner = source_text && profile_text
-                       ? OBJECT("name", text_at(dataset, "name"), "digest", digest, "source_type", "weir", "source", source_text, "profile", profile_text)
-                       : NULL;
+    cJSON *inner = source_text && profile_text ? OBJECT("name", weir_json_text(dataset, "name"), "digest", digest, "source_type", "weir", "source", source_text,
+                                                        "profile", profile_text)
+                                               : NULL;
     cJSON *tags = inner ? cJSON_AddArrayToObject(input, "tags") : NULL;
-    made = tags && add_pair(tags, "mlflow.data.context", text_at(dataset, "context"));
+    made = tags && add_pair(tags, "mlflow.data.context", weir_json_text(dataset, "context"));
     if (!inner || !cJSON_AddItemToObject(input, "dataset", inner) || !made) {
         cJSON_Delete(input);
         input = NULL;
@@ -272,10 +261,10 @@ static weir_status is_uploaded(const weir_mirror *m, const char *mlflow_id, cons
     bool fits =
         weir_buf_printf(&text, "artifacts/list?run_id=%s&path=", mlflow_id) && weir_mlflow_escape(&text, folder, false) && weir_buf_append(&text, "", 1);
     weir_status status = fits ? weir_mlflow_call(&m->api, "GET", text.data, NULL, &answer, err) : no_memory(err);
-    if (!status) cJSON_ArrayForEach(file, member(answer, "files")) {
-            const cJSON *found = member(file, "file_size"); /* a 64-bit number: as text, or not */
+    if (!status) cJSON_ArrayForEach(file, weir_json_at(answer, "files")) {
+            const cJSON *found = weir_json_at(file, "file_size"); /* a 64-bit number: as text, or not */
             int64_t bytes = cJSON_IsNumber(found) ? (int64_t)found->valuedouble : cJSON_IsString(found) ? atoll(found->valuestring) : -1;
-            *ret_there = *ret_there || (!strcmp(text_at(file, "path"), path) && bytes == size);
+            *ret_there = *ret_there || (!strcmp(weir_json_text(file, "path"), path) && bytes == size);
         }
     weir_buf_done(&text);
     cJSON_Delete(answer);
@@ -306,7 +295,7 @@ static weir_status upload_all(const weir_mirror *m, const mirrored_run *run, con
     weir_status status = WEIR_OK;
     cJSON_ArrayForEach(artifact, artifacts) {
         weir_err why;
-        status = upload(m, run, text_at(artifact, "path"), &why);
+        status = upload(m, run, weir_json_text(artifact, "path"), &why);
         if (status && why.action == WEIR_ACTION_REJECT) {
             weir_log_err(WEIR_LOG_WARN, "an artifact is not shown in MLflow", &why);
             status = WEIR_OK;
@@ -319,10 +308,10 @@ static weir_status upload_all(const weir_mirror *m, const mirrored_run *run, con
 }
 
 static weir_status set_status(const weir_mirror *m, const char *mlflow_id, const cJSON *run, weir_err *err) {
-    const char *run_status = text_at(run, "status");
+    const char *run_status = weir_json_text(run, "status");
     bool failed = !strcmp(run_status, "failed"), killed = !strcmp(run_status, "cancelled"), over = failed || killed || !strcmp(run_status, "succeeded");
     cJSON *body = OBJECT("run_id", mlflow_id, "status", failed ? "FAILED" : killed ? "KILLED" : over ? "FINISHED" : "RUNNING");
-    if (body && over && !cJSON_AddNumberToObject(body, "end_time", (double)(int64_t)(number_at(run, "ended_us") / 1000))) {
+    if (body && over && !cJSON_AddNumberToObject(body, "end_time", (double)(int64_t)(weir_json_number(run, "ended_us", 0) / 1000))) {
         cJSON_Delete(body);
         body = NULL;
     }
@@ -336,17 +325,17 @@ static weir_status mirror_run(const weir_mirror *m, const char *run_id, mirrored
     weir_status status = weir_track_read(m->pg, run_id, &run, err);
     if (status == WEIR_ENOTFOUND) return WEIR_OK;
     if (status) return status;
-    if (!strcmp(text_at(run, "status"), "queued")) {
+    if (!strcmp(weir_json_text(run, "status"), "queued")) {
         cJSON_Delete(run);
         return WEIR_OK;
     }
     status = ensure_run(m, run, ret_run, err);
     if (!status && !ret_run->deleted) {
-        status = log_texts(m, ret_run->id, "params", PARAMS_MAX, member(run, "params"), err);
-        if (!status) status = log_metrics(m, ret_run->id, member(run, "steps"), err);
-        if (!status) status = log_texts(m, ret_run->id, "tags", TAGS_MAX, member(run, "tags"), err);
-        if (!status) status = log_inputs(m, ret_run->id, member(run, "datasets"), err);
-        if (!status) status = upload_all(m, ret_run, member(run, "artifacts"), err);
+        status = log_texts(m, ret_run->id, "params", PARAMS_MAX, weir_json_at(run, "params"), err);
+        if (!status) status = log_metrics(m, ret_run->id, weir_json_at(run, "steps"), err);
+        if (!status) status = log_texts(m, ret_run->id, "tags", TAGS_MAX, weir_json_at(run, "tags"), err);
+        if (!status) status = log_inputs(m, ret_run->id, weir_json_at(run, "datasets"), err);
+        if (!status) status = upload_all(m, ret_run, weir_json_at(run, "artifacts"), err);
         if (!status) status = set_status(m, ret_run->id, run, err);
     }
     cJSON_Delete(run);
@@ -390,11 +379,11 @@ static weir_status ensure_model(const weir_mirror *m, const char *name, weir_err
 static weir_status create_version(const weir_mirror *m, const char *name, const cJSON *row, int version, const mirrored_run *run, cJSON **ret_found,
                                   weir_err *err) {
     char source[2200], number[16], description[400];
-    const char *path = text_at(row, "artifact_path"), *slash = strrchr(path, '/');
+    const char *path = weir_json_text(row, "artifact_path"), *slash = strrchr(path, '/');
     cJSON *answer = NULL;
     snprintf(source, sizeof source, "%s/%.*s", *run->id ? run->artifact_uri : "mlflow-artifacts:/weir", slash ? (int)(slash - path) : 0, path);
     snprintf(number, sizeof number, "%d", version);
-    snprintf(description, sizeof description, "Version %d (%s) of %s", version, text_at(row, "semver"), name);
+    snprintf(description, sizeof description, "Version %d (%s) of %s", version, weir_json_text(row, "semver"), name);
     cJSON *body = OBJECT("name", name, "source", source, "description", description), *tags = body ? cJSON_AddArrayToObject(body, "tags") : NULL;
     bool made = tags && (!*run->id || cJSON_AddStringToObject(body, "run_id", run->id)) && add_pair(tags, "weir.version", number);
     if (!made) {
@@ -409,7 +398,7 @@ static weir_status create_version(const weir_mirror *m, const char *name, const 
 
 static const char *tag_of(const cJSON *found, const char *key) {
     const cJSON *tag;
-    cJSON_ArrayForEach(tag, member(found, "tags")) if (!strcmp(text_at(tag, "key"), key)) return text_at(tag, "value");
+    cJSON_ArrayForEach(tag, weir_json_at(found, "tags")) if (!strcmp(weir_json_text(tag, "key"), key)) return weir_json_text(tag, "value");
     return NULL;
 }
 
@@ -419,7 +408,7 @@ static weir_status set_tag(const weir_mirror *m, const char *name, const cJSON *
     weir_mlflow_key(tag, key);
     const char *now = tag_of(found, key);
     if (!*value || (now && !strcmp(now, value))) return WEIR_OK;
-    return post(m, "model-versions/set-tag", OBJECT("name", name, "version", text_at(found, "version"), "key", key, "value", value), NULL, err);
+    return post(m, "model-versions/set-tag", OBJECT("name", name, "version", weir_json_text(found, "version"), "key", key, "value", value), NULL, err);
 }
 
 static weir_status set_tags(const weir_mirror *m, const char *name, const cJSON *found, const cJSON *row, weir_err *err) {
@@ -429,17 +418,17 @@ static weir_status set_tags(const weir_mirror *m, const char *name, const cJSON 
     weir_status status = WEIR_OK;
     for (size_t i = 0; !status && i < sizeof facts / sizeof *facts; i++) {
         snprintf(key, sizeof key, "weir.%s", facts[i]);
-        status = set_tag(m, name, found, key, text_at(row, facts[i]), err);
+        status = set_tag(m, name, found, key, weir_json_text(row, facts[i]), err);
     }
-    if (!status) cJSON_ArrayForEach(item, member(row, "metrics")) {
+    if (!status) cJSON_ArrayForEach(item, weir_json_at(row, "metrics")) {
             if (!cJSON_IsNumber(item)) continue;
             snprintf(key, sizeof key, "metric.%.200s", item->string);
             snprintf(value, sizeof value, "%.17g", item->valuedouble);
             if ((status = set_tag(m, name, found, key, value, err))) break;
         }
     if (!status)
-        cJSON_ArrayForEach(item,
-                           member(row, "tags")) if ((status = set_tag(m, name, found, item->string, text_at(member(row, "tags"), item->string), err))) break;
+        cJSON_ArrayForEach(item, weir_json_at(row, "tags")) if ((status = set_tag(m, name, found, item->string,
+                                                                                  weir_json_text(weir_json_at(row, "tags"), item->string), err))) break;
     return status;
 }
 
@@ -458,7 +447,7 @@ static weir_status read_version(const weir_mirror *m, const char *pipeline, cons
 }
 
 static weir_status delete_version(const weir_mirror *m, const char *name, const cJSON *found, weir_err *err) {
-    cJSON *body = found ? OBJECT("name", name, "version", text_at(found, "version")) : NULL;
+    cJSON *body = found ? OBJECT("name", name, "version", weir_json_text(found, "version")) : NULL;
     if (!found) return WEIR_OK;
     weir_status status = body ? weir_mlflow_call(&m->api, "DELETE", "model-versions/delete", body, NULL, err) : no_memory(err);
     cJSON_Delete(body);
@@ -474,17 +463,17 @@ static weir_status mirror_version(const weir_mirror *m, const char *pipeline, co
     model_name(pipeline, model, name);
     weir_status status = read_version(m, pipeline, model, version, &row, err);
     if (status) return status;
-    bool gone = !cJSON_IsObject(row), deleted = cJSON_IsTrue(member(row, "deleted"));
+    bool gone = !cJSON_IsObject(row), deleted = cJSON_IsTrue(weir_json_at(row, "deleted"));
     if (!gone && !deleted) status = ensure_model(m, name, err);
     if (!gone && !status) status = find_version(m, name, version, &found, err);
     if (deleted && status == WEIR_ENOTFOUND) status = WEIR_OK; /* nor is the model */
     if (!gone && !status && deleted) {
         status = delete_version(m, name, found, err);
     } else if (!gone && !status) {
-        if (!found && *text_at(row, "run_id")) status = mirror_run(m, text_at(row, "run_id"), &run, err);
+        if (!found && *weir_json_text(row, "run_id")) status = mirror_run(m, weir_json_text(row, "run_id"), &run, err);
         if (!found && !status) status = create_version(m, name, row, version, &run, &found, err);
         if (!status) status = set_tags(m, name, found, row, err);
-        if (!status) snprintf(mlflow_version, 16, "%s", text_at(found, "version"));
+        if (!status) snprintf(mlflow_version, 16, "%s", weir_json_text(found, "version"));
     }
     cJSON_Delete(found);
     cJSON_Delete(row);
@@ -525,13 +514,13 @@ weir_status weir_mirror_alias(const weir_mirror *m, const char *pipeline, const 
     cJSON *row = NULL;
     weir_status status = read_alias(m, pipeline, model, alias, &row, err);
     if (status) return status;
-    const char *target = text_at(row, "model");
-    if (*target) status = mirror_version(m, pipeline, target, (int)number_at(row, "version"), mlflow_version, err);
+    const char *target = weir_json_text(row, "model");
+    if (*target) status = mirror_version(m, pipeline, target, (int)weir_json_number(row, "version", 0), mlflow_version, err);
     if (!status && *mlflow_version) {
         model_name(pipeline, target, name);
         status = post(m, "registered-models/alias", OBJECT("name", name, "alias", alias, "version", mlflow_version), NULL, err);
     }
-    if (!status) cJSON_ArrayForEach(other, member(row, "others")) {
+    if (!status) cJSON_ArrayForEach(other, weir_json_at(row, "others")) {
             if ((status = drop_alias(m, pipeline, cJSON_GetStringValue(other), alias, err))) break;
         }
     cJSON_Delete(row);

@@ -18,6 +18,7 @@
 #include "consumers/train_jobs.h"
 #include "consumers/train_queue.h"
 #include "consumers/trials.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/training.h"
@@ -39,16 +40,6 @@ typedef struct train {
     int64_t look_at_us, labels_at_us;
 } train;
 
-static double number_at(const cJSON *json, const char *name, double fallback) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : fallback;
-}
-
-static const char *text_at(const cJSON *json, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
-    return text ? text : "";
-}
-
 /* Microseconds since 1970 fit a double's 53 bits until the year 2255. */
 static int64_t time_at(const cJSON *json, const char *name, int64_t fallback) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
@@ -62,10 +53,10 @@ static weir_status evaluate_if_labelled(train *t, const cJSON *run, weir_err *er
     int64_t from;
     bool complete = false;
     weir_status status =
-        weir_time_parse(text_at(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(run, "detail"), "window"), "train_from"), &from, err);
+        weir_time_parse(weir_json_text(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(run, "detail"), "window"), "train_from"), &from, err);
     if (!status) status = weir_training_window(t->pipeline, &t->recipe, t->env->pg_url, from, &training.window, err);
     if (!status) status = weir_training_labels_complete(&training, &complete, err);
-    return status || !complete ? status : weir_train_queue_evaluate(t->pg, text_at(run, "id"), err);
+    return status || !complete ? status : weir_train_queue_evaluate(t->pg, weir_json_text(run, "id"), err);
 }
 
 /* A run that cannot be gone on with must not stop the others. */
@@ -79,7 +70,7 @@ static weir_status look_for_labels(train *t, weir_err *err) {
         status = evaluate_if_labelled(t, run, &why);
         if (status && why.action == WEIR_ACTION_FATAL) {
             weir_log_err(WEIR_LOG_ERROR, "a training run failed", &why);
-            status = weir_train_queue_give_up(t->pg, text_at(run, "id"), why.message, err);
+            status = weir_train_queue_give_up(t->pg, weir_json_text(run, "id"), why.message, err);
             if (!status) weir_metric_add(WEIR_METRIC("weir_train_runs_total", t->pipeline->name, "failed"), 1);
         } else if (status && err) {
             *err = why;
@@ -101,20 +92,20 @@ static weir_status send_event(train *t, const cJSON *event, int64_t id, weir_err
     int64_t time_us = time_at(event, "time_us", 0);
     char text[32], type[64];
     snprintf(text, sizeof text, "%lld", (long long)id);
-    snprintf(type, sizeof type, "weir.model.%s", text_at(event, "type"));
+    snprintf(type, sizeof type, "weir.model.%s", weir_json_text(event, "type"));
     weir_datum row[MOD_COUNT] = {
         [MOD_ID] = weir_i64(id),
-        [MOD_TYPE] = weir_text(text_at(event, "type")),
-        [MOD_PIPELINE] = weir_text(text_at(event, "pipeline")),
+        [MOD_TYPE] = weir_text(weir_json_text(event, "type")),
+        [MOD_PIPELINE] = weir_text(weir_json_text(event, "pipeline")),
         [MOD_AT] = weir_i64(time_us),
         [MOD_MODEL] = text_or_null(event, "model"),
         [MOD_VERSION] = cJSON_IsNumber(version) ? weir_i64((int64_t)version->valuedouble) : weir_null(),
         [MOD_DIGEST] = text_or_null(event, "digest"),
         [MOD_ALIAS] = text_or_null(event, "alias"),
         [MOD_ARTIFACT] = text_or_null(event, "artifact_path"),
-        [MOD_PAYLOAD] = weir_text(*text_at(event, "payload") ? text_at(event, "payload") : "{}"),
+        [MOD_PAYLOAD] = weir_text(*weir_json_text(event, "payload") ? weir_json_text(event, "payload") : "{}"),
     };
-    return weir_event_send(&t->models, weir_worker_producer(t->worker), WEIR_TOPIC_MODELS, text_at(event, "key"), type, text, time_us, row, err);
+    return weir_event_send(&t->models, weir_worker_producer(t->worker), WEIR_TOPIC_MODELS, weir_json_text(event, "key"), type, text, time_us, row, err);
 }
 
 static weir_status send_outbox(train *t, weir_err *err) {
@@ -123,7 +114,7 @@ static weir_status send_outbox(train *t, weir_err *err) {
     int64_t last = 0;
     weir_status status = weir_outbox_take(t->pg, &events, err);
     if (!status) cJSON_ArrayForEach(event, events) {
-            int64_t id = (int64_t)number_at(event, "id", 0);
+            int64_t id = (int64_t)weir_json_number(event, "id", 0);
             status = send_event(t, event, id, err);
             if (status) break;
             last = id;

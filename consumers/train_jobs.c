@@ -12,6 +12,7 @@
 #include "consumers/train_queue.h"
 #include "consumers/train_run.h"
 #include "consumers/train_tell.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/tracking.h"
@@ -49,16 +50,6 @@ struct weir_train_jobs {
     train_job jobs[WEIR_TRAIN_RUNS_MAX];
 };
 
-static double number_at(const cJSON *json, const char *name, double fallback) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : fallback;
-}
-
-static const char *text_at(const cJSON *json, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
-    return text ? text : "";
-}
-
 int weir_train_jobs_count(const weir_train_jobs *t) {
     int count = 0;
     for (int i = 0; i < WEIR_TRAIN_RUNS_MAX; i++) count += t->jobs[i].active;
@@ -85,12 +76,12 @@ static void show_metrics(const weir_train_jobs *t, const cJSON *detail) {
     const cJSON *version, *metric;
     cJSON_ArrayForEach(version, cJSON_GetObjectItemCaseSensitive(detail, "versions")) {
         char number[16];
-        snprintf(number, sizeof number, "%d", (int)number_at(version, "version", 0));
+        snprintf(number, sizeof number, "%d", (int)weir_json_number(version, "version", 0));
         cJSON_ArrayForEach(metric, cJSON_GetObjectItemCaseSensitive(version, "metrics")) {
             if (!cJSON_IsNumber(metric)) continue;
             weir_metric_set(is_error(metric->string)
-                                ? WEIR_METRIC("weir_train_error_value", t->pipeline->name, text_at(version, "name"), number, metric->string)
-                                : WEIR_METRIC("weir_train_metric_ratio", t->pipeline->name, text_at(version, "name"), number, metric->string),
+                                ? WEIR_METRIC("weir_train_error_value", t->pipeline->name, weir_json_text(version, "name"), number, metric->string)
+                                : WEIR_METRIC("weir_train_metric_ratio", t->pipeline->name, weir_json_text(version, "name"), number, metric->string),
                             metric->valuedouble);
         }
     }
@@ -108,11 +99,12 @@ static void conclude(weir_train_jobs *t, train_job *job, int64_t mono_us) {
     const weir_train_limits *limits = &t->service->limits;
     const cJSON *report = weir_train_process_report(job->process, &job->err);
     if (report) {
-        job->err = (weir_err){.code = (weir_status)number_at(report, "code", WEIR_EINTERNAL), .action = (weir_action)number_at(report, "action", 0)};
-        snprintf(job->err.message, sizeof job->err.message, "%s", text_at(report, "message"));
+        job->err =
+            (weir_err){.code = (weir_status)weir_json_number(report, "code", WEIR_EINTERNAL), .action = (weir_action)weir_json_number(report, "action", 0)};
+        snprintf(job->err.message, sizeof job->err.message, "%s", weir_json_text(report, "message"));
         job->detail = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(report, "detail"), true);
     }
-    const char *asked = text_at(report, "asked");
+    const char *asked = weir_json_text(report, "asked");
     const weir_train_ending ending = {.cancelled = !strcmp(asked, "cancel"),
                                       .timed_out = !strcmp(asked, "time") || job->overdue,
                                       .stopping = job->stopping,
@@ -138,7 +130,7 @@ static void conclude(weir_train_jobs *t, train_job *job, int64_t mono_us) {
 }
 
 static bool is_last_step(const train_job *job) {
-    return job->claim.evaluates || *text_at(job->claim.request, "continue_version"); /* one that goes on was measured on what it learnt, before it did */
+    return job->claim.evaluates || *weir_json_text(job->claim.request, "continue_version"); /* one that goes on was measured on what it learnt, before it did */
 }
 
 /* Before the status is told, so that who hears of it finds all of the run. What cannot be logged must not stop the training of models. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "models/pg_json.h"
 #include "models/registry.h"
 
@@ -14,20 +15,6 @@ enum { NUMBER_TEXT = 32 };
 #define OPEN "a.ended_at IS NULL"
 #define HOLDS OPEN " AND a.lease_until > clock_timestamp()"
 #define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
-
-static double number_at(const cJSON *object, const char *name) {
-    const cJSON *item = member(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
 
 static weir_status no_memory(weir_err *err) {
     return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for what is known of a training run");
@@ -84,7 +71,7 @@ static weir_status put_run(weir_pg *pg, const char *pipeline, const char *reques
 }
 
 weir_status weir_train_queue_add(weir_pg *pg, const char *pipeline, const cJSON *request, weir_err *err) {
-    const char *request_id = text_at(request, "request_id");
+    const char *request_id = weir_json_text(request, "request_id");
     PGresult *result = NULL;
     bool is_new = false;
     weir_status status =
@@ -109,9 +96,9 @@ static weir_status expire_gone(weir_pg *pg, const cJSON *open, const weir_train_
     const cJSON *attempt;
     weir_status status = WEIR_OK;
     cJSON_ArrayForEach(attempt, open) {
-        if (status || !weir_train_identity_gone(identity, text_at(attempt, "process"))) continue;
+        if (status || !weir_train_identity_gone(identity, weir_json_text(attempt, "process"))) continue;
         status = weir_pg_exec(pg, "UPDATE weir.run_attempts a SET lease_until = clock_timestamp() WHERE process = $1 AND " HOLDS, 1,
-                              (const char *const[]){text_at(attempt, "process")}, NULL, err);
+                              (const char *const[]){weir_json_text(attempt, "process")}, NULL, err);
         *ret_any = true;
     }
     return status;
@@ -137,7 +124,7 @@ weir_status weir_train_queue_look(weir_pg *pg, const char *pipeline, const weir_
     cJSON *json = NULL;
     bool expired = false;
     weir_status status = look(pg, pipeline, identity, &json, err);
-    if (!status) status = expire_gone(pg, member(json, "open"), identity, &expired, err);
+    if (!status) status = expire_gone(pg, weir_json_at(json, "open"), identity, &expired, err);
     if (!status && expired) {
         cJSON_Delete(json);
         json = NULL;
@@ -145,12 +132,12 @@ weir_status weir_train_queue_look(weir_pg *pg, const char *pipeline, const weir_
     }
     if (!status)
         *ret_look = (weir_train_look){
-            .waiting = (int)number_at(json, "waiting"),
-            .ready = (int)number_at(json, "ready"),
-            .running_host = (int)number_at(json, "host"),
-            .running_overall = (int)number_at(json, "overall"),
-            .untold = cJSON_IsTrue(member(json, "untold")),
-            .lost = cJSON_IsTrue(member(json, "lost")),
+            .waiting = (int)weir_json_number(json, "waiting", 0),
+            .ready = (int)weir_json_number(json, "ready", 0),
+            .running_host = (int)weir_json_number(json, "host", 0),
+            .running_overall = (int)weir_json_number(json, "overall", 0),
+            .untold = cJSON_IsTrue(weir_json_at(json, "untold")),
+            .lost = cJSON_IsTrue(weir_json_at(json, "lost")),
         };
     cJSON_Delete(json);
     return status;
@@ -189,11 +176,11 @@ static weir_status find_next(weir_pg *pg, const char *pipeline, cJSON **ret_next
 }
 
 static void fill_claim(weir_train_claim *claim, cJSON *next) {
-    snprintf(claim->run_id, sizeof claim->run_id, "%s", text_at(next, "run_id"));
-    claim->attempt = (int)number_at(next, "attempt");
-    claim->evaluates = !strcmp(text_at(next, "step"), "evaluate");
-    claim->failures = (int)number_at(next, "failures");
-    claim->waited_s = number_at(next, "waited_s");
+    snprintf(claim->run_id, sizeof claim->run_id, "%s", weir_json_text(next, "run_id"));
+    claim->attempt = (int)weir_json_number(next, "attempt", 0);
+    claim->evaluates = !strcmp(weir_json_text(next, "step"), "evaluate");
+    claim->failures = (int)weir_json_number(next, "failures", 0);
+    claim->waited_s = weir_json_number(next, "waited_s", 0);
     claim->request = cJSON_DetachItemFromObjectCaseSensitive(next, "request");
     claim->detail = cJSON_DetachItemFromObjectCaseSensitive(next, "detail");
 }

@@ -17,6 +17,7 @@
 
 #include "consumers/train_process.h"
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "models/continue_job.h"
 #include "models/interrupt.h"
@@ -49,18 +50,9 @@ static int64_t now_us(void) {
     return weir_clock_mono_us(weir_clock_system());
 }
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
-
 /* Microseconds since 1970 fit a double's 53 bits until the year 2255. */
 static int64_t whole_at(const cJSON *object, const char *name, int64_t fallback) {
-    const cJSON *item = member(object, name);
+    const cJSON *item = weir_json_at(object, name);
     return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : fallback;
 }
 
@@ -103,7 +95,8 @@ static weir_status read_order(cJSON **ret_order, weir_err *err) {
 
 /* As the worker read it, whatever has become of its file since. Schemas lie beside a file, as weir_pipeline_load has it. */
 static weir_status read_pipeline(train_run *r, weir_err *err) {
-    char *text = cJSON_PrintUnformatted(member(r->order, "pipeline")), *path = strdup(text_at(r->order, "path")), *dir = path ? strdup(path) : NULL;
+    char *text = cJSON_PrintUnformatted(weir_json_at(r->order, "pipeline")), *path = strdup(weir_json_text(r->order, "path")),
+         *dir = path ? strdup(path) : NULL;
     weir_status status = text && dir ? WEIR_OK : WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the pipeline");
     char *slash = dir ? strrchr(dir, '/') : NULL;
     if (slash) *slash = 0;
@@ -263,15 +256,15 @@ static weir_status renew(train_run *r, weir_pg *pg, const weir_train_claim *clai
 /* While the database is away the lease runs on, and out. */
 static void *keep_lease(void *context) {
     train_run *r = context;
-    weir_train_claim claim = {.attempt = (int)whole_at(r->order, "attempt", 0), .evaluates = cJSON_IsTrue(member(r->order, "evaluates"))};
+    weir_train_claim claim = {.attempt = (int)whole_at(r->order, "attempt", 0), .evaluates = cJSON_IsTrue(weir_json_at(r->order, "evaluates"))};
     const weir_train_limits limits = {.lease_us = whole_at(r->order, "lease_us", 0)};
     weir_train_identity identity = {0};
     weir_pg *pg = NULL;
     weir_err err;
     int64_t news_at_us = 0;
-    snprintf(claim.run_id, sizeof claim.run_id, "%s", text_at(r->order, "run_id"));
-    snprintf(identity.host, sizeof identity.host, "%s", text_at(r->order, "host"));
-    snprintf(identity.process, sizeof identity.process, "%s", text_at(r->order, "process"));
+    snprintf(claim.run_id, sizeof claim.run_id, "%s", weir_json_text(r->order, "run_id"));
+    snprintf(identity.host, sizeof identity.host, "%s", weir_json_text(r->order, "host"));
+    snprintf(identity.process, sizeof identity.process, "%s", weir_json_text(r->order, "process"));
     for (;;) {
         weir_status status = pg ? WEIR_OK : weir_pg_new(r->pg_url, &pg, &err);
         if (!status) status = renew(r, pg, &claim, &limits, &identity, &news_at_us, &err);
@@ -337,14 +330,14 @@ static weir_status start_threads(train_run *r, weir_err *err) {
 static weir_status window_of_run(train_run *r, weir_err *err) {
     int64_t from;
     weir_training *t = &r->training;
-    weir_status status = weir_time_parse(text_at(member(r->detail, "window"), "train_from"), &from, err);
+    weir_status status = weir_time_parse(weir_json_text(weir_json_at(r->detail, "window"), "train_from"), &from, err);
     return status ? status : weir_training_window(r->pipeline, &r->recipe, t->pg_url, from, &t->window, err);
 }
 
 static weir_status fit(train_run *r, weir_pg *pg, weir_err *err) {
     weir_training *t = &r->training;
     weir_status status =
-        weir_training_window(r->pipeline, &r->recipe, t->pg_url, whole_at(member(r->order, "request"), "train_from_us", INT64_MIN), &t->window, err);
+        weir_training_window(r->pipeline, &r->recipe, t->pg_url, whole_at(weir_json_at(r->order, "request"), "train_from_us", INT64_MIN), &t->window, err);
     return status ? status : weir_training_fit(t, pg, r->detail, err);
 }
 
@@ -375,20 +368,20 @@ static weir_status go_on(train_run *r, const char *version, weir_err *err) {
 }
 
 static weir_status work(train_run *r, const char *objects_dir, weir_err *err) {
-    const cJSON *request = member(r->order, "request");
-    bool evaluates = cJSON_IsTrue(member(r->order, "evaluates"));
-    const char *version = text_at(request, "continue_version");
+    const cJSON *request = weir_json_at(r->order, "request");
+    bool evaluates = cJSON_IsTrue(weir_json_at(r->order, "evaluates"));
+    const char *version = weir_json_text(request, "continue_version");
     int threads = (int)whole_at(r->order, "threads", 0);
     weir_pg *pg = NULL;
     if (threads && r->recipe.threads > threads) r->recipe.threads = threads;
-    r->detail = evaluates ? cJSON_Duplicate(member(r->order, "detail"), true) : cJSON_CreateObject();
+    r->detail = evaluates ? cJSON_Duplicate(weir_json_at(r->order, "detail"), true) : cJSON_CreateObject();
     if (!r->detail) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for what is known of the run");
     r->training = (weir_training){
         .pipeline = r->pipeline,
         .recipe = &r->recipe,
         .pg_url = r->pg_url,
         .objects_dir = objects_dir,
-        .run_id = text_at(r->order, "run_id"),
+        .run_id = weir_json_text(r->order, "run_id"),
         .as_of_us = whole_at(request, "as_of_us", INT64_MAX),
         .cancel = &r->cancel,
         .time_over = &r->time_over,
@@ -417,7 +410,7 @@ weir_status weir_train_run(const char *pg_url, const char *objects_dir, weir_err
     if (!status) status = read_pipeline(&r, &why);
     if (!status) status = weir_recipe_load(r.pipeline, &r.recipe, &why);
     if (!status) {
-        const weir_log_field fields[] = {WEIR_S("worker", "train"), WEIR_S("pipeline", r.pipeline->name), WEIR_S("run", text_at(r.order, "run_id"))};
+        const weir_log_field fields[] = {WEIR_S("worker", "train"), WEIR_S("pipeline", r.pipeline->name), WEIR_S("run", weir_json_text(r.order, "run_id"))};
         weir_log_context(fields, 3);
         status = work(&r, objects_dir, &why);
     }

@@ -1,6 +1,10 @@
 /* Permutations of the values of two columns between the sides. */
 #include <assert.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 #include <math.h>
+#include <stdlib.h>
 
 #include "features/drift_internal.h"
 
@@ -41,7 +45,9 @@ static void draw_line(const drift_pair *pair, line *l) {
     }
 }
 
-static int mark_word(line *l, int word, uint64_t bits) {
+#define INLINED __attribute__((always_inline)) inline /* into functions for other processors, too */
+
+static INLINED int mark_word(line *l, int word, uint64_t bits) {
     int left = l->count - word * WORD;
     if (left < WORD) bits &= (UINT64_C(1) << left) - 1;
     l->of_reference[word] = bits;
@@ -50,7 +56,7 @@ static int mark_word(line *l, int word, uint64_t bits) {
 
 /* n of the values, each choice as likely as any other. Each value is marked with a chance near n / (n + m), made of SHARE_BITS random words: from the lowest bit of the share on, a 1 is an or, a 0 an
  * and. Given how many were marked all choices of so many are equally likely, and they stay so when marks are set or taken away at random until there are n. */
-static void choose_reference(line *l, uint64_t *random) {
+static INLINED void choose_reference(line *l, uint64_t *random) {
     unsigned share = (unsigned)lround(ldexp((double)l->n / l->count, SHARE_BITS));
     int marked = 0;
     for (int word = 0; word * WORD < l->count; word++) {
@@ -60,23 +66,20 @@ static void choose_reference(line *l, uint64_t *random) {
         marked += mark_word(l, word, bits);
     }
     while (marked != l->n) {
-        uint64_t at = (drift_random(random) >> 32) * (uint64_t)l->count >> 32, bit = UINT64_C(1) << at % WORD;
-        bool is_marked = l->of_reference[at / WORD] & bit;
-        if (is_marked != (marked > l->n)) continue;
-        l->of_reference[at / WORD] ^= bit;
-        marked += is_marked ? -1 : 1;
+        uint64_t at = (drift_random(random) >> 32) * (uint64_t)l->count >> 32, *word = &l->of_reference[at / WORD], too_many = marked > l->n;
+        uint64_t changes = (*word >> at % WORD & 1) == too_many; /* as likely as not: no branch */
+        *word ^= changes << at % WORD;
+        marked += too_many ? -(int)changes : (int)changes;
     }
 }
 
-/* Four values at a time. */
-typedef int32_t four __attribute__((vector_size(16)));
-typedef double four_real __attribute__((vector_size(32)));
+enum { LANES = 8, BYTE_VALUES = 256 };
 
-/* What four values add to n m times the difference of the distribution functions, one after the other: m for a value of the reference, -n for another. By their bits. */
-static void make_steps(const line *l, four steps[16]) {
-    for (unsigned bits = 0; bits < 16; bits++) {
+/* What eight values add to n m times the difference of the distribution functions, one after the other: m for a value of the reference, -n for another. By their bits. */
+static void make_steps(const line *l, int32_t steps[BYTE_VALUES][LANES]) {
+    for (unsigned bits = 0; bits < BYTE_VALUES; bits++) {
         int32_t apart = 0;
-        for (int k = 0; k < 4; k++) {
+        for (int k = 0; k < LANES; k++) {
             apart += (bits >> k & 1 ? l->m : -l->n);
             steps[bits][k] = apart;
         }
@@ -84,21 +87,59 @@ static void make_steps(const line *l, four steps[16]) {
 }
 
 /* Area between the distribution functions; n m times their difference is a whole number below 2^25. */
-static double area_of(const line *l, const four steps[16]) {
-    four_real area = {0};
-    four apart = {0};
+static double area_of(const line *l, const int32_t steps[BYTE_VALUES][LANES]) {
+    double area[LANES] = {0};
+    int32_t apart = 0;
     for (int word = 0; word * WORD < l->count; word++) {
         uint64_t bits = l->of_reference[word];
         const double *gap = l->gap + word * WORD; /* 0 behind the last value */
-        for (int i = 0; i < WORD; i += 4, bits >>= 4) {
-            four at = steps[bits & 15] + apart, sign = at >> 31;
-            four_real gaps;
-            apart = __builtin_shufflevector(at, at, 3, 3, 3, 3);
-            memcpy(&gaps, gap + i, sizeof gaps);
-            area += __builtin_convertvector((at ^ sign) - sign, four_real) * gaps;
+        for (int i = 0; i < WORD; i += LANES, bits >>= LANES) {
+            const int32_t *step = steps[bits % BYTE_VALUES];
+            for (int k = 0; k < LANES; k++) area[k] += abs(apart + step[k]) * gap[i + k];
+            apart += step[LANES - 1];
         }
     }
-    return (area[0] + area[1] + area[2] + area[3]) / ((double)l->n * l->m);
+    return (((area[0] + area[4]) + (area[1] + area[5])) + ((area[2] + area[6]) + (area[3] + area[7]))) / ((double)l->n * l->m);
+}
+
+/* Area of another permutation. */
+typedef double (*permuted_fn)(line *l, const int32_t steps[BYTE_VALUES][LANES], uint64_t *random);
+static double permuted(line *l, const int32_t steps[BYTE_VALUES][LANES], uint64_t *random) {
+    choose_reference(l, random);
+    return area_of(l, steps);
+}
+
+#ifdef __x86_64__
+/* The same, to the bit (neither fuses multiplication and addition), where a register holds eight whole numbers. */
+__attribute__((target("avx2"))) static double area_avx2(const line *l, const int32_t steps[BYTE_VALUES][LANES]) {
+    const __m256i last = _mm256_set1_epi32(LANES - 1);
+    __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
+    __m256i apart = _mm256_setzero_si256();
+    for (int word = 0; word * WORD < l->count; word++) {
+        uint64_t bits = l->of_reference[word];
+        const double *gap = l->gap + word * WORD;
+        for (int i = 0; i < WORD; i += LANES, bits >>= LANES) {
+            __m256i at = _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)(const void *)steps[bits % BYTE_VALUES]), apart), size = _mm256_abs_epi32(at);
+            apart = _mm256_permutevar8x32_epi32(at, last);
+            low = _mm256_add_pd(low, _mm256_mul_pd(_mm256_cvtepi32_pd(_mm256_castsi256_si128(size)), _mm256_loadu_pd(gap + i)));
+            high = _mm256_add_pd(high, _mm256_mul_pd(_mm256_cvtepi32_pd(_mm256_extracti128_si256(size, 1)), _mm256_loadu_pd(gap + i + LANES / 2)));
+        }
+    }
+    __m256d area = _mm256_add_pd(low, high);
+    return ((area[0] + area[1]) + (area[2] + area[3])) / ((double)l->n * l->m);
+}
+
+__attribute__((target("avx2,popcnt"))) static double permuted_avx2(line *l, const int32_t steps[BYTE_VALUES][LANES], uint64_t *random) {
+    choose_reference(l, random);
+    return area_avx2(l, steps);
+}
+#endif
+
+static permuted_fn permuted_here(void) {
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return permuted_avx2;
+#endif
+    return permuted;
 }
 
 /* --- p --- */
@@ -131,14 +172,14 @@ double drift_wasserstein_p(const drift_pair *pair, int permutations, uint64_t se
     enum { ENOUGH_FOR_BOUND = 49 };
     drift_permuting p = {.value = drift_wasserstein(pair)};
     line l;
-    four steps[16];
+    int32_t steps[BYTE_VALUES][LANES];
     if (p.value == 0) return 1;
     draw_line(pair, &l);
     make_steps(&l, steps);
     double variance = pooled_variance(pair) * (1 / pair->n + 1 / pair->m);
+    permuted_fn next = permuted_here();
     for (bool more = true; more && p.made < permutations;) {
-        choose_reference(&l, &seed);
-        more = drift_permuted(&p, area_of(&l, steps));
+        more = drift_permuted(&p, next(&l, steps, &seed));
         /* More of them could not say less than the bound already does. */
         if (p.made == ENOUGH_FOR_BOUND && !p.as_far && bound_of(&p, variance) < 1 / (permutations + 1.0)) break;
     }

@@ -105,11 +105,11 @@ enum { LANES = 4 };
 
 /* Mean and sum of squares from it in two passes, in lanes so that they do not wait for one another; then as merge_moments. Rounding differs from Welford's recurrence in the last digits. */
 static void add_block_moments(weir_drift_profile *p, const double *values, int count) {
-    double sum[LANES] = {0}, squares[LANES] = {0}, low = values[0], high = values[0];
+    double sum[LANES] = {0}, squares[LANES] = {0}, low = values[0], high = values[0], share = 1.0 / count;
     for (int i = 0; i < count; i++) {
         low = values[i] < low ? values[i] : low;
         high = values[i] > high ? values[i] : high;
-        sum[i % LANES] += values[i] / count;
+        sum[i % LANES] += values[i] * share; /* the sum of the values could overflow */
     }
     double mean = sum[0] + sum[1] + sum[2] + sum[3];
     for (int i = 0; i < count; i++) squares[i % LANES] += (values[i] - mean) * (values[i] - mean);

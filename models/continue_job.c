@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "features/history.h"
 #include "models/artifact_file.h"
 #include "models/learn_on.h"
@@ -36,17 +37,8 @@ static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to go on learning");
 }
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
-
 static int number_of(const cJSON *version) {
-    return (int)cJSON_GetNumberValue(member(version, "version"));
+    return (int)cJSON_GetNumberValue(weir_json_at(version, "version"));
 }
 
 static bool add_time(cJSON *json, const char *name, int64_t time_us) {
@@ -73,7 +65,7 @@ static void tell(const working *w, const char *step) {
 
 static const cJSON *find_version(const working *w, const char *model, int number) {
     const cJSON *version;
-    cJSON_ArrayForEach(version, w->versions) if (!strcmp(text_at(version, "model"), model) && number_of(version) == number) return version;
+    cJSON_ArrayForEach(version, w->versions) if (!strcmp(weir_json_text(version, "model"), model) && number_of(version) == number) return version;
     return NULL;
 }
 
@@ -84,9 +76,9 @@ static weir_status only_model(const working *w, char model[256], weir_err *err) 
     size_t used = 0;
     *model = '\0';
     for (version = w->versions ? w->versions->child : NULL; version; version = version->next) {
-        const char *name = text_at(version, "model");
+        const char *name = weir_json_text(version, "model");
         bool seen = false;
-        for (const cJSON *before = w->versions->child; before != version && !seen; before = before->next) seen = !strcmp(text_at(before, "model"), name);
+        for (const cJSON *before = w->versions->child; before != version && !seen; before = before->next) seen = !strcmp(weir_json_text(before, "model"), name);
         if (seen) continue;
         if (!*model) snprintf(model, 256, "%s", name);
         if (used < sizeof names) used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", name);
@@ -105,8 +97,8 @@ static weir_status resolve(const working *w, char model[256], int *ret_number, w
     const cJSON *alias;
     *model = '\0';
     weir_status status = colon ? WEIR_OK : weir_alias_list(w->pg, pipeline, &aliases, err);
-    cJSON_ArrayForEach(alias, aliases) if (!strcmp(text_at(alias, "alias"), name)) {
-        snprintf(model, 256, "%s", text_at(alias, "model"));
+    cJSON_ArrayForEach(alias, aliases) if (!strcmp(weir_json_text(alias, "alias"), name)) {
+        snprintf(model, 256, "%s", weir_json_text(alias, "model"));
         *ret_number = number_of(alias);
     }
     cJSON_Delete(aliases);
@@ -127,8 +119,8 @@ static const cJSON *newest_of_line(const working *w, const cJSON *from) {
         const cJSON *now = next;
         next = NULL;
         cJSON_ArrayForEach(version, w->versions) {
-            bool follows = !strcmp(text_at(version, "model"), text_at(now, "model")) && number_of(version) > number_of(now) &&
-                           !strcmp(text_at(member(member(version, "lineage"), "continues"), "digest"), text_at(now, "digest"));
+            bool follows = !strcmp(weir_json_text(version, "model"), weir_json_text(now, "model")) && number_of(version) > number_of(now) &&
+                           !strcmp(weir_json_text(weir_json_at(weir_json_at(version, "lineage"), "continues"), "digest"), weir_json_text(now, "digest"));
             if (follows && (!next || number_of(version) > number_of(next))) next = version;
         }
         from = now;
@@ -151,7 +143,7 @@ static weir_status find_parent(working *w, weir_err *err) {
 /* ---- may it go on? ---- */
 
 static weir_status refuse(const working *w, weir_err *err, const char *why) {
-    return WEIR_FAIL(err, WEIR_EINVAL, "version %d of %s cannot go on: %s", number_of(w->parent), text_at(w->parent, "model"), why);
+    return WEIR_FAIL(err, WEIR_EINVAL, "version %d of %s cannot go on: %s", number_of(w->parent), weir_json_text(w->parent, "model"), why);
 }
 
 static weir_status check_classes(const working *w, weir_err *err) {
@@ -165,26 +157,26 @@ static weir_status check_classes(const working *w, weir_err *err) {
 
 /* The algorithm first: it is what the caller can least change. */
 static weir_status check_parent(const working *w, weir_err *err) {
-    const cJSON *lineage = member(w->parent, "lineage"), *request = member(lineage, "request");
+    const cJSON *lineage = weir_json_at(w->parent, "lineage"), *request = weir_json_at(lineage, "request");
     const weir_recipe *recipe = w->job->recipe;
     const char *use_case = recipe->section ? recipe->use_case : "";
-    if (weir_learn_on_check(w->model, err)) return weir_err_prefix(err, "version %d of %s", number_of(w->parent), text_at(w->parent, "model"));
-    if (!strcmp(text_at(request, "kind"), "tenants")) return refuse(w, err, "it was made to compare tenants; a model of the pipeline's rows can");
-    if (strcmp(text_at(request, "use_case"), use_case) != 0)
+    if (weir_learn_on_check(w->model, err)) return weir_err_prefix(err, "version %d of %s", number_of(w->parent), weir_json_text(w->parent, "model"));
+    if (!strcmp(weir_json_text(request, "kind"), "tenants")) return refuse(w, err, "it was made to compare tenants; a model of the pipeline's rows can");
+    if (strcmp(weir_json_text(request, "use_case"), use_case) != 0)
         return refuse(w, err,
-                      *text_at(request, "use_case") ? "it is of another use case, which --use-case names"
-                                                    : "it is of the pipeline's own use case; leave --use-case out");
-    if (strcmp(text_at(w->parent, "feature_hash"), w->job->pipeline->feature_hash) != 0)
+                      *weir_json_text(request, "use_case") ? "it is of another use case, which --use-case names"
+                                                           : "it is of the pipeline's own use case; leave --use-case out");
+    if (strcmp(weir_json_text(w->parent, "feature_hash"), w->job->pipeline->feature_hash) != 0)
         return refuse(w, err, "it was trained with other features than the pipeline's file has now");
-    if (member(member(lineage, "spec"), "class_weight"))
+    if (weir_json_at(weir_json_at(lineage, "spec"), "class_weight"))
         return refuse(w, err, "it weighs classes as they were among its training rows (class_weight), and later rows have others");
     return check_classes(w, err);
 }
 
 static weir_status load_parent(working *w, weir_err *err) {
-    weir_status status = weir_artifact_read(w->job->objects_dir, text_at(w->parent, "artifact_path"), &w->artifact, err);
+    weir_status status = weir_artifact_read(w->job->objects_dir, weir_json_text(w->parent, "artifact_path"), &w->artifact, err);
     if (!status) status = weir_model_load(w->artifact.data, w->artifact.len, &w->model, err);
-    return status ? weir_err_prefix(err, "version %d of %s", number_of(w->parent), text_at(w->parent, "model")) : WEIR_OK;
+    return status ? weir_err_prefix(err, "version %d of %s", number_of(w->parent), weir_json_text(w->parent, "model")) : WEIR_OK;
 }
 
 /* ---- the rows ---- */
@@ -195,12 +187,12 @@ static int64_t day_floor(int64_t time_us) {
 }
 
 static weir_status find_end_of_data(const working *w, int64_t *ret_from_us, int64_t *ret_end_us, weir_err *err) {
-    const cJSON *window = member(member(w->parent, "lineage"), "window");
+    const cJSON *window = weir_json_at(weir_json_at(w->parent, "lineage"), "window");
     int64_t as_of_us = INT64_MAX;
     weir_err none;
-    if (!*text_at(window, "train_to") || weir_time_parse(text_at(window, "train_from"), ret_from_us, &none) ||
-        weir_time_parse(text_at(window, "train_to"), ret_end_us, &none) ||
-        (*text_at(window, "as_of") && weir_time_parse(text_at(window, "as_of"), &as_of_us, &none)))
+    if (!*weir_json_text(window, "train_to") || weir_time_parse(weir_json_text(window, "train_from"), ret_from_us, &none) ||
+        weir_time_parse(weir_json_text(window, "train_to"), ret_end_us, &none) ||
+        (*weir_json_text(window, "as_of") && weir_time_parse(weir_json_text(window, "as_of"), &as_of_us, &none)))
         return refuse(w, err, "its lineage does not say where its training data ends");
     if (as_of_us < *ret_end_us) *ret_end_us = as_of_us;
     return WEIR_OK;
@@ -210,7 +202,7 @@ static weir_status say_nothing_new(working *w, int64_t from_us, weir_err *err) {
     char text[400], from[WEIR_TIME_TEXT_MAX], as_of[WEIR_TIME_TEXT_MAX] = "now";
     if (w->job->as_of_us != INT64_MAX) (void)weir_time_format(w->job->as_of_us, as_of);
     snprintf(text, sizeof text, "nothing new for version %d of %.120s: as of %s there is no whole day from %s on whose labels are known", number_of(w->parent),
-             text_at(w->parent, "model"), as_of, weir_time_format(from_us, from));
+             weir_json_text(w->parent, "model"), as_of, weir_time_format(from_us, from));
     return cJSON_AddStringToObject(w->detail, "nothing_new", text) ? WEIR_OK : no_memory(err);
 }
 
@@ -250,7 +242,7 @@ static weir_status read_rows(working *w, bool *ret_new, weir_err *err) {
 /* ---- the new version ---- */
 
 static double threshold_of(const working *w) {
-    const cJSON *kept = member(member(w->parent, "signature"), "threshold");
+    const cJSON *kept = weir_json_at(weir_json_at(w->parent, "signature"), "threshold");
     return cJSON_IsNumber(kept) ? kept->valuedouble : w->recipe.threshold.value;
 }
 
@@ -266,8 +258,8 @@ static cJSON *describe_dataset(const working *w) {
 
 static bool describe_parent(const working *w, cJSON *json) {
     const weir_training_periods *window = &w->training.window;
-    return cJSON_AddStringToObject(json, "model", text_at(w->parent, "model")) && cJSON_AddNumberToObject(json, "version", number_of(w->parent)) &&
-           cJSON_AddStringToObject(json, "digest", text_at(w->parent, "digest")) &&
+    return cJSON_AddStringToObject(json, "model", weir_json_text(w->parent, "model")) && cJSON_AddNumberToObject(json, "version", number_of(w->parent)) &&
+           cJSON_AddStringToObject(json, "digest", weir_json_text(w->parent, "digest")) &&
            cJSON_AddStringToObject(json, "algorithm", weir_model_algorithm(w->model)) && add_time(json, "from", window->train_from_us) &&
            add_time(json, "to", window->train_to_us) && add_time(json, "as_of", window->deploy_us) &&
            cJSON_AddNumberToObject(json, "rows", (double)w->set.matrix.row_count);
@@ -281,12 +273,12 @@ static bool describe_window(const working *w, cJSON *json) {
 /* What the version was fitted with is the parent's; what it has seen is longer. */
 static cJSON *describe_lineage(const working *w) {
     static const char *const kept[] = {"feature_hash", "task", "spec", "params", "preprocessing", "seed", "request"};
-    const cJSON *lineage = member(w->parent, "lineage");
+    const cJSON *lineage = weir_json_at(w->parent, "lineage");
     cJSON *json = cJSON_CreateObject();
     bool ok = json && cJSON_AddStringToObject(json, "code_version", WEIR_VERSION);
-    for (size_t i = 0; ok && i < sizeof kept / sizeof *kept; i++) ok = add_copy(json, kept[i], member(lineage, kept[i]));
-    ok = ok && describe_window(w, json) && add_copy(json, "dataset", member(w->detail, "dataset")) &&
-         add_copy(json, "continues", member(w->detail, "continues"));
+    for (size_t i = 0; ok && i < sizeof kept / sizeof *kept; i++) ok = add_copy(json, kept[i], weir_json_at(lineage, kept[i]));
+    ok = ok && describe_window(w, json) && add_copy(json, "dataset", weir_json_at(w->detail, "dataset")) &&
+         add_copy(json, "continues", weir_json_at(w->detail, "continues"));
     if (ok) return json;
     cJSON_Delete(json);
     return NULL;
@@ -299,7 +291,7 @@ static weir_status write_artifact(const working *w, char digest[65], char path[1
     if (status) return status;
     memcpy(digest, weir_model_digest(model), 65);
     weir_model_free(model);
-    snprintf(path, 1024, "models/%s/%s/%s.weirmodel", w->job->pipeline->name, text_at(w->parent, "model"), digest);
+    snprintf(path, 1024, "models/%s/%s/%s.weirmodel", w->job->pipeline->name, weir_json_text(w->parent, "model"), digest);
     return weir_artifact_write(w->job->objects_dir, path, &w->learnt.artifact, err);
 }
 
@@ -309,15 +301,15 @@ static bool add_version(working *w, int number, const char *digest, const char *
         cJSON_Delete(entry);
         return false;
     }
-    return cJSON_AddStringToObject(entry, "name", text_at(w->parent, "model")) && cJSON_AddNumberToObject(entry, "version", number) &&
+    return cJSON_AddStringToObject(entry, "name", weir_json_text(w->parent, "model")) && cJSON_AddNumberToObject(entry, "version", number) &&
            cJSON_AddStringToObject(entry, "algorithm", weir_model_algorithm(w->model)) && cJSON_AddStringToObject(entry, "digest", digest) &&
            cJSON_AddStringToObject(entry, "artifact_path", path) &&
            (w->recipe.task != WEIR_TASK_BINARY || cJSON_AddNumberToObject(entry, "threshold", threshold_of(w))) &&
-           add_copy(entry, "metrics", member(w->detail, "prequential"));
+           add_copy(entry, "metrics", weir_json_at(w->detail, "prequential"));
 }
 
 static weir_status register_version(working *w, weir_err *err) {
-    const char *pipeline = w->job->pipeline->name, *model = text_at(w->parent, "model");
+    const char *pipeline = w->job->pipeline->name, *model = weir_json_text(w->parent, "model");
     char digest[65], path[1024];
     int number = 0;
     cJSON *lineage = describe_lineage(w);
@@ -332,10 +324,10 @@ static weir_status register_version(working *w, weir_err *err) {
         .feature_hash = w->job->pipeline->feature_hash,
         .dataset_digest = w->set.digest,
         .lineage = lineage,
-        .signature = member(w->parent, "signature"),
+        .signature = weir_json_at(w->parent, "signature"),
     };
     if (!status) status = weir_version_register(w->pg, &version, &number, err);
-    if (!status) status = weir_version_metrics(w->pg, pipeline, model, number, member(w->detail, "prequential"), err);
+    if (!status) status = weir_version_metrics(w->pg, pipeline, model, number, weir_json_at(w->detail, "prequential"), err);
     cJSON_Delete(lineage);
     if (status) return status;
     return add_version(w, number, digest, path) ? WEIR_OK : no_memory(err);
@@ -379,8 +371,8 @@ static weir_status start_run(working *w, weir_err *err) {
               cJSON_AddStringToObject(w->request, "version", job->version) && cJSON_AddStringToObject(w->request, "use_case", job->recipe->use_case) &&
               (job->as_of_us == INT64_MAX || add_time(w->request, "as_of", job->as_of_us));
     weir_status status =
-        ok ? weir_track_experiment(member(job->pipeline->json, "training"), pipeline, job->recipe->use_case, w->experiment, err) : no_memory(err);
-    if (!status) status = weir_track_start(w->pg, pipeline, w->experiment, text_at(w->parent, "model"), w->request, &w->run, err);
+        ok ? weir_track_experiment(weir_json_at(job->pipeline->json, "training"), pipeline, job->recipe->use_case, w->experiment, err) : no_memory(err);
+    if (!status) status = weir_track_start(w->pg, pipeline, w->experiment, weir_json_text(w->parent, "model"), w->request, &w->run, err);
     return status || cJSON_AddStringToObject(w->detail, "run", w->run.id) ? status : no_memory(err);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/folder.h"
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/assessment_page.h"
 #include "models/json_file.h"
@@ -30,10 +31,6 @@ typedef struct running {
     cJSON *request;
     char title[NAME_ROOM];
 } running;
-
-static const cJSON *at(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
 
 static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for what came of the training file");
@@ -57,7 +54,7 @@ static bool describe_data(const running *r, cJSON *result) {
               cJSON_AddNumberToObject(result, "validation_rows", (double)r->sets.validation.matrix.row_count) &&
               cJSON_AddNumberToObject(result, "test_rows", (double)r->test.matrix.row_count) && add_copy(result, "notes", r->file->notes);
     for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++)
-        if (at(r->sets.schema, keys[i])) ok = add_copy(result, keys[i], at(r->sets.schema, keys[i]));
+        if (weir_json_at(r->sets.schema, keys[i])) ok = add_copy(result, keys[i], weir_json_at(r->sets.schema, keys[i]));
     return ok;
 }
 
@@ -95,7 +92,7 @@ static weir_status search(void *context, const weir_automl_settings *settings, w
 
 static uint64_t seed_of(void *context, const cJSON *spec) {
     const running *r = context;
-    const char *name = cJSON_GetStringValue(at(spec, "name"));
+    const char *name = cJSON_GetStringValue(weir_json_at(spec, "name"));
     for (int i = 0; name && i < r->file->models.count; i++)
         if (!strcmp(r->file->models.items[i].name, name)) return weir_training_file_seed(r->file, i);
     return (uint64_t)r->file->training.random_state;
@@ -181,7 +178,7 @@ static weir_status describe_version(const running *r, const char *name, const ch
     if (status) return status;
     bool ok = cJSON_AddStringToObject(entry, "version", version) && cJSON_AddStringToObject(entry, "folder", found.folder);
     for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++)
-        if (at(found.metadata, keys[i])) ok = add_copy(entry, keys[i], at(found.metadata, keys[i]));
+        if (weir_json_at(found.metadata, keys[i])) ok = add_copy(entry, keys[i], weir_json_at(found.metadata, keys[i]));
     cJSON *formats = ok ? cJSON_AddArrayToObject(entry, "formats") : NULL;
     for (int f = 0; formats && f < WEIR_EXPORT_FORMAT_COUNT; f++) {
         const char *format = weir_export_format_name((weir_export_format)f);
@@ -195,10 +192,10 @@ static weir_status describe_version(const running *r, const char *name, const ch
 
 static weir_status keep(const running *r, const weir_finalist *f, const cJSON *metrics, const reports *all, cJSON *entry, weir_err *err) {
     char version[WEIR_SEMVER_TEXT_MAX];
-    const char *name = cJSON_GetStringValue(at(f->spec, "name"));
+    const char *name = cJSON_GetStringValue(weir_json_at(f->spec, "name"));
     weir_buf artifact = {0};
     cJSON *more = cJSON_CreateObject();
-    const cJSON *description = at(r->file->json, "description");
+    const cJSON *description = weir_json_at(r->file->json, "description");
     bool ok = more && (!description || add_copy(more, "description", description));
     const weir_training_kept kept = {.name = name,
                                      .artifact = &artifact,
@@ -246,9 +243,9 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
 
 static const cJSON *result_of(const cJSON *record, const char *step) {
     const cJSON *item;
-    cJSON_ArrayForEach(item, at(record, "steps")) {
-        const char *name = cJSON_GetStringValue(at(item, "name")), *status = cJSON_GetStringValue(at(item, "status"));
-        if (name && status && !strcmp(name, step) && !strcmp(status, "done")) return at(item, "result");
+    cJSON_ArrayForEach(item, weir_json_at(record, "steps")) {
+        const char *name = cJSON_GetStringValue(weir_json_at(item, "name")), *status = cJSON_GetStringValue(weir_json_at(item, "status"));
+        if (name && status && !strcmp(name, step) && !strcmp(status, "done")) return weir_json_at(item, "result");
     }
     return NULL;
 }
@@ -265,35 +262,35 @@ static bool add_training(const running *r, cJSON *results, const cJSON *record) 
     if (!part) return cJSON_AddNullToObject(results, "model_training");
     bool ok = cJSON_AddItemToObject(results, "model_training", part);
     if (weir_json_file_read(r->end->folder, "leaderboard.json", &board, &ignored) == WEIR_OK) ok = ok && cJSON_AddItemToObject(part, "leaderboard", board);
-    return ok && add_copy(part, "models", at(result_of(record, "fit"), "models"));
+    return ok && add_copy(part, "models", weir_json_at(result_of(record, "fit"), "models"));
 }
 
 static bool add_evaluation(const running *r, cJSON *results, const cJSON *record) {
-    const cJSON *persisted = result_of(record, "persist"), *models = at(persisted, "models");
+    const cJSON *persisted = result_of(record, "persist"), *models = weir_json_at(persisted, "models");
     if (!persisted) return cJSON_AddNullToObject(results, "model_evaluation") && cJSON_AddNullToObject(results, "model_persistence");
     cJSON *evaluation = cJSON_AddObjectToObject(results, "model_evaluation"), *persistence = cJSON_AddObjectToObject(results, "model_persistence");
     return evaluation && persistence && cJSON_AddStringToObject(evaluation, "primary_metric", r->file->training.primary_metric) &&
-           add_copy(evaluation, "best_model", at(cJSON_GetArrayItem(models, 0), "model")) && add_copy(evaluation, "models", models) &&
-           add_copy(persistence, "store", at(persisted, "store")) && add_copy(persistence, "versions", at(persisted, "versions"));
+           add_copy(evaluation, "best_model", weir_json_at(cJSON_GetArrayItem(models, 0), "model")) && add_copy(evaluation, "models", models) &&
+           add_copy(persistence, "store", weir_json_at(persisted, "store")) && add_copy(persistence, "versions", weir_json_at(persisted, "versions"));
 }
 
 static bool add_final(const running *r, cJSON *results, const cJSON *record) {
     if (!result_of(record, "report")) return cJSON_AddNullToObject(results, "final_report");
     cJSON *part = cJSON_AddObjectToObject(results, "final_report");
-    bool page = at(result_of(record, "report"), "page");
+    bool page = weir_json_at(result_of(record, "report"), "page");
     return part && (!page || add_path(r, part, "page", "report.html")) && add_path(r, part, "document", "report.json") &&
            add_path(r, part, "quality", "quality.json") && add_path(r, part, "job", "job.json");
 }
 
 static weir_status write_results(running *r, weir_err *err) {
     const cJSON *record = r->end->record;
-    const char *status = cJSON_GetStringValue(at(record, "status"));
+    const char *status = cJSON_GetStringValue(weir_json_at(record, "status"));
     cJSON *results = r->end->results = cJSON_CreateObject();
     bool ok = results && cJSON_AddStringToObject(results, "pipeline_id", r->end->id) &&
               cJSON_AddStringToObject(results, "status", status && strcmp(status, "succeeded") != 0 ? status : "completed") &&
-              (!at(record, "error") || add_copy(results, "error", at(record, "error"))) && add_copy(results, "data_preparation", result_of(record, "data")) &&
-              add_training(r, results, record) && add_evaluation(r, results, record) && add_final(r, results, record) &&
-              add_copy(results, "pipeline_duration", at(record, "seconds"));
+              (!weir_json_at(record, "error") || add_copy(results, "error", weir_json_at(record, "error"))) &&
+              add_copy(results, "data_preparation", result_of(record, "data")) && add_training(r, results, record) && add_evaluation(r, results, record) &&
+              add_final(r, results, record) && add_copy(results, "pipeline_duration", weir_json_at(record, "seconds"));
     return ok ? weir_json_file_write(r->end->folder, "results.json", results, err) : no_memory(err);
 }
 
@@ -305,7 +302,7 @@ bool weir_file_job_is(const char *path) {
     struct stat about;
     if (stat(path, &about) || !S_ISREG(about.st_mode) || weir_artifact_read_file(path, &text, &ignored)) return false;
     cJSON *json = text.len ? cJSON_ParseWithLength(text.data, text.len) : NULL;
-    bool is = cJSON_IsObject(json) && (at(json, "data") || at(json, "models")) && !at(json, "pipeline");
+    bool is = cJSON_IsObject(json) && (weir_json_at(json, "data") || weir_json_at(json, "models")) && !weir_json_at(json, "pipeline");
     cJSON_Delete(json);
     weir_buf_done(&text);
     return is;
@@ -353,7 +350,7 @@ static weir_status find_folder(running *r, const char *dir, weir_err *err) {
 
 static void write_title(running *r) {
     const weir_training_data *d = &r->file->data;
-    const char *name = cJSON_GetStringValue(at(r->file->json, "name"));
+    const char *name = cJSON_GetStringValue(weir_json_at(r->file->json, "name"));
     size_t used = (size_t)snprintf(r->title, sizeof r->title, "%.100s%s", name ? name : "", name ? ": " : "");
     for (int t = 0; d->target_columns[t] && used < sizeof r->title; t++)
         used += (size_t)snprintf(r->title + used, sizeof r->title - used, "%s%s", t ? ", " : "", d->target_columns[t]);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/folder.h"
+#include "core/json.h"
 #include "models/json_file.h"
 #include "models/memory.h"
 
@@ -41,11 +42,6 @@ static bool set_now(const weir_job *job, cJSON *object, const char *name) {
     return set_text(object, name, weir_time_format(weir_clock_wall_us(job->clock), text));
 }
 
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 static weir_status save(const weir_job *job, weir_err *err) {
     return weir_json_file_write(job->folder, "job.json", job->record, err);
 }
@@ -68,9 +64,9 @@ static weir_status check_record(const weir_job *job, const cJSON *request, weir_
         return WEIR_FAIL(err, WEIR_ECONFLICT, "job %s has %d steps, expected %d: another version of Weir began it", job->folder, cJSON_GetArraySize(steps),
                          job->step_count);
     for (int i = 0; i < job->step_count; i++) {
-        if (strcmp(text_at(record_of(job, i), "name"), job->steps[i].name) != 0)
+        if (strcmp(weir_json_text(record_of(job, i), "name"), job->steps[i].name) != 0)
             return WEIR_FAIL(err, WEIR_ECONFLICT, "step %d of job %s is '%s', expected '%s': another version of Weir began it", i, job->folder,
-                             text_at(record_of(job, i), "name"), job->steps[i].name);
+                             weir_json_text(record_of(job, i), "name"), job->steps[i].name);
     }
     if (!cJSON_Compare(cJSON_GetObjectItemCaseSensitive(job->record, "request"), request, true))
         return WEIR_FAIL(err, WEIR_ECONFLICT, "job %s was begun with another request; see \"request\" in its job.json", job->folder);
@@ -137,7 +133,7 @@ const cJSON *weir_job_record(const weir_job *job) {
 const cJSON *weir_job_result(const weir_job *job, const char *step) {
     for (int i = 0; i < job->step_count; i++) {
         const cJSON *record = record_of(job, i);
-        if (!strcmp(job->steps[i].name, step) && !strcmp(text_at(record, "status"), "done")) return cJSON_GetObjectItemCaseSensitive(record, "result");
+        if (!strcmp(job->steps[i].name, step) && !strcmp(weir_json_text(record, "status"), "done")) return cJSON_GetObjectItemCaseSensitive(record, "result");
     }
     return NULL;
 }
@@ -211,7 +207,7 @@ weir_status weir_job_run(weir_job *job, void *context, const _Atomic bool *cance
     if (!set_text(job->record, "status", "running")) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the record of the job");
     cJSON_DeleteItemFromObjectCaseSensitive(job->record, "error");
     for (int i = 0; !status && i < job->step_count; i++) {
-        bool done = !strcmp(text_at(record_of(job, i), "status"), "done") && !job->steps[i].every_time;
+        bool done = !strcmp(weir_json_text(record_of(job, i), "status"), "done") && !job->steps[i].every_time;
         if (!done) status = run_step(job, i, context, cancel, watch, err);
     }
     const char *end = !status ? "succeeded" : cancel && *cancel ? "interrupted" : "failed";

@@ -13,6 +13,7 @@
 
 #include "core/clock.h"
 #include "core/folder.h"
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/memory.h"
 #include "models/model.h"
@@ -25,11 +26,6 @@ typedef char path_text[4096];
 static weir_status join(path_text ret_path, weir_err *err, const char *a, const char *b, const char *c) {
     int len = snprintf(ret_path, sizeof(path_text), "%s/%s%s%s", a, b, c ? "/" : "", c ? c : "");
     return len >= (int)sizeof(path_text) ? WEIR_FAIL(err, WEIR_EINVAL, "the name %s/… is too long", a) : WEIR_OK;
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
 }
 
 static weir_status no_memory(const char *dir, weir_err *err) {
@@ -176,9 +172,9 @@ static weir_status look_at_version(const char *folder, const char digest[65], bo
     *ret_there = !lstat(folder, &st);
     weir_status status = *ret_there ? join(path, err, folder, METADATA_FILE, NULL) : WEIR_OK;
     if (!status && *ret_there) status = read_json(path, &metadata, err);
-    if (!status && metadata && strcmp(text_at(metadata, "digest"), digest) != 0)
+    if (!status && metadata && strcmp(weir_json_text(metadata, "digest"), digest) != 0)
         status = WEIR_FAIL(err, WEIR_ECONFLICT, "%s is there already, with the model %.12s…; versions do not change, so %.12s… needs another one", folder,
-                           text_at(metadata, "digest"), digest);
+                           weir_json_text(metadata, "digest"), digest);
     cJSON_Delete(metadata);
     return status;
 }
@@ -471,9 +467,9 @@ weir_status weir_model_layout_find(const char *dir, const char *model, const cha
     if (!status) status = weir_artifact_read_file(found.model_path, &bytes, err);
     if (!status) {
         digest_of(&bytes, digest);
-        if (strcmp(digest, text_at(found.metadata, "digest")) != 0)
+        if (strcmp(digest, weir_json_text(found.metadata, "digest")) != 0)
             status = WEIR_FAIL(err, WEIR_EDATA, "%s is not the model that its metadata.json tells of: its digest is %.12s…, expected %.12s…", found.model_path,
-                               digest, text_at(found.metadata, "digest"));
+                               digest, weir_json_text(found.metadata, "digest"));
     }
     weir_buf_done(&bytes);
     if (status)

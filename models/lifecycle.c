@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "models/pg_json.h"
 #include "models/tracking.h"
 
@@ -161,17 +162,13 @@ static const char run_sql[] =
                         "'succeeded' AND e.beats_baseline END"
                         " ORDER BY r.started_at DESC, r.id DESC LIMIT 1), 'null')";
 
-static const char *text_of(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 static weir_status judge_named_run(const cJSON *run, const char *space, const char *model, const char *run_id, weir_err *err) {
     if (cJSON_IsNull(run)) return WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no run '%s' of train_model", run_id);
-    if (strcmp(text_of(run, "space"), space) != 0 || strcmp(text_of(run, "model"), model) != 0)
-        return WEIR_FAIL(err, WEIR_ENOTFOUND, "run '%s' is of model %s.%s, not of %s.%s", run_id, text_of(run, "space"), text_of(run, "model"), space, model);
-    if (strcmp(text_of(run, "status"), "succeeded") != 0)
-        return WEIR_FAIL(err, WEIR_ENOTFOUND, "run '%s' did not succeed: it is %s", run_id, text_of(run, "status"));
+    if (strcmp(weir_json_text(run, "space"), space) != 0 || strcmp(weir_json_text(run, "model"), model) != 0)
+        return WEIR_FAIL(err, WEIR_ENOTFOUND, "run '%s' is of model %s.%s, not of %s.%s", run_id, weir_json_text(run, "space"), weir_json_text(run, "model"),
+                         space, model);
+    if (strcmp(weir_json_text(run, "status"), "succeeded") != 0)
+        return WEIR_FAIL(err, WEIR_ENOTFOUND, "run '%s' did not succeed: it is %s", run_id, weir_json_text(run, "status"));
     return WEIR_OK;
 }
 
@@ -269,12 +266,12 @@ static weir_status explain_no_version(weir_pg *pg, const char *space, const char
         "= $2))",
         2, (const char *const[]){space, model}, &has, err);
     if (status) return status;
-    if (!*text_of(has, "versions"))
+    if (!*weir_json_text(has, "versions"))
         status = WEIR_FAIL(err, WEIR_ENOTFOUND, "no model %s.%s is registered", space, model);
     else if (version)
-        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "model %s.%s has no version %d; it has %s", space, model, version, text_of(has, "versions"));
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "model %s.%s has no version %d; it has %s", space, model, version, weir_json_text(has, "versions"));
     else
-        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "model %s.%s has no alias '%s'; it has %s", space, model, alias, text_of(has, "aliases"));
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "model %s.%s has no alias '%s'; it has %s", space, model, alias, weir_json_text(has, "aliases"));
     cJSON_Delete(has);
     return status;
 }

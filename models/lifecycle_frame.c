@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "features/duck.h"
 #include "models/memory.h"
 
@@ -162,11 +163,6 @@ weir_status weir_signature_make(weir_pg *pg, const weir_table *table, const char
     return status;
 }
 
-static const char *text_of(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 static const cJSON *inputs_of(const cJSON *signature) {
     return cJSON_GetObjectItemCaseSensitive(signature, "inputs");
 }
@@ -177,7 +173,7 @@ static const cJSON *classes_of(const cJSON *signature) {
 
 static bool is_input_type(const cJSON *input) {
     for (size_t i = 0; i < sizeof type_names / sizeof *type_names; i++)
-        if (!strcmp(text_of(input, "type"), type_names[i]))
+        if (!strcmp(weir_json_text(input, "type"), type_names[i]))
             return strcmp(type_names[i], "category") != 0 || cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(input, "categories"));
     return false;
 }
@@ -188,17 +184,17 @@ weir_status weir_signature_check(const cJSON *signature, const weir_model *model
     if (!cJSON_IsArray(inputs)) return WEIR_FAIL(err, WEIR_EDATA, "the version has no signature");
     if (cJSON_GetArraySize(inputs) != count) return WEIR_FAIL(err, WEIR_EDATA, "the signature has %d inputs, the model %d", cJSON_GetArraySize(inputs), count);
     cJSON_ArrayForEach(input, inputs) {
-        if (strcmp(text_of(input, "name"), weir_model_columns(model)[column]) != 0)
-            return WEIR_FAIL(err, WEIR_EDATA, "input %d of the signature is '%s', of the model '%s'", column + 1, text_of(input, "name"),
+        if (strcmp(weir_json_text(input, "name"), weir_model_columns(model)[column]) != 0)
+            return WEIR_FAIL(err, WEIR_EDATA, "input %d of the signature is '%s', of the model '%s'", column + 1, weir_json_text(input, "name"),
                              weir_model_columns(model)[column]);
-        if (!is_input_type(input)) return WEIR_FAIL(err, WEIR_EDATA, "input '%s' of the signature has no known type", text_of(input, "name"));
+        if (!is_input_type(input)) return WEIR_FAIL(err, WEIR_EDATA, "input '%s' of the signature has no known type", weir_json_text(input, "name"));
         column++;
     }
     int classes = cJSON_GetArraySize(classes_of(signature)), outputs = weir_model_output_count(model);
     if (classes < 2) return WEIR_FAIL(err, WEIR_EDATA, "the signature has no classes of a target");
     if (outputs != (classes == 2 ? 1 : classes))
         return WEIR_FAIL(err, WEIR_EDATA, "the signature has %d classes, the model gives %d numbers a row", classes, outputs);
-    return *text_of(cJSON_GetObjectItemCaseSensitive(signature, "output"), "name") ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "the signature has no output");
+    return *weir_json_text(cJSON_GetObjectItemCaseSensitive(signature, "output"), "name") ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "the signature has no output");
 }
 
 /* ---- rows ---- */
@@ -279,7 +275,7 @@ static weir_status add_input_values(weir_sql *sql, const weir_table *table, cons
     const cJSON *input;
     int c = 0;
     cJSON_ArrayForEach(input, inputs_of(signature)) {
-        const char *name = text_of(input, "name"), *type = text_of(input, "type");
+        const char *name = weir_json_text(input, "name"), *type = weir_json_text(input, "type");
         weir_status status = weir_table_find(table, name, &column, err);
         if (!status && (column->kind == WEIR_COLUMN_OTHER || strcmp(type_names[column->kind], type) != 0))
             status = WEIR_FAIL(err, WEIR_EDATA, "column '%s' of %s is a %s, the model was trained with a %s", name, table->name.full, column->type, type);
@@ -298,7 +294,7 @@ static weir_status make_query(const weir_table *table, const cJSON *signature, i
     weir_sql_add(sql, "COPY (SELECT ");
     weir_status status = add_input_values(sql, table, signature, r, err);
     if (!status && r->labelled) {
-        status = weir_table_find(table, text_of(cJSON_GetObjectItemCaseSensitive(signature, "target"), "name"), &target, err);
+        status = weir_table_find(table, weir_json_text(cJSON_GetObjectItemCaseSensitive(signature, "target"), "name"), &target, err);
         if (!status && (target->kind == WEIR_COLUMN_OTHER || target->kind == WEIR_COLUMN_TIME))
             status = WEIR_FAIL(err, WEIR_EDATA, "target '%s' of %s is a %s; expected numbers, booleans or texts", target->name, table->name.full, target->type);
         if (status) return status;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "features/offline.h"
 #include "models/past_model.h"
 #include "models/pg_json.h"
@@ -26,20 +27,6 @@ typedef struct tracing {
     bool failed; /* memory ran out */
 } tracing;
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
-
-static double number_at(const cJSON *object, const char *name) {
-    const cJSON *item = member(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
 static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the lineage");
 }
@@ -50,7 +37,7 @@ static weir_status no_memory(weir_err *err) {
 static cJSON *add_node(tracing *l, weir_lineage_kind kind, const char *id, const char *title, cJSON *detail) {
     cJSON *node;
     cJSON_ArrayForEach(node, l->nodes[kind]) {
-        if (strcmp(text_at(node, "id"), id) != 0) continue;
+        if (strcmp(weir_json_text(node, "id"), id) != 0) continue;
         cJSON_Delete(detail);
         return NULL;
     }
@@ -83,7 +70,7 @@ static void add_line(tracing *l, cJSON *node, const char *format, ...) {
 
 static void add_edge(tracing *l, const char *from, const char *to) {
     const cJSON *edge;
-    cJSON_ArrayForEach(edge, l->edges) if (!strcmp(text_at(edge, "from"), from) && !strcmp(text_at(edge, "to"), to)) return;
+    cJSON_ArrayForEach(edge, l->edges) if (!strcmp(weir_json_text(edge, "from"), from) && !strcmp(weir_json_text(edge, "to"), to)) return;
     cJSON *added = cJSON_CreateObject();
     bool ok = added && cJSON_AddStringToObject(added, "from", from) && cJSON_AddStringToObject(added, "to", to);
     if (ok)
@@ -110,7 +97,8 @@ static weir_status read_offsets(tracing *l, const cJSON *window, cJSON **ret_par
              "\"%s\".\"%s\" "
              "WHERE event_time >= $1::timestamptz AND event_time < $2::timestamptz AND seq = version GROUP BY 1) p",
              l->pipeline->name, table);
-    return weir_pg_query_json(l->pg, sql, 2, (const char *const[]){text_at(window, "train_from"), text_at(window, "train_to")}, ret_partitions, err);
+    return weir_pg_query_json(l->pg, sql, 2, (const char *const[]){weir_json_text(window, "train_from"), weir_json_text(window, "train_to")}, ret_partitions,
+                              err);
 }
 
 static weir_status add_events(tracing *l, const cJSON *window, const char *dataset, weir_err *err) {
@@ -123,15 +111,15 @@ static weir_status add_events(tracing *l, const cJSON *window, const char *datas
     cJSON *detail = cJSON_CreateObject(), *sets = detail ? cJSON_AddArrayToObject(detail, "training_sets") : NULL;
     cJSON *node = add_node(l, WEIR_LINEAGE_DATA, id, l->pipeline->events.topic, detail);
     if (node) add_line(l, node, "events");
-    cJSON_ArrayForEach(node, l->nodes[WEIR_LINEAGE_DATA]) if (!strcmp(text_at(node, "id"), id)) break;
+    cJSON_ArrayForEach(node, l->nodes[WEIR_LINEAGE_DATA]) if (!strcmp(weir_json_text(node, "id"), id)) break;
     sets = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(node, "detail"), "training_sets");
-    cJSON_ArrayForEach(p, sets) if (!strcmp(text_at(p, "dataset"), dataset)) {
+    cJSON_ArrayForEach(p, sets) if (!strcmp(weir_json_text(p, "dataset"), dataset)) {
         cJSON_Delete(partitions);
         return WEIR_OK;
     }
-    add_line(l, node, "%.10s to %.10s", text_at(window, "train_from"), text_at(window, "train_to"));
-    cJSON_ArrayForEach(p, partitions)
-        add_line(l, node, "partition %.0f: %.0f … %.0f", number_at(p, "partition"), number_at(p, "first_offset"), number_at(p, "last_offset"));
+    add_line(l, node, "%.10s to %.10s", weir_json_text(window, "train_from"), weir_json_text(window, "train_to"));
+    cJSON_ArrayForEach(p, partitions) add_line(l, node, "partition %.0f: %.0f … %.0f", weir_json_number(p, "partition", 0),
+                                               weir_json_number(p, "first_offset", 0), weir_json_number(p, "last_offset", 0));
     cJSON *set = cJSON_CreateObject();
     bool ok = set && cJSON_AddStringToObject(set, "dataset", dataset);
     if (ok && cJSON_IsObject(window)) ok = cJSON_AddItemToObject(set, "window", cJSON_Duplicate(window, true));
@@ -179,48 +167,49 @@ static void add_views(tracing *l, const char *hash, const char *dataset) {
 /* ---- training ---- */
 
 static bool copy_member(cJSON *to, const char *name, const cJSON *from) {
-    const cJSON *item = member(from, name);
+    const cJSON *item = weir_json_at(from, name);
     return !item || cJSON_AddItemToObject(to, name, cJSON_Duplicate(item, true));
 }
 
 static void add_dataset(tracing *l, const cJSON *version, const char *id) {
-    const cJSON *lineage = member(version, "lineage"), *dataset = member(lineage, "dataset"), *window = member(lineage, "window");
+    const cJSON *lineage = weir_json_at(version, "lineage"), *dataset = weir_json_at(lineage, "dataset"), *window = weir_json_at(lineage, "window");
     cJSON *detail = cJSON_IsObject(dataset) ? cJSON_Duplicate(dataset, true) : cJSON_CreateObject();
     l->failed |= !detail || !copy_member(detail, "window", lineage) || !copy_member(detail, "signature", version);
     cJSON *node = add_node(l, WEIR_LINEAGE_DATASET, id, "training set", detail);
-    add_line(l, node, "%.0f rows, %d columns", number_at(dataset, "rows"), cJSON_GetArraySize(member(member(version, "signature"), "inputs")));
-    if (member(dataset, "positives")) add_line(l, node, "%.0f positive", number_at(dataset, "positives"));
-    add_line(l, node, "digest %.12s", text_at(version, "dataset_digest"));
-    if (cJSON_IsObject(window)) add_line(l, node, "%.10s to %.10s", text_at(window, "train_from"), text_at(window, "train_to"));
+    add_line(l, node, "%.0f rows, %d columns", weir_json_number(dataset, "rows", 0),
+             cJSON_GetArraySize(weir_json_at(weir_json_at(version, "signature"), "inputs")));
+    if (weir_json_at(dataset, "positives")) add_line(l, node, "%.0f positive", weir_json_number(dataset, "positives", 0));
+    add_line(l, node, "digest %.12s", weir_json_text(version, "dataset_digest"));
+    if (cJSON_IsObject(window)) add_line(l, node, "%.10s to %.10s", weir_json_text(window, "train_from"), weir_json_text(window, "train_to"));
 }
 
 static void add_run(tracing *l, const cJSON *version, const char *id) {
-    const cJSON *run = member(version, "run"), *lineage = member(version, "lineage");
+    const cJSON *run = weir_json_at(version, "run"), *lineage = weir_json_at(version, "lineage");
     cJSON *detail = cJSON_CreateObject();
     bool ok = detail && copy_member(detail, "run_id", version) && copy_member(detail, "seed", lineage);
     static const char *const members[] = {"status", "request", "code_version", "started_at", "ended_at", NULL};
     for (int i = 0; ok && members[i]; i++) ok = copy_member(detail, members[i], run);
     l->failed |= !ok;
-    cJSON *node = add_node(l, WEIR_LINEAGE_RUN, id, text_at(version, "run_id"), detail);
-    add_line(l, node, "%s, %.19s", cJSON_IsObject(run) ? text_at(run, "status") : "not in the registry any more", text_at(run, "started_at"));
-    add_line(l, node, "code version %s", text_at(lineage, "code_version"));
-    add_line(l, node, "seed %.0f", number_at(lineage, "seed"));
-    if (*text_at(member(run, "request"), "reason")) add_line(l, node, "asked for: %s", text_at(member(run, "request"), "reason"));
+    cJSON *node = add_node(l, WEIR_LINEAGE_RUN, id, weir_json_text(version, "run_id"), detail);
+    add_line(l, node, "%s, %.19s", cJSON_IsObject(run) ? weir_json_text(run, "status") : "not in the registry any more", weir_json_text(run, "started_at"));
+    add_line(l, node, "code version %s", weir_json_text(lineage, "code_version"));
+    add_line(l, node, "seed %.0f", weir_json_number(lineage, "seed", 0));
+    if (*weir_json_text(weir_json_at(run, "request"), "reason")) add_line(l, node, "asked for: %s", weir_json_text(weir_json_at(run, "request"), "reason"));
 }
 
 static void add_version(tracing *l, const cJSON *version, const char *id) {
     char title[ID_MAX];
-    char *params = cJSON_PrintUnformatted(member(member(version, "lineage"), "params"));
-    snprintf(title, sizeof title, "%.200s %.0f", text_at(version, "model"), number_at(version, "version"));
+    char *params = cJSON_PrintUnformatted(weir_json_at(weir_json_at(version, "lineage"), "params"));
+    snprintf(title, sizeof title, "%.200s %.0f", weir_json_text(version, "model"), weir_json_number(version, "version", 0));
     cJSON *detail = cJSON_Duplicate(version, true);
     cJSON_DeleteItemFromObjectCaseSensitive(detail, "run"); /* a node of its own */
     cJSON *node = add_node(l, WEIR_LINEAGE_VERSION, id, title, detail);
-    add_line(l, node, "%s %s", text_at(version, "algorithm"), text_at(version, "semver"));
-    add_line(l, node, "digest %.12s", text_at(version, "digest"));
+    add_line(l, node, "%s %s", weir_json_text(version, "algorithm"), weir_json_text(version, "semver"));
+    add_line(l, node, "digest %.12s", weir_json_text(version, "digest"));
     if (params && strcmp(params, "{}") != 0) add_line(l, node, "%s", params);
-    if (member(member(version, "lineage"), "continues"))
-        add_line(l, node, "went on from version %.0f", number_at(member(member(version, "lineage"), "continues"), "version"));
-    if (*text_at(version, "deleted_at")) add_line(l, node, "deleted %.19s", text_at(version, "deleted_at"));
+    if (weir_json_at(weir_json_at(version, "lineage"), "continues"))
+        add_line(l, node, "went on from version %.0f", weir_json_number(weir_json_at(weir_json_at(version, "lineage"), "continues"), "version", 0));
+    if (*weir_json_text(version, "deleted_at")) add_line(l, node, "deleted %.19s", weir_json_text(version, "deleted_at"));
     cJSON_free(params);
 }
 
@@ -230,22 +219,22 @@ static weir_status add_deployments(tracing *l, const cJSON *version, const char 
     char number[16], id[ID_MAX];
     cJSON *stretches = NULL;
     const cJSON *s;
-    snprintf(number, sizeof number, "%.0f", number_at(version, "version"));
+    snprintf(number, sizeof number, "%.0f", weir_json_number(version, "version", 0));
     weir_status status =
         weir_pg_query_json(l->pg,
                            "SELECT coalesce(json_agg(json_build_object('move', id, 'alias', alias, 'since', " ISO_TIME("moved_at") ", 'until', " ISO_TIME(
                                "ends_at") ", 'actor', actor, 'reason', reason, 'verdict', verdict) ORDER BY id), '[]') FROM (SELECT *, lead(moved_at) OVER "
                                           "(PARTITION BY alias ORDER BY id) "
                                           "AS ends_at FROM weir.alias_history WHERE pipeline = $1) h WHERE to_model = $2 AND to_version = $3::int",
-                           3, (const char *const[]){l->pipeline->name, text_at(version, "model"), number}, &stretches, err);
+                           3, (const char *const[]){l->pipeline->name, weir_json_text(version, "model"), number}, &stretches, err);
     if (status) return status;
     cJSON_ArrayForEach(s, stretches) {
-        snprintf(id, sizeof id, "deployment:%.0f", number_at(s, "move"));
-        cJSON *node = add_node(l, WEIR_LINEAGE_DEPLOYMENT, id, text_at(s, "alias"), cJSON_Duplicate(s, true));
-        add_line(l, node, "since %.19s", text_at(s, "since"));
-        add_line(l, node, *text_at(s, "until") ? "until %.19s" : "until now%.0s", text_at(s, "until"));
-        add_line(l, node, "by %s", text_at(s, "actor"));
-        add_line(l, node, "%s", text_at(s, "reason"));
+        snprintf(id, sizeof id, "deployment:%.0f", weir_json_number(s, "move", 0));
+        cJSON *node = add_node(l, WEIR_LINEAGE_DEPLOYMENT, id, weir_json_text(s, "alias"), cJSON_Duplicate(s, true));
+        add_line(l, node, "since %.19s", weir_json_text(s, "since"));
+        add_line(l, node, *weir_json_text(s, "until") ? "until %.19s" : "until now%.0s", weir_json_text(s, "until"));
+        add_line(l, node, "by %s", weir_json_text(s, "actor"));
+        add_line(l, node, "%s", weir_json_text(s, "reason"));
         add_edge(l, version_id, id);
     }
     cJSON_Delete(stretches);
@@ -260,7 +249,7 @@ static weir_status add_predictions(tracing *l, const cJSON *version, const char 
     const cJSON *arm, *node;
     weir_status status = weir_offline_has_table(l->pg, l->pipeline, "predictions", &there, err);
     if (status || !there) return status;
-    snprintf(number, sizeof number, "%.0f", number_at(version, "version"));
+    snprintf(number, sizeof number, "%.0f", weir_json_number(version, "version", 0));
     snprintf(sql, sizeof sql,
              "SELECT coalesce(json_agg(a ORDER BY arm), '[]') FROM (SELECT arm, sum(n) AS predictions, min(first) AS first, max(last) AS last, "
              "json_agg(json_build_object('day', day, 'predictions', n) ORDER BY day) AS days FROM (SELECT arm, (event_time AT TIME ZONE 'UTC')::date AS day, "
@@ -268,21 +257,21 @@ static weir_status add_predictions(tracing *l, const cJSON *version, const char 
              "min(event_time AT TIME ZONE 'UTC') AS first, max(event_time AT TIME ZONE 'UTC') AS last FROM \"%s\".predictions "
              "WHERE model = $1 AND version = $2::int AND digest = $3 GROUP BY 1, 2) d GROUP BY arm) a",
              l->pipeline->name);
-    status = weir_pg_query_json(l->pg, sql, 3, (const char *const[]){text_at(version, "model"), number, text_at(version, "digest")}, &arms, err);
+    status = weir_pg_query_json(l->pg, sql, 3, (const char *const[]){weir_json_text(version, "model"), number, weir_json_text(version, "digest")}, &arms, err);
     if (status) return status;
     cJSON_ArrayForEach(arm, arms) {
         bool linked = false;
-        snprintf(id, sizeof id, "predictions:%s/%s/%s", text_at(version, "model"), number, text_at(arm, "arm"));
+        snprintf(id, sizeof id, "predictions:%s/%s/%s", weir_json_text(version, "model"), number, weir_json_text(arm, "arm"));
         cJSON *added = add_node(l, WEIR_LINEAGE_PREDICTIONS, id, "predictions", cJSON_Duplicate(arm, true));
-        add_line(l, added, "%.0f as %s", number_at(arm, "predictions"), text_at(arm, "arm"));
-        add_line(l, added, "of events from %.10s", text_at(arm, "first"));
-        add_line(l, added, "to %.10s", text_at(arm, "last"));
+        add_line(l, added, "%.0f as %s", weir_json_number(arm, "predictions", 0), weir_json_text(arm, "arm"));
+        add_line(l, added, "of events from %.10s", weir_json_text(arm, "first"));
+        add_line(l, added, "to %.10s", weir_json_text(arm, "last"));
         cJSON_ArrayForEach(node, l->nodes[WEIR_LINEAGE_DEPLOYMENT]) {
             const cJSON *edge;
-            if (strcmp(text_at(node, "title"), text_at(arm, "arm")) != 0) continue;
-            cJSON_ArrayForEach(edge, l->edges) if (!strcmp(text_at(edge, "from"), version_id) && !strcmp(text_at(edge, "to"), text_at(node, "id"))) linked =
-                true;
-            if (linked) add_edge(l, text_at(node, "id"), id);
+            if (strcmp(weir_json_text(node, "title"), weir_json_text(arm, "arm")) != 0) continue;
+            cJSON_ArrayForEach(edge, l->edges) if (!strcmp(weir_json_text(edge, "from"), version_id) &&
+                                                   !strcmp(weir_json_text(edge, "to"), weir_json_text(node, "id"))) linked = true;
+            if (linked) add_edge(l, weir_json_text(node, "id"), id);
         }
         if (!linked) add_edge(l, version_id, id);
     }
@@ -297,10 +286,10 @@ static weir_status add_parent(tracing *l, const cJSON *continues, const char *ru
     char id[ID_MAX];
     cJSON *parent = NULL;
     if (!cJSON_IsObject(continues) || depth == PARENTS_MAX) return WEIR_OK;
-    weir_status status = weir_past_version(l->pg, l->pipeline->name, text_at(continues, "model"), (int)number_at(continues, "version"),
-                                           text_at(continues, "digest"), &parent, err);
+    weir_status status = weir_past_version(l->pg, l->pipeline->name, weir_json_text(continues, "model"), (int)weir_json_number(continues, "version", 0),
+                                           weir_json_text(continues, "digest"), &parent, err);
     if (!status && cJSON_IsObject(parent)) {
-        snprintf(id, sizeof id, "version:%s/%.0f", text_at(parent, "model"), number_at(parent, "version"));
+        snprintf(id, sizeof id, "version:%s/%.0f", weir_json_text(parent, "model"), weir_json_number(parent, "version", 0));
         status = add_all_of(l, parent, depth + 1, err);
         add_edge(l, id, run);
     }
@@ -310,18 +299,18 @@ static weir_status add_parent(tracing *l, const cJSON *continues, const char *ru
 
 static weir_status add_all_of(tracing *l, const cJSON *version, int depth, weir_err *err) {
     char dataset[ID_MAX], run[ID_MAX], id[ID_MAX];
-    snprintf(dataset, sizeof dataset, "dataset:%s", text_at(version, "dataset_digest"));
-    snprintf(run, sizeof run, "run:%s", text_at(version, "run_id"));
-    snprintf(id, sizeof id, "version:%s/%.0f", text_at(version, "model"), number_at(version, "version"));
-    weir_status status = add_events(l, member(member(version, "lineage"), "window"), text_at(version, "dataset_digest"), err);
+    snprintf(dataset, sizeof dataset, "dataset:%s", weir_json_text(version, "dataset_digest"));
+    snprintf(run, sizeof run, "run:%s", weir_json_text(version, "run_id"));
+    snprintf(id, sizeof id, "version:%s/%.0f", weir_json_text(version, "model"), weir_json_number(version, "version", 0));
+    weir_status status = add_events(l, weir_json_at(weir_json_at(version, "lineage"), "window"), weir_json_text(version, "dataset_digest"), err);
     if (status) return status;
-    add_views(l, text_at(version, "feature_hash"), dataset);
+    add_views(l, weir_json_text(version, "feature_hash"), dataset);
     add_dataset(l, version, dataset);
     add_run(l, version, run);
     add_version(l, version, id);
     add_edge(l, dataset, run);
     add_edge(l, run, id);
-    status = add_parent(l, member(member(version, "lineage"), "continues"), run, depth, err);
+    status = add_parent(l, weir_json_at(weir_json_at(version, "lineage"), "continues"), run, depth, err);
     if (!status) status = add_deployments(l, version, id, err);
     return status ? status : add_predictions(l, version, id, err);
 }
@@ -389,9 +378,10 @@ static weir_status read_all(tracing *l, const weir_lineage_query *query, weir_er
     cJSON_ArrayForEach(w, wanted) {
         if (status) break;
         version = NULL;
-        status = weir_past_version(l->pg, l->pipeline->name, text_at(w, "model"), (int)number_at(w, "version"), NULL, &version, err);
+        status = weir_past_version(l->pg, l->pipeline->name, weir_json_text(w, "model"), (int)weir_json_number(w, "version", 0), NULL, &version, err);
         if (!status && !cJSON_IsObject(version))
-            status = WEIR_FAIL(err, WEIR_ENOTFOUND, "the registry does not know version %.0f of %s any more", number_at(w, "version"), text_at(w, "model"));
+            status = WEIR_FAIL(err, WEIR_ENOTFOUND, "the registry does not know version %.0f of %s any more", weir_json_number(w, "version", 0),
+                               weir_json_text(w, "model"));
         if (!status) status = add_all_of(l, version, 0, err);
         cJSON_Delete(version);
     }

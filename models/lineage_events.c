@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "models/lineage.h"
 #include "models/model.h"
 #include "models/pg_json.h"
@@ -18,15 +19,6 @@ typedef struct telling {
     cJSON *events;
     bool failed; /* memory ran out */
 } telling;
-
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
 
 /* RFC 9562 version 8: of a name's SHA-256, so that the same run has the same UUID wherever and whenever it is told. */
 static void make_uuid(const char *name, char uuid[UUID_LEN + 1]) {
@@ -116,11 +108,11 @@ static cJSON *start_event(telling *t, const char *type, const char *at, const ch
 static void end_event(telling *t, cJSON *event, const char *run, const char *job) {
     char id[NAME_MAX_LEN];
     cJSON *told = put_object(t, t->events, NULL);
-    snprintf(id, sizeof id, "%s-%s", run, text_at(event, "eventType"));
+    snprintf(id, sizeof id, "%s-%s", run, weir_json_text(event, "eventType"));
     put_text(t, told, "id", id);
     put_text(t, told, "run_id", run);
     put_text(t, told, "job", job);
-    put_text(t, told, "at", text_at(event, "eventTime"));
+    put_text(t, told, "at", weir_json_text(event, "eventTime"));
     (void)put(t, told, "event", event);
 }
 
@@ -128,57 +120,57 @@ static void end_event(telling *t, cJSON *event, const char *run, const char *job
 
 static void put_training_inputs(telling *t, cJSON *event, const cJSON *detail) {
     const weir_pipeline *p = t->pipeline;
-    const cJSON *dataset = member(detail, "dataset");
+    const cJSON *dataset = weir_json_at(detail, "dataset");
     char name[NAME_MAX_LEN];
     cJSON *inputs = put(t, event, "inputs", cJSON_CreateArray());
     put_schema(t, put_dataset(t, inputs, t->topics, p->events.topic, NULL), p->events.schema);
     if (p->labels.topic) put_schema(t, put_dataset(t, inputs, t->topics, p->labels.topic, NULL), p->labels.schema);
     if (!cJSON_IsObject(dataset)) return;
     snprintf(name, sizeof name, "%s.training_set", p->name);
-    cJSON *set = put_dataset(t, inputs, "weir", name, text_at(dataset, "digest"));
+    cJSON *set = put_dataset(t, inputs, "weir", name, weir_json_text(dataset, "digest"));
     cJSON *metrics = put_facet(t, put_object(t, set, "inputFacets"), "dataQualityMetrics", FACET_URL("1-0-3", "DataQualityMetricsInputDatasetFacet"));
-    put_copy(t, metrics, "rowCount", member(dataset, "rows"));
+    put_copy(t, metrics, "rowCount", weir_json_at(dataset, "rows"));
     (void)put_object(t, metrics, "columnMetrics");
     cJSON *query = put_facet(t, cJSON_GetObjectItemCaseSensitive(set, "facets"), "weir_trainingSet", "urn:weir:facet:trainingSet");
-    put_copy(t, query, "query", member(dataset, "query"));
-    put_copy(t, query, "digest", member(dataset, "digest"));
-    put_copy(t, query, "window", member(detail, "window"));
+    put_copy(t, query, "query", weir_json_at(dataset, "query"));
+    put_copy(t, query, "digest", weir_json_at(dataset, "digest"));
+    put_copy(t, query, "window", weir_json_at(detail, "window"));
 }
 
 static void put_training_outputs(telling *t, cJSON *event, const cJSON *detail) {
     char name[NAME_MAX_LEN];
     cJSON *outputs = put(t, event, "outputs", cJSON_CreateArray());
     const cJSON *version;
-    cJSON_ArrayForEach(version, member(detail, "versions")) {
-        snprintf(name, sizeof name, "%s.%s", t->pipeline->name, text_at(version, "name"));
-        cJSON *model = put_dataset(t, outputs, "weir", name, text_at(version, "digest"));
+    cJSON_ArrayForEach(version, weir_json_at(detail, "versions")) {
+        snprintf(name, sizeof name, "%s.%s", t->pipeline->name, weir_json_text(version, "name"));
+        cJSON *model = put_dataset(t, outputs, "weir", name, weir_json_text(version, "digest"));
         cJSON *facet = put_facet(t, cJSON_GetObjectItemCaseSensitive(model, "facets"), "weir_model", "urn:weir:facet:model");
-        put_copy(t, facet, "version", member(version, "version"));
-        put_copy(t, facet, "algorithm", member(version, "algorithm"));
-        put_copy(t, facet, "digest", member(version, "digest"));
-        put_copy(t, facet, "metrics", member(version, "metrics"));
+        put_copy(t, facet, "version", weir_json_at(version, "version"));
+        put_copy(t, facet, "algorithm", weir_json_at(version, "algorithm"));
+        put_copy(t, facet, "digest", weir_json_at(version, "digest"));
+        put_copy(t, facet, "metrics", weir_json_at(version, "metrics"));
     }
 }
 
 static void tell_run(telling *t, const cJSON *run) {
     char job[NAME_MAX_LEN];
-    const cJSON *detail = member(run, "detail");
-    const char *id = text_at(run, "id"), *ended = text_at(run, "ended_at");
+    const cJSON *detail = weir_json_at(run, "detail");
+    const char *id = weir_json_text(run, "id"), *ended = weir_json_text(run, "ended_at");
     snprintf(job, sizeof job, "%s.train", t->pipeline->name);
-    cJSON *event = start_event(t, "START", text_at(run, "started_at"), id, job);
+    cJSON *event = start_event(t, "START", weir_json_text(run, "started_at"), id, job);
     put_training_inputs(t, event, detail);
     (void)put(t, event, "outputs", cJSON_CreateArray());
     end_event(t, event, id, job);
     if (!*ended) return;
-    const char *run_status = text_at(run, "status");
+    const char *run_status = weir_json_text(run, "status");
     event = start_event(t, !strcmp(run_status, "failed") ? "FAIL" : !strcmp(run_status, "cancelled") ? "ABORT" : "COMPLETE", ended, id, job);
     cJSON *facets = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(event, "run"), "facets");
     cJSON *facet = put_facet(t, facets, "weir_run", "urn:weir:facet:run");
     put_text(t, facet, "run_id", id);
-    put_copy(t, facet, "request", member(run, "request"));
-    put_copy(t, facet, "code_version", member(run, "code_version"));
+    put_copy(t, facet, "request", weir_json_at(run, "request"));
+    put_copy(t, facet, "code_version", weir_json_at(run, "code_version"));
     if (!strcmp(run_status, "failed")) {
-        const char *why = *text_at(detail, "error") ? text_at(detail, "error") : text_at(detail, "message");
+        const char *why = *weir_json_text(detail, "error") ? weir_json_text(detail, "error") : weir_json_text(detail, "message");
         cJSON *error = put_facet(t, facets, "errorMessage", FACET_URL("1-0-1", "ErrorMessageRunFacet"));
         put_text(t, error, "message", *why ? why : "the run failed");
         put_text(t, error, "programmingLanguage", "C");
@@ -193,20 +185,20 @@ static void tell_run(telling *t, const cJSON *run) {
 static void tell_move(telling *t, const cJSON *move) {
     static const char *const types[] = {"START", "COMPLETE"};
     char job[NAME_MAX_LEN], id[NAME_MAX_LEN], name[NAME_MAX_LEN];
-    snprintf(job, sizeof job, "%s.deploy.%s", t->pipeline->name, text_at(move, "alias"));
-    snprintf(id, sizeof id, "%s-%s-%.0f", t->pipeline->name, text_at(move, "alias"), cJSON_GetNumberValue(member(move, "id")));
+    snprintf(job, sizeof job, "%s.deploy.%s", t->pipeline->name, weir_json_text(move, "alias"));
+    snprintf(id, sizeof id, "%s-%s-%.0f", t->pipeline->name, weir_json_text(move, "alias"), cJSON_GetNumberValue(weir_json_at(move, "id")));
     for (int i = 0; i < 2; i++) {
-        cJSON *event = start_event(t, types[i], text_at(move, "moved_at"), id, job);
+        cJSON *event = start_event(t, types[i], weir_json_text(move, "moved_at"), id, job);
         cJSON *facet = put_facet(t, cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(event, "run"), "facets"), "weir_deployment",
                                  "urn:weir:facet:deployment");
         put_copy(t, facet, "move", move);
         cJSON *inputs = put(t, event, "inputs", cJSON_CreateArray()), *outputs = put(t, event, "outputs", cJSON_CreateArray());
-        if (*text_at(move, "to_model")) {
-            snprintf(name, sizeof name, "%s.%s", t->pipeline->name, text_at(move, "to_model"));
-            (void)put_dataset(t, inputs, "weir", name, text_at(move, "digest"));
+        if (*weir_json_text(move, "to_model")) {
+            snprintf(name, sizeof name, "%s.%s", t->pipeline->name, weir_json_text(move, "to_model"));
+            (void)put_dataset(t, inputs, "weir", name, weir_json_text(move, "digest"));
         }
-        snprintf(name, sizeof name, "%s.%s", t->pipeline->name, text_at(move, "alias"));
-        (void)put_dataset(t, outputs, "weir", name, text_at(move, "digest"));
+        snprintf(name, sizeof name, "%s.%s", t->pipeline->name, weir_json_text(move, "alias"));
+        (void)put_dataset(t, outputs, "weir", name, weir_json_text(move, "digest"));
         end_event(t, event, id, job);
     }
 }

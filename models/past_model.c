@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/pg_json.h"
 
@@ -26,20 +27,15 @@ weir_status weir_past_version(weir_pg *pg, const char *pipeline, const char *mod
         4, (const char *const[]){pipeline, model, number, digest}, ret_version, err);
 }
 
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 weir_status weir_past_model(const char *objects_dir, const cJSON *version, weir_model **ret_model, weir_err *err) {
     weir_model *model = NULL;
     if (!cJSON_IsObject(version)) return WEIR_FAIL(err, WEIR_ENOTFOUND, "the registry does not know this version (any more)");
-    weir_status status = weir_artifact_load(objects_dir, text_at(version, "artifact_path"), &model, err);
-    if (status == WEIR_ENOTFOUND && *text_at(version, "deleted_at"))
-        return WEIR_FAIL(err, WEIR_ENOTFOUND, "the version was deleted on %.19s, and its artifact with it", text_at(version, "deleted_at"));
-    if (!status && strcmp(weir_model_digest(model), text_at(version, "digest")) != 0) {
-        status = WEIR_FAIL(err, WEIR_EDATA, "the artifact %s has digest %.12s…, the version was registered with %.12s…", text_at(version, "artifact_path"),
-                           weir_model_digest(model), text_at(version, "digest"));
+    weir_status status = weir_artifact_load(objects_dir, weir_json_text(version, "artifact_path"), &model, err);
+    if (status == WEIR_ENOTFOUND && *weir_json_text(version, "deleted_at"))
+        return WEIR_FAIL(err, WEIR_ENOTFOUND, "the version was deleted on %.19s, and its artifact with it", weir_json_text(version, "deleted_at"));
+    if (!status && strcmp(weir_model_digest(model), weir_json_text(version, "digest")) != 0) {
+        status = WEIR_FAIL(err, WEIR_EDATA, "the artifact %s has digest %.12s…, the version was registered with %.12s…",
+                           weir_json_text(version, "artifact_path"), weir_model_digest(model), weir_json_text(version, "digest"));
         weir_model_free(model);
         model = NULL;
     }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/folds.h"
 #include "models/json_file.h"
@@ -39,11 +40,6 @@ typedef struct running {
     bool drawn;
 } running;
 
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 /* ---- what was asked ---- */
 
 static bool add_time(cJSON *json, const char *name, int64_t time_us) {
@@ -68,11 +64,6 @@ static weir_status write_request(running *r, weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the request");
 }
 
-static double number_at(const cJSON *object, const char *name, double fallback) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : fallback;
-}
-
 /* It becomes part of a path. */
 static weir_status check_id(const char *id, weir_err *err) {
     size_t len = strlen(id);
@@ -82,7 +73,7 @@ static weir_status check_id(const char *id, weir_err *err) {
 
 /* What a person may have changed in job.json goes on being what a command could have asked. */
 static weir_status recall_limits(running *r, const cJSON *request, weir_err *err) {
-    double budget_s = number_at(request, "budget_seconds", r->search.budget_s), trials = number_at(request, "trials", r->search.trial_max);
+    double budget_s = weir_json_number(request, "budget_seconds", r->search.budget_s), trials = weir_json_number(request, "trials", r->search.trial_max);
     if (!(budget_s > 0) || !(trials >= 0 && trials <= TRIALS_MAX))
         return WEIR_FAIL(err, WEIR_EDATA, "%s/job.json: request has budget_seconds %g and trials %g, expected more than 0 and 0 to %d", r->end->folder,
                          budget_s, trials, TRIALS_MAX);
@@ -100,15 +91,15 @@ static weir_status recall_request(running *r, int64_t *ret_train_from_us, weir_e
     const cJSON *request = cJSON_GetObjectItemCaseSensitive(record, "request");
     if (!cJSON_IsObject(request))
         status = WEIR_FAIL(err, WEIR_EDATA, "%s/job.json: found no object \"request\", expected the record of a job", r->end->folder);
-    else if (strcmp(text_at(request, "pipeline"), r->job->pipeline->name) != 0)
-        status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of pipeline '%s', not '%s'", r->end->id, text_at(request, "pipeline"), r->job->pipeline->name);
-    const char *asked = r->job->recipe->section ? r->job->recipe->use_case : "", *then = text_at(request, "use_case");
+    else if (strcmp(weir_json_text(request, "pipeline"), r->job->pipeline->name) != 0)
+        status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of pipeline '%s', not '%s'", r->end->id, weir_json_text(request, "pipeline"), r->job->pipeline->name);
+    const char *asked = r->job->recipe->section ? r->job->recipe->use_case : "", *then = weir_json_text(request, "use_case");
     if (!status && strcmp(then, asked) != 0)
         status = WEIR_FAIL(err, WEIR_EINVAL, "job %s is of %s%s; go on with it %s%s", r->end->id, *then ? "use case " : "the pipeline's own use case", then,
                            *then ? "with --use-case " : "without --use-case", then);
-    if (!status) status = weir_time_parse(text_at(request, "train_from"), ret_train_from_us, err);
-    if (!status && *text_at(request, "as_of")) status = weir_time_parse(text_at(request, "as_of"), &r->training.as_of_us, err);
-    if (!*r->environment) snprintf(r->environment, sizeof r->environment, "%s", text_at(request, "environment"));
+    if (!status) status = weir_time_parse(weir_json_text(request, "train_from"), ret_train_from_us, err);
+    if (!status && *weir_json_text(request, "as_of")) status = weir_time_parse(weir_json_text(request, "as_of"), &r->training.as_of_us, err);
+    if (!*r->environment) snprintf(r->environment, sizeof r->environment, "%s", weir_json_text(request, "environment"));
     if (!status) status = recall_limits(r, request, err);
     cJSON_Delete(record);
     return status;
@@ -291,7 +282,7 @@ static weir_status register_winner(running *r, const weir_finalist *winner, int 
 
 static const char *digest_of_alias(const cJSON *aliases, const char *alias) {
     const cJSON *row;
-    cJSON_ArrayForEach(row, aliases) if (!strcmp(text_at(row, "alias"), alias)) return text_at(row, "digest");
+    cJSON_ArrayForEach(row, aliases) if (!strcmp(weir_json_text(row, "alias"), alias)) return weir_json_text(row, "digest");
     return NULL;
 }
 
@@ -322,7 +313,7 @@ static weir_status give_own_alias(running *r, int version, const char **ret_alia
     if (status && status != WEIR_ENOTFOUND) {
         *err = none;
     } else {
-        bool other = !status && (int)number_at(champion, "version", 0) != version;
+        bool other = !status && (int)weir_json_number(champion, "version", 0) != version;
         *ret_alias = other ? "challenger" : "champion";
         cJSON_AddStringToObject(tags, "use_case", r->job->recipe->use_case);
         snprintf(text, sizeof text, "won a search for %s", r->job->recipe->target);
@@ -339,7 +330,7 @@ static weir_status persist(void *context, const weir_finalist *finalists, int co
     int version = 0;
     const char *alias = NULL;
     weir_status status = register_winner(r, &finalists[0], &version, err);
-    double reached = number_at(finalists[0].metrics, r->job->recipe->metric->name, NAN);
+    double reached = weir_json_number(finalists[0].metrics, r->job->recipe->metric->name, NAN);
     double baseline = r->baseline;
     r->end->reaches_baseline = isnan(baseline) || (r->job->recipe->metric->greater_is_better ? reached >= baseline : reached <= baseline);
     if (!status && r->end->reaches_baseline)
@@ -484,7 +475,7 @@ static void recall_verdict(running *r) {
     const cJSON *step;
     cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(r->end->record, "steps")) {
         const cJSON *result = cJSON_GetObjectItemCaseSensitive(step, "result");
-        if (!strcmp(text_at(step, "name"), "persist") && cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(result, "reaches_baseline")))
+        if (!strcmp(weir_json_text(step, "name"), "persist") && cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(result, "reaches_baseline")))
             r->end->reaches_baseline = false;
     }
 }

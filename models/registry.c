@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/pg_json.h"
 #include "models/semver.h"
@@ -124,15 +125,6 @@ static weir_status find_digest(weir_pg *pg, const weir_version_new *v, int *ret_
     return WEIR_OK;
 }
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(member(object, name));
-    return text ? text : "";
-}
-
 /* The semantic version that was asked for, unless it is taken. */
 static weir_status take_semver(weir_pg *pg, const weir_version_new *v, char semver[WEIR_SEMVER_TEXT_MAX], weir_err *err) {
     weir_semver asked;
@@ -158,8 +150,9 @@ static weir_status choose_semver(weir_pg *pg, const weir_version_new *v, char se
         2, (const char *const[]){v->pipeline, v->model}, &last, err);
     if (status != WEIR_OK) return status;
     weir_semver before;
-    if (cJSON_IsObject(last) && weir_semver_parse(text_at(last, "semver"), &before)) {
-        const weir_semver_facts was = {text_at(last, "algorithm"), text_at(last, "feature_hash"), member(last, "signature"), member(last, "lineage")};
+    if (cJSON_IsObject(last) && weir_semver_parse(weir_json_text(last, "semver"), &before)) {
+        const weir_semver_facts was = {weir_json_text(last, "algorithm"), weir_json_text(last, "feature_hash"), weir_json_at(last, "signature"),
+                                       weir_json_at(last, "lineage")};
         const weir_semver_facts is = {v->algorithm, v->feature_hash, v->signature, v->lineage};
         next = weir_semver_next(&before, weir_semver_change_of(&was, &is, ret_why));
     }
@@ -288,8 +281,9 @@ static weir_status explain_no_version(weir_pg *pg, const char *pipeline, const c
                            " FROM weir.model_versions WHERE pipeline = $1 AND model = $2 AND deleted_at IS NULL",
                            2, (const char *const[]){pipeline, model}, &has, err);
     if (status != WEIR_OK) return status;
-    if (*text_at(has, "versions"))
-        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no version '%s' of model %s; it has %.300s", pipeline, name, model, text_at(has, "versions"));
+    if (*weir_json_text(has, "versions"))
+        status = WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no version '%s' of model %s; it has %.300s", pipeline, name, model,
+                           weir_json_text(has, "versions"));
     else
         status = WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no model %s", pipeline, model);
     cJSON_Delete(has);
@@ -342,12 +336,12 @@ static weir_status look_at_doomed(weir_pg *pg, const char *const version[3], cJS
 
 static weir_status judge_doomed(const cJSON *facts, const char *const version[3], weir_err *err) {
     if (cJSON_IsNull(facts)) return WEIR_FAIL(err, WEIR_ENOTFOUND, "there is no version %s of model '%s' in pipeline '%s'", version[2], version[1], version[0]);
-    if (*text_at(facts, "aliases"))
-        return WEIR_FAIL(err, WEIR_ECONFLICT, "version %s of model '%s' is %s of '%s'; move the alias first", version[2], version[1], text_at(facts, "aliases"),
-                         version[0]);
-    if (*text_at(facts, "run_status"))
+    if (*weir_json_text(facts, "aliases"))
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "version %s of model '%s' is %s of '%s'; move the alias first", version[2], version[1],
+                         weir_json_text(facts, "aliases"), version[0]);
+    if (*weir_json_text(facts, "run_status"))
         return WEIR_FAIL(err, WEIR_ECONFLICT, "version %s of model '%s' belongs to run %s, which is %s; wait until it is over", version[2], version[1],
-                         text_at(facts, "run_id"), text_at(facts, "run_status"));
+                         weir_json_text(facts, "run_id"), weir_json_text(facts, "run_status"));
     return WEIR_OK;
 }
 
@@ -376,7 +370,7 @@ static weir_status remove_stored(const char *objects_dir, const char *relative, 
 
 /* After the deletion is committed, so that at no time a version is without its file; under the lock, so that none is registered meanwhile. */
 static weir_status remove_artifact(weir_pg *pg, const char *objects_dir, const cJSON *facts, weir_artifact_fate *ret_fate, weir_err *err) {
-    const char *relative = text_at(facts, "artifact_path");
+    const char *relative = weir_json_text(facts, "artifact_path");
     char path[4096];
     struct stat st;
     int users = 0;
@@ -389,7 +383,7 @@ static weir_status remove_artifact(weir_pg *pg, const char *objects_dir, const c
         if (!users) status = remove_stored(objects_dir, relative, ret_fate, err);
     } else if (status == WEIR_OK) {
         *ret_fate = WEIR_ARTIFACT_ABSENT;
-        if (!stat(path, &st)) status = remove_file(path, users || is_rewritten(&st, cJSON_GetNumberValue(member(facts, "created_s"))), ret_fate, err);
+        if (!stat(path, &st)) status = remove_file(path, users || is_rewritten(&st, cJSON_GetNumberValue(weir_json_at(facts, "created_s"))), ret_fate, err);
     }
     return end(pg, status, err);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "models/json.h"
 #include "models/metrics.h"
 
@@ -15,14 +16,9 @@ typedef struct rule {
     const cJSON *limit; /* NULL: no rule */
 } rule;
 
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
 /* The metric by which the pipeline chooses; as the recipe's default where none is named. */
 static const char *metric_of(const cJSON *training) {
-    const char *task = text_at(training, "task"), *metric = text_at(training, "metric");
+    const char *task = weir_json_text(training, "task"), *metric = weir_json_text(training, "metric");
     if (*metric) return metric;
     return !strcmp(task, "regression") ? "rmse" : !strcmp(task, "multiclass") ? "f1_macro" : "roc_auc";
 }
@@ -89,9 +85,9 @@ bool weir_stage_passed(const cJSON *verdict) {
 
 void weir_stage_describe(const cJSON *verdict, char *text, size_t size) {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(verdict, "value");
-    const char *environment = text_at(verdict, "environment"), *metric = text_at(verdict, "metric");
+    const char *environment = weir_json_text(verdict, "environment"), *metric = weir_json_text(verdict, "metric");
     double limit = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(verdict, "limit"));
-    const char *bound = strcmp(text_at(verdict, "better"), "smaller") ? "at least" : "at most";
+    const char *bound = strcmp(weir_json_text(verdict, "better"), "smaller") ? "at least" : "at most";
     if (!*metric)
         snprintf(text, size, "%s has no rule", environment);
     else if (cJSON_IsNumber(value))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/lifecycle.h"
 #include "models/memory.h"
@@ -338,11 +339,6 @@ static weir_status compare(working *w, weir_err *err) {
     return ok ? WEIR_OK : no_memory(err);
 }
 
-static const char *text_at(const cJSON *json, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
-    return text ? text : "";
-}
-
 static weir_status put_text(const working *w, weir_buf *out, weir_err *err) {
     const char *metric = w->job->recipe->metric->name;
     const cJSON *model;
@@ -356,11 +352,11 @@ static weir_status put_text(const working *w, weir_buf *out, weir_err *err) {
         char number[32] = "-";
         if (!value && !strcmp(metric, "roc_auc")) value = cJSON_GetObjectItemCaseSensitive(metrics, "auc_roc");
         if (cJSON_IsNumber(value)) snprintf(number, sizeof number, "%.5g", value->valuedouble);
-        ok = ok && (*text_at(model, "error")
-                        ? weir_buf_printf(out, "%-40s not fitted: %s\n", text_at(model, "model"), text_at(model, "error"))
-                        : weir_buf_printf(out, "%-40s %8d %9.0f %12s  %s\n", text_at(model, "model"),
+        ok = ok && (*weir_json_text(model, "error")
+                        ? weir_buf_printf(out, "%-40s not fitted: %s\n", weir_json_text(model, "model"), weir_json_text(model, "error"))
+                        : weir_buf_printf(out, "%-40s %8d %9.0f %12s  %s\n", weir_json_text(model, "model"),
                                           (int)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model, "version")),
-                                          cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model, "rows")), number, text_at(model, "experiment")));
+                                          cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(model, "rows")), number, weir_json_text(model, "experiment")));
     }
     return ok ? WEIR_OK : no_memory(err);
 }

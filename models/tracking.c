@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "models/memory.h"
 #include "models/pg_json.h"
 #include "models/use_cases.h"
@@ -21,15 +22,6 @@ struct weir_track {
 
 static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the log of a run");
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 
 /* ---- collecting ---- */
@@ -240,7 +232,7 @@ const char *weir_track_default_experiment(const char *pipeline, char *text) {
 }
 
 weir_status weir_track_experiment(const cJSON *training, const char *pipeline, const char *use_case, char *text, weir_err *err) {
-    if (member(training, "experiment") || strcmp(use_case, weir_use_case_default(training)) != 0)
+    if (weir_json_at(training, "experiment") || strcmp(use_case, weir_use_case_default(training)) != 0)
         return weir_use_case_experiment(training, pipeline, WEIR_TENANTS_ALL, use_case, text, err);
     (void)weir_track_default_experiment(pipeline, text);
     return WEIR_OK;
@@ -271,14 +263,14 @@ weir_status weir_track_start(weir_pg *pg, const char *pipeline, const char *expe
 /* ---- runs of pipelines ---- */
 
 static weir_status add_pipeline_dataset(weir_track *track, const char *pipeline, const char *context, const char *name, const cJSON *dataset, weir_err *err) {
-    const cJSON *rows = member(dataset, "rows");
-    if (!*text_at(dataset, "digest")) return WEIR_OK;
+    const cJSON *rows = weir_json_at(dataset, "rows");
+    if (!*weir_json_text(dataset, "digest")) return WEIR_OK;
     const weir_track_dataset d = {.context = context,
                                   .space = pipeline,
                                   .name = name,
                                   .version = WEIR_DATASET_BY_DIGEST,
-                                  .query = text_at(dataset, "query"),
-                                  .digest = text_at(dataset, "digest"),
+                                  .query = weir_json_text(dataset, "query"),
+                                  .digest = weir_json_text(dataset, "digest"),
                                   .rows = cJSON_IsNumber(rows) ? (int64_t)rows->valuedouble : 0};
     return weir_track_dataset_add(track, &d, err);
 }
@@ -286,16 +278,16 @@ static weir_status add_pipeline_dataset(weir_track *track, const char *pipeline,
 static weir_status add_versions(weir_track *track, const cJSON *detail, weir_err *err) {
     const cJSON *version;
     weir_status status = WEIR_OK;
-    cJSON_ArrayForEach(version, member(detail, "versions")) {
-        const char *name = text_at(version, "name");
-        const cJSON *fit = member(version, "fit_seconds");
+    cJSON_ArrayForEach(version, weir_json_at(detail, "versions")) {
+        const char *name = weir_json_text(version, "name");
+        const cJSON *fit = weir_json_at(version, "fit_seconds");
         char key[2 * WEIR_TRACK_NAME_MAX];
         if (!*name) continue;
-        status = weir_track_metrics(track, name, member(version, "metrics"), err);
+        status = weir_track_metrics(track, name, weir_json_at(version, "metrics"), err);
         snprintf(key, sizeof key, "%s.fit_seconds", name);
         if (!status && cJSON_IsNumber(fit)) status = weir_track_metric(track, key, 0, fit->valuedouble, err);
-        if (!status && *text_at(version, "artifact_path"))
-            status = weir_track_artifact(track, "model", text_at(version, "artifact_path"), text_at(version, "digest"), -1, err);
+        if (!status && *weir_json_text(version, "artifact_path"))
+            status = weir_track_artifact(track, "model", weir_json_text(version, "artifact_path"), weir_json_text(version, "digest"), -1, err);
         if (status) break;
     }
     return status;
@@ -313,11 +305,11 @@ static weir_status add_lineage(weir_track *track, weir_pg *pg, weir_err *err) {
                                             1, &run_id, &versions, err);
     if (!status) cJSON_ArrayForEach(version, versions) {
             char key[2 * WEIR_TRACK_NAME_MAX];
-            snprintf(key, sizeof key, "%.120s.algorithm", text_at(version, "model"));
-            status = weir_track_param(track, key, text_at(version, "algorithm"), err);
+            snprintf(key, sizeof key, "%.120s.algorithm", weir_json_text(version, "model"));
+            status = weir_track_param(track, key, weir_json_text(version, "algorithm"), err);
             for (size_t m = 0; !status && m < sizeof members / sizeof *members; m++) {
-                const cJSON *values = member(member(version, "lineage"), members[m]);
-                snprintf(key, sizeof key, "%.120s%s%s", text_at(version, "model"), m ? "." : "", m ? members[m] : "");
+                const cJSON *values = weir_json_at(weir_json_at(version, "lineage"), members[m]);
+                snprintf(key, sizeof key, "%.120s%s%s", weir_json_text(version, "model"), m ? "." : "", m ? members[m] : "");
                 if (cJSON_IsObject(values))
                     status = weir_track_params(track, key, values, err);
                 else if (values && !cJSON_IsNull(values))
@@ -332,9 +324,9 @@ static weir_status add_lineage(weir_track *track, weir_pg *pg, weir_err *err) {
 /* Of a run that went on learning from a version: which one, with how many rows of when, and how well it did on them. */
 static weir_status add_continued(weir_track *track, const cJSON *detail, weir_err *err) {
     static const char *const evaluations[] = {"prequential", "delayed", "unchanged"};
-    weir_status status = weir_track_params(track, "continues", member(detail, "continues"), err);
+    weir_status status = weir_track_params(track, "continues", weir_json_at(detail, "continues"), err);
     for (size_t i = 0; !status && i < sizeof evaluations / sizeof *evaluations; i++)
-        status = weir_track_metrics(track, evaluations[i], member(detail, evaluations[i]), err);
+        status = weir_track_metrics(track, evaluations[i], weir_json_at(detail, evaluations[i]), err);
     return status;
 }
 
@@ -350,17 +342,17 @@ static weir_status add_times(weir_track *track, const cJSON *detail, weir_err *e
 
 static weir_status collect(weir_track *track, weir_pg *pg, const char *pipeline, const cJSON *request, const cJSON *detail, weir_err *err) {
     weir_status status = weir_track_params(track, "request", request, err);
-    if (!status) status = weir_track_params(track, "window", member(detail, "window"), err);
+    if (!status) status = weir_track_params(track, "window", weir_json_at(detail, "window"), err);
     if (!status) status = add_lineage(track, pg, err);
     if (!status) status = add_times(track, detail, err);
     if (!status) status = add_versions(track, detail, err);
     if (!status) status = add_continued(track, detail, err);
-    if (!status) status = add_pipeline_dataset(track, pipeline, "train", "training_set", member(detail, "dataset"), err);
-    if (!status) status = add_pipeline_dataset(track, pipeline, "test", "test_set", member(detail, "test_dataset"), err);
+    if (!status) status = add_pipeline_dataset(track, pipeline, "train", "training_set", weir_json_at(detail, "dataset"), err);
+    if (!status) status = add_pipeline_dataset(track, pipeline, "test", "test_set", weir_json_at(detail, "test_dataset"), err);
     if (!status) status = weir_track_tag(track, "pipeline", pipeline, err);
     if (!status) status = weir_track_tag(track, "code_version", WEIR_VERSION, err);
-    if (!status && *text_at(request, "reason")) status = weir_track_tag(track, "reason", text_at(request, "reason"), err);
-    if (!status && *text_at(detail, "error")) status = weir_track_tag(track, "error", text_at(detail, "error"), err);
+    if (!status && *weir_json_text(request, "reason")) status = weir_track_tag(track, "reason", weir_json_text(request, "reason"), err);
+    if (!status && *weir_json_text(detail, "error")) status = weir_track_tag(track, "error", weir_json_text(detail, "error"), err);
     return status;
 }
 
@@ -382,23 +374,23 @@ weir_status weir_track_pipeline_run(weir_pg *pg, const char *pipeline, const cha
 
 static const cJSON *step_of(const cJSON *record, const char *name) {
     const cJSON *step;
-    cJSON_ArrayForEach(step, member(record, "steps")) if (!strcmp(text_at(step, "name"), name)) return step;
+    cJSON_ArrayForEach(step, weir_json_at(record, "steps")) if (!strcmp(weir_json_text(step, "name"), name)) return step;
     return NULL;
 }
 
 /* How long each step took, and the numbers that its result has: rows, trials, what was pruned. */
 static weir_status add_steps(weir_track *track, const char *pipeline, const cJSON *record, weir_err *err) {
-    const cJSON *step, *data = member(step_of(record, "data"), "result");
+    const cJSON *step, *data = weir_json_at(step_of(record, "data"), "result");
     weir_status status = WEIR_OK;
-    cJSON_ArrayForEach(step, member(record, "steps")) {
+    cJSON_ArrayForEach(step, weir_json_at(record, "steps")) {
         char key[WEIR_TRACK_NAME_MAX];
-        const cJSON *seconds = member(step, "seconds");
-        snprintf(key, sizeof key, "%.100s.seconds", text_at(step, "name"));
+        const cJSON *seconds = weir_json_at(step, "seconds");
+        snprintf(key, sizeof key, "%.100s.seconds", weir_json_text(step, "name"));
         if (cJSON_IsNumber(seconds) && (status = weir_track_metric(track, key, 0, seconds->valuedouble, err))) break;
     }
-    if (!status) status = weir_track_metrics(track, "search", member(step_of(record, "search"), "result"), err);
-    if (!status) status = add_pipeline_dataset(track, pipeline, "train", "training_set", member(data, "train"), err);
-    return status ? status : add_pipeline_dataset(track, pipeline, "test", "test_set", member(data, "test"), err);
+    if (!status) status = weir_track_metrics(track, "search", weir_json_at(step_of(record, "search"), "result"), err);
+    if (!status) status = add_pipeline_dataset(track, pipeline, "train", "training_set", weir_json_at(data, "train"), err);
+    return status ? status : add_pipeline_dataset(track, pipeline, "test", "test_set", weir_json_at(data, "test"), err);
 }
 
 /* Every trial with a value is a step of the metric that was searched by; weir.trials has its parameters, under the run's id as the study's name. */
@@ -414,9 +406,9 @@ static weir_status add_trials(weir_track *track, weir_pg *pg, const char *pipeli
                            2, params, &trials, err);
     snprintf(key, sizeof key, "trial.%.200s", metric);
     if (!status) cJSON_ArrayForEach(trial, trials) {
-            int64_t number = (int64_t)cJSON_GetNumberValue(member(trial, "number"));
-            status = weir_track_metric(track, key, number, cJSON_GetNumberValue(member(trial, "value")), err);
-            if (!status) status = weir_track_metric(track, "trial.cost", number, cJSON_GetNumberValue(member(trial, "cost")), err);
+            int64_t number = (int64_t)cJSON_GetNumberValue(weir_json_at(trial, "number"));
+            status = weir_track_metric(track, key, number, cJSON_GetNumberValue(weir_json_at(trial, "value")), err);
+            if (!status) status = weir_track_metric(track, "trial.cost", number, cJSON_GetNumberValue(weir_json_at(trial, "cost")), err);
             if (status) break;
         }
     cJSON_Delete(trials);
@@ -433,8 +425,8 @@ static weir_status add_winner(weir_track *track, weir_pg *pg, weir_err *err) {
                                             "FROM weir.model_versions WHERE run_id = $1",
                                             1, &run_id, &versions, err);
     if (!status) cJSON_ArrayForEach(version, versions) {
-            status = weir_track_metrics(track, NULL, member(version, "metrics"), err);
-            if (!status) status = weir_track_artifact(track, "model", text_at(version, "path"), text_at(version, "digest"), -1, err);
+            status = weir_track_metrics(track, NULL, weir_json_at(version, "metrics"), err);
+            if (!status) status = weir_track_artifact(track, "model", weir_json_text(version, "path"), weir_json_text(version, "digest"), -1, err);
             if (status) break;
         }
     cJSON_Delete(versions);

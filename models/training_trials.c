@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/memory.h"
 
@@ -52,28 +53,23 @@ void weir_training_trials_done(weir_training_trials *trials) {
     trials->known = NULL;
 }
 
-static double number_at(const cJSON *object, const char *name) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
-}
-
 bool weir_training_trials_recall(const weir_training_trials *trials, const cJSON *spec, int fold_count, weir_contender *ret_contender,
                                  double *ret_test_to_train) {
     const cJSON *trial, *value;
     cJSON_ArrayForEach(trial, trials->known) {
         const cJSON *values = cJSON_GetObjectItemCaseSensitive(trial, "fold_values");
         int f = 0;
-        if (cJSON_GetArraySize(values) != fold_count || !isfinite(number_at(trial, "mean"))) continue;
+        if (cJSON_GetArraySize(values) != fold_count || !isfinite(weir_json_number(trial, "mean", NAN))) continue;
         if (!cJSON_Compare(cJSON_GetObjectItemCaseSensitive(trial, "spec"), spec, true)) continue;
         double *copy = weir_models_calloc((size_t)fold_count, sizeof *copy);
         if (!copy) return false; /* then it is judged again, and says itself that memory ran out */
         cJSON_ArrayForEach(value, values) copy[f++] = cJSON_IsNumber(value) ? value->valuedouble : NAN;
         ret_contender->fold_values = copy;
-        ret_contender->mean = number_at(trial, "mean");
-        ret_contender->deviation = number_at(trial, "deviation");
-        ret_contender->fit_s = number_at(trial, "fit_s");
-        ret_contender->predict_s = number_at(trial, "predict_s");
-        *ret_test_to_train = number_at(trial, "test_to_train");
+        ret_contender->mean = weir_json_number(trial, "mean", NAN);
+        ret_contender->deviation = weir_json_number(trial, "deviation", NAN);
+        ret_contender->fit_s = weir_json_number(trial, "fit_s", NAN);
+        ret_contender->predict_s = weir_json_number(trial, "predict_s", NAN);
+        *ret_test_to_train = weir_json_number(trial, "test_to_train", NAN);
         return true;
     }
     return false;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "features/offline.h"
 #include "models/explain.h"
 #include "models/json.h"
@@ -93,12 +94,8 @@ static bool add_time(cJSON *object, const char *name, const char *text) {
     return add_text(object, name, text && !weir_time_parse(text, &us, &err) ? weir_time_format(us, iso) : text);
 }
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
 static bool add_copy(cJSON *object, const char *name, const cJSON *from, const char *member_name) {
-    const cJSON *item = member(from, member_name);
+    const cJSON *item = weir_json_at(from, member_name);
     return add(object, name, item ? cJSON_Duplicate(item, true) : cJSON_CreateNull());
 }
 
@@ -123,7 +120,8 @@ static weir_status find_row(why *w, const char *id, weir_err *err) {
 
 /* A version's own threshold, else the pipeline's, as serving takes it; NaN where nothing is decided. */
 static double threshold_of(const why *w) {
-    const cJSON *own = member(member(w->version, "signature"), "threshold"), *shared = member(member(w->pipeline->json, "serving"), "threshold");
+    const cJSON *own = weir_json_at(weir_json_at(w->version, "signature"), "threshold"),
+                *shared = weir_json_at(weir_json_at(w->pipeline->json, "serving"), "threshold");
     if (!cell(w, "decision")) return NAN;
     return cJSON_IsNumber(own) ? own->valuedouble : cJSON_IsNumber(shared) ? shared->valuedouble : 0.5;
 }
@@ -311,7 +309,7 @@ static bool tell_model(why *w, const weir_err *why_not) {
 }
 
 static bool tell_training(why *w) {
-    const cJSON *lineage = member(w->version, "lineage"), *run = member(w->version, "run"), *dataset = member(lineage, "dataset");
+    const cJSON *lineage = weir_json_at(w->version, "lineage"), *run = weir_json_at(w->version, "run"), *dataset = weir_json_at(lineage, "dataset");
     if (!cJSON_IsObject(w->version)) return cJSON_AddNullToObject(w->out, "training") != NULL;
     cJSON *t = cJSON_AddObjectToObject(w->out, "training");
     return t && add_copy(t, "run_id", w->version, "run_id") && add_copy(t, "run_status", run, "status") && add_copy(t, "started_at", run, "started_at") &&

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "models/artifact_file.h"
 #include "models/folds.h"
 #include "models/json_file.h"
@@ -38,16 +39,6 @@ static weir_status may_go_on(const bench *b, weir_err *err) {
     return b->w->abort && *b->w->abort ? WEIR_FAIL(err, WEIR_ETIMEOUT, "it was asked to stop") : WEIR_OK;
 }
 
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return text ? text : "";
-}
-
-static double number_at(const cJSON *object, const char *name) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
-}
-
 /* ---- data ---- */
 
 static void describe_set(cJSON *result, const char *name, const weir_trainset *set) {
@@ -66,8 +57,8 @@ static void describe_set(cJSON *result, const char *name, const weir_trainset *s
 
 /* A job that goes on must see the rows that it began with: its trials were judged by them. */
 static weir_status check_same(const cJSON *before, const cJSON *now, const char *name, weir_err *err) {
-    const char *old = text_at(cJSON_GetObjectItemCaseSensitive(before, name), "digest");
-    const char *new = text_at(cJSON_GetObjectItemCaseSensitive(now, name), "digest");
+    const char *old = weir_json_text(cJSON_GetObjectItemCaseSensitive(before, name), "digest");
+    const char *new = weir_json_text(cJSON_GetObjectItemCaseSensitive(now, name), "digest");
     if (!*old || !strcmp(old, new)) return WEIR_OK;
     return WEIR_FAIL(err, WEIR_ECONFLICT, "the %s rows are not those that the job began with (digest %.12s, then %.12s)", name, old, new);
 }
@@ -83,7 +74,7 @@ static weir_status describe_splits(const bench *b, cJSON *result, weir_err *err)
         !cJSON_AddNumberToObject(json, "count", b->folds.count) || !cJSON_AddBoolToObject(json, "as_asked", b->folds.as_asked) ||
         !cJSON_AddStringToObject(json, "words", b->folds.words))
         return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to describe the folds");
-    note(b, text_at(cJSON_GetObjectItemCaseSensitive(result, "split"), "words"));
+    note(b, weir_json_text(cJSON_GetObjectItemCaseSensitive(result, "split"), "words"));
     if (!b->folds.as_asked) note(b, b->folds.words);
     return WEIR_OK;
 }
@@ -160,9 +151,9 @@ static weir_status search(void *context, cJSON *result, weir_err *err) {
 /* What is taken once: an algorithm, a kind of ensemble (two averages say the same), or a name. */
 static const char *kind_of(const bench *b, const cJSON *spec) {
     const cJSON *each = cJSON_GetObjectItemCaseSensitive(spec, "targets");
-    if (b->w->by_name) return text_at(spec, "name");
+    if (b->w->by_name) return weir_json_text(spec, "name");
     if (each) spec = each;
-    return *text_at(spec, "algorithm") ? text_at(spec, "algorithm") : text_at(spec, "ensemble");
+    return *weir_json_text(spec, "algorithm") ? weir_json_text(spec, "algorithm") : weir_json_text(spec, "ensemble");
 }
 
 static bool is_taken(const bench *b, const cJSON *spec) {
@@ -175,15 +166,15 @@ static bool is_taken(const bench *b, const cJSON *spec) {
 static void take_finalist(bench *b, const cJSON *leader) {
     int i = b->finalist_count++;
     weir_finalist *f = &b->finalists[i];
-    snprintf(b->names[i], sizeof b->names[i], "%s", text_at(leader, "name"));
+    snprintf(b->names[i], sizeof b->names[i], "%s", weir_json_text(leader, "name"));
     snprintf(b->paths[i], sizeof b->paths[i], "%s/%d.weirmodel", b->w->folder, i + 1);
     *f = (weir_finalist){.name = b->names[i],
                          .path = b->paths[i],
                          .spec = cJSON_GetObjectItemCaseSensitive(leader, "spec"),
                          .threshold = NAN,
-                         .validation_mean = number_at(leader, "mean"),
-                         .validation_deviation = number_at(leader, "deviation"),
-                         .fit_s = number_at(leader, "fit_seconds")};
+                         .validation_mean = weir_json_number(leader, "mean", NAN),
+                         .validation_deviation = weir_json_number(leader, "deviation", NAN),
+                         .fit_s = weir_json_number(leader, "fit_seconds", NAN)};
 }
 
 /* It may have been written by another hand since. */
@@ -191,7 +182,7 @@ static weir_status check_board(const bench *b, weir_err *err) {
     const cJSON *leader;
     int winners = 0, entry = 0;
     cJSON_ArrayForEach(leader, b->board) {
-        if (!*text_at(leader, "name") || !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(leader, "spec")))
+        if (!*weir_json_text(leader, "name") || !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(leader, "spec")))
             return WEIR_FAIL(err, WEIR_EDATA, "%s/leaderboard.json: entry %d has no \"name\" or no \"spec\"", b->w->folder, entry);
         winners += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(leader, "winner"));
         entry++;
@@ -280,7 +271,7 @@ static void forget_finalists(bench *b) {
 /* The model that was fitted and no other: the report tells of that one. */
 static weir_status load_finalist(bench *b, int i, const cJSON *fitted, weir_err *err) {
     weir_finalist *f = &b->finalists[i];
-    const char *digest = text_at(fitted, "digest");
+    const char *digest = weir_json_text(fitted, "digest");
     weir_status status = weir_model_load_file(f->path, &f->model, err);
     if (status || !*digest || !strcmp(weir_model_digest(f->model), digest)) return status;
     status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %.12s…, expected %.12s… that step fit left", f->path, weir_model_digest(f->model), digest);
@@ -308,7 +299,7 @@ static weir_status load_finalists(bench *b, weir_err *err) {
     for (int i = 0; !status && i < b->finalist_count; i++) {
         const cJSON *fitted = cJSON_GetArrayItem(models, i);
         status = load_or_fit_finalist(b, i, fitted, err);
-        b->finalists[i].fit_s = number_at(fitted, "seconds");
+        b->finalists[i].fit_s = weir_json_number(fitted, "seconds", NAN);
     }
     return status;
 }
@@ -451,7 +442,7 @@ static weir_status check_report(bench *b, weir_err *err) {
     bool good = cJSON_GetArraySize(models) >= b->finalist_count;
     for (int i = 0; good && i < b->finalist_count; i++) {
         const cJSON *model = cJSON_GetArrayItem(models, i);
-        good = !strcmp(text_at(model, "name"), b->finalists[i].name) && cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(model, "metrics"));
+        good = !strcmp(weir_json_text(model, "name"), b->finalists[i].name) && cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(model, "metrics"));
     }
     if (good) return WEIR_OK;
     cJSON_Delete(b->report);
@@ -466,7 +457,7 @@ static weir_status recall(bench *b, weir_err *err) {
     if (!status) status = weir_json_file_read(b->w->folder, "report.json", &b->report, err);
     if (!status) status = check_report(b, err);
     const cJSON *models = cJSON_GetObjectItemCaseSensitive(b->report, "models");
-    for (int i = 0; !status && i < b->finalist_count; i++) b->finalists[i].threshold = number_at(cJSON_GetArrayItem(models, i), "threshold");
+    for (int i = 0; !status && i < b->finalist_count; i++) b->finalists[i].threshold = weir_json_number(cJSON_GetArrayItem(models, i), "threshold", NAN);
     return status;
 }
 

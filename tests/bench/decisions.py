@@ -52,6 +52,8 @@ def swaps(p, model):
         moved = query("SELECT moved_at FROM weir.aliases WHERE pipeline = '%s' AND alias = 'champion'" % p.name)[0][0]
         took += [ms(at, moved) for at in wait_served(p, "champion", version, moved)]
     show("alias moved, until a scorer serves it", took)
+    slowest = sorted(range(len(took)), key=lambda i: -took[i])[:4]
+    print("    slowest moves: %s" % ", ".join("no. %d %.0f ms" % (i // len(SCORERS) + 1, took[i]) for i in slowest))
     show("alias moved, until all scorers serve it", [max(took[i:i + len(SCORERS)]) for i in range(0, len(took), len(SCORERS))])
 
 

@@ -169,6 +169,26 @@ static void test_show_fills_the_view(void **state) {
     weir_watch_done(&watch);
 }
 
+static void patience_ends_when_the_same_was_waited_for_too_long(void **state) {
+    (void)state;
+    weir_patience patience = {0};
+    assert_false(weir_patience_over(&patience, "3 records wait", 1000, 50));
+    assert_false(weir_patience_over(&patience, "3 records wait", 1050, 50));
+    assert_false(weir_patience_over(&patience, "2 records wait", 1051, 50)); /* something moved */
+    assert_false(weir_patience_over(&patience, "2 records wait", 1101, 50));
+    assert_true(weir_patience_over(&patience, "2 records wait", 1102, 50));
+}
+
+static void nobody_at_the_address_is_no_error_but_not_ready(void **state) {
+    (void)state;
+    char why[WEIR_WAITING_MAX];
+    bool ready = true;
+    weir_err err = {0};
+    assert_int_equal(weir_flow_ready("127.0.0.1", 1, &ready, why, &err), WEIR_OK);
+    assert_false(ready);
+    assert_string_equal(why, "waiting for the workers at http://127.0.0.1:1/readyz");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counters_count_from_the_first_text_and_survive_a_restart),
@@ -180,6 +200,8 @@ int main(void) {
         cmocka_unit_test(test_idle_counts_predictions_when_there_is_scoring),
         cmocka_unit_test(test_idle_without_counts_still_needs_no_lag),
         cmocka_unit_test(test_show_fills_the_view),
+        cmocka_unit_test(patience_ends_when_the_same_was_waited_for_too_long),
+        cmocka_unit_test(nobody_at_the_address_is_no_error_but_not_ready),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
