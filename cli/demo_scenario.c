@@ -126,6 +126,7 @@ typedef struct scenario {
     bool terminal, status_shown;
     int waits; /* decisions to wait that were not printed */
     char severity[24]; /* that was printed last */
+    char run_said[640]; /* the last of a run */
     weir_status failed; /* of a look that could not return it */
     weir_err failure;
 } scenario;
@@ -163,7 +164,7 @@ static bool is_news(scenario *s, const weir_story_entry *e) {
     bool drift = e->kind == WEIR_STORY_DRIFT && !strcmp(e->about, "features") && strcmp(e->state, s->severity) != 0;
     if (drift) snprintf(s->severity, sizeof s->severity, "%s", e->state);
     if (e->kind == WEIR_STORY_DRIFT) return drift;
-    if (e->kind == WEIR_STORY_RUN) return strcmp(e->state, "queued") != 0;
+    if (e->kind == WEIR_STORY_RUN) return strcmp(e->state, "queued") != 0 && strcmp(e->text, s->run_said) != 0;
     if (e->kind == WEIR_STORY_MODEL) return !strcmp(e->state, "version.registered") || !strcmp(e->state, "alias.moved");
     return true;
 }
@@ -179,6 +180,7 @@ static void tell(scenario *s, const weir_story_entry *e) {
         printf("%36s(and waits %d times more)\n", "", s->waits - 1);
         s->waits = 0;
     }
+    if (e->kind == WEIR_STORY_RUN) snprintf(s->run_said, sizeof s->run_said, "%s", e->text); /* a run that goes on says so at every step */
     print_line(s, &told);
 }
 

@@ -107,7 +107,9 @@ static void read_run(const weir_datum *row, weir_story_entry *e) {
     copy(run, sizeof run, &row[RUN_ID]);
     copy(e->state, sizeof e->state, &row[RUN_STATUS]);
     copy(e->subject, sizeof e->subject, &row[RUN_REQUEST_ID]);
-    if (!strcmp(e->state, "awaiting_labels"))
+    if (!strcmp(e->state, "awaiting_labels") && isnan(rows)) /* told again by whoever measures it */
+        snprintf(e->text, sizeof e->text, "%.20s… is measured: the outcomes of its test days are known", run);
+    else if (!strcmp(e->state, "awaiting_labels"))
         snprintf(e->text, sizeof e->text, "fitted on %.0f rows in %.1f s; will be measured when the outcomes of its test days are known", rows, seconds);
     else
         snprintf(e->text, sizeof e->text, "%.20s… %s%s%.200s", run, e->state, *weir_json_text(detail, "error") ? ": " : "", weir_json_text(detail, "error"));

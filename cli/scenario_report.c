@@ -3,6 +3,7 @@
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/report.h"
 #include "core/chart.h"
@@ -90,16 +91,60 @@ static void picture(weir_page *p, const weir_scenario_report *r) {
     weir_page_put(p, "</figure>");
 }
 
+/* Of the columns that the champion sees, how many drifted in each window. Every window is a dot at its end. */
+static void drift_picture(weir_page *p, const weir_scenario_report *r) {
+    weir_chart_plot plot = {.title = "Columns that drifted, % of each window",
+                            .x0 = (double)r->live_us,
+                            .x1 = (double)r->last_us,
+                            .y1 = 100,
+                            .x_time = true,
+                            .exact_x = true,
+                            .exact_y = true};
+    weir_chart_plot_open(p, &plot);
+    for (int i = 0; i < r->told_count; i++) {
+        const weir_story_entry *e = &r->told[i].entry;
+        const weir_point point = {(double)e->until_us, 100 * e->share};
+        bool judged = e->kind == WEIR_STORY_DRIFT && !strcmp(e->about, "features") && strcmp(e->state, "skipped") != 0 && e->until_us >= r->live_us;
+        if (judged) weir_chart_plot_dots(p, &plot, &point, 1, 1, 4, 1);
+    }
+    weir_chart_plot_close(p);
+}
+
+/* The share of the traffic that the rollout gives to challengers, as it was told: from one change to the next it stays. */
+static void traffic_picture(weir_page *p, const weir_scenario_report *r) {
+    weir_chart_plot plot = {.title = "Traffic of the challenger, %",
+                            .x0 = (double)r->live_us,
+                            .x1 = (double)r->last_us,
+                            .y1 = 100,
+                            .x_time = true,
+                            .exact_x = true,
+                            .exact_y = true};
+    weir_point before = {(double)r->live_us, 0};
+    weir_chart_plot_open(p, &plot);
+    for (int i = 0; i <= r->told_count; i++) {
+        const weir_scenario_told *told = i < r->told_count ? &r->told[i] : NULL;
+        if (told &&
+            (told->entry.kind != WEIR_STORY_ROLLOUT || !strncmp(told->entry.state, "ask.", 4) || told->stream_us == INT64_MIN || !isfinite(told->entry.share)))
+            continue;
+        double x = (double)(told ? told->stream_us : r->last_us), share = told ? 100 * told->entry.share : before.y;
+        const weir_point step[] = {before, {x, before.y}, {x, share}};
+        weir_chart_plot_line(p, &plot, step, 3, 0);
+        before = step[2];
+    }
+    weir_chart_plot_close(p);
+}
+
 static void steps_table(weir_page *p, const weir_scenario_report *r) {
     char words[WEIR_WORDS_MAX];
-    weir_page_put(p, "<section><h2>The way</h2><div class=\"scroll\"><table><thead><tr><th>Step</th><th>Stream</th><th>Wall</th><th></th></tr></thead><tbody>");
+    weir_page_put(p, "<section><h2>The way</h2><div class=\"scroll\"><table><thead><tr><th>Step</th><th>Stream</th><th>Wall</th><th class=\"text\">What was "
+                     "told</th></tr></thead><tbody>");
     for (int i = 0; i < r->step_count; i++) {
         const weir_scenario_step *s = &r->steps[i];
         weir_page_put(p, "<tr><td>");
         weir_page_text(p, s->name);
         weir_page_put(p, "</td>");
         time_cell(p, s->done ? s->told.stream_us : INT64_MIN);
-        weir_page_printf(p, "<td>%s</td><td>", s->done ? weir_words_duration(s->told.wall_s, words) : "–");
+        weir_page_printf(p, "<td>%s</td><td class=\"text wrap\">", s->done ? weir_words_duration(s->told.wall_s, words) : "–");
         weir_page_text(p, s->done ? s->told.entry.text : "did not happen");
         weir_page_put(p, "</td></tr>");
     }
@@ -108,12 +153,12 @@ static void steps_table(weir_page *p, const weir_scenario_report *r) {
 
 static void told_table(weir_page *p, const weir_scenario_report *r) {
     char words[WEIR_WORDS_MAX];
-    weir_page_put(
-        p, "<section><h2>All that was told</h2><div class=\"scroll\"><table><thead><tr><th>Wall</th><th>Stream</th><th>What</th><th></th></tr></thead><tbody>");
+    weir_page_put(p, "<section><h2>All that was told</h2><div class=\"scroll\"><table><thead><tr><th>Wall</th><th>Stream</th><th "
+                     "class=\"text\">What</th><th></th></tr></thead><tbody>");
     for (int i = 0; i < r->told_count; i++) {
         weir_page_printf(p, "<tr><td>%s</td>", weir_words_duration(r->told[i].wall_s, words));
         time_cell(p, r->told[i].stream_us);
-        weir_page_printf(p, "<td>%s</td><td>", weir_story_names[r->told[i].entry.kind]);
+        weir_page_printf(p, "<td class=\"text\">%s</td><td class=\"text wrap\">", weir_story_names[r->told[i].entry.kind]);
         weir_page_text(p, r->told[i].entry.text);
         weir_page_put(p, "</td></tr>");
     }
@@ -137,6 +182,11 @@ static bool report_html(const weir_scenario_report *r, weir_buf *html) {
     weir_page_text(p, r->source);
     weir_page_put(p, "</p>");
     picture(p, r);
+    weir_page_put(p, "<div class=\"pair\"><figure>");
+    drift_picture(p, r);
+    weir_page_put(p, "</figure><figure>");
+    traffic_picture(p, r);
+    weir_page_put(p, "</figure></div>");
     steps_table(p, r);
     told_table(p, r);
     weir_page_put(p, "</main></body></html>\n");

@@ -91,6 +91,8 @@ static void test_requests_and_runs(void **state) {
     run[RUN_STATUS] = weir_text("awaiting_labels");
     run[RUN_DETAIL] = weir_text("{\"dataset\": {\"rows\": 5460}, \"fit_seconds\": 0.34}");
     assert_non_null(strstr(read_row(WEIR_STORY_RUN, run).text, "fitted on 5460 rows in 0.3 s"));
+    run[RUN_DETAIL] = weir_text("{\"step\": \"measure\"}");
+    assert_string_equal(read_row(WEIR_STORY_RUN, run).text, "run-1… is measured: the outcomes of its test days are known");
 }
 
 static void test_models_and_aliases(void **state) {
