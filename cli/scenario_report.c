@@ -182,9 +182,9 @@ static bool report_html(const weir_scenario_report *r, weir_buf *html) {
     weir_page_text(p, r->source);
     weir_page_put(p, "</p>");
     picture(p, r);
-    weir_page_put(p, "<div class=\"pair\"><figure>");
+    weir_page_put(p, "<div class=\"pair\"><figure><p>Columns that drifted, % of each window</p>");
     drift_picture(p, r);
-    weir_page_put(p, "</figure><figure>");
+    weir_page_put(p, "</figure><figure><p>Traffic of the challenger, %</p>");
     traffic_picture(p, r);
     weir_page_put(p, "</figure></div>");
     steps_table(p, r);
