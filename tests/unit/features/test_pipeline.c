@@ -225,6 +225,7 @@ static void wrong_files_are_told_where_and_how(void **state) {
          "$.triggers.schedules[0].time_zone~no time zone \"Mars\""},
         {"triggers", "{\"drift\": {\"alert_share\": 0.7}}", "$.triggers.drift.critical_share~at least alert_share"},
         {"triggers", "{\"drift\": {\"every\": \"0s\"}}", "$.triggers.drift.every~longer than 0"},
+        {"triggers", "{\"drift\": {\"tenants\": 65}}", "$.triggers.drift.tenants~a whole number from 0 to 64"},
         {"triggers", "{\"performance\": {\"drop\": -1}}", "$.triggers.performance.drop~-1"},
         {"triggers", "{\"policy\": {\"max_runs\": 1.5}}", "$.triggers.policy.max_runs~a whole number"},
         {"triggers", "{\"volume\": 0}", "$.triggers.volume~a whole number from 1"},
