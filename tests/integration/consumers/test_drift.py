@@ -160,8 +160,10 @@ def check_tenants(p):
 
 def check_tenant_events(p):
     told = [e for e in own_events(p, "weir.drift") if e["tenant"]]
-    rows = query("SELECT drift_id FROM weir.drift_results WHERE pipeline = '%s' AND tenant IS NOT NULL AND severity <> 'skipped'" % p.name)
+    rows = query("SELECT drift_id, kind, reference, tenant FROM weir.drift_results WHERE pipeline = '%s' AND tenant IS NOT NULL AND severity <> 'skipped'" % p.name)
     assert sorted(e["drift_id"] for e in told) == sorted(r[0] for r in rows), told
+    assert {(r[1], r[3]) for r in rows} == {(kind, tenant) for kind in ("features", "labels") for tenant in TENANTS}, rows
+    assert all(r[2].startswith("window:" if r[1] == "labels" else "training:") for r in rows), rows
     assert all(e["false_alarm_rate"] <= 0.01 / 2 for e in told if e["kind"] == "features")
     states = collections.defaultdict(list)
     for alert in own_events(p, "weir.alerts"):
