@@ -15,6 +15,7 @@
 #include "core/metrics.h"
 
 enum { FLUSH_MS = 30000, ID_MAX = 480, REFERENCE_MAX = 200 };
+#define TENANTS_KEPT_US (30 * WEIR_DAY_US)
 
 const char *const weir_drift_kind_names[] = {"features", "predictions", "labels"};
 static const char *const severities[] = {"skipped", "none", "low", "high", "critical"};
@@ -397,6 +398,18 @@ static weir_status delete_old(weir_drift_judge *j, const verdict *v, const char 
                         err);
 }
 
+/* Of tenants there are many results: those that told no alert are kept for some time only. */
+static weir_status delete_old_results(weir_drift_judge *j, const verdict *v, weir_err *err) {
+    char before[WEIR_TIME_TEXT_MAX];
+    const char *params[] = {j->b.pipeline->name, weir_drift_kind_names[v->kind], weir_time_format(v->to_us - TENANTS_KEPT_US, before)};
+    if (!j->b.pipeline->triggers.drift.tenants) return WEIR_OK;
+    return weir_pg_exec(
+        j->b.pg,
+        "DELETE FROM weir.drift_results WHERE pipeline = $1 AND kind = $2 AND tenant IS NOT NULL AND window_to < $3::timestamptz AND alert IS NULL "
+        "AND sent_at IS NOT NULL",
+        3, params, NULL, err);
+}
+
 /* All of them are judged, or none: a tenant's chance of a false alarm is its share of the window's, so that of any of them is at most that (Bonferroni). */
 static weir_status settle_tenant(weir_drift_judge *j, const verdict *whole, tenants *t, int i, weir_err *err) {
     const char *name = t->list[i].name;
@@ -428,6 +441,7 @@ static weir_status settle(weir_drift_judge *j, verdict *v, const char *streams, 
     if (!v->report) t->count = 0; /* nor can parts of it be judged */
     for (int i = 0; !status && i < t->count; i++) status = settle_tenant(j, v, t, i, err);
     if (!status && ends_slots) status = delete_old(j, v, streams, err);
+    if (!status && ends_slots) status = delete_old_results(j, v, err);
     return status;
 }
 
