@@ -1,4 +1,4 @@
-/* `weir drift PIPELINE`: the drift worker; with --reference or --current: one comparison, of a pipeline's records or of data files. */
+/* `weir drift PIPELINE`: the drift worker; with --reference, --current or --tenant: one comparison, of a pipeline's records or of data files. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 enum { COLUMNS_MAX = 1024, NAME_MAX_BYTES = 320 };
 
 typedef struct drift_options {
-    char *what, *reference, *current, *report, *time_column, *drift_threshold, *alert_threshold, *alpha;
+    char *what, *reference, *current, *tenant, *report, *time_column, *drift_threshold, *alert_threshold, *alpha;
     char **columns;
     int output;
 } drift_options;
@@ -39,6 +39,10 @@ static const weir_conf_item drift_table[] = {
      .type = WEIR_CONF_STRING,
      FIELD(current),
      .doc = "what is judged: FROM..TO, or a data file; not given: of a pipeline its newest window, of a file all of it"},
+    {.name = "tenant",
+     .type = WEIR_CONF_STRING,
+     FIELD(tenant),
+     .doc = "of a pipeline: only this tenant's records, on both sides (but those of a data file); not given: all"},
     {.name = "columns",
      .type = WEIR_CONF_LIST,
      FIELD(columns),
@@ -72,7 +76,7 @@ static bool is_data(const char *what) {
 
 static bool is_once(const void *options) {
     const drift_options *o = options;
-    return o->reference || o->current || o->report || (o->what && is_data(o->what));
+    return o->reference || o->current || o->tenant || o->report || (o->what && is_data(o->what));
 }
 
 /* One comparison in the making. */
@@ -140,31 +144,44 @@ static weir_status read_file(comparing *c, const char *path, int64_t from_us, in
     return status;
 }
 
+/* NULL: all. */
+static const char *tenant_of(const comparing *c) {
+    return c->options->tenant && *c->options->tenant ? c->options->tenant : NULL;
+}
+
+static weir_status no_records(const comparing *c, const char *where, weir_err *err) {
+    const char *tenant = tenant_of(c);
+    return WEIR_FAIL(err, WEIR_ENOTFOUND, "the offline store of %s has no records%s%.128s %s", c->pipeline->name, tenant ? " of tenant " : "",
+                     tenant ? tenant : "", where);
+}
+
 static weir_status read_store(comparing *c, int64_t from_us, int64_t to_us, weir_drift_table **ret_table, weir_err *err) {
     const weir_drift_query query = {.pg_url = c->settings->pg_url,
                                     .objects_dir = c->settings->objects_dir,
                                     .from_us = from_us,
                                     .to_us = to_us,
                                     .as_of_us = INT64_MAX,
+                                    .tenant = tenant_of(c),
                                     .progress = show,
                                     .progress_context = &c->progress};
     int64_t rows = 0;
     weir_status status = weir_drift_columns_scan(&c->columns, &query, ret_table, &rows, err);
-    if (!status && !rows) status = WEIR_FAIL(err, WEIR_ENOTFOUND, "the offline store of %s has no records in that range", c->pipeline->name);
-    return status;
+    return status || rows ? status : no_records(c, "in that range", err);
 }
 
 static weir_status read_training(comparing *c, weir_err *err) {
     weir_drift_training training;
     weir_pg *pg = NULL;
     bool found = false;
-    int64_t rows;
+    int64_t rows = 0;
     weir_status status = weir_pg_new(c->settings->pg_url, &pg, err);
     if (!status) status = weir_pg_migrate(pg, err);
     if (!status) status = weir_drift_training_find(pg, c->pipeline, &training, &found, err);
     if (!status && !found)
         status = WEIR_FAIL(err, WEIR_ENOTFOUND, "%s has no champion whose training period is known; name a reference: FROM..TO or a file", c->pipeline->name);
-    if (!status) status = weir_drift_training_table(pg, c->settings->pg_url, c->settings->objects_dir, &c->columns, &training, &c->reference, &rows, err);
+    if (!status)
+        status = weir_drift_training_table(pg, c->settings->pg_url, c->settings->objects_dir, &c->columns, &training, tenant_of(c), &c->reference, &rows, err);
+    if (!status && !rows) status = no_records(c, "in the champion's training period", err);
     if (!status) snprintf(c->reference_name, sizeof c->reference_name, "training:%s/%d", training.model, training.version);
     weir_pg_free(pg);
     return status;
@@ -326,6 +343,8 @@ static weir_status open_pipeline(comparing *c, weir_err *err) {
     weir_status status = weir_pipeline_load(c->options->what, &c->pipeline, err);
     if (status) return status;
     trains = weir_pipeline_trains(c->pipeline);
+    if (tenant_of(c) && c->pipeline->events.tenant_index < 0)
+        return WEIR_FAIL(err, WEIR_EINVAL, "--tenant: pipeline %s has no tenant column", c->pipeline->name);
     if (c->options->time_column) return WEIR_FAIL(err, WEIR_EINVAL, "--time is for files: a pipeline says what its time is");
     if (trains && !*c->names) status = weir_recipe_load(c->pipeline, &c->recipe, err);
     return status ? status : weir_drift_columns_init(c->pipeline, *c->names ? c->names : c->recipe.columns, &c->columns, err);
@@ -334,6 +353,8 @@ static weir_status open_pipeline(comparing *c, weir_err *err) {
 static weir_status compare(comparing *c, int *ret_exit, weir_err *err) {
     int left = 0;
     weir_status status = weir_names_split(c->options->columns, c->names, COLUMNS_MAX, err);
+    if (!status && tenant_of(c) && is_data(c->options->what))
+        status = WEIR_FAIL(err, WEIR_EINVAL, "--tenant is for pipelines: a file does not say whose its rows are");
     if (!status && !is_data(c->options->what)) status = open_pipeline(c, err);
     if (!status) status = take_limits(c, err);
     if (status) return status;
@@ -361,8 +382,8 @@ static weir_status run_drift(const weir_settings *settings, const void *options,
 
 const weir_command weir_command_drift = {
     .name = "drift",
-    .args = "PIPELINE | PIPELINE|FILE [--reference training|FROM..TO|FILE] [--current FROM..TO|FILE] [--columns A,B…] [--report F.html]",
-    .doc = "Runs the drift worker; with --reference, --current or --report, or for a file: compares two sets of records once.\n"
+    .args = "PIPELINE | PIPELINE|FILE [--reference training|FROM..TO|FILE] [--current FROM..TO|FILE] [--tenant T] [--columns A,B…] [--report F.html]",
+    .doc = "Runs the drift worker; with --reference, --current, --tenant or --report, or for a file: compares two sets of records once.\n"
            "The worker judges windows of features, predictions and labels as the pipeline's triggers.drift says. A comparison prints each column's statistic, "
            "its p-value\n"
            "adjusted for all of them, its effect and whether it drifted; exit code 1 when the share of drifted columns is above --drift-threshold.",

@@ -214,6 +214,7 @@ static weir_status clear_database(const weir_settings *settings, const weir_pipe
                                          "weir.drift_slots",
                                          "weir.drift_references",
                                          "weir.drift_results",
+                                         "weir.drift_tenants",
                                          "weir.degradations",
                                          "weir.rollout_events",
                                          "weir.rollouts",

@@ -10,7 +10,7 @@
 #include "core/json.h"
 #include "core/page.h"
 
-enum { TOPICS = WEIR_STORY_DEMO, BATCH = 64, ROW_MAX = 32, SHOWN_COLUMNS = 4 };
+enum { TOPICS = WEIR_STORY_DEMO, BATCH = 64, ROW_MAX = 32, SHOWN_COLUMNS = 4, KIND_MAX = 16 };
 
 const char *const weir_story_names[] = {"drift", "alert", "decision", "request", "run", "model", "rollout", "demo", NULL};
 
@@ -65,12 +65,17 @@ static void drifted_columns(const weir_datum *detail, char *text, size_t size) {
 static void read_drift(const weir_datum *row, weir_story_entry *e) {
     char columns[240], day[WEIR_WORDS_MAX];
     copy(e->state, sizeof e->state, &row[DRIFT_SEVERITY]);
-    copy(e->about, sizeof e->about, &row[DRIFT_KIND]);
+    if (row[DRIFT_TENANT].type == WEIR_T_STR) {
+        snprintf(e->about, sizeof e->about, "%.*s of a tenant", (int)(row[DRIFT_KIND].len < KIND_MAX ? row[DRIFT_KIND].len : KIND_MAX), row[DRIFT_KIND].p);
+        copy(e->subject, sizeof e->subject, &row[DRIFT_TENANT]);
+    } else {
+        copy(e->about, sizeof e->about, &row[DRIFT_KIND]);
+    }
     e->share = row[DRIFT_SHARE].f;
     e->until_us = row[DRIFT_WINDOW_TO].i;
     drifted_columns(&row[DRIFT_DETAIL], columns, sizeof columns);
-    snprintf(e->text, sizeof e->text, "%s until %s: %lld of %lld columns drifted%s", e->state, weir_words_date(row[DRIFT_WINDOW_TO].i, day),
-             (long long)row[DRIFT_DRIFTED].i, (long long)row[DRIFT_COLUMNS].i, columns);
+    snprintf(e->text, sizeof e->text, "%s%s%s%s until %s: %lld of %lld columns drifted%s", *e->subject ? "tenant " : "", e->subject, *e->subject ? ": " : "",
+             e->state, weir_words_date(row[DRIFT_WINDOW_TO].i, day), (long long)row[DRIFT_DRIFTED].i, (long long)row[DRIFT_COLUMNS].i, columns);
 }
 
 static void read_alert(const weir_datum *row, weir_story_entry *e) {

@@ -28,8 +28,8 @@ typedef struct weir_story_entry {
     int64_t at_us; /* when it happened, by the machine that says so */
     int64_t until_us; /* drift: event time at which the window ends; else INT64_MIN */
     char state[24]; /* severity; firing, resolved; train, wait; status of the run; type of the model's or the rollout's event */
-    char about[32]; /* what is compared; the alert's name; cause; cause; ""; alias; actor */
-    char subject[160]; /* "", "", request, request, request, MODEL/VERSION, challenger as MODEL/VERSION */
+    char about[32]; /* what is compared, of one tenant "features of a tenant"; the alert's name; cause; cause; ""; alias; actor */
+    char subject[160]; /* the tenant, or ""; "", request, request, request, MODEL/VERSION, challenger as MODEL/VERSION */
     double share; /* drift: of the columns; rollout: of the traffic */
     double outcomes[2], loss[2], better, worse; /* rollout: of champion and challenger, and the e-values; NaN: none yet */
     char text[640]; /* for people */

@@ -5,7 +5,7 @@
  *   <pipeline>.labels           → the label
  *   weir.schedule               → who has its first partition judges, and answers firings with the action "drift"
  *
- * One pass over the topics: each record goes into the profile of its slot of event time (consumers/drift_slots.h). A window is so many slots; it is judged when event time has
+ * One pass over the topics: each record goes into the profile of its slot of event time, and of its tenant where tenants are told apart (consumers/drift_slots.h). A window is so many slots; it is judged when event time has
  * passed its end (consumers/drift_judge.h). Runs at low priority: it takes what others leave of the processor. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +22,10 @@
 #include "core/metrics.h"
 #include "models/recipe.h"
 
-enum { STREAM_NAME_MAX = 80, ASK_TIMEOUT_MS = 10000, PRIORITY = 10, ARMS = 2, JUDGED_A_TICK = 16, FIRING_MAX = 256 };
+enum { STREAM_NAME_MAX = 80, ASK_TIMEOUT_MS = 10000, PRIORITY = 10, ARMS = 2, JUDGED_A_TICK = 16, FIRING_MAX = 256, FLUSH_PAUSES = 4 };
 #define FLUSH_EVERY_US WEIR_DRIFT_LOOK_US
 #define JUDGE_EVERY_US (2 * WEIR_SECOND_US)
+#define JUDGE_FOR_US (30 * WEIR_SECOND_US) /* then the consumer is to be polled */
 #define FIRING_AGE_US (INT64_C(3600) * WEIR_SECOND_US) /* an older firing was for records that are gone */
 #define DEFAULT_MEMORY (INT64_C(1) << 30)
 
@@ -155,6 +156,14 @@ static int arm_of(const weir_datum *arm) {
     return -1;
 }
 
+/* NULL: it has none, as labels and what is made of them need not. */
+static const weir_datum *tenant_of(const drift *d, const drift_source *s) {
+    const weir_feed_def *labels = &d->pipeline->labels;
+    bool of_labels = s->kind == WEIR_DRIFT_LABELS || (s->kind == WEIR_DRIFT_FEATURES && d->pipeline->views[s->view].from == WEIR_FROM_LABELS);
+    if (of_labels && labels->tenant_index < 0) return NULL;
+    return &s->row[s->kind == WEIR_DRIFT_FEATURES ? FEAT_TENANT : s->kind == WEIR_DRIFT_PREDICTIONS ? PRED_TENANT : labels->tenant_index];
+}
+
 static weir_status count_record(drift *d, drift_source *s, const weir_bus_record *record, weir_err *err) {
     const weir_datum *row = s->row;
     weir_drift_table *table = NULL;
@@ -163,7 +172,7 @@ static weir_status count_record(drift *d, drift_source *s, const weir_bus_record
                                                            : row[d->pipeline->labels.time_index].i;
     int arm = s->kind == WEIR_DRIFT_PREDICTIONS ? arm_of(&row[PRED_ARM]) : -1;
     if (s->kind == WEIR_DRIFT_PREDICTIONS && arm < 0) return WEIR_OK;
-    weir_status status = weir_drift_slots_add(d->slots, record->topic_index, record->partition, event_us, &table, err);
+    weir_status status = weir_drift_slots_add(d->slots, record->topic_index, record->partition, event_us, tenant_of(d, s), &table, err);
     if (status) return status;
     if (s->kind == WEIR_DRIFT_FEATURES) {
         for (int i = 0; i < weir_drift_table_count(table); i++) add_datum(table, i, &row[s->at[i]]);
@@ -318,9 +327,11 @@ static weir_status look(drift *d, weir_err *err) {
 
 static weir_status flush(drift *d, int64_t mono_us, weir_err *err) {
     if (d->conflict || mono_us < d->flush_at_us) return WEIR_OK;
-    d->flush_at_us = mono_us + FLUSH_EVERY_US;
     weir_status status = look(d, err);
     if (!status) status = weir_drift_slots_flush(d->slots, err);
+    /* Profiles of many tenants take seconds to store: then it is done less often, so that it takes a quarter of the time at most. */
+    int64_t pause_us = FLUSH_PAUSES * (weir_clock_mono_us(d->clock) - mono_us);
+    d->flush_at_us = mono_us + (pause_us > FLUSH_EVERY_US ? pause_us : FLUSH_EVERY_US);
     if (status == WEIR_ECONFLICT) d->conflict = true;
     return status;
 }
@@ -330,7 +341,10 @@ static weir_status drift_tick(void *context, int64_t mono_us, weir_err *err) {
     bool more = true;
     weir_status status = flush(d, mono_us, err);
     if (status || !d->leads || mono_us < d->judge_at_us) return status;
-    for (int i = 0; !status && more && i < JUDGED_A_TICK && !weir_worker_stopping(d->worker); i++) status = weir_drift_judge_due(d->judge, &more, err);
+    for (int i = 0; !status && more && i < JUDGED_A_TICK && !weir_worker_stopping(d->worker); i++) {
+        status = weir_drift_judge_due(d->judge, &more, err);
+        if (weir_clock_mono_us(d->clock) - mono_us > JUDGE_FOR_US) break;
+    }
     if (!status) status = weir_drift_judge_send(d->judge, err);
     d->judge_at_us = more && !status ? 0 : mono_us + JUDGE_EVERY_US;
     return status;
@@ -384,7 +398,7 @@ static weir_status make_judge(drift *d, const weir_worker_env *env, weir_err *er
                                     .clock = d->clock};
     int64_t memory = env->memory_bytes > 0 ? env->memory_bytes : DEFAULT_MEMORY;
     weir_status status = weir_drift_slots_new(d->pg, d->pipeline->name, d->streams, d->source_count, d->pipeline->partitions,
-                                              d->pipeline->triggers.drift.every_us, memory / 2, &d->slots, err);
+                                              d->pipeline->triggers.drift.every_us, (int)d->pipeline->triggers.drift.tenants, memory / 2, &d->slots, err);
     return status ? status : weir_drift_judge_new(&bench, &d->judge, err);
 }
 

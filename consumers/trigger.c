@@ -93,7 +93,7 @@ static weir_status read_change(trigger *t, const cause *c, weir_decision_state *
     weir_status status = one_row(
         t,
         "WITH judged AS (SELECT window_to, severity IN ('high', 'critical') AS drifted FROM weir.drift_results WHERE pipeline = $1 AND kind = 'features' AND "
-        "cause = 'window' AND severity <> 'skipped' AND window_to <= (SELECT window_to FROM weir.drift_results WHERE drift_id = $2)) "
+        "tenant IS NULL AND cause = 'window' AND severity <> 'skipped' AND window_to <= (SELECT window_to FROM weir.drift_results WHERE drift_id = $2)) "
         "SELECT (extract(epoch FROM min(window_to)) * 1000000)::int8 FROM judged WHERE drifted AND window_to > coalesce((SELECT max(window_to) FROM judged "
         "WHERE NOT drifted), '-infinity')",
         2, params, &result, err);
@@ -250,8 +250,10 @@ static weir_status take_schedule(trigger *t, const weir_datum *row, weir_err *er
     return ask(t, kind, row[SCHED_FIRED_AT].i, &row[SCHED_FIRING_ID], &row[SCHED_PAYLOAD], err);
 }
 
+/* The champion serves all tenants: what drifts at one alone is told by an alert, and no cause to train. */
 static weir_status take_drift(trigger *t, const weir_datum *row, weir_err *err) {
-    bool asks = t->pipeline->triggers.drift.enabled && (is_text(&row[DRIFT_SEVERITY], "high") || is_text(&row[DRIFT_SEVERITY], "critical"));
+    bool of_all = row[DRIFT_TENANT].type == WEIR_T_NULL;
+    bool asks = of_all && t->pipeline->triggers.drift.enabled && (is_text(&row[DRIFT_SEVERITY], "high") || is_text(&row[DRIFT_SEVERITY], "critical"));
     return asks ? ask(t, WEIR_CAUSE_DRIFT, row[DRIFT_AT].i, &row[DRIFT_DRIFT_ID], &row[DRIFT_DETAIL], err) : WEIR_OK;
 }
 

@@ -191,6 +191,8 @@ typedef struct weir_drift_report {
  *  Errors: WEIR_EINVAL (as weir_drift_test_columns; the message names the column), WEIR_ENOMEM. */
 weir_status weir_drift_compare(const weir_drift_table *reference, const weir_drift_table *current, const weir_drift_statistic *statistics,
                                const weir_drift_settings *settings, weir_drift_report **ret_report, weir_err *err) WEIR_MUST_CHECK;
+/** alpha for each of `comparisons` of one window (its tenants), so that the chance of a false alarm in any of them is at most rate, whatever they have in common. Source: Bonferroni. */
+double weir_drift_share_of_rate(double rate, int comparisons);
 void weir_drift_report_free(weir_drift_report *report);
 /** Appends a JSON object with everything in the report. False when memory ran out; out is then as it was. */
 bool weir_drift_report_json(const weir_drift_report *report, weir_buf *out) WEIR_MUST_CHECK;

@@ -151,6 +151,7 @@ static weir_status scan_view(const weir_drift_columns *c, int v, weir_pg *pg, we
         .from_us = q->from_us,
         .to_us = q->to_us,
         .as_of_us = q->as_of_us,
+        .tenant = q->tenant,
         .records_only = true,
         .wanted = wanted,
         .wanted_count = s->count,

@@ -34,6 +34,7 @@ typedef struct weir_drift_query {
     const char *pg_url, *objects_dir;
     int64_t from_us, to_us; /* event time, [from, to) */
     int64_t as_of_us; /* nothing that became available later; INT64_MAX: everything */
+    const char *tenant; /* NULL: all */
     void (*progress)(void *context, int64_t rows); /* from time to time; may be NULL */
     void *progress_context;
 } weir_drift_query;

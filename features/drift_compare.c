@@ -244,3 +244,7 @@ weir_status weir_drift_compare(const weir_drift_table *reference, const weir_dri
     *ret_report = report;
     return WEIR_OK;
 }
+
+double weir_drift_share_of_rate(double rate, int comparisons) {
+    return comparisons > 1 ? rate / comparisons : rate;
+}

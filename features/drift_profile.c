@@ -5,6 +5,7 @@
  * (PODC 2007). */
 #include <assert.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "features/drift_internal.h"
@@ -16,7 +17,9 @@ const char *const weir_drift_role_names[] = {"feature", "score", "label"};
 /* --- life --- */
 
 void drift_profile_init(weir_drift_profile *p, weir_drift_type type, weir_drift_role role, uint64_t seed) {
-    memset(p, 0, sizeof(*p));
+    const size_t sample = offsetof(weir_drift_profile, sample), rest = offsetof(weir_drift_profile, name);
+    memset(p, 0, sample);
+    memset((char *)p + rest, 0, sizeof(*p) - rest); /* of the sample only what is held is read: most of a profile's memory is taken when values come */
     p->type = type;
     p->role = role;
     p->min = INFINITY;

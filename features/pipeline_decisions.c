@@ -110,7 +110,7 @@ static weir_status parse_schedules(weir_triggers *triggers, const cJSON *json, w
 
 static weir_status parse_drift(weir_drift_def *drift, const cJSON *json, weir_err *err) {
     static const char at[] = "$.triggers.drift";
-    static const char *const keys[] = {"every", "window", "reference", "false_alarm_rate", "alert_share", "critical_share", "min_rows", "doc", NULL};
+    static const char *const keys[] = {"every", "window", "reference", "false_alarm_rate", "alert_share", "critical_share", "min_rows", "tenants", "doc", NULL};
     static const char *const references[] = {"training", "window", NULL};
     int reference = 0;
     weir_status status;
@@ -128,7 +128,8 @@ static weir_status parse_drift(weir_drift_def *drift, const cJSON *json, weir_er
         (status = get_between(json, at, "false_alarm_rate", 1e-9, 0.5, &drift->false_alarm_rate, err)) ||
         (status = get_between(json, at, "alert_share", 0, 1, &drift->alert_share, err)) ||
         (status = get_between(json, at, "critical_share", 0, 1, &drift->critical_share, err)) ||
-        (status = pf_get_int(json, at, "min_rows", 10, ROWS_MAX, &drift->min_rows, err)))
+        (status = pf_get_int(json, at, "min_rows", 10, ROWS_MAX, &drift->min_rows, err)) ||
+        (status = pf_get_int(json, at, "tenants", 0, WEIR_DRIFT_TENANTS_MAX, &drift->tenants, err)))
         return status;
     drift->against_window = reference == 1;
     if (drift->critical_share < drift->alert_share)
@@ -172,6 +173,8 @@ weir_status pf_parse_triggers(weir_pipeline *p, const cJSON *json, weir_err *err
         (status = parse_degradation(&triggers->performance, pf_get(json, "performance"), err)) ||
         (status = pf_get_int(json, at, "volume", 1, INT64_C(1) << 50, &triggers->volume_rows, err)))
         return status;
+    if (triggers->drift.tenants && !pf_get(pf_get(p->json, "source"), "tenant"))
+        return WEIR_FAIL(err, WEIR_EINVAL, "%s.drift.tenants: the events have no tenant: $.source.tenant names no column", at);
     return parse_policy(&triggers->policy, pf_get(json, "policy"), err);
 }
 

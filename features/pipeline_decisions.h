@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WEIR_SCHEDULES_MAX = 16, WEIR_ROLLOUT_STEPS_MAX = 8, WEIR_SALT_MAX = 63 };
+enum { WEIR_SCHEDULES_MAX = 16, WEIR_ROLLOUT_STEPS_MAX = 8, WEIR_SALT_MAX = 63, WEIR_DRIFT_TENANTS_MAX = 64 };
 
 typedef enum weir_catch_up { WEIR_CATCH_UP_LAST, WEIR_CATCH_UP_ALL, WEIR_CATCH_UP_NONE } weir_catch_up; /* of firings that were missed */
 extern const char *const weir_catch_up_names[]; /* "last", "all", "none" */
@@ -29,6 +29,7 @@ typedef struct weir_drift_def {
     double false_alarm_rate; /* of the columns of a window together; 0.01 */
     double alert_share, critical_share; /* of columns that drifted, above which severity is high and critical; 0.3, 0.5 */
     int64_t min_rows; /* fewer are not judged; 200 */
+    int64_t tenants; /* so many are also judged each by itself; 0 */
 } weir_drift_def;
 
 /* triggers.performance: when a version is worse than it was when it was registered. */

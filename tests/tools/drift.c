@@ -4,6 +4,8 @@
  *                                         is profiled in so many pieces of their own seeds, sent through bytes, and merged
  *   detect FILE KIND [SETTING=VALUE]…     index, 1 (warning) or 2 (drift) for each value of FILE that gives one
  *   windows N M ROUNDS ALPHA             30 columns of every shape, without drift: shares of windows in which any column was called drifted, and whose severity was high
+ *   tenants TENANTS N M ROUNDS RATE      the same of 12 columns for each of so many tenants, which share the rate: shares of windows in which any tenant's column was called drifted, in which any
+ *                                         tenant's severity was high, and in which any column would have been called drifted if each tenant had the whole rate
  *   rates SHAPE N M ROUNDS [CHANGE]       how often p is at most 0.05, 0.01 and 0.001, and how often drift is called, over windows drawn at random */
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,40 +231,98 @@ static int rates(int argc, char **argv) {
 
 /* --- windows --- */
 
-/* Every shape several times. All columns of a window are judged together, as the drift worker does. */
-static int windows(int argc, char **argv) {
-    enum { COLUMNS = 30, SHAPES = sizeof(shapes) / sizeof(*shapes) };
-    if (argc < 4) return refuse("windows N M ROUNDS ALPHA");
-    int64_t n = atoll(argv[0]), m = atoll(argv[1]), rounds = atoll(argv[2]), any = 0, high = 0;
-    char names[COLUMNS][8];
-    weir_drift_field fields[COLUMNS];
+enum { SHAPES = sizeof(shapes) / sizeof(*shapes), COLUMNS = 30, TENANT_COLUMNS = 12 };
+
+/* Columns of every shape several times, twice: a reference and a window. */
+typedef struct calm {
+    int columns;
+    int64_t n, m;
+    double alpha;
     weir_drift_table *sides[2];
     weir_random random;
+} calm;
+
+static void begin_calm(calm *c) {
+    char names[COLUMNS][8];
+    weir_drift_field fields[COLUMNS];
     weir_err err = {0};
-    weir_random_init(&random, 21);
-    for (int c = 0; c < COLUMNS; c++) {
-        snprintf(names[c], sizeof(names[c]), "c%d", c);
-        fields[c] = (weir_drift_field){names[c], shapes[c % SHAPES].type, WEIR_DRIFT_FEATURE};
+    weir_random_init(&c->random, 21);
+    for (int i = 0; i < c->columns; i++) {
+        snprintf(names[i], sizeof(names[i]), "c%d", i);
+        fields[i] = (weir_drift_field){names[i], shapes[i % SHAPES].type, WEIR_DRIFT_FEATURE};
     }
     for (int side = 0; side < 2; side++)
-        if (weir_drift_table_new(fields, COLUMNS, 1, &sides[side], &err)) return refuse(err.message);
+        if (weir_drift_table_new(fields, c->columns, 1, &c->sides[side], &err)) exit(refuse(err.message));
+}
+
+static void end_calm(calm *c) {
+    weir_drift_table_free(c->sides[0]);
+    weir_drift_table_free(c->sides[1]);
+}
+
+/* All columns of a window without drift are judged together, as the drift worker does. */
+static weir_drift_report *judge_calm(calm *c, int64_t turn) {
+    weir_drift_settings settings = weir_drift_defaults;
+    weir_drift_report *report = NULL;
+    weir_err err = {0};
+    settings.seed = (uint64_t)turn;
+    settings.alpha = c->alpha;
+    for (int side = 0; side < 2; side++) {
+        weir_drift_table_clear(c->sides[side], (uint64_t)(2 * turn + side) * (uint64_t)c->columns);
+        for (int i = 0; i < c->columns; i++) fill(weir_drift_table_profile(c->sides[side], i), &shapes[i % SHAPES], side ? c->m : c->n, "none", &c->random);
+    }
+    if (weir_drift_compare(c->sides[0], c->sides[1], NULL, &settings, &report, &err)) exit(refuse(err.message));
+    return report;
+}
+
+static int windows(int argc, char **argv) {
+    if (argc < 4) return refuse("windows N M ROUNDS ALPHA");
+    calm c = {.columns = COLUMNS, .n = atoll(argv[0]), .m = atoll(argv[1]), .alpha = atof(argv[3])};
+    int64_t rounds = atoll(argv[2]), any = 0, high = 0;
+    begin_calm(&c);
     for (int64_t round = 0; round < rounds; round++) {
-        weir_drift_settings settings = weir_drift_defaults;
-        weir_drift_report *report = NULL;
-        settings.seed = (uint64_t)round;
-        settings.alpha = atof(argv[3]);
-        for (int side = 0; side < 2; side++) {
-            weir_drift_table_clear(sides[side], (uint64_t)(2 * round + side) * COLUMNS);
-            for (int c = 0; c < COLUMNS; c++) fill(weir_drift_table_profile(sides[side], c), &shapes[c % SHAPES], side ? m : n, "none", &random);
-        }
-        if (weir_drift_compare(sides[0], sides[1], NULL, &settings, &report, &err)) return refuse(err.message);
+        weir_drift_report *report = judge_calm(&c, round);
         any += report->drifted_features > 0;
         high += report->severity >= WEIR_DRIFT_HIGH;
         weir_drift_report_free(report);
     }
     printf("%lld %.6f %.6f\n", (long long)rounds, (double)any / (double)rounds, (double)high / (double)rounds);
-    weir_drift_table_free(sides[0]);
-    weir_drift_table_free(sides[1]);
+    end_calm(&c);
+    return 0;
+}
+
+/* --- tenants --- */
+
+/* Whether a column would be called drifted if the comparison had the whole rate for itself. */
+static bool drifts_at(const weir_drift_report *report, double rate) {
+    for (int i = 0; i < report->column_count; i++)
+        for (int k = 0; k < report->columns[i].test_count; k++)
+            if (report->columns[i].tests[k].adjusted_p <= rate && report->columns[i].tests[k].effect >= report->columns[i].tests[k].threshold) return true;
+    return false;
+}
+
+static int tenants(int argc, char **argv) {
+    if (argc < 5) return refuse("tenants TENANTS N M ROUNDS RATE");
+    int count = atoi(argv[0]);
+    int64_t rounds = atoll(argv[3]), any = 0, high = 0, alone = 0;
+    double rate = atof(argv[4]);
+    calm c = {.columns = TENANT_COLUMNS, .n = atoll(argv[1]), .m = atoll(argv[2]), .alpha = weir_drift_share_of_rate(rate, count)};
+    begin_calm(&c);
+    for (int64_t round = 0; round < rounds; round++) {
+        bool drifted = false, alarmed = false, uncorrected = false;
+        for (int tenant = 0; tenant < count; tenant++) {
+            weir_drift_report *report = judge_calm(&c, round * count + tenant);
+            drifted |= report->drifted_features > 0;
+            alarmed |= report->severity >= WEIR_DRIFT_HIGH;
+            uncorrected |= drifts_at(report, rate);
+            weir_drift_report_free(report);
+        }
+        any += drifted;
+        high += alarmed;
+        alone += uncorrected;
+    }
+    printf("%lld %.6f %.6f %.6f\n", (long long)rounds, (double)any / (double)rounds, (double)high / (double)rounds, (double)alone / (double)rounds);
+    end_calm(&c);
     return 0;
 }
 
@@ -271,5 +331,6 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "detect")) return detect(argc - 2, argv + 2);
     if (argc > 1 && !strcmp(argv[1], "rates")) return rates(argc - 2, argv + 2);
     if (argc > 1 && !strcmp(argv[1], "windows")) return windows(argc - 2, argv + 2);
-    return refuse("test | detect | rates | windows");
+    if (argc > 1 && !strcmp(argv[1], "tenants")) return tenants(argc - 2, argv + 2);
+    return refuse("test | detect | rates | windows | tenants");
 }

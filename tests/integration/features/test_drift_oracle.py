@@ -303,6 +303,17 @@ class Windows(unittest.TestCase):
         self.assertLessEqual(alarmed, alpha + 4 * math.sqrt(alpha * (1 - alpha) / windows))
         self.assertEqual(high, 0)
 
+    def test_alarms_of_tenants_without_drift_stay_at_the_stated_rate_together(self):
+        """Of 8 tenants that are judged each by itself; without their shares of the rate it would be kept by none."""
+        windows, alpha = 100, 0.05
+        run = subprocess.run([TOOL, "tenants", "8", "200", "200", str(windows), str(alpha)], capture_output=True, text=True, check=True)
+        made, alarmed, high, alone = map(float, run.stdout.split())
+        limit = alpha + 4 * math.sqrt(alpha * (1 - alpha) / windows)
+        self.assertEqual(made, windows)
+        self.assertLessEqual(alarmed, limit)
+        self.assertGreater(alone, limit)
+        self.assertEqual(high, 0)
+
 
 # Drifts that river 0.23.0 finds in these streams with its defaults; of ADWIN, its AdaptiveWindowing: the class around it begins anew after a drift.
 RIVER = {

@@ -48,6 +48,11 @@ static void test_drift_names_columns_that_drifted(void **state) {
     assert_string_equal(e.text, "high until 7 Jun 2018: 5 of 15 columns drifted: a, c, d, e and 1 more");
     row[DRIFT_DETAIL] = weir_text("not JSON");
     assert_string_equal(read_row(WEIR_STORY_DRIFT, row).text, "high until 7 Jun 2018: 5 of 15 columns drifted");
+    row[DRIFT_TENANT] = weir_text("acme"); /* what one tenant's stream is like is not what the pipeline's is like */
+    e = read_row(WEIR_STORY_DRIFT, row);
+    assert_string_equal(e.about, "features of a tenant");
+    assert_string_equal(e.subject, "acme");
+    assert_string_equal(e.text, "tenant acme: high until 7 Jun 2018: 5 of 15 columns drifted");
 }
 
 static void test_others_pipelines_are_none_of_ours(void **state) {

@@ -90,6 +90,8 @@ static void many_at_once_are_one_after_the_other(void **state) {
             }
             a->mean = b->mean;
             a->m2 = b->m2;
+            assert_int_equal(a->held, b->held);
+            memcpy(b->sample + b->held, a->sample + a->held, (size_t)(WEIR_DRIFT_SAMPLE - a->held) * sizeof(*a->sample)); /* nobody reads that */
             assert_memory_equal(a, b, sizeof(*a));
         }
         weir_drift_table_free(one);
@@ -543,6 +545,13 @@ static void every_failed_allocation_is_reported(void **state) {
     weir_drift_table_free(b);
 }
 
+static void comparisons_share_the_rate(void **state) {
+    (void)state;
+    assert_true(weir_drift_share_of_rate(0.01, 1) == 0.01);
+    assert_true(weir_drift_share_of_rate(0.01, 0) == 0.01); /* nothing is judged */
+    assert_true(weir_drift_share_of_rate(0.01, 64) * 64 == 0.01);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(summary_is_as_worked_by_hand),
@@ -565,6 +574,7 @@ int main(void) {
         cmocka_unit_test(a_column_that_is_all_missing_has_drifted),
         cmocka_unit_test(tables_merge_by_name_and_travel_as_bytes),
         cmocka_unit_test(spreads_are_shares_of_the_same_bins),
+        cmocka_unit_test(comparisons_share_the_rate),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,30 @@ static char *with(const char *where, const char *json) {
     return text;
 }
 
+static void tenants_are_told_apart_where_events_have_a_column_for_them(void **state) {
+    (void)state;
+    weir_pipeline *p = NULL;
+    weir_err err = {0};
+    char *text = with("triggers", "{\"drift\": {}}"), *some = with("triggers", "{\"drift\": {\"tenants\": 8}}");
+    assert_int_equal(weir_pipeline_parse(text, NULL, &p, &err), WEIR_OK);
+    assert_int_equal(p->triggers.drift.tenants, 0);
+    weir_pipeline_free(p);
+    assert_int_equal(weir_pipeline_parse(some, NULL, &p, &err), WEIR_OK);
+    assert_int_equal(p->triggers.drift.tenants, 8);
+    weir_pipeline_free(p);
+    cJSON *root = cJSON_Parse(some);
+    cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(root, "source"), "tenant");
+    char *without = cJSON_PrintUnformatted(root);
+    p = NULL;
+    assert_int_equal(weir_pipeline_parse(without, NULL, &p, &err), WEIR_EINVAL);
+    assert_null(p);
+    assert_non_null(strstr(err.message, "$.triggers.drift.tenants: the events have no tenant"));
+    cJSON_Delete(root);
+    free(text);
+    free(some);
+    free(without);
+}
+
 static void only_days_are_compacted_by_themselves(void **state) {
     (void)state;
     weir_pipeline *p = NULL;
@@ -225,6 +249,7 @@ static void wrong_files_are_told_where_and_how(void **state) {
          "$.triggers.schedules[0].time_zone~no time zone \"Mars\""},
         {"triggers", "{\"drift\": {\"alert_share\": 0.7}}", "$.triggers.drift.critical_share~at least alert_share"},
         {"triggers", "{\"drift\": {\"every\": \"0s\"}}", "$.triggers.drift.every~longer than 0"},
+        {"triggers", "{\"drift\": {\"tenants\": 65}}", "$.triggers.drift.tenants~a whole number from 0 to 64"},
         {"triggers", "{\"performance\": {\"drop\": -1}}", "$.triggers.performance.drop~-1"},
         {"triggers", "{\"policy\": {\"max_runs\": 1.5}}", "$.triggers.policy.max_runs~a whole number"},
         {"triggers", "{\"volume\": 0}", "$.triggers.volume~a whole number from 1"},
@@ -566,6 +591,7 @@ static void every_failed_allocation_is_an_error(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_fraud_pipeline_is_read_as_written),
+        cmocka_unit_test(tenants_are_told_apart_where_events_have_a_column_for_them),
         cmocka_unit_test(only_days_are_compacted_by_themselves),
         cmocka_unit_test(wrong_files_are_told_where_and_how),
         cmocka_unit_test(text_that_is_no_json_is_told_by_line),
