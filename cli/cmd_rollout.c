@@ -1,4 +1,5 @@
 /* `weir rollout PIPELINE`: the rollout worker; --status shows how the rollout stands, and the others ask the worker for something and say what it answered. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,7 @@ static weir_status status_json(const weir_pipeline *pipeline, const weir_rollout
               (*r->known_to ? cJSON_AddStringToObject(json, "known_to", r->known_to) : cJSON_AddNullToObject(json, "known_to"));
     ok = ok && (rollout->winner == WEIR_ROLLOUT_NOBODY ? cJSON_AddNullToObject(json, "winner") != NULL
                                                        : add_version(json, "winner", &r->challengers[rollout->winner]));
+    if (ok && pipeline->rollout.context) ok = cJSON_AddStringToObject(json, "context", pipeline->rollout.context) != NULL;
     for (int a = 0; ok && a < rollout->arm_count; a++)
         ok = add_version(cJSON_GetObjectItemCaseSensitive(arms, weir_challenger_names[a]), "version", &r->challengers[a]);
     if (ok) {
@@ -143,6 +145,36 @@ static void print_arm(const cJSON *arms, const char *name, const weir_rollout_ve
     if (cJSON_GetObjectItemCaseSensitive(arm, "e_values")) print_test(arm);
 }
 
+/* Why a claim is not acted on, though the evidence is there. */
+static void print_opposed(const weir_rollout_def *def, const weir_rollout *rollout, int challenger, bool promotion) {
+    const weir_arms_settings settings = weir_rollout_settings(def);
+    const weir_e_values e = weir_arms_e(&settings, &rollout->arms[challenger].test);
+    double peak = promotion ? e.better_peak : e.worse_peak;
+    int bucket = WEIR_ROLLOUT_NO_BUCKET;
+    if (!weir_rollout_active(rollout) || rollout->arms[challenger].stopped) return;
+    if (peak >= (promotion ? weir_rollout_better_needed(def, rollout) : weir_rollout_worse_needed(def, rollout)))
+        bucket = weir_rollout_opposing_bucket(def, rollout, challenger, promotion);
+    if (bucket != WEIR_ROLLOUT_NO_BUCKET)
+        printf("  held      not %s: %s is best in bucket %d\n", promotion ? "promoted" : "stopped", promotion ? "another arm" : "it", bucket);
+}
+
+/* Shares and losses by the buckets of the context that have outcomes. */
+static void print_buckets(const weir_rollout_def *def, const weir_rollout *rollout) {
+    for (int b = 0; b < rollout->bucket_count; b++) {
+        double outcomes = 0;
+        for (int a = WEIR_ROLLOUT_NOBODY; a < rollout->arm_count; a++) outcomes += weir_rollout_bucket_outcomes(rollout, b, a);
+        if (!(outcomes > 0)) continue;
+        printf("bucket %-5d", b);
+        for (int a = WEIR_ROLLOUT_NOBODY; a < rollout->arm_count; a++) {
+            double loss = weir_rollout_bucket_loss(def, rollout, b, a);
+            printf("%s%s share %.4g, %.0f outcomes", a == WEIR_ROLLOUT_NOBODY ? "" : "; ", a == WEIR_ROLLOUT_NOBODY ? "champion" : weir_challenger_names[a],
+                   weir_rollout_bucket_share(rollout, b, a), weir_rollout_bucket_outcomes(rollout, b, a));
+            if (!isnan(loss)) printf(", %s %.6g", weir_loss_names[def->loss], loss);
+        }
+        printf("\n");
+    }
+}
+
 static void print_status(const cJSON *json, const weir_pipeline *pipeline, const weir_rollout_record *r) {
     const weir_rollout_def *def = &pipeline->rollout;
     const weir_rollout *rollout = &r->rollout;
@@ -151,12 +183,17 @@ static void print_status(const cJSON *json, const weir_pipeline *pipeline, const
     if (rollout->step == WEIR_ROLLOUT_SHADOW_STEP)
         printf("step        in shadow, until each challenger has %lld pairs\n", (long long)def->min_rows);
     else if (def->thompson)
-        printf("routing     Thompson sampling, every arm at least %g\n", def->floor);
+        printf("routing     Thompson sampling%s%s, every arm at least %g\n", rollout->bucket_count ? " in buckets of " : "",
+               rollout->bucket_count && def->context ? def->context : "", def->floor);
     else
         printf("step        %d of %d; %.0f of %lld outcomes at this share\n", rollout->step + 1, def->step_count, rollout->arms[0].step_rows,
                (long long)def->min_rows);
     print_arm(arms, "champion", &r->champion, weir_loss_names[def->loss]);
-    for (int a = 0; a < rollout->arm_count; a++) print_arm(arms, weir_challenger_names[a], &r->challengers[a], weir_loss_names[def->loss]);
+    for (int a = 0; a < rollout->arm_count; a++) {
+        print_arm(arms, weir_challenger_names[a], &r->challengers[a], weir_loss_names[def->loss]);
+        for (int promotion = 0; promotion < 2; promotion++) print_opposed(def, rollout, a, promotion);
+    }
+    print_buckets(def, rollout);
 }
 
 static weir_status show(weir_pg *pg, const weir_pipeline *pipeline, const rollout_options *o, int *ret_exit, weir_err *err) {

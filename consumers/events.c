@@ -156,6 +156,7 @@ static const struct {
     [PRED_DECISION] = TYPE("decision", "\"boolean\""),
     [PRED_FEATURE_HASH] = TEXT("feature_hash"),
     [PRED_POLICY] = TYPE("policy", "[\"null\",\"string\"],\"default\":null"),
+    [PRED_BUCKET] = TYPE("bucket", "[\"null\",\"int\"],\"default\":null"),
 #undef TEXT
 #undef TYPE
 };

@@ -221,6 +221,7 @@ enum {
     PRED_DECISION,
     PRED_FEATURE_HASH,
     PRED_POLICY, /* shares of all arms when this one was drawn, "champion 0.5,challenger 0.25,…"; null where the propensity says them: no challenger but the first has one */
+    PRED_BUCKET, /* of rollout.context, by whose shares the arm was drawn; null without a context */
     PRED_VIEWS
 };
 enum { PRED_VIEW_PARTITION, PRED_VIEW_OFFSET, PRED_VIEW_TIME, PRED_VIEW_AGE, PRED_VIEW_VERSION, PRED_VIEW_COLUMNS }; /* of one view */

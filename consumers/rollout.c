@@ -182,7 +182,7 @@ static weir_status read_progress(rollout_worker *w, int64_t *ret_progress, weir_
 
 /* Why the rollout cannot go on, if so: its arms are no more what it compares. */
 static const char *ended_by(const rollout_worker *w, const weir_rollout_record *r, const weir_rollout_aliases *now, char reason[WEIR_ROLLOUT_REASON_MAX]) {
-    char settings[128];
+    char settings[WEIR_ROLLOUT_SETTINGS_MAX];
     weir_rollout_settings_text(&w->pipeline->rollout, settings);
     if (!is_same(&now->champion, &r->champion)) return "the alias champion was moved";
     for (int a = 0; a < r->rollout.arm_count; a++) {
@@ -190,7 +190,8 @@ static const char *ended_by(const rollout_worker *w, const weir_rollout_record *
         snprintf(reason, WEIR_ROLLOUT_REASON_MAX, "the alias %s was moved", weir_challenger_names[a]);
         return reason;
     }
-    if (strcmp(settings, r->settings)) return "loss, alpha, margin or split of the pipeline file was changed: what was seen under the others means nothing";
+    if (strcmp(settings, r->settings))
+        return "loss, alpha, margin, split or context of the pipeline file was changed: what was seen under the others means nothing";
     return NULL;
 }
 

@@ -30,8 +30,12 @@ static size_t from_hex(const char *hex, uint8_t *bytes, size_t max) {
 
 /* ---- rows ---- */
 
-void weir_rollout_settings_text(const weir_rollout_def *def, char text[128]) {
-    snprintf(text, 128, "%s, alpha %.17g, margin %.17g, by %s", weir_loss_names[def->loss], def->alpha, def->margin, def->by_request ? "request" : "entity");
+void weir_rollout_settings_text(const weir_rollout_def *def, char text[WEIR_ROLLOUT_SETTINGS_MAX]) {
+    int used = snprintf(text, WEIR_ROLLOUT_SETTINGS_MAX, "%s, alpha %.17g, margin %.17g, by %s", weir_loss_names[def->loss], def->alpha, def->margin,
+                        def->by_request ? "request" : "entity");
+    if (def->context) /* what a bucket is, and what is staked */
+        snprintf(text + used, WEIR_ROLLOUT_SETTINGS_MAX - (size_t)used, ", context %.150s in %d buckets of %s, floor %g", def->context, (int)def->buckets,
+                 def->salt, def->floor);
 }
 
 static weir_status state_of(const char *name, weir_rollout_state *ret_state, weir_err *err) {
@@ -58,11 +62,12 @@ enum {
     ROW_REASON,
     ROW_KNOWN_TO,
     ROW_REVISION,
-    ROW_ALIASES_DUE
+    ROW_ALIASES_DUE,
+    ROW_BUCKETS
 };
 
 static weir_status read_row(const PGresult *result, weir_rollout_record *r, weir_err *err) {
-    uint8_t bytes[WEIR_ROLLOUT_SUMS_BYTES];
+    uint8_t bytes[WEIR_ROLLOUT_SUMS_BYTES], buckets[WEIR_ROLLOUT_BUCKETS_BYTES];
     copy(r->id, sizeof r->id, PQgetvalue(result, 0, ROW_ID));
     copy(r->champion.model, sizeof r->champion.model, PQgetvalue(result, 0, ROW_CHAMPION));
     copy(r->champion.digest, sizeof r->champion.digest, PQgetvalue(result, 0, ROW_CHAMPION_DIGEST));
@@ -77,6 +82,7 @@ static weir_status read_row(const PGresult *result, weir_rollout_record *r, weir
     r->revision = atoi(PQgetvalue(result, 0, ROW_REVISION));
     r->aliases_due = *PQgetvalue(result, 0, ROW_ALIASES_DUE) == 't';
     weir_status status = state_of(PQgetvalue(result, 0, ROW_STATE), &r->rollout.state, err);
+    if (!status) status = weir_rollout_decode_buckets(buckets, from_hex(PQgetvalue(result, 0, ROW_BUCKETS), buckets, sizeof buckets), &r->rollout, err);
     if (status || PQgetisnull(result, 0, ROW_ESTIMATE)) return status;
     return weir_rollout_decode_sums(bytes, from_hex(PQgetvalue(result, 0, ROW_ESTIMATE), bytes, sizeof bytes), &r->rollout.champion, err);
 }
@@ -122,7 +128,8 @@ static weir_status read_arms(weir_pg *pg, const weir_rollout_def *def, weir_roll
 weir_status weir_rollout_newest(weir_pg *pg, const weir_pipeline *pipeline, bool lock, weir_rollout_record *ret_record, weir_err *err) {
     static const char sql[] =
         "SELECT rollout_id, champion_model, champion_version, champion_digest, state, step, shadow, winner, encode(estimate, 'hex'), "
-        "(extract(epoch FROM started_at) * 1000000)::int8, settings, reason, known_to, revision, aliases_due FROM weir.rollouts WHERE pipeline = $1 "
+        "(extract(epoch FROM started_at) * 1000000)::int8, settings, reason, known_to, revision, aliases_due, encode(buckets, 'hex') FROM weir.rollouts "
+        "WHERE pipeline = $1 "
         "ORDER BY started_at DESC, rollout_id DESC LIMIT 1%s";
     char text[sizeof sql + 16];
     PGresult *result = NULL;
@@ -195,10 +202,12 @@ weir_status weir_rollout_insert(weir_pg *pg, const char *pipeline, const weir_ro
 
 weir_status weir_rollout_save(weir_pg *pg, const weir_rollout_record *r, weir_err *err) {
     const weir_rollout_arm *first = &r->rollout.arms[0];
-    uint8_t bytes[WEIR_ROLLOUT_SUMS_BYTES];
-    char hex[2 * WEIR_ROLLOUT_SUMS_BYTES + 1], step[16], winner[16], share[32], step_rows[32], left_out[32], revision[16];
+    uint8_t bytes[WEIR_ROLLOUT_SUMS_BYTES], bucket_bytes[WEIR_ROLLOUT_BUCKETS_BYTES];
+    char hex[2 * WEIR_ROLLOUT_SUMS_BYTES + 1], buckets[2 * WEIR_ROLLOUT_BUCKETS_BYTES + 1];
+    char step[16], winner[16], share[32], step_rows[32], left_out[32], revision[16];
     weir_rollout_encode_sums(&r->rollout.champion, bytes);
     to_hex(bytes, sizeof bytes, hex);
+    to_hex(bucket_bytes, weir_rollout_encode_buckets(&r->rollout, bucket_bytes), buckets);
     snprintf(step, sizeof step, "%d", r->rollout.step);
     snprintf(winner, sizeof winner, "%d", r->rollout.winner);
     snprintf(share, sizeof share, "%.17g", first->share);
@@ -217,13 +226,15 @@ weir_status weir_rollout_save(weir_pg *pg, const weir_rollout_record *r, weir_er
                             revision,
                             r->aliases_due ? "true" : "false",
                             weir_rollout_active(&r->rollout) ? "false" : "true",
-                            r->rollout.winner == WEIR_ROLLOUT_NOBODY ? NULL : winner};
+                            r->rollout.winner == WEIR_ROLLOUT_NOBODY ? NULL : winner,
+                            r->rollout.bucket_count ? buckets : NULL};
     weir_status status =
         weir_pg_exec(pg,
                      "UPDATE weir.rollouts SET state = $2, reason = $3, step = $4::int, share = $5::float8, step_rows = $6::float8, left_out = $7::float8, "
                      "estimate = decode($8, 'hex'), known_to = $9::timestamptz, revision = $10::int, aliases_due = $11::bool, winner = $13::int, "
+                     "buckets = decode($14, 'hex'), "
                      "ended_at = CASE WHEN $12::bool THEN coalesce(ended_at, clock_timestamp()) END WHERE rollout_id = $1",
-                     13, params, NULL, err);
+                     14, params, NULL, err);
     return status ? status : save_arms(pg, r, err);
 }
 
@@ -286,17 +297,17 @@ weir_status weir_rollout_read_aliases(weir_pg *pg, const char *pipeline, weir_ro
 
 /* ---- outcomes ---- */
 
-/* What the store worker makes when it first runs; predictions have had a policy only since there are several challengers. */
+/* What the store worker makes when it first runs; predictions have had a policy only since there are several challengers, and a bucket since there are contexts. */
 static weir_status has_tables(weir_pg *pg, const weir_pipeline *pipeline, const char *answers, bool *ret_has, weir_err *err) {
     PGresult *result = NULL;
-    const char *params[] = {pipeline->name, answers};
+    const char *params[] = {pipeline->name, answers, pipeline->rollout.context ? "bucket" : "policy"};
     weir_status status =
         weir_pg_exec(pg,
                      "SELECT (SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename IN ('predictions', 'labels', $2)) = CASE $2 "
                      "WHEN 'predictions' THEN 2 ELSE 3 END AND EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = "
                      "a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'predictions' AND "
-                     "a.attname = 'policy' AND NOT a.attisdropped)",
-                     2, params, &result, err);
+                     "a.attname = $3 AND NOT a.attisdropped)",
+                     3, params, &result, err);
     if (status) return status;
     *ret_has = *PQgetvalue(result, 0, 0) == 't';
     PQclear(result);
@@ -358,19 +369,31 @@ static weir_status put_tail(weir_sql *sql, const char *columns, weir_err *err) {
     return weir_sql_end(sql, err);
 }
 
-enum { FED_LABEL, FED_KNOWN, FED_SLOT, FED_SCORE, FED_DECISION, FED_PROPENSITY, FED_POLICY, FED_SHADOW_SCORE = FED_PROPENSITY, FED_SHADOW_DECISION };
+enum {
+    FED_LABEL,
+    FED_KNOWN,
+    FED_SLOT,
+    FED_SCORE,
+    FED_DECISION,
+    FED_PROPENSITY,
+    FED_POLICY,
+    FED_BUCKET,
+    FED_SHADOW_SCORE = FED_PROPENSITY,
+    FED_SHADOW_DECISION
+};
 
 /* Predictions that were served. */
 static weir_status served_sql(const weir_pipeline *pipeline, weir_sql *sql, weir_err *err) {
     const char *unit = unit_of(pipeline);
     put_head(sql, pipeline);
-    weir_sql_add(sql, "%s AS unit, v.slot, p.propensity, p.policy, p.score, coalesce(p.decision, false) AS decision, ", unit);
+    weir_sql_add(sql, "%s AS unit, v.slot, p.propensity, p.policy, %s AS bucket, p.score, coalesce(p.decision, false) AS decision, ", unit,
+                 pipeline->rollout.context ? "p.bucket" : "NULL::int");
     put_label(sql, pipeline);
     weir_sql_add(sql, "::float8 AS label, l.available_time, l.source_partition AS part, l.source_offset AS off");
     put_join(sql, pipeline);
     weir_sql_add(sql, " JOIN versions v ON p.arm = v.arm AND p.model = v.model AND p.version = v.version");
     put_conditions(sql, pipeline, unit);
-    return put_tail(sql, "slot, score, decision, propensity, policy", err);
+    return put_tail(sql, "slot, score, decision, propensity, policy, bucket", err);
 }
 
 /* Requests that the champion answered and a challenger scored in shadow. */
@@ -412,8 +435,11 @@ static char *versions_text(const weir_rollout_record *r) {
 }
 
 void weir_rollout_read_policy(int arm, double propensity, const char *policy, weir_rollout_row *row) {
-    *row =
-        (weir_rollout_row){.arm = arm, .champion_share = arm == WEIR_ROLLOUT_NOBODY ? propensity : 1 - propensity, .answer = row->answer, .label = row->label};
+    *row = (weir_rollout_row){.arm = arm,
+                              .bucket = row->bucket,
+                              .champion_share = arm == WEIR_ROLLOUT_NOBODY ? propensity : 1 - propensity,
+                              .answer = row->answer,
+                              .label = row->label};
     if (!*policy) {
         row->shares[arm == WEIR_ROLLOUT_NOBODY ? 0 : arm] = arm == WEIR_ROLLOUT_NOBODY ? 1 - propensity : propensity;
         return;
@@ -426,7 +452,7 @@ void weir_rollout_read_policy(int arm, double propensity, const char *policy, we
         bool fine = sscanf(at, "%31[^ ,] %lf%n", name, &share, &used) == 2 && share >= 0 && share <= 1 && (at[used] == 0 || at[used] == ',');
         int slot = fine ? slot_of(name) : WEIR_ROLLOUT_NOBODY;
         if (!fine || (slot == WEIR_ROLLOUT_NOBODY && strcmp(name, "champion") != 0)) {
-            *row = (weir_rollout_row){.arm = WEIR_ROLLOUT_NOBODY, .champion_share = 1, .answer = row->answer, .label = row->label};
+            *row = (weir_rollout_row){.arm = WEIR_ROLLOUT_NOBODY, .bucket = row->bucket, .champion_share = 1, .answer = row->answer, .label = row->label};
             return;
         }
         *(slot == WEIR_ROLLOUT_NOBODY ? &row->champion_share : &row->shares[slot]) = share;
@@ -435,7 +461,8 @@ void weir_rollout_read_policy(int arm, double propensity, const char *policy, we
 }
 
 static weir_status add_served(const weir_rollout_def *def, const PGresult *result, int i, weir_rollout *rollout, weir_err *why) {
-    weir_rollout_row row = {.answer = {.score = atof(PQgetvalue(result, i, FED_SCORE)), .decision = *PQgetvalue(result, i, FED_DECISION) == 't'},
+    weir_rollout_row row = {.bucket = PQgetisnull(result, i, FED_BUCKET) ? WEIR_ROLLOUT_NO_BUCKET : atoi(PQgetvalue(result, i, FED_BUCKET)),
+                            .answer = {.score = atof(PQgetvalue(result, i, FED_SCORE)), .decision = *PQgetvalue(result, i, FED_DECISION) == 't'},
                             .label = atof(PQgetvalue(result, i, FED_LABEL))};
     weir_rollout_read_policy(atoi(PQgetvalue(result, i, FED_SLOT)), atof(PQgetvalue(result, i, FED_PROPENSITY)), PQgetvalue(result, i, FED_POLICY), &row);
     return weir_rollout_add(def, rollout, &row, why);
@@ -554,16 +581,30 @@ static bool add_arm(cJSON *arms, const char *name, double share, double count, d
            add_number(*ret_arm, "loss", count > 0 ? mean : NAN) && add_all(*ret_arm, sums);
 }
 
+/* By the number of the bucket; nothing without a context. */
+static bool add_buckets(cJSON *to, const weir_rollout_def *def, const weir_rollout *r, int arm) {
+    cJSON *list = r->bucket_count ? cJSON_AddArrayToObject(to, "buckets") : NULL;
+    bool ok = list || !r->bucket_count;
+    for (int b = 0; ok && b < r->bucket_count; b++) {
+        cJSON *item = cJSON_CreateObject();
+        ok = item && cJSON_AddItemToArray(list, item) && add_number(item, "share", weir_rollout_bucket_share(r, b, arm)) &&
+             add_number(item, "outcomes", weir_rollout_bucket_outcomes(r, b, arm)) && add_number(item, "loss", weir_rollout_bucket_loss(def, r, b, arm));
+    }
+    return ok;
+}
+
 static bool add_arms(cJSON *json, const weir_rollout_def *def, const weir_rollout *r) {
     const weir_arms_test *most = &r->arms[0].test;
     cJSON *arms = cJSON_AddObjectToObject(json, "arms"), *object;
     for (int a = 0; a < r->arm_count; a++) most = r->arms[a].test.count[0] > most->count[0] ? &r->arms[a].test : most;
-    bool ok = arms && add_arm(arms, "champion", weir_rollout_champion_share(r), most->count[0], most->mean[0], &r->champion, &object);
+    bool ok = arms && add_arm(arms, "champion", weir_rollout_champion_share(r), most->count[0], most->mean[0], &r->champion, &object) &&
+              add_buckets(object, def, r, WEIR_ROLLOUT_NOBODY);
     for (int a = 0; ok && a < r->arm_count; a++) {
         const weir_rollout_arm *arm = &r->arms[a];
         ok = add_arm(arms, weir_challenger_names[a], arm->share, arm->test.count[1], arm->test.mean[1], &arm->all, &object) &&
              cJSON_AddBoolToObject(object, "stopped", arm->stopped) && add_number(object, "step_rows", arm->step_rows) &&
-             add_number(object, "left_out", arm->left_out) && add_test(object, def, r, arm) && add_split(object, arm) && add_pairs(object, def, r, arm);
+             add_number(object, "left_out", arm->left_out) && add_test(object, def, r, arm) && add_split(object, arm) && add_pairs(object, def, r, arm) &&
+             add_buckets(object, def, r, a);
     }
     return ok;
 }
@@ -579,6 +620,17 @@ cJSON *weir_rollout_evidence_json(const weir_rollout_def *def, const weir_rollou
     return NULL;
 }
 
+/* Of each bucket; nothing without a context. */
+static bool add_shares(cJSON *to, const weir_rollout *r, int arm) {
+    cJSON *list = r->bucket_count ? cJSON_AddArrayToObject(to, "shares") : NULL;
+    bool ok = list || !r->bucket_count;
+    for (int b = 0; ok && b < r->bucket_count; b++) {
+        cJSON *share = cJSON_CreateNumber(r->buckets[b].shares[arm]);
+        ok = share && cJSON_AddItemToArray(list, share);
+    }
+    return ok;
+}
+
 cJSON *weir_rollout_arms_json(const weir_rollout_def *def, const weir_rollout_record *record) {
     cJSON *list = cJSON_CreateArray();
     bool ok = list != NULL;
@@ -588,7 +640,7 @@ cJSON *weir_rollout_arms_json(const weir_rollout_def *def, const weir_rollout_re
         snprintf(version, sizeof version, "%s/%d", record->challengers[a].model, record->challengers[a].version);
         ok = item && cJSON_AddItemToArray(list, item) && cJSON_AddStringToObject(item, "arm", weir_challenger_names[a]) &&
              cJSON_AddStringToObject(item, "version", version) && add_number(item, "share", record->rollout.arms[a].share) &&
-             add_number(item, "shadow", weir_rollout_shadows(&record->rollout, a) ? def->shadow_share : 0);
+             add_shares(item, &record->rollout, a) && add_number(item, "shadow", weir_rollout_shadows(&record->rollout, a) ? def->shadow_share : 0);
     }
     if (ok) return list;
     cJSON_Delete(list);

@@ -13,12 +13,16 @@
  * looks worse. A challenger that is worse is stopped; what it had goes back to the champion.
  *
  * Only promotion and stopping are claims, and only they are made by anytime-valid tests (models/sequential.h). Of n challengers each has alpha / n (Bonferroni: whatever they have to do
- * with each other, the chance of any false promotion or stop is at most alpha), half for either claim; one that began in shadow shares the half for "worse" between both its tests. */
+ * with each other, the chance of any false promotion or stop is at most alpha), half for either claim; one that began in shadow shares the half for "worse" between both its tests.
+ *
+ * With a context the claims are still about all requests together. They are acted on where no bucket speaks against them: a challenger is not stopped while it is the best of a bucket, none is
+ * promoted while another arm is, with a posterior probability above 0.95 and when the bucket has min_rows / buckets outcomes. That is less often than claims are made, so the bound holds. */
 #ifndef WEIR_CONSUMERS_ROLLOUT_STATE_H
 #define WEIR_CONSUMERS_ROLLOUT_STATE_H
 
 #include "consumers/split.h"
 #include "features/pipeline_decisions.h"
+#include "models/bandit.h"
 #include "models/offpolicy.h"
 #include "models/sequential.h"
 
@@ -52,6 +56,9 @@ enum {
     WEIR_ROLLOUT_REASON_MAX = 256,
     WEIR_ROLLOUT_SHADOW_STEP = -1,
     WEIR_ROLLOUT_NOBODY = -1,
+    WEIR_ROLLOUT_NO_BUCKET = -1,
+    WEIR_ROLLOUT_BUCKET_BYTES = 8 * (WEIR_CHALLENGERS_MAX + 3 * WEIR_BANDIT_ARMS_MAX),
+    WEIR_ROLLOUT_BUCKETS_BYTES = WEIR_BUCKETS_MAX * WEIR_ROLLOUT_BUCKET_BYTES
 };
 
 /* The chance that a challenger whose split is right ever pauses the rollout because of its split. */
@@ -59,7 +66,7 @@ enum {
 
 /* One challenger. */
 typedef struct weir_rollout_arm {
-    double share; /* of the traffic */
+    double share; /* of the traffic; with a context: of what comes if it falls into the buckets as the outcomes did that were known when shares moved last */
     bool stopped; /* answers nobody any more; the others go on */
     double step_rows; /* outcomes that were drawn at the present share */
     double left_out; /* outcomes whose arm was not drawn: the champion answered for a challenger that failed, or an arm had all the traffic */
@@ -68,6 +75,12 @@ typedef struct weir_rollout_arm {
     weir_evidence pairs; /* shadow: the champion's loss − the challenger's, of the same request */
     weir_offpolicy all; /* the loss if it had all the traffic, by every request of the rollout */
 } weir_rollout_arm;
+
+/* Requests whose context has one of some values. Doubles alone: so it is written. */
+typedef struct weir_rollout_bucket {
+    double shares[WEIR_CHALLENGERS_MAX]; /* of its requests */
+    weir_bandit earned; /* rewards; arm 0 is the champion, 1 + a is challenger a */
+} weir_rollout_bucket;
 
 typedef struct weir_rollout {
     weir_rollout_state state;
@@ -78,6 +91,8 @@ typedef struct weir_rollout {
     int arm_count; /* of challengers, stopped ones included */
     weir_rollout_arm arms[WEIR_CHALLENGERS_MAX];
     weir_offpolicy champion; /* its loss if it had all the traffic */
+    int bucket_count; /* 0: every request alike */
+    weir_rollout_bucket buckets[WEIR_BUCKETS_MAX];
 } weir_rollout;
 
 /* What became of a rollout. */
@@ -95,6 +110,7 @@ typedef struct weir_rollout_score {
 /* A prediction that was served, and its label. */
 typedef struct weir_rollout_row {
     int arm; /* which challenger answered; WEIR_ROLLOUT_NOBODY: the champion */
+    int bucket; /* of its context; WEIR_ROLLOUT_NO_BUCKET, or one that the rollout has not: evidence, but of no bucket */
     double champion_share, shares[WEIR_CHALLENGERS_MAX]; /* as they were when the arm was drawn; champion_share 1: it was not drawn */
     weir_rollout_score answer;
     double label;
@@ -125,8 +141,8 @@ weir_status weir_rollout_add(const weir_rollout_def *def, weir_rollout *rollout,
 weir_status weir_rollout_add_pair(const weir_rollout_def *def, weir_rollout *rollout, const weir_rollout_pair *pair, weir_err *err) WEIR_MUST_CHECK;
 /** What follows from the evidence, at most one change a call; rollout is changed accordingly. */
 weir_rollout_change weir_rollout_decide(const weir_rollout_def *def, weir_rollout *rollout, int64_t now_us);
-/** Thompson sampling: shares by what was fed so far, of those that are not stopped, each at least the floor. A function of the evidence alone. The change "routed" when a share moved
- *  by 0.01 or more; else nothing is changed. Errors: of weir_bandit_propensities. */
+/** Thompson sampling: shares by what was fed so far, of those that are not stopped, each at least the floor; with a context, of each bucket by its own outcomes. A function of the evidence
+ *  alone. The change "routed" when a share (of any bucket) moved by 0.01 or more; else nothing is changed. Errors: of weir_bandit_propensities. */
 weir_status weir_rollout_route(const weir_rollout_def *def, weir_rollout *rollout, weir_rollout_change *ret_change, weir_err *err) WEIR_MUST_CHECK;
 /** What follows from a command; a refused one changes nothing. arm: the challenger that is meant, WEIR_ROLLOUT_NOBODY for all of them: promoting wants one where several are compared; one
  *  of several that is rolled back is "stopped". */
@@ -143,6 +159,12 @@ double weir_rollout_ratio_e(const weir_rollout_arm *arm);
 int weir_rollout_compared(const weir_rollout *rollout);
 /** Of the traffic. */
 double weir_rollout_champion_share(const weir_rollout *rollout);
+/** Of a bucket's requests: what an arm (WEIR_ROLLOUT_NOBODY: the champion) is to get, how many outcomes it has had, and their mean loss, NaN before there is one. */
+double weir_rollout_bucket_share(const weir_rollout *rollout, int bucket, int arm);
+double weir_rollout_bucket_outcomes(const weir_rollout *rollout, int bucket, int arm);
+double weir_rollout_bucket_loss(const weir_rollout_def *def, const weir_rollout *rollout, int bucket, int arm);
+/** The first bucket that speaks against the promotion of a challenger, or else against stopping it; WEIR_ROLLOUT_NO_BUCKET: none. Up to 20 ms for each bucket. */
+int weir_rollout_opposing_bucket(const weir_rollout_def *def, const weir_rollout *rollout, int challenger, bool promotion);
 
 static inline bool weir_rollout_active(const weir_rollout *rollout) {
     return rollout->state == WEIR_ROLLOUT_RUNNING || rollout->state == WEIR_ROLLOUT_PAUSED;
@@ -159,5 +181,9 @@ weir_status weir_rollout_decode(const uint8_t *bytes, size_t len, weir_rollout_a
 void weir_rollout_encode_sums(const weir_offpolicy *sums, uint8_t bytes[WEIR_ROLLOUT_SUMS_BYTES]);
 /** Errors: WEIR_EDATA for a length, or a number that is not finite. */
 weir_status weir_rollout_decode_sums(const uint8_t *bytes, size_t len, weir_offpolicy *ret_sums, weir_err *err) WEIR_MUST_CHECK;
+/** Of each bucket its shares, counts, means and deviations, little-endian doubles. Returns how many bytes that are: 0 without a context. */
+size_t weir_rollout_encode_buckets(const weir_rollout *rollout, uint8_t bytes[WEIR_ROLLOUT_BUCKETS_BYTES]);
+/** Sets bucket_count and buckets. Errors: WEIR_EDATA for a length, or a number that is not finite. */
+weir_status weir_rollout_decode_buckets(const uint8_t *bytes, size_t len, weir_rollout *rollout, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -50,6 +50,7 @@ typedef struct scored {
     const weir_bus_record *record;
     const weir_served *served; /* NULL: not scored */
     bool drawn; /* the arm was: no challenger failed before the champion */
+    int bucket; /* by whose shares it was drawn */
     double propensity, score;
     weir_datum *row; /* the feature record */
     double *inputs; /* [input_count] */
@@ -162,7 +163,9 @@ static weir_status emit(score *s, const weir_arms *arms, const scored *r, int64_
     out[PRED_SCORE] = weir_f64(r->score);
     out[PRED_DECISION] = weir_served_decision(r->served, r->score);
     out[PRED_FEATURE_HASH] = weir_text(s->pipeline->feature_hash);
-    out[PRED_POLICY] = r->drawn && *arms->policy ? weir_text(arms->policy) : weir_null();
+    const char *policy = arms->splits[r->bucket].policy;
+    out[PRED_POLICY] = r->drawn && *policy ? weir_text(policy) : weir_null();
+    out[PRED_BUCKET] = arms->bucket_count ? weir_i64(r->bucket) : weir_null();
     for (int v = 0; v < s->pipeline->view_count; v++) {
         weir_datum *view = out + PRED_VIEWS + PRED_VIEW_COLUMNS * v;
         const weir_view_read *read = &r->read[v];
@@ -322,7 +325,8 @@ static weir_status prepare(score *s, const weir_arms *arms, const weir_bus_recor
         /* Corrections and snapshots are no new events, and what a former owner wrote behind its successor's fence is void. */
         if (!status && (weir_features_kind_of(&s->features, r->row) != WEIR_FEATURES_VALUE || r->row[FEAT_EPOCH].i < *epoch)) continue;
         if (!status) *epoch = (int32_t)r->row[FEAT_EPOCH].i;
-        if (!status && !(r->served = weir_arms_choose(arms, records[i].key, records[i].key_len, r->row[FEAT_EVENT_TIME].i, &r->propensity))) {
+        if (!status) r->bucket = weir_arms_bucket(arms, r->row + FEAT_RECORD);
+        if (!status && !(r->served = weir_arms_choose(arms, r->bucket, records[i].key, records[i].key_len, r->row[FEAT_EVENT_TIME].i, &r->propensity))) {
             weir_metric_add(s->unserved, 1);
             continue;
         }

@@ -105,8 +105,10 @@ static weir_status choose_arm(inference *in, int row, const weir_datum *event, w
     char key[WEIR_KEY_MAX];
     size_t key_len;
     weir_status status = make_key(in->s, in->s->pipeline->primary_view, event, key, &key_len, err);
-    if (!status) in->served[row] = weir_arms_choose(in->arms, key, key_len, event[in->s->pipeline->events.time_index].i, &in->propensity[row]);
-    return status;
+    if (status) return status;
+    int64_t t_us = event[in->s->pipeline->events.time_index].i;
+    in->served[row] = weir_arms_choose(in->arms, weir_arms_bucket(in->arms, event), key, key_len, t_us, &in->propensity[row]);
+    return WEIR_OK;
 }
 
 static weir_status gather_all(inference *in, weir_datum *rows, weir_err *err) {

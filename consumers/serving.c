@@ -33,7 +33,7 @@ typedef struct wanted_model {
 typedef struct rollout_shares {
     struct {
         char version[96]; /* MODEL/VERSION; empty: none */
-        double share, shadow;
+        double shares[WEIR_BUCKETS_MAX], shadow; /* by bucket; without a context the first */
     } challengers[WEIR_CHALLENGERS_MAX];
     int64_t at_us;
 } rollout_shares;
@@ -140,11 +140,32 @@ static double point_of(const weir_arms *arms, const char *salt, const char *key,
     return weir_split_point(salt, text, key_len + (size_t)snprintf(text + key_len, 24, "@%lld", (long long)t_us));
 }
 
-const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, int64_t t_us, double *ret_propensity) {
+weir_status weir_arms_split_init(weir_arms_split *split, const double shares[WEIR_CHALLENGERS_MAX], int zones, weir_err *err) {
+    double sum = 0;
+    int sharing = 0, used;
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        sum += shares[c];
+        sharing += shares[c] > 0;
+    }
+    *split = (weir_arms_split){.champion_share = sum > 1 ? 0 : 1 - sum};
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) split->shares[c] = sum > 1 ? shares[c] / sum : shares[c];
+    weir_status status = weir_split_map_init(&split->map, split->shares, zones, err);
+    if (status) *split = (weir_arms_split){.champion_share = 1};
+    if (status || sharing == (split->shares[0] > 0)) return status;
+    used = snprintf(split->policy, sizeof split->policy, "champion %.9g", split->champion_share);
+    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
+        if (split->shares[c] > 0)
+            used += snprintf(split->policy + used, sizeof split->policy - (size_t)used, ",%s %.9g", weir_challenger_names[c], split->shares[c]);
+    }
+    return WEIR_OK;
+}
+
+const weir_served *weir_arms_choose(const weir_arms *arms, int bucket, const char *key, size_t key_len, int64_t t_us, double *ret_propensity) {
+    const weir_arms_split *split = &arms->splits[bucket];
     *ret_propensity = 1;
-    if (!arms->champion || !arms->split.count) return arms->champion;
-    int challenger = weir_split_map_at(&arms->split, point_of(arms, arms->salt, key, key_len, t_us));
-    *ret_propensity = challenger < 0 ? arms->champion_share : arms->shares[challenger];
+    if (!arms->champion || !split->map.count) return arms->champion;
+    int challenger = weir_split_map_at(&split->map, point_of(arms, arms->salt, key, key_len, t_us));
+    *ret_propensity = challenger < 0 ? split->champion_share : split->shares[challenger];
     return challenger < 0 ? arms->champion : arms->challengers[challenger];
 }
 
@@ -159,9 +180,12 @@ static weir_status new_arms(const weir_pipeline *pipeline, weir_arms **ret_arms,
     weir_arms *arms = calloc(1, sizeof *arms);
     if (!arms) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the arms");
     arms->references = 1;
-    arms->champion_share = 1;
     arms->by_request = pipeline->rollout.by_request;
+    arms->bucket_count = weir_rollout_bucket_count(&pipeline->rollout);
+    arms->context_index = pipeline->rollout.context_index;
+    for (int b = 0; b < WEIR_BUCKETS_MAX; b++) arms->splits[b].champion_share = 1;
     snprintf(arms->salt, sizeof arms->salt, "%s", pipeline->rollout.salt);
+    snprintf(arms->context_salt, sizeof arms->context_salt, "%s/context", pipeline->rollout.salt); /* which bucket must say nothing about which arm */
     *ret_arms = arms;
     return WEIR_OK;
 }
@@ -234,7 +258,7 @@ static void name_version(char text[96], const char *model, int version) {
 }
 
 /* A rollout's word holds for the version that it is about, unless the alias was set anew after it. Without one the first challenger has the share of the pipeline file. Locked. */
-static void find_share(const weir_serving *s, const weir_served *challenger, int slot, double *ret_share, double *ret_shadow) {
+static void find_share(const weir_serving *s, const weir_served *challenger, int slot, int bucket, double *ret_share, double *ret_shadow) {
     char name[96];
     *ret_share = *ret_shadow = 0;
     if (!challenger) return;
@@ -242,47 +266,28 @@ static void find_share(const weir_serving *s, const weir_served *challenger, int
     if (!strcmp(s->slots[slot].stopped.challenger, name)) return;
     for (int c = 0; c < WEIR_CHALLENGERS_MAX && s->rollout.at_us >= s->slots[slot].alias_us; c++) {
         if (strcmp(s->rollout.challengers[c].version, name) != 0) continue;
-        *ret_share = s->rollout.challengers[c].share;
+        *ret_share = s->rollout.challengers[c].shares[bucket];
         *ret_shadow = s->rollout.challengers[c].shadow;
         return;
     }
     if (slot == 0) *ret_share = s->pipeline->rollout.challenger_share;
 }
 
-/* How many zones the traffic has: as many as the rollout has challengers, and at least one for each that has a share. */
-static int count_zones(const weir_serving *s, const weir_arms *arms) {
+/* Shares of a bucket, and the split by them. It has as many zones as the rollout has challengers, and at least one for each that has a share. Locked. */
+static void set_split(const weir_serving *s, weir_arms *arms, int bucket) {
+    double shares[WEIR_CHALLENGERS_MAX];
     int zones = 1;
+    weir_err err;
     for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
-        if (*s->rollout.challengers[c].version || arms->shares[c] > 0) zones = c + 1;
+        find_share(s, arms->challengers[c], c, bucket, &shares[c], &arms->shadows[c]);
+        if (*s->rollout.challengers[c].version || shares[c] > 0) zones = c + 1;
     }
-    return zones;
+    if (weir_arms_split_init(&arms->splits[bucket], shares, zones, &err)) weir_log_err(WEIR_LOG_ERROR, "shares that cannot be split by", &err);
 }
 
-/* Shares, the split by them and how they are logged. Shares that are too much together, as between two events they might be, are scaled down. Locked. */
+/* Locked. */
 static void set_shares(const weir_serving *s, weir_arms *arms) {
-    double sum = 0;
-    int sharing = 0, used;
-    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
-        find_share(s, arms->challengers[c], c, &arms->shares[c], &arms->shadows[c]);
-        sum += arms->shares[c];
-        sharing += arms->shares[c] > 0;
-    }
-    for (int c = 0; c < WEIR_CHALLENGERS_MAX && sum > 1; c++) arms->shares[c] /= sum;
-    arms->champion_share = sum > 1 ? 0 : 1 - sum;
-    weir_err err;
-    if (weir_split_map_init(&arms->split, arms->shares, count_zones(s, arms), &err)) { /* the champion answers */
-        weir_log_err(WEIR_LOG_ERROR, "shares that cannot be split by", &err);
-        memset(arms->shares, 0, sizeof arms->shares);
-        arms->split.count = 0;
-        arms->champion_share = 1;
-        return;
-    }
-    if (sharing == (arms->shares[0] > 0)) return;
-    used = snprintf(arms->policy, sizeof arms->policy, "champion %.9g", arms->champion_share);
-    for (int c = 0; c < WEIR_CHALLENGERS_MAX; c++) {
-        if (arms->shares[c] > 0)
-            used += snprintf(arms->policy + used, sizeof arms->policy - (size_t)used, ",%s %.9g", weir_challenger_names[c], arms->shares[c]);
-    }
+    for (int b = 0; b < (arms->bucket_count ? arms->bucket_count : 1); b++) set_split(s, arms, b);
 }
 
 /* The same arms with the shares that hold now. `arms` is theirs; locked. Returns the old ones, to be dropped without the lock. */
@@ -498,8 +503,16 @@ static weir_status take_model_event(weir_serving *s, const weir_bus_record *reco
     return WEIR_OK;
 }
 
+/* A challenger's share in each bucket: its share of all where the event does not speak of these buckets. */
+static void read_buckets(const cJSON *arm, int bucket_count, double shares[WEIR_BUCKETS_MAX]) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(arm, "shares");
+    bool by_bucket = bucket_count && cJSON_GetArraySize(list) == bucket_count;
+    for (int b = 0; b < WEIR_BUCKETS_MAX; b++)
+        shares[b] = cJSON_GetNumberValue(by_bucket && b < bucket_count ? cJSON_GetArrayItem(list, b) : cJSON_GetObjectItemCaseSensitive(arm, "share"));
+}
+
 /* Of every challenger; an event from before there were several says the first one's share. */
-static weir_status read_shares(const weir_datum row[ROLL_COUNT], rollout_shares *ret_shares, weir_err *err) {
+static weir_status read_shares(const weir_datum row[ROLL_COUNT], int bucket_count, rollout_shares *ret_shares, weir_err *err) {
     rollout_shares shares = {.at_us = row[ROLL_AT].i};
     cJSON *arms = cJSON_ParseWithLength(row[ROLL_ARMS].p, row[ROLL_ARMS].len), *arm;
     int count = 0;
@@ -511,13 +524,13 @@ static weir_status read_shares(const weir_datum row[ROLL_COUNT], rollout_shares 
         const char *version = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(arm, "version"));
         if (!version || count == WEIR_CHALLENGERS_MAX) continue;
         snprintf(shares.challengers[count].version, sizeof shares.challengers[count].version, "%s", version);
-        shares.challengers[count].share = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(arm, "share"));
+        read_buckets(arm, bucket_count, shares.challengers[count].shares);
         shares.challengers[count++].shadow = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(arm, "shadow"));
     }
     cJSON_Delete(arms);
     if (!count) {
         copy_text(shares.challengers[0].version, sizeof shares.challengers[0].version, &row[ROLL_CHALLENGER]);
-        shares.challengers[0].share = row[ROLL_SHARE].f;
+        for (int b = 0; b < WEIR_BUCKETS_MAX; b++) shares.challengers[0].shares[b] = row[ROLL_SHARE].f;
     }
     *ret_shares = shares;
     return WEIR_OK;
@@ -532,7 +545,8 @@ static weir_status take_rollout_event(weir_serving *s, const weir_bus_record *re
     if (status) return status;
     bool asks = row[ROLL_TYPE].len >= 4 && !memcmp(row[ROLL_TYPE].p, "ask.", 4);
     if (!is_text(&row[ROLL_PIPELINE], s->pipeline->name) || asks || row[ROLL_CHALLENGER].type != WEIR_T_STR) return WEIR_OK;
-    if ((status = read_shares(row, &shares, err)) || (status = new_arms(s->pipeline, &arms, err))) return status;
+    if ((status = read_shares(row, weir_rollout_bucket_count(&s->pipeline->rollout), &shares, err)) || (status = new_arms(s->pipeline, &arms, err)))
+        return status;
     pthread_mutex_lock(&s->lock);
     s->rollout = shares;
     weir_arms *old = publish(s, arms);

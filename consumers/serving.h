@@ -24,17 +24,28 @@ typedef struct weir_served {
 
 enum { WEIR_POLICY_MAX = 32 * (1 + WEIR_CHALLENGERS_MAX) };
 
+/* How requests are divided: all of them, or those of one bucket of the rollout's context. */
+typedef struct weir_arms_split {
+    double shares[WEIR_CHALLENGERS_MAX]; /* by their rollout, else of the first challenger by the pipeline file; 0 when a guard stopped it */
+    double champion_share;
+    weir_split_map map; /* by the shares */
+    char policy[WEIR_POLICY_MAX]; /* "champion 0.5,challenger 0.25,…"; empty where no challenger but the first has a share: the propensity says it */
+} weir_arms_split;
+/** By these shares, in so many zones (weir_split_map); shares that are too much together, as between two events they might be, are scaled down.
+ *  Errors: of weir_split_map_init; then the champion has everything. */
+weir_status weir_arms_split_init(weir_arms_split *split, const double shares[WEIR_CHALLENGERS_MAX], int zones, weir_err *err) WEIR_MUST_CHECK;
+
 /* The arms at one moment. Held by reference, so a swap never changes what a batch or request sees. */
 typedef struct weir_arms {
     _Atomic int references;
     weir_served *champion, *challengers[WEIR_CHALLENGERS_MAX]; /* NULL: nobody */
-    double shares[WEIR_CHALLENGERS_MAX]; /* of the traffic: by their rollout, else of the first challenger by the pipeline file; 0 when a guard stopped it */
     double shadows[WEIR_CHALLENGERS_MAX]; /* of the requests that a challenger scores beside the champion */
-    weir_split_map split; /* by the shares */
-    double champion_share;
-    char policy[WEIR_POLICY_MAX]; /* "champion 0.5,challenger 0.25,…"; empty where no challenger but the first has a share: the propensity says it */
     bool by_request; /* the arm belongs to the request, else to the entity */
     char salt[64];
+    int bucket_count; /* of the context; 0: every request alike, by the first split */
+    int context_index; /* which column of the events is the context */
+    char context_salt[WEIR_SALT_MAX + 16];
+    weir_arms_split splits[WEIR_BUCKETS_MAX]; /* by bucket */
 } weir_arms;
 
 typedef struct weir_serving weir_serving;
@@ -46,9 +57,13 @@ void weir_serving_stop(weir_serving *serving); /* NULL is fine */
 /** The arms now; give them back with weir_arms_drop. Never NULL. */
 weir_arms *weir_serving_arms(weir_serving *serving);
 void weir_arms_drop(weir_arms *arms);
-/** The arm that this key gets and the probability with which it does. NULL without a champion. key: "tenant/entity"; t_us: the event's time, which with the key is what a
- *  request is known by where arms are drawn by request. */
-const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, int64_t t_us, double *ret_propensity);
+/** The bucket by whose split a request's arm is drawn; event: its columns, in the order of the events' schema. */
+static inline int weir_arms_bucket(const weir_arms *arms, const weir_datum *event) {
+    return arms->bucket_count ? weir_split_bucket(arms->context_salt, &event[arms->context_index], arms->bucket_count - 1) : 0;
+}
+/** The arm that this key gets in its bucket and the probability with which it does. NULL without a champion. key: "tenant/entity"; t_us: the event's time, which with the key is what a
+ *  request is known by where arms are drawn by request. No allocation, no lock. */
+const weir_served *weir_arms_choose(const weir_arms *arms, int bucket, const char *key, size_t key_len, int64_t t_us, double *ret_propensity);
 /** Whether a challenger is to score this request in shadow: of as many requests (entities, where they keep their arms) as arms->shadows says, drawn independently of the arm. */
 bool weir_arms_shadows(const weir_arms *arms, int challenger, const char *key, size_t key_len, int64_t t_us);
 /** How scoring went, in shadow or not, for the guards of a challenger. Where one is broken, this process stops using it before the call returns, and asks for its rollback. Any thread. */

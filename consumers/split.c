@@ -1,7 +1,9 @@
 #include "consumers/split.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define SLACK 1e-9 /* of the sum of shares */
 
@@ -20,6 +22,14 @@ double weir_split_point(const char *salt, const char *key, size_t key_len) {
     h = (h ^ (h >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
     h ^= h >> 33;
     return (double)(h >> 11) * 0x1.0p-53;
+}
+
+int weir_split_bucket(const char *salt, const weir_datum *value, int buckets) {
+    char number[24];
+    if (value->type == WEIR_T_NULL) return 0;
+    if (value->type == WEIR_T_STR) return 1 + (int)(weir_split_point(salt, value->p, value->len) * buckets);
+    if (value->i >= 0 && value->i < buckets) return 1 + (int)value->i;
+    return 1 + (int)(weir_split_point(salt, number, (size_t)snprintf(number, sizeof number, "%" PRId64, value->i)) * buckets);
 }
 
 /* ---- several challengers ---- */

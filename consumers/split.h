@@ -5,12 +5,17 @@
 #include <stddef.h>
 
 #include "core/err.h"
+#include "core/row.h"
 
 enum { WEIR_CHALLENGERS_MAX = 7, WEIR_SPLIT_PARTS_MAX = 3 * WEIR_CHALLENGERS_MAX };
 
 /** A number in [0, 1) that depends on salt and key alone, uniform over keys and independent between salts. FNV-1a over salt, NUL, key, then MurmurHash3's 64-bit
  *  finaliser. */
 double weir_split_point(const char *salt, const char *key, size_t key_len);
+
+/** The bucket of a context's value among 1 to `buckets`, and 0 for null: booleans and whole numbers from 0 to below `buckets` have one each (1 + value), other numbers (in decimals) and texts
+ *  share all of them by their points under the salt. The same salt, value and number of buckets, the same bucket. */
+int weir_split_bucket(const char *salt, const weir_datum *value, int buckets);
 
 /* Which points belong to which challenger; all others are the champion's.
  *

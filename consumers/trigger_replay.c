@@ -110,6 +110,7 @@ static weir_status feed_row(const walk *w, course *c, int64_t r, weir_err *err) 
     const weir_replay_model *m = &w->models[challenger ? c->challenger : c->model];
     double propensity = fabs(c->share[r]), share = challenger ? propensity : 1 - propensity;
     const weir_rollout_row row = {.arm = challenger ? 0 : WEIR_ROLLOUT_NOBODY,
+                                  .bucket = WEIR_ROLLOUT_NO_BUCKET,
                                   .champion_share = 1 - share,
                                   .shares = {share},
                                   .answer = {.score = c->score[r], .decision = c->score[r] >= m->threshold},

@@ -259,8 +259,7 @@ static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err
     if ((status = check_serving(pf_get(json, "serving"), err))) return status;
     p->name = copy_text(name);
     if (!p->name) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the pipeline");
-    status = pf_parse_triggers(p, pf_get(json, "triggers"), err);
-    return status ? status : pf_parse_rollout(p, pf_get(json, "rollout"), err);
+    return pf_parse_triggers(p, pf_get(json, "triggers"), err);
 }
 
 /* Of the sections that define features, as they are written (white space apart). */
@@ -299,7 +298,7 @@ static weir_status parse_into(weir_pipeline *p, const char *text, const char *ba
     weir_status status;
     p->label_column = p->label_join[0] = p->label_join[1] = -1;
     if ((status = parse_json(text, &p->json, err)) || (status = prepare(p->json, "$", 0, err)) || (status = parse_head(p, p->json, err)) ||
-        (status = parse_source(p, pf_get(p->json, "source"), base_dir, err)))
+        (status = parse_source(p, pf_get(p->json, "source"), base_dir, err)) || (status = pf_parse_rollout(p, pf_get(p->json, "rollout"), err)))
         return status;
     if (pf_get(p->json, "labels") && (status = parse_labels(p, pf_get(p->json, "labels"), base_dir, err))) return status;
     if ((status = check_file_columns(p, "aliases", true, err)) || (status = check_file_columns(p, "derive", false, err)) ||

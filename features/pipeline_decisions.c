@@ -220,16 +220,34 @@ static weir_status parse_guards(weir_rollout_def *rollout, const cJSON *json, we
     return WEIR_OK;
 }
 
+/* By which column requests are routed, each bucket of its values by itself. */
+static weir_status parse_context(weir_pipeline *p, const cJSON *json, weir_err *err) {
+    static const char at[] = "$.rollout.context";
+    weir_rollout_def *rollout = &p->rollout;
+    const cJSON *context = pf_get(json, "context"), *buckets = pf_get(json, "buckets");
+    weir_status status = pf_get_text(json, "$.rollout", "context", false, &rollout->context, err);
+    if (!status) status = pf_get_int(json, "$.rollout", "buckets", 2, WEIR_BUCKETS_MAX - 1, &rollout->buckets, err);
+    if (status) return status;
+    if (!context) return buckets ? pf_wrong(buckets, "$.rollout.buckets", "a \"context\" beside it", err) : WEIR_OK;
+    if (!rollout->thompson) return pf_wrong(context, at, "\"routing\": \"thompson\" beside it", err);
+    if ((status = pf_find_column(p->events.schema, rollout->context, at, &rollout->context_index, err))) return status;
+    const weir_schema_field *f = weir_schema_field_at(p->events.schema, rollout->context_index);
+    if (f->type == WEIR_T_STR || f->type == WEIR_T_BOOL || (f->type == WEIR_T_I64 && !f->is_timestamp)) return WEIR_OK;
+    return pf_wrong(context, at, "a column of texts, booleans or whole numbers", err);
+}
+
 weir_status pf_parse_rollout(weir_pipeline *p, const cJSON *json, weir_err *err) {
     static const char at[] = "$.rollout";
-    static const char *const keys[] = {"salt",  "challenger_share", "automatic", "split",    "shadow", "shadow_share", "routing", "floor", "steps", "loss",
-                                       "alpha", "margin",           "min_rows",  "patience", "guards", "doc",          NULL};
+    static const char *const keys[] = {"salt",     "challenger_share", "automatic", "split", "shadow", "shadow_share", "routing",
+                                       "floor",    "context",          "buckets",   "steps", "loss",   "alpha",        "margin",
+                                       "min_rows", "patience",         "guards",    "doc",   NULL};
     static const char *const splits[] = {"entity", "request", NULL}, *const routings[] = {"steps", "thompson", NULL};
     weir_rollout_def *rollout = &p->rollout;
     const char *task = cJSON_GetStringValue(pf_get(pf_get(p->json, "training"), "task"));
     int split = 0, routing = 0, loss = task && !strcmp(task, "regression") ? WEIR_LOSS_SQUARED : WEIR_LOSS_LOG;
     weir_status status;
-    *rollout = (weir_rollout_def){.salt = p->name, .alpha = 0.05, .min_rows = 200, .patience_us = 14 * DAY_US, .shadow_share = 1, .floor = 0.05};
+    *rollout = (weir_rollout_def){
+        .salt = p->name, .alpha = 0.05, .min_rows = 200, .patience_us = 14 * DAY_US, .shadow_share = 1, .floor = 0.05, .context_index = -1, .buckets = 8};
     if (json && (status = pf_need_object(json, at, keys, err))) return status;
     if ((status = parse_steps(rollout, json, err))) return status;
     rollout->automatic = pf_get(json, "steps") != NULL; /* who only states a share wants both arms side by side, for as long as he likes */
@@ -252,5 +270,5 @@ weir_status pf_parse_rollout(weir_pipeline *p, const cJSON *json, weir_err *err)
         return WEIR_FAIL(err, WEIR_EINVAL, "%s.routing: thompson needs \"split\": \"request\"", at);
     rollout->loss = (weir_loss)loss;
     if (strlen(rollout->salt) > WEIR_SALT_MAX) return pf_wrong(pf_get(json, "salt"), "$.rollout.salt", pf_path_of("at most %d bytes", WEIR_SALT_MAX).text, err);
-    return WEIR_OK;
+    return parse_context(p, json, err);
 }

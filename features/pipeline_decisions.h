@@ -6,7 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WEIR_SCHEDULES_MAX = 16, WEIR_ROLLOUT_STEPS_MAX = 8, WEIR_SALT_MAX = 63, WEIR_DRIFT_TENANTS_MAX = 64 };
+enum {
+    WEIR_SCHEDULES_MAX = 16,
+    WEIR_ROLLOUT_STEPS_MAX = 8,
+    WEIR_SALT_MAX = 63,
+    WEIR_DRIFT_TENANTS_MAX = 64,
+    WEIR_BUCKETS_MAX = 17 /* of a context: one for what is missing, 16 for values */
+};
 
 typedef enum weir_catch_up { WEIR_CATCH_UP_LAST, WEIR_CATCH_UP_ALL, WEIR_CATCH_UP_NONE } weir_catch_up; /* of firings that were missed */
 extern const char *const weir_catch_up_names[]; /* "last", "all", "none" */
@@ -71,6 +77,9 @@ typedef struct weir_rollout_def {
     double shadow_share; /* of the requests that they score beside it; 1 */
     bool thompson; /* "routing": "thompson", by what the arms have earned; else "steps" */
     double floor; /* thompson: least share of every arm; 0.05 */
+    const char *context; /* thompson: column of the events by whose value requests are routed, each bucket of values by itself; NULL: all alike */
+    int context_index; /* of that column; -1 */
+    int64_t buckets; /* that its values share; 8 */
     double steps[WEIR_ROLLOUT_STEPS_MAX]; /* rising shares from 0.001; the first is below 1; 0.1, 0.5, 1 */
     int step_count;
     weir_loss loss; /* of one labelled prediction; log_loss, of a regression squared_error */
@@ -84,5 +93,10 @@ typedef struct weir_rollout_def {
     double max_latency_s; /* mean time to score, over the champion's; 0.005 */
     int64_t guard_rows; /* newest predictions that a guard looks at; 200 */
 } weir_rollout_def;
+
+/** Buckets of a rollout's context, with the one for requests without a value; 0: without context. */
+static inline int weir_rollout_bucket_count(const weir_rollout_def *def) {
+    return def->context ? 1 + (int)def->buckets : 0;
+}
 
 #endif

@@ -50,6 +50,7 @@ weir_status pf_parse_checks(weir_pipeline *p, const cJSON *json, const char *bas
 void pf_free_checks(weir_pipeline *p);
 /** json: NULL when the file has no such section; then everything has its default. */
 weir_status pf_parse_triggers(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
+/** The same; when the source is read, whose columns it may name. */
 weir_status pf_parse_rollout(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

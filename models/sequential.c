@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { UP, DOWN, SIDES }; /* against mean ≤ better_than, against mean ≥ worse_than; of an interval, its lower and its upper end */
-enum { CHAMPION, CHALLENGER };
+enum { NEITHER = -1, CHAMPION, CHALLENGER };
 enum { BISECTIONS = 80, HEAD_BYTES = 8 };
 
 /* Fractions f_k of the stake, four to a decade: effects that take ten outcomes and those that take millions. */
@@ -280,7 +280,7 @@ weir_status weir_arms_init(const weir_arms_settings *settings, weir_arms_test *r
 
 /* The mean of both arms so far. With bounds their middle counts as one outcome; without, the first outcome is its own centre and says nothing but where the others lie. */
 static double pooled_mean(const weir_evidence_settings *s, const weir_arms_test *t, double value) {
-    double n = t->evidence.count, sum = t->count[CHAMPION] * t->mean[CHAMPION] + t->count[CHALLENGER] * t->mean[CHALLENGER];
+    double n = t->count[CHAMPION] + t->count[CHALLENGER], sum = t->count[CHAMPION] * t->mean[CHAMPION] + t->count[CHALLENGER] * t->mean[CHALLENGER];
     if (s->method == WEIR_BETTING) return (s->low / 2 + s->high / 2 + sum) / (1 + n);
     return n > 0 ? sum / n : value;
 }
@@ -304,13 +304,32 @@ static bool arms_ready(const weir_evidence_settings *s, const weir_arms_test *t)
     return weir_arms_effective(t) >= s->first_look;
 }
 
+static weir_status check_value(double value, weir_err *err) {
+    return fabs(value) <= VALUE_MAX ? WEIR_OK : WEIR_FAIL(err, WEIR_ENUMERIC, "outcome is %g, expected a number of size up to %g", value, VALUE_MAX);
+}
+
 static weir_status check_outcome(const weir_arm_outcome *o, weir_err *err) {
-    if (!(fabs(o->value) <= VALUE_MAX)) return WEIR_FAIL(err, WEIR_ENUMERIC, "outcome is %g, expected a number of size up to %g", o->value, VALUE_MAX);
+    weir_status status = check_value(o->value, err);
+    if (status) return status;
     if (!(o->propensity >= WEIR_PROPENSITY_MIN && o->propensity <= WEIR_PROPENSITY_MAX))
         return WEIR_FAIL(err, WEIR_EDATA, "propensity is %g, expected %g to %g", o->propensity, WEIR_PROPENSITY_MIN, WEIR_PROPENSITY_MAX);
     if (fabs(o->expected) > VALUE_MAX)
         return WEIR_FAIL(err, WEIR_EDATA, "expected outcome is %g, expected NaN or a number of size up to %g", o->expected, VALUE_MAX);
     return WEIR_OK;
+}
+
+/* The score of an outcome of an arm that lies so far from the centre, within the bounds; both before they are turned. */
+static void take_score(const weir_arms_settings *settings, weir_arms_test *test, int arm, double value, double centre, double score, bounds b) {
+    if (settings->smaller_is_better) {
+        score = -score;
+        b = (bounds){.low = -b.high, .high = -b.low};
+    }
+    double step = value - test->mean[arm];
+    test->mean[arm] += step / ++test->count[arm];
+    test->deviations[arm] += step * (value - test->mean[arm]);
+    add_distance(&test->evidence, value - centre);
+    take(&settings->evidence, &test->evidence, score, &b);
+    raise_peaks(&settings->evidence, &test->evidence, arms_ready(&settings->evidence, test));
 }
 
 weir_status weir_arms_add(const weir_arms_settings *settings, weir_arms_test *test, const weir_arm_outcome *outcome, weir_err *err) {
@@ -321,22 +340,38 @@ weir_status weir_arms_add(const weir_arms_settings *settings, weir_arms_test *te
     double score = (value - centre) * (outcome->challenger ? 1 / p : -1 / (1 - p));
     /* A low outcome of the challenger and a high one of the champion are the worst news, and the other way about. */
     bounds b = {.low = fmin((s->low - centre) / p, (centre - s->high) / (1 - p)), .high = fmax((s->high - centre) / p, (centre - s->low) / (1 - p))};
-    if (settings->smaller_is_better) {
-        score = -score;
-        b = (bounds){.low = -b.high, .high = -b.low};
+    take_score(settings, test, outcome->challenger ? CHALLENGER : CHAMPION, value, centre, score, b);
+    return WEIR_OK;
+}
+
+static weir_status check_in_context(const weir_context_outcome *o, weir_err *err) {
+    if (o->arm != CHAMPION && o->arm != CHALLENGER && o->arm != NEITHER) return WEIR_FAIL(err, WEIR_EDATA, "arm is %d, expected -1, 0 or 1", o->arm);
+    if (!(o->least >= WEIR_PROPENSITY_MIN && o->least <= 0.5))
+        return WEIR_FAIL(err, WEIR_EDATA, "least propensity is %g, expected %g to 0.5", o->least, WEIR_PROPENSITY_MIN);
+    if (o->arm != NEITHER && !(o->propensity >= o->least && o->propensity <= 1))
+        return WEIR_FAIL(err, WEIR_EDATA, "propensity is %g, expected %g to 1", o->propensity, o->least);
+    return check_value(o->value, err);
+}
+
+weir_status weir_arms_add_in_context(const weir_arms_settings *settings, weir_arms_test *test, const weir_context_outcome *outcome, weir_err *err) {
+    const weir_evidence_settings *s = &settings->evidence;
+    weir_status status = check_in_context(outcome, err);
+    if (status) return status;
+    double pooled = pooled_mean(s, test, outcome->value), centre = (arm_mean(test, CHAMPION, pooled) + arm_mean(test, CHALLENGER, pooled)) / 2;
+    double low = (s->low - centre) / outcome->least, high = (s->high - centre) / outcome->least;
+    const bounds b = {.low = fmin(low, -high), .high = fmax(high, -low)};
+    if (outcome->arm == NEITHER) {
+        take(s, &test->evidence, 0, &b);
+        raise_peaks(s, &test->evidence, arms_ready(s, test));
+        return WEIR_OK;
     }
-    int arm = outcome->challenger ? CHALLENGER : CHAMPION;
-    double step = value - test->mean[arm];
-    test->mean[arm] += step / ++test->count[arm];
-    test->deviations[arm] += step * (value - test->mean[arm]);
-    add_distance(&test->evidence, value - centre);
-    take(s, &test->evidence, score, &b);
-    raise_peaks(s, &test->evidence, arms_ready(s, test));
+    double value = clip(s, outcome->value, &test->evidence.clipped), score = (value - centre) / outcome->propensity;
+    take_score(settings, test, outcome->arm, value, centre, outcome->arm == CHALLENGER ? score : -score, b);
     return WEIR_OK;
 }
 
 static bool arms_hold(const weir_arms_test *t) {
-    bool sound = holds(&t->evidence) && t->count[CHAMPION] + t->count[CHALLENGER] == t->evidence.count;
+    bool sound = holds(&t->evidence) && t->count[CHAMPION] + t->count[CHALLENGER] <= t->evidence.count; /* the others were of neither */
     for (int arm = CHAMPION; arm <= CHALLENGER; arm++)
         sound = sound && is_count(t->count[arm]) && isfinite(t->mean[arm]) && isfinite(t->deviations[arm]) && t->deviations[arm] >= 0;
     return sound;

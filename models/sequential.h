@@ -124,7 +124,7 @@ typedef struct weir_arms_settings {
 /* Made by weir_arms_init; only doubles. What is kept of an arm is for reports, and for the running centre. */
 typedef struct weir_arms_test {
     weir_evidence evidence; /* of the gain */
-    double count[2], mean[2], deviations[2]; /* champion, challenger; values as given, after clipping */
+    double count[2], mean[2], deviations[2]; /* champion, challenger; values as given, after clipping. evidence.count has those of neither, too */
 } weir_arms_test;
 
 weir_status weir_arms_init(const weir_arms_settings *settings, weir_arms_test *ret_test, weir_err *err) WEIR_MUST_CHECK;
@@ -135,6 +135,20 @@ weir_status weir_arms_init(const weir_arms_settings *settings, weir_arms_test *r
  *  Errors: WEIR_ENUMERIC for a value that is not finite, or beyond 1e140; WEIR_EDATA for a propensity out of range or an `expected` beyond 1e140; the state is then
  *  unchanged. */
 weir_status weir_arms_add(const weir_arms_settings *settings, weir_arms_test *test, const weir_arm_outcome *outcome, weir_err *err) WEIR_MUST_CHECK;
+
+/* What became of one request whose propensities depend on what is known of it, as where each bucket of a context is routed by itself; another arm than these two may have answered. */
+typedef struct weir_context_outcome {
+    int arm; /* 1: the challenger answered, 0: the champion, −1: neither of both */
+    double propensity; /* of the arm that answered, when it is one of both */
+    double least; /* that either of both can have, whatever is known of a request; WEIR_PROPENSITY_MIN to 0.5. The same for all requests */
+    double value;
+} weir_context_outcome;
+
+/** The same gain of all requests together, also those that neither answered, by z = (y − m) (1[challenger] / π − 1[champion] / π₀). The stakes are those of `least`, for all requests: by their own
+ *  propensities more would be at stake where they are even, and what is tested would be a mean of the buckets weighted by that; likewise if only requests counted that one of both answered.
+ *  m is half of ȳ_challenger + ȳ_champion. Errors: as weir_arms_add; WEIR_EDATA for an arm, or propensities out of range. */
+weir_status weir_arms_add_in_context(const weir_arms_settings *settings, weir_arms_test *test, const weir_context_outcome *outcome,
+                                     weir_err *err) WEIR_MUST_CHECK;
 weir_status weir_arms_merge(const weir_arms_settings *settings, weir_arms_test *test, const weir_arms_test *other, weir_err *err) WEIR_MUST_CHECK;
 /** Effective outcomes of the arm that has fewer: its share of those of both, so that an arm that by chance saw nothing but zeros is not taken for certain. */
 double weir_arms_effective(const weir_arms_test *test);

@@ -1,6 +1,7 @@
 /* What decisions cost a prediction and a rollout, in microseconds: medians and 99 % quantiles of ROUNDS means over EACH calls (route: single calls).
  *
  *   split      the arm of a request among a champion and three challengers, and whether it is scored in shadow
+ *   context    the same where each bucket of a text has a split of its own
  *   log        the prediction record of the fraud pipeline encoded and handed to the producer; without its arm and propensity it would be written, too, so this is an upper bound
  *   outcome    one labelled prediction taken in by a rollout of three challengers
  *   decide     what follows from it
@@ -42,17 +43,21 @@ static void split(void *context, int call) {
     char key[32];
     double propensity;
     size_t len = (size_t)snprintf(key, sizeof key, "default/%d", call);
-    const weir_served *served = weir_arms_choose(arms, key, len, call, &propensity);
+    const weir_datum event[] = {weir_str(key, len)};
+    const weir_served *served = weir_arms_choose(arms, weir_arms_bucket(arms, event), key, len, call, &propensity);
     if (!served || weir_arms_shadows(arms, 0, key, len, call)) exit(3); /* the first has a share, so no shadow */
 }
 
 static void bench_split(void) {
     weir_served served[1 + CHALLENGERS] = {0};
-    weir_arms arms = {.champion = &served[0], .shares = {0.1, 0.1, 0.1}, .champion_share = 0.7, .by_request = true, .salt = "bench"};
+    weir_arms arms = {.champion = &served[0], .by_request = true, .salt = "bench", .context_salt = "bench/context"};
     weir_err err;
     for (int c = 0; c < CHALLENGERS; c++) arms.challengers[c] = &served[1 + c];
-    die_on(weir_split_map_init(&arms.split, arms.shares, CHALLENGERS, &err), &err);
+    static const double shares[WEIR_CHALLENGERS_MAX] = {0.1, 0.1, 0.1};
+    for (int b = 0; b < WEIR_BUCKETS_MAX; b++) die_on(weir_arms_split_init(&arms.splits[b], shares, CHALLENGERS, &err), &err);
     measure("split", EACH, split, &arms);
+    arms.bucket_count = WEIR_BUCKETS_MAX;
+    measure("context", EACH, split, &arms);
 }
 
 typedef struct logging {

@@ -9,13 +9,21 @@
  * SHARE      of the challenger
  * EFFECT     of the challenger, bernoulli: on P, normal: deviations, lognormal: a factor of 1 + EFFECT, the others: more noise in its logits
  *
+ *            whole rollouts (consumers/rollout_state.h) between equals: steps:N, thompson:N, context:N with N challengers: by steps from SHARE on, routed by what
+ *            the arms have earned, and that by a context of 8 values whose rates of the label differ; they score every row by noise of their own, the loss is Brier's,
+ *            a decision is looked for after every outcome, shares are moved after every EVERY
+ *            regret:B: a context of B values, in a part SHARE of which the challenger errs less often than the champion (0.2) by EFFECT, else more often by as much
+ *
  * All tests see the same outcomes. One JSON object on stdout: for each test promotions, rollbacks, the 95 % upper bound of the rate of both (Clopper and
- * Pearson, one-sided), and the mean and median of outcomes until it decided, an undecided run counting as OUTCOMES. */
+ * Pearson, one-sided), and the mean and median of outcomes until it decided, an undecided run counting as OUTCOMES. Of whole rollouts: runs with a promotion, with a stop or
+ * rollback, with either, its bound, and runs that a split paused. Of regret: errors in 1000 requests more than with each context's best arm, for a router that knows the context, for one that
+ * does not, and for equal shares; its standard error over runs; the same in the last tenth of the outcomes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumers/rollout_state.h"
 #include "core/distributions.h"
 #include "models/auc_batches.h"
 #include "models/horizon.h"
@@ -238,6 +246,100 @@ static void run(const scenario *s, uint64_t seed, const double bounds[2][LOOKS],
     }
 }
 
+/* ---- whole rollouts ---- */
+
+typedef enum rollout_kind { STEPS, THOMPSON, CONTEXT, REGRET, ROLLOUTS } rollout_kind;
+
+static const char *const ROLLOUT_NAMES[ROLLOUTS] = {"steps", "thompson", "context", "regret"};
+
+enum { CONTEXTS = 8 };
+
+static weir_rollout_def rollout_def(const scenario *s, rollout_kind kind, int buckets) {
+    bool few = s->share < 0.5;
+    return (weir_rollout_def){.steps = {s->share, few ? 0.5 : 1, 1},
+                              .step_count = few ? 3 : 2,
+                              .loss = kind == REGRET ? WEIR_LOSS_ERROR : WEIR_LOSS_BRIER,
+                              .alpha = ALPHA,
+                              .min_rows = 200,
+                              .patience_us = INT64_MAX,
+                              .by_request = true,
+                              .thompson = kind != STEPS,
+                              .floor = 0.05,
+                              .context = buckets ? "context" : NULL,
+                              .buckets = buckets};
+}
+
+/* A request and its arm. */
+static weir_rollout_row draw_request(const weir_rollout *rollout, int bucket, uint64_t *random) {
+    bool alike = !rollout->bucket_count;
+    weir_rollout_row r = {.arm = WEIR_ROLLOUT_NOBODY, .bucket = alike ? WEIR_ROLLOUT_NO_BUCKET : bucket};
+    r.champion_share = alike ? weir_rollout_champion_share(rollout) : weir_rollout_bucket_share(rollout, bucket, WEIR_ROLLOUT_NOBODY);
+    double point = uniform(random), upto = 0;
+    for (int a = 0; a < rollout->arm_count; a++) {
+        r.shares[a] = alike ? rollout->arms[a].share : weir_rollout_bucket_share(rollout, bucket, a);
+        if (point >= upto && point < upto + r.shares[a]) r.arm = a;
+        upto += r.shares[a];
+    }
+    return r;
+}
+
+static int draw_context(int values, uint64_t *random) {
+    const weir_datum value = weir_i64((int64_t)(uniform(random) * values));
+    return weir_split_bucket("decisions/context", &value, values);
+}
+
+/* What became of a rollout between equals. */
+typedef struct rollout_end {
+    bool promoted, stopped, paused;
+} rollout_end;
+
+static rollout_end run_equals(const scenario *s, rollout_kind kind, uint64_t random) {
+    const weir_rollout_def def = rollout_def(s, kind, kind == CONTEXT ? CONTEXTS : 0);
+    weir_rollout rollout;
+    weir_rollout_change change;
+    weir_err err;
+    rollout_end end = {0};
+    must(weir_rollout_begin(&def, (int)s->p, false, 0, &rollout, &err), &err);
+    for (int at = 1; at <= s->outcomes && weir_rollout_active(&rollout); at++) {
+        int bucket = kind == CONTEXT ? draw_context(CONTEXTS, &random) : 0;
+        weir_rollout_row request = draw_request(&rollout, bucket, &random);
+        row r = draw_row(&random);
+        if (kind == CONTEXT) r = (row){r.logit + 0.5 * bucket - 2, uniform(&random) < logistic(r.logit + 0.5 * bucket - 2)};
+        request.label = r.label;
+        request.answer.score = score(s, &r, false, &random);
+        must(weir_rollout_add(&def, &rollout, &request, &err), &err);
+        if (at % s->every == 0) must(weir_rollout_route(&def, &rollout, &change, &err), &err);
+        change = weir_rollout_decide(&def, &rollout, 1);
+        end.promoted |= rollout.state == WEIR_ROLLOUT_PROMOTED;
+        end.stopped |= rollout.state == WEIR_ROLLOUT_ROLLED_BACK || weir_rollout_compared(&rollout) < rollout.arm_count;
+        end.paused |= rollout.state == WEIR_ROLLOUT_PAUSED;
+    }
+    return end;
+}
+
+/* Regret in each 1000 requests, of all and of the last tenth. buckets 0: the router does not know the context; fixed: shares stay as they began. */
+static void run_regret(const scenario *s, int buckets, bool fixed, uint64_t random, double ret_regret[2]) {
+    const weir_rollout_def def = rollout_def(s, REGRET, buckets);
+    int values = (int)s->p;
+    weir_rollout rollout;
+    weir_rollout_change change;
+    weir_err err;
+    double regret[2] = {0};
+    must(weir_rollout_begin(&def, 1, false, 0, &rollout, &err), &err);
+    for (int at = 1; at <= s->outcomes; at++) {
+        int bucket = draw_context(values, &random);
+        weir_rollout_row request = draw_request(&rollout, bucket, &random);
+        double challenger = bucket <= s->share * values ? 0.2 - s->effect : 0.2 + s->effect, rate = request.arm == 0 ? challenger : 0.2;
+        request.label = 1;
+        request.answer.score = request.answer.decision = uniform(&random) >= rate;
+        for (int part = 0; part < 2; part++) regret[part] += at > part * s->outcomes / 10 * 9 ? rate - fmin(challenger, 0.2) : 0;
+        must(weir_rollout_add(&def, &rollout, &request, &err), &err);
+        if (!fixed && at % s->every == 0) must(weir_rollout_route(&def, &rollout, &change, &err), &err);
+    }
+    ret_regret[0] = regret[0] * 1000 / s->outcomes;
+    ret_regret[1] = regret[1] * 1000 / (s->outcomes - s->outcomes / 10 * 9);
+}
+
 /* ---- what came of all of them ---- */
 
 /* The p at which no more than `count` of `runs` has probability 0.05. */
@@ -294,8 +396,59 @@ static scenario parse(char **argv) {
     fail("no such scenario");
 }
 
+static void report_equals(const scenario *s, rollout_kind kind, int runs, uint64_t seeds) {
+    int promoted = 0, stopped = 0, either = 0, paused = 0;
+    for (int r = 0; r < runs; r++) {
+        const rollout_end end = run_equals(s, kind, weir_models_random(&seeds));
+        promoted += end.promoted;
+        stopped += end.stopped;
+        either += end.promoted || end.stopped;
+        paused += end.paused;
+    }
+    printf("{\"runs\": %d, \"promoted\": %d, \"stopped\": %d, \"either\": %d, \"upper\": %.5f, \"paused\": %d}\n", runs, promoted, stopped, either,
+           upper_bound(either, runs), paused);
+}
+
+static void report_regret(const scenario *s, int runs, uint64_t seeds) {
+    static const char *const routers[] = {"contextual", "plain", "fixed"};
+    double sum[3][2] = {{0}}, squares[3] = {0};
+    for (int r = 0; r < runs; r++) {
+        uint64_t seed = weir_models_random(&seeds); /* the same requests for all */
+        for (int i = 0; i < 3; i++) {
+            double regret[2];
+            run_regret(s, i == 0 ? (int)s->p : 0, i == 2, seed, regret);
+            for (int part = 0; part < 2; part++) sum[i][part] += regret[part] / runs;
+            squares[i] += regret[0] * regret[0] / runs;
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        printf("%s\"%s\": {\"regret\": %.2f, \"error\": %.2f, \"last_tenth\": %.2f}", i ? ", " : "{", routers[i], sum[i][0],
+               sqrt(fmax(squares[i] - sum[i][0] * sum[i][0], 0) / runs), sum[i][1]);
+    printf("}\n");
+}
+
+/* Whether the scenario is one of whole rollouts; then it is reported. */
+static bool report_rollouts(char **argv) {
+    size_t len = strcspn(argv[1], ":");
+    for (int kind = STEPS; kind < ROLLOUTS; kind++) {
+        if (strlen(ROLLOUT_NAMES[kind]) != len || memcmp(ROLLOUT_NAMES[kind], argv[1], len) != 0 || !argv[1][len]) continue;
+        const scenario s = {.outcomes = atoi(argv[3]), .every = atoi(argv[4]), .share = atof(argv[6]), .effect = atof(argv[7]), .p = atof(argv[1] + len + 1)};
+        int runs = atoi(argv[2]);
+        uint64_t seeds = strtoull(argv[5], NULL, 10);
+        if (runs < 1 || s.outcomes < 10 || s.every < 1) fail("RUNS, OUTCOMES and EVERY are to be positive");
+        if (kind == REGRET && (s.p < 2 || s.p >= WEIR_BUCKETS_MAX)) fail("a context of 2 to 16 values");
+        if (kind == REGRET)
+            report_regret(&s, runs, seeds);
+        else
+            report_equals(&s, (rollout_kind)kind, runs, seeds);
+        return true;
+    }
+    return false;
+}
+
 int main(int argc, char **argv) {
     if (argc != 8) fail("usage: decisions SCENARIO RUNS OUTCOMES EVERY SEED SHARE EFFECT");
+    if (report_rollouts(argv)) return 0;
     scenario s = parse(argv);
     int runs = atoi(argv[2]);
     uint64_t seeds = strtoull(argv[5], NULL, 10);

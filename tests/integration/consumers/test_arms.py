@@ -1,4 +1,4 @@
-"""Any number of arms on a real stack: challengers in shadow (one that is harmful, one that is beyond the numbers, one that is better), three challengers at once, routing by Thompson sampling, and
+"""Any number of arms on a real stack: challengers in shadow (one that is harmful, one that is beyond the numbers, one that is better), three challengers at once, routing by Thompson sampling, by a context as well, and
 versions that are swapped while requests come: no answer is a mixture of two. The versions are those of test_rollout.py."""
 import collections
 import os
@@ -116,10 +116,19 @@ def three(p, source, model):
     print("three challengers: %s; %s" % (status["reason"], dict(kinds)))
 
 
+def start(p, model, *versions):
+    """Begins a rollout, and returns when scorers have all its arms and its shares: between the first alias and the event that tells the shares, requests are drawn by others."""
+    weir(p, "rollout", p.path, "--start", ",".join("%s:%d" % (model, version) for version in versions))
+    info = lambda: {dict(labels)["arm"] for (n, labels), v in p.metrics("score").items() if n == "weir_score_model_info" and v == 1}
+    wait_for("the challengers", lambda: info() >= set(CHALLENGERS[:len(versions)]), 30, 0.1)
+    wait_for("the event", lambda: events_of(p, rollout(p)["rollout_id"]), 30, 0.2)
+    time.sleep(0.5)
+
+
 def routed(p, source, model):
     """Shares follow what was earned; what is logged is what was told; evidence still decides."""
     alias(p, "champion", model, FLAT)
-    weir(p, "rollout", p.path, "--start", "%s:%d,%s:%d" % (model, GOOD, model, CONTRARY))
+    start(p, model, GOOD, CONTRARY)
     source.until("the promotion", lambda: rollout(p)["state"] == "promoted", 8000)
     status = wait_for("the aliases", lambda: aliases(p) == {"champion": GOOD} and rollout(p), 30, 0.5)
     told = events_of(p, status["rollout_id"])
@@ -135,6 +144,82 @@ def routed(p, source, model):
     assert len({propensity for arm, propensity, _ in rows if arm == "challenger"}) >= 2, rows
     assert status["routing"] == "thompson" and status["arms"]["challenger"]["all_traffic"]["robust"]["value"] < status["arms"]["champion"]["all_traffic"]["robust"]["value"], status
     print("thompson: %d times routed, last share %.3f, %s" % (len(moves) - 1, moves[-1][0]["share"], status["reason"]))
+
+
+# ---- by a context ----
+
+def bucket_of(salt, value, buckets):
+    """As docs/experiments.md says it of texts: FNV-1a of the salt, NUL and the value, MurmurHash3's finaliser, 53 bits."""
+    h, mask = 0xcbf29ce484222325, (1 << 64) - 1
+    for byte in salt.encode() + b"/context\0" + value.encode():
+        h = ((h ^ byte) * 0x100000001b3) & mask
+    for factor in (0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53):
+        h = ((h ^ h >> 33) * factor) & mask
+    return 1 + int(((h ^ h >> 33) >> 11) / 2 ** 53 * buckets)
+
+
+CONTEXT_SALT = "context"  # 16 of the 30 terminals are of bucket 2, among them "3", where much is fraud whatever the amount
+
+
+def with_context(p, source):
+    """The same pipeline, now by terminals in two buckets; of the second one small amounts are fraud from now on. The offline store is one from before there were buckets."""
+    changed = ("store", "score", "rollout")
+    for worker in changed:
+        assert p.kill(worker, "0", signal.SIGTERM) == 0
+    execute('ALTER TABLE "%s".predictions DROP COLUMN bucket' % p.name)
+    p.spec["rollout"].update(context="terminal_id", buckets=2, salt=CONTEXT_SALT, min_rows=1000000)  # so nothing is promoted meanwhile
+    with open(p.path, "w") as f:
+        json.dump(p.spec, f)
+    for row in source.payments.rows[source.at:]:
+        if bucket_of(CONTEXT_SALT, row["terminal_id"], 2) == 2:
+            row["fraud"] = row["amount"] <= 120
+    for worker in changed:
+        p.start(worker, wait=False)
+    for worker in changed:
+        p.wait_ready(worker)
+
+
+def in_buckets(status):
+    return {(bucket, arm): one["outcomes"] for arm, of in status["arms"].items() for bucket, one in enumerate(of["buckets"]) if one["outcomes"]}
+
+
+def by_context(p, source, model):
+    """In one bucket the champion is best, in the other a challenger: shares go apart, each prediction logs its bucket and the shares there, and no kill loses what a bucket knows."""
+    with_context(p, source)
+    before = source.predictions()
+    first = source.at
+    start(p, model, CONTRARY, FLAT)
+    share = lambda status, arm, bucket: status["arms"][arm]["buckets"][bucket]["share"]
+    source.until("shares apart", lambda: (lambda s: share(s, "champion", 1) > 0.7 and share(s, "challenger", 2) > 0.7)(rollout(p)), 5000)
+    p.kill("rollout")  # as it counts
+    source.publish(500)
+    p.start("rollout")
+    wait_for("predictions", lambda: source.predictions() == before + source.at - first, 60, 0.2)
+    status = rollout(p)
+    assert status["state"] == "running" and status["context"] == "terminal_id" and status["routing"] == "thompson", status
+    counted = "SELECT bucket, arm, count(*) FROM \"%s\".predictions p WHERE predicted_at >= '%s' AND propensity < 1 AND EXISTS (SELECT FROM \"%s\".labels l WHERE l.transaction_id = p.join_id) GROUP BY 1, 2"
+    counted %= p.name, status["started_at"], p.name
+    wait_for("each outcome once, in its bucket", lambda: {row[:2]: row[2] for row in query(counted)} == in_buckets(rollout(p)), 60, 0.5)
+    terminals = dict(query("SELECT DISTINCT c.record_terminal_id, p.bucket FROM \"%s\".predictions p JOIN \"%s\".features_customer c USING (source_partition, source_offset) WHERE p.bucket IS NOT NULL" % (p.name, p.name)))
+    assert len(terminals) > 20 and terminals == {t: bucket_of(CONTEXT_SALT, t, 2) for t in terminals} and set(terminals.values()) == {1, 2}, terminals
+    status = rollout(p)
+    told = [{a["arm"]: a["shares"] for a in json.loads(e["arms"])} for e in events_of(p, status["rollout_id"]) if e["type"] in ("started", "routed")]
+    rows = query("SELECT bucket, arm, policy, propensity, count(*) FROM \"%s\".predictions WHERE predicted_at >= '%s' AND propensity < 1 GROUP BY 1, 2, 3, 4" % (p.name, status["started_at"]))
+    for bucket, arm, policy, propensity, _ in rows:  # each was drawn by shares of its bucket that an event had frozen, and says them
+        shares = {name: float(share) for name, share in (part.split(" ") for part in policy.split(","))}
+        assert abs(sum(shares.values()) - 1) < 1e-8 and abs(shares[arm] - propensity) < 1e-8, (arm, policy, propensity)
+        assert any(all(abs(shares[name] - of[bucket]) < 1e-8 for name, of in event.items()) for event in told), (bucket, policy, told)
+    assert {bucket for bucket, *_ in rows} == {1, 2}
+    last = max(share for bucket, arm, _, share, _ in rows if (bucket, arm) == (2, "challenger"))
+    assert last > 0.7 and last - min(share for bucket, arm, _, share, _ in rows if (bucket, arm) == (1, "challenger")) > 0.5, rows
+    loss = lambda arm, bucket: status["arms"][arm]["buckets"][bucket]["loss"]
+    assert loss("champion", 1) < loss("challenger", 1) and loss("challenger", 2) < loss("champion", 2), status["arms"]
+    for name in ("challenger", "challenger-2"):
+        split = status["arms"][name]["split"]
+        assert split["e_value"] < split["alarm"], (name, split)
+    text = weir(p, "rollout", p.path, "--status")
+    assert "in buckets of terminal_id" in text and "bucket 1" in text and "bucket 2" in text and "bucket 0" not in text, text
+    print("by context: %d outcomes; %s" % (sum(in_buckets(status).values()), {b: round(share(status, "challenger", b), 3) for b in (1, 2)}))
 
 
 # ---- swaps under load ----
@@ -219,6 +304,7 @@ def main():
     with Pipeline(routed_spec) as p:
         source, model = prepare(p, payments)
         routed(p, source, model)
+        by_context(p, source, model)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ static void predictions_have_their_columns_in_order(void **state) {
     const weir_schema *schema = codec.codec.schema;
     const char *const names[PRED_VIEWS] = {"prediction_id", "tenant",       "entity",   "join_id",      "event_time", "source_partition",
                                            "source_offset", "predicted_at", "model",    "version",      "digest",     "arm",
-                                           "propensity",    "score",        "decision", "feature_hash", "policy"};
+                                           "propensity",    "score",        "decision", "feature_hash", "policy",     "bucket"};
     for (int i = 0; i < PRED_VIEWS; i++) assert_string_equal(column(schema, i), names[i]);
     assert_string_equal(column(schema, PRED_VIEWS), "views.customer.source_partition");
     assert_string_equal(column(schema, PRED_VIEWS + PRED_VIEW_COLUMNS + PRED_VIEW_VERSION), "views.terminal.version");

@@ -168,7 +168,7 @@ weir_status weir_alias_move(weir_pg *pg, const char *name, const char *alias, co
     return WEIR_OK;
 }
 
-void weir_rollout_settings_text(const weir_rollout_def *def, char text[128]) {
+void weir_rollout_settings_text(const weir_rollout_def *def, char text[WEIR_ROLLOUT_SETTINGS_MAX]) {
     snprintf(text, 128, "alpha %g", def->alpha);
 }
 weir_status weir_rollout_newest(weir_pg *pg, const weir_pipeline *p, bool lock, weir_rollout_record *ret_record, weir_err *err) {

@@ -14,7 +14,7 @@
 #include "consumers/rollout_rows.h"
 #include "tests/unit/starve.h"
 
-enum { PARAMS_MAX = 20, TEXT_MAX = 8192, ROWS_MAX = 4, COLUMNS_MAX = 16 };
+enum { PARAMS_MAX = 20, TEXT_MAX = 10240, ROWS_MAX = 4, COLUMNS_MAX = 16 };
 
 /* ---- the double ---- */
 
@@ -59,8 +59,9 @@ static PGresult *newest_row(void) {
                          pg.updated[2],
                          pg.updated[8],
                          "1",
-                         pg.has_update && *pg.updated[10] == 't' ? "t" : "f"};
-    return result_of(row, *pg.inserted[0] ? 1 : 0, 15);
+                         pg.has_update && *pg.updated[10] == 't' ? "t" : "f",
+                         *pg.updated[13] ? pg.updated[13] : NULL};
+    return result_of(row, *pg.inserted[0] ? 1 : 0, 16);
 }
 
 static PGresult *arm_rows(void) {
@@ -105,6 +106,15 @@ weir_status weir_pg_exec(weir_pg *connection, const char *sql, int param_count, 
 /* ---- a rollout ---- */
 
 static weir_pipeline *pipeline;
+static weir_rollout_def by_steps; /* of its file */
+
+static void route_by_context(void) {
+    weir_rollout_def *def = &pipeline->rollout;
+    def->thompson = def->by_request = true;
+    def->context = "terminal_id";
+    def->context_index = weir_schema_find(pipeline->events.schema, "terminal_id");
+    def->buckets = 16;
+}
 
 static weir_rollout_record begin(int challengers, bool shadow) {
     weir_rollout_record r = {.id = "fraud-1", .champion = {"fraud-flat", "aaaa", 6}, .settings = "settings"};
@@ -122,6 +132,7 @@ static void feed(weir_rollout *rollout, int rows) {
     for (int i = 0; i < rows; i++) {
         weir_rollout_row row = {.arm = i % (1 + rollout->arm_count) - 1, .champion_share = weir_rollout_champion_share(rollout), .label = i % 5 == 0};
         for (int a = 0; a < rollout->arm_count; a++) row.shares[a] = rollout->arms[a].share;
+        row.bucket = i % 23 - 1; /* also none, and such as there are not */
         row.answer.score = 0.1 + 0.01 * (i % 13);
         assert_int_equal(weir_rollout_add(&pipeline->rollout, rollout, &row, NULL), WEIR_OK);
     }
@@ -142,6 +153,36 @@ static void what_is_written_is_read_back_bit_for_bit(void **state) {
         assert_string_equal(again.reason, "because");
         assert_string_equal(pg.event[3], "stepped");
     }
+}
+
+static void buckets_are_written_with_the_rest_and_read_back_bit_for_bit(void **state) {
+    (void)state;
+    route_by_context();
+    for (int challengers = 1; challengers <= WEIR_CHALLENGERS_MAX; challengers += 3) {
+        weir_rollout_record r = begin(challengers, false), again;
+        weir_rollout_change change;
+        assert_int_equal(weir_rollout_insert(NULL, "fraud", &r, NULL), WEIR_OK);
+        feed(&r.rollout, 400);
+        assert_int_equal(weir_rollout_route(&pipeline->rollout, &r.rollout, &change, NULL), WEIR_OK);
+        assert_string_equal(change.type, "routed");
+        assert_int_equal(weir_rollout_note(NULL, pipeline, &r, &change, "weir", NULL), WEIR_OK);
+        assert_int_equal(weir_rollout_newest(NULL, pipeline, true, &again, NULL), WEIR_OK);
+        assert_true(again.rollout.bucket_count == 17 && again.rollout.buckets[3].earned.count[0] > 0);
+        assert_memory_equal(&r.rollout, &again.rollout, sizeof r.rollout);
+    }
+    pg.updated[13][4] = 0;
+    weir_rollout_record cut;
+    assert_int_equal(weir_rollout_newest(NULL, pipeline, true, &cut, NULL), WEIR_EDATA);
+}
+
+static void a_context_is_part_of_what_evidence_depends_on(void **state) {
+    (void)state;
+    char text[WEIR_ROLLOUT_SETTINGS_MAX];
+    weir_rollout_settings_text(&pipeline->rollout, text);
+    assert_string_equal(text, "log_loss, alpha 0.050000000000000003, margin 0, by entity"); /* as it was before there were contexts */
+    route_by_context();
+    weir_rollout_settings_text(&pipeline->rollout, text);
+    assert_non_null(strstr(text, ", by request, context terminal_id in 16 buckets of fraud-1, floor 0.05"));
 }
 
 static void what_was_written_before_there_were_pairs_is_read(void **state) {
@@ -186,6 +227,44 @@ static void scorers_are_told_shares_and_shadows(void **state) {
     char *text = cJSON_PrintUnformatted(json);
     assert_string_equal(text, "[{\"arm\":\"challenger\",\"version\":\"fraud-0/10\",\"share\":0,\"shadow\":1},{\"arm\":\"challenger-2\",\"version\":\"fraud-1/"
                               "11\",\"share\":0,\"shadow\":1}]");
+    cJSON_free(text);
+    cJSON_Delete(json);
+}
+
+static void scorers_are_told_the_shares_of_each_bucket(void **state) {
+    (void)state;
+    route_by_context();
+    pipeline->rollout.buckets = 2;
+    weir_rollout_record r = begin(1, false);
+    r.rollout.buckets[2].shares[0] = 0.75;
+    r.rollout.arms[0].share = 0.625;
+    cJSON *json = weir_rollout_arms_json(&pipeline->rollout, &r);
+    char *text = cJSON_PrintUnformatted(json);
+    assert_string_equal(text, "[{\"arm\":\"challenger\",\"version\":\"fraud-0/10\",\"share\":0.625,\"shares\":[0.5,0.5,0.75],\"shadow\":0}]");
+    cJSON_free(text);
+    cJSON_Delete(json);
+}
+
+static void evidence_tells_shares_and_losses_of_each_bucket(void **state) {
+    (void)state;
+    static const char *const served[][COLUMNS_MAX] = {{"1", "2024-01-01", "0", "0.5", "t", "0.5", "", "2"},
+                                                      {"0", "2024-01-02", "-1", "0.5", "f", "0.5", "", NULL}};
+    weir_err why;
+    int count, bad;
+    route_by_context();
+    pipeline->rollout.buckets = 2;
+    pipeline->rollout.loss = WEIR_LOSS_BRIER;
+    weir_rollout_record r = begin(1, false);
+    pg.row_count = 2;
+    memcpy(pg.rows, served, sizeof served);
+    assert_int_equal(weir_rollout_feed(NULL, pipeline, &r, &count, &bad, &why, NULL), WEIR_OK);
+    assert_true(count == 2 && bad == 0 && r.rollout.arms[0].test.count[0] == 1 && r.rollout.arms[0].test.count[1] == 1);
+    cJSON *json = weir_rollout_evidence_json(&pipeline->rollout, &r.rollout), *arms = cJSON_GetObjectItem(json, "arms");
+    const cJSON *champion = cJSON_GetObjectItem(cJSON_GetObjectItem(arms, "champion"), "buckets");
+    char *text = cJSON_PrintUnformatted(cJSON_GetObjectItem(cJSON_GetObjectItem(arms, "challenger"), "buckets"));
+    assert_string_equal(
+        text, "[{\"share\":0.5,\"outcomes\":0,\"loss\":null},{\"share\":0.5,\"outcomes\":0,\"loss\":null},{\"share\":0.5,\"outcomes\":1,\"loss\":0.25}]");
+    assert_true(cJSON_GetArraySize(champion) == 3 && cJSON_GetObjectItem(cJSON_GetArrayItem(champion, 1), "outcomes")->valuedouble == 0);
     cJSON_free(text);
     cJSON_Delete(json);
 }
@@ -255,19 +334,25 @@ static void every_failed_allocation_is_an_error(void **state) {
     (void)state;
     starve(note_starving);
     starve(feed_starving);
+    route_by_context();
+    starve(note_starving);
+    starve(feed_starving);
 }
 
 static int setup(void **state) {
     (void)state;
     memset(&pg, 0, sizeof pg);
     pg.winner_is_null = true;
+    pipeline->rollout = by_steps;
     return 0;
 }
 
 static int load(void **state) {
     (void)state;
     weir_err err = {0};
-    return weir_pipeline_load("pipelines/fraud.json", &pipeline, &err) ? -1 : 0;
+    if (weir_pipeline_load("pipelines/fraud.json", &pipeline, &err)) return -1;
+    by_steps = pipeline->rollout;
+    return 0;
 }
 
 static int unload(void **state) {
@@ -279,6 +364,10 @@ static int unload(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(what_is_written_is_read_back_bit_for_bit, setup),
+        cmocka_unit_test_setup(buckets_are_written_with_the_rest_and_read_back_bit_for_bit, setup),
+        cmocka_unit_test_setup(a_context_is_part_of_what_evidence_depends_on, setup),
+        cmocka_unit_test_setup(scorers_are_told_the_shares_of_each_bucket, setup),
+        cmocka_unit_test_setup(evidence_tells_shares_and_losses_of_each_bucket, setup),
         cmocka_unit_test_setup(what_was_written_before_there_were_pairs_is_read, setup),
         cmocka_unit_test_setup(policies_say_the_shares_of_all_arms, setup),
         cmocka_unit_test_setup(scorers_are_told_shares_and_shadows, setup),

@@ -30,16 +30,22 @@ static weir_rollout begin(const weir_rollout_def *def) {
     return rollout;
 }
 
-/* A draw among the champion and the challengers. */
-static weir_rollout_row draw_arm(const weir_rollout *rollout) {
-    weir_rollout_row row = {.arm = WEIR_ROLLOUT_NOBODY, .champion_share = weir_rollout_champion_share(rollout)};
+/* A draw among the champion and the challengers; bucket: of a context. */
+static weir_rollout_row draw_arm_in(const weir_rollout *rollout, int bucket) {
+    bool alike = bucket == WEIR_ROLLOUT_NO_BUCKET;
+    weir_rollout_row row = {.arm = WEIR_ROLLOUT_NOBODY, .bucket = bucket};
+    row.champion_share = alike ? weir_rollout_champion_share(rollout) : weir_rollout_bucket_share(rollout, bucket, WEIR_ROLLOUT_NOBODY);
     double point = draw(), upto = 0;
     for (int a = 0; a < rollout->arm_count; a++) {
-        row.shares[a] = rollout->arms[a].share;
+        row.shares[a] = alike ? rollout->arms[a].share : weir_rollout_bucket_share(rollout, bucket, a);
         if (point >= upto && point < upto + row.shares[a]) row.arm = a;
         upto += row.shares[a];
     }
     return row;
+}
+
+static weir_rollout_row draw_arm(const weir_rollout *rollout) {
+    return draw_arm_in(rollout, WEIR_ROLLOUT_NO_BUCKET);
 }
 
 static double score_of(double skill, double label) {
@@ -525,6 +531,239 @@ static void routing_waits_where_there_is_nothing_to_route(void **state) {
     assert_null(change.type); /* by steps */
 }
 
+/* ---- routing by a context ---- */
+
+static weir_rollout_def contextual(weir_loss loss) {
+    weir_rollout_def def = routed(loss);
+    def.context = "place";
+    def.buckets = 2;
+    return def;
+}
+
+enum { CONTEXT_ARMS = 3 };
+
+/* Requests of buckets 1 and 2 in turn, none without a value; skills [bucket − 1]: of the champion and the challengers. Routed after every 50. */
+static int feed_buckets(const weir_rollout_def *def, weir_rollout *rollout, int rows, const double skills[2][CONTEXT_ARMS]) {
+    weir_err err = {0};
+    weir_rollout_change change;
+    int moved = 0;
+    for (int i = 0; i < rows; i++) {
+        weir_rollout_row row = draw_arm_in(rollout, 1 + i % 2);
+        row.label = draw() < 0.2;
+        row.answer.score = score_of(skills[i % 2][1 + row.arm], row.label);
+        row.answer.decision = row.answer.score >= 0.5;
+        if (weir_rollout_add(def, rollout, &row, &err)) fail_msg("%s", err.message);
+        if (i % 50 == 49 && weir_rollout_route(def, rollout, &change, &err)) fail_msg("%s", err.message);
+        moved += i % 50 == 49 && change.type;
+    }
+    return moved;
+}
+
+static void shares_go_apart_where_another_arm_is_best(void **state) {
+    (void)state;
+    static const weir_loss losses[] = {WEIR_LOSS_BRIER, WEIR_LOSS_ERROR, WEIR_LOSS_SQUARED};
+    static const double skills[2][CONTEXT_ARMS] = {{0.9, 0.2, 0}, {0.2, 0.9, 0}};
+    for (size_t l = 0; l < sizeof losses / sizeof *losses; l++) {
+        const weir_rollout_def def = contextual(losses[l]);
+        weir_rollout rollout;
+        assert_int_equal(weir_rollout_begin(&def, 2, false, 0, &rollout, NULL), WEIR_OK);
+        assert_int_equal(rollout.bucket_count, 3);
+        for (int b = 0; b < 3; b++) assert_true(fabs(weir_rollout_bucket_share(&rollout, b, 0) - 1.0 / 3) < 1e-12);
+        int moved = feed_buckets(&def, &rollout, 4000, skills);
+        assert_true(moved > 0 && moved < 80);
+        assert_true(weir_rollout_bucket_share(&rollout, 1, WEIR_ROLLOUT_NOBODY) > 0.8 && weir_rollout_bucket_share(&rollout, 2, 0) > 0.8);
+        assert_true(fabs(weir_rollout_bucket_share(&rollout, 0, 0) - 1.0 / 3) < 1e-6); /* nobody came without a value */
+        for (int b = 0; b < 3; b++) {
+            for (int a = WEIR_ROLLOUT_NOBODY; a < 2; a++) assert_true(weir_rollout_bucket_share(&rollout, b, a) >= 0.05 - 1e-9);
+        }
+        /* Both buckets came as often. */
+        double half = (rollout.buckets[1].shares[0] + rollout.buckets[2].shares[0]) / 2;
+        assert_true(fabs(rollout.arms[0].share - half) < 0.001);
+        double outcomes = 0;
+        for (int a = WEIR_ROLLOUT_NOBODY; a < 2; a++) outcomes += weir_rollout_bucket_outcomes(&rollout, 1, a);
+        assert_true(outcomes == 2000);
+        assert_true(weir_rollout_bucket_loss(&def, &rollout, 1, WEIR_ROLLOUT_NOBODY) < weir_rollout_bucket_loss(&def, &rollout, 1, 0));
+        assert_true(weir_rollout_bucket_loss(&def, &rollout, 2, 0) >= 0 && isnan(weir_rollout_bucket_loss(&def, &rollout, 0, 0)));
+    }
+}
+
+/* The same evidence, the same shares; and with one bucket in use what is known of it is what all is known of. */
+static void routing_by_a_context_is_a_function_of_the_evidence(void **state) {
+    (void)state;
+    const weir_rollout_def def = contextual(WEIR_LOSS_BRIER), plain = routed(WEIR_LOSS_BRIER);
+    weir_rollout rollout, alike;
+    weir_rollout_change change;
+    assert_int_equal(weir_rollout_begin(&def, 1, false, 0, &rollout, NULL), WEIR_OK);
+    assert_int_equal(weir_rollout_begin(&plain, 1, false, 0, &alike, NULL), WEIR_OK);
+    for (int batch = 0; batch < 20; batch++) {
+        for (int i = 0; i < 50; i++) {
+            weir_rollout_row row = draw_arm_in(&rollout, 2);
+            row.label = draw() < 0.2;
+            row.answer.score = score_of(row.arm == 0 ? 0.6 : 0.2, row.label);
+            assert_int_equal(weir_rollout_add(&def, &rollout, &row, NULL), WEIR_OK);
+            assert_int_equal(weir_rollout_add(&plain, &alike, &row, NULL), WEIR_OK);
+        }
+        weir_rollout again = rollout;
+        assert_int_equal(weir_rollout_route(&def, &rollout, &change, NULL), WEIR_OK);
+        assert_int_equal(weir_rollout_route(&def, &again, &change, NULL), WEIR_OK);
+        assert_memory_equal(&rollout, &again, sizeof again);
+        assert_int_equal(weir_rollout_route(&plain, &alike, &change, NULL), WEIR_OK);
+        assert_true(fabs(rollout.arms[0].share - alike.arms[0].share) < 1e-9);
+    }
+    assert_memory_equal(rollout.arms[0].test.mean, alike.arms[0].test.mean, sizeof alike.arms[0].test.mean);
+    assert_true(alike.bucket_count == 0 && rollout.arms[0].share > 0.7);
+}
+
+/* A prediction whose bucket is not known, or was of another file's buckets, is evidence all the same; one whose arm was not drawn is none of a bucket either. */
+static void what_has_no_bucket_is_evidence_of_the_arms_alone(void **state) {
+    (void)state;
+    const weir_rollout_def def = contextual(WEIR_LOSS_BRIER);
+    weir_rollout rollout;
+    weir_rollout_row row = {.arm = 0, .champion_share = 0.5, .shares = {0.5}, .answer.score = 0.5, .label = 1};
+    assert_int_equal(weir_rollout_begin(&def, 1, false, 0, &rollout, NULL), WEIR_OK);
+    const weir_rollout before = rollout;
+    static const int buckets[] = {WEIR_ROLLOUT_NO_BUCKET, 3, 1000000};
+    for (size_t i = 0; i < 3; i++) {
+        row.bucket = buckets[i];
+        assert_int_equal(weir_rollout_add(&def, &rollout, &row, NULL), WEIR_OK);
+    }
+    assert_true(rollout.arms[0].test.count[1] == 3);
+    row = (weir_rollout_row){.arm = WEIR_ROLLOUT_NOBODY, .bucket = 1, .champion_share = 1, .answer.score = 0.5, .label = 1};
+    assert_int_equal(weir_rollout_add(&def, &rollout, &row, NULL), WEIR_OK);
+    row = (weir_rollout_row){.arm = 0, .bucket = 1, .champion_share = 0.5, .shares = {0.5}, .answer.score = NAN, .label = 1};
+    assert_int_not_equal(weir_rollout_add(&def, &rollout, &row, NULL), WEIR_OK);
+    assert_memory_equal(rollout.buckets, before.buckets, sizeof before.buckets);
+}
+
+/* The challenger is worse over all, by far, but best of a bucket: with the context it is kept there, without one stopped. And the other way round: not promoted. */
+static void a_claim_waits_while_a_bucket_speaks_against_it(void **state) {
+    (void)state;
+    static const double worse[2][CONTEXT_ARMS] = {{0.9, 0}, {0.2, 0.5}}, better[2][CONTEXT_ARMS] = {{0, 0.9}, {0.5, 0.2}};
+    for (int is_better = 0; is_better < 2; is_better++) {
+        const weir_rollout_def def = contextual(WEIR_LOSS_BRIER);
+        weir_rollout_def plain = def;
+        weir_rollout rollout;
+        plain.context = NULL;
+        assert_int_equal(weir_rollout_begin(&def, 1, false, 0, &rollout, NULL), WEIR_OK);
+        for (int i = 0; i < 40; i++) {
+            feed_buckets(&def, &rollout, 500, is_better ? better : worse);
+            if (i > 1) assert_null(weir_rollout_decide(&def, &rollout, 1).type); /* by then each bucket knows its best */
+        }
+        weir_rollout without = rollout;
+        without.bucket_count = 0;
+        assert_string_equal(weir_rollout_decide(&plain, &without, 1).type, is_better ? "promoted" : "rolled_back");
+        assert_string_equal(weir_rollout_decide(&def, &rollout, def.patience_us).type, "kept");
+        for (int b = 0; b < 3; b++) assert_true(weir_rollout_bucket_share(&rollout, b, WEIR_ROLLOUT_NOBODY) == 1);
+    }
+}
+
+static void a_claim_is_acted_on_where_all_buckets_agree(void **state) {
+    (void)state;
+    static const double skills[2][2][CONTEXT_ARMS] = {{{0.9, 0}, {0.8, 0.1}}, {{0, 0.9}, {0.1, 0.8}}};
+    static const char *const ends[] = {"rolled_back", "promoted"};
+    for (int e = 0; e < 2; e++) {
+        const weir_rollout_def def = contextual(WEIR_LOSS_BRIER);
+        weir_rollout rollout;
+        weir_rollout_change change = {0};
+        assert_int_equal(weir_rollout_begin(&def, 1, false, 0, &rollout, NULL), WEIR_OK);
+        for (int i = 0; i < 100 && !change.type; i++) {
+            feed_buckets(&def, &rollout, 100, skills[e]);
+            change = weir_rollout_decide(&def, &rollout, 1);
+        }
+        assert_string_equal(change.type, ends[e]);
+        for (int b = 0; b < 3; b++) assert_true(weir_rollout_bucket_share(&rollout, b, 0) == e);
+    }
+}
+
+static void one_of_several_that_is_stopped_leaves_every_bucket(void **state) {
+    (void)state;
+    static const double skills[2][CONTEXT_ARMS] = {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
+    const weir_rollout_def def = contextual(WEIR_LOSS_BRIER);
+    weir_rollout rollout;
+    assert_int_equal(weir_rollout_begin(&def, 2, false, 0, &rollout, NULL), WEIR_OK);
+    assert_string_equal(weir_rollout_do(&rollout, WEIR_ROLLOUT_ROLLBACK, 0, "a guard").type, "stopped");
+    feed_buckets(&def, &rollout, 1000, skills);
+    for (int b = 0; b < 3; b++) assert_true(weir_rollout_bucket_share(&rollout, b, 0) == 0);
+    assert_true(rollout.arms[0].share == 0 && weir_rollout_bucket_outcomes(&rollout, 1, 0) == 0 && weir_rollout_bucket_share(&rollout, 0, 1) > 0.3);
+}
+
+static void buckets_survive_a_restart_bit_for_bit(void **state) {
+    (void)state;
+    static const double skills[2][CONTEXT_ARMS] = {{0.9, 0.2, 0}, {0.2, 0.9, 0}};
+    weir_rollout_def def = contextual(WEIR_LOSS_BRIER);
+    uint8_t bytes[WEIR_ROLLOUT_BUCKETS_BYTES];
+    weir_rollout rollout, other = {0};
+    def.buckets = 16;
+    assert_int_equal(weir_rollout_begin(&def, 2, false, 0, &rollout, NULL), WEIR_OK);
+    feed_buckets(&def, &rollout, 500, skills);
+    size_t len = weir_rollout_encode_buckets(&rollout, bytes);
+    assert_int_equal(len, WEIR_ROLLOUT_BUCKETS_BYTES);
+    assert_int_equal(weir_rollout_decode_buckets(bytes, len, &other, NULL), WEIR_OK);
+    assert_int_equal(other.bucket_count, 17);
+    assert_memory_equal(rollout.buckets, other.buckets, sizeof other.buckets);
+    assert_int_equal(weir_rollout_decode_buckets(bytes, len - 8, &other, NULL), WEIR_EDATA);
+    assert_int_equal(weir_rollout_decode_buckets(bytes, len + WEIR_ROLLOUT_BUCKET_BYTES, &other, NULL), WEIR_EDATA);
+    memset(bytes + len - 8, 0xff, 8);
+    assert_int_equal(weir_rollout_decode_buckets(bytes, len, &other, NULL), WEIR_EDATA);
+    assert_int_equal(weir_rollout_decode_buckets(bytes, 0, &other, NULL), WEIR_OK);
+    assert_true(other.bucket_count == 0 && weir_rollout_encode_buckets(&other, bytes) == 0);
+}
+
+/* Two challengers that over all err as often as the champion: in one bucket more often, in the other less. Routing sends each where it is good, yet that must not look like a gain, nor a loss:
+ * of 200 rollouts the e-values of few ever pass what a claim takes. */
+static void what_differs_by_bucket_but_not_over_all_is_no_evidence(void **state) {
+    (void)state;
+    enum { RUNS = 200, ROWS = 3000, EVERY = 50 };
+    static const double rates[2][CONTEXT_ARMS] = {{0.3, 0.1, 0.5}, {0.3, 0.5, 0.1}};
+    weir_rollout_def def = contextual(WEIR_LOSS_ERROR);
+    weir_err err = {0};
+    int wrong = 0;
+    for (int run = 0; run < RUNS; run++) {
+        weir_rollout rollout;
+        weir_rollout_change change;
+        bool is_wrong = false;
+        assert_int_equal(weir_rollout_begin(&def, 2, false, 0, &rollout, NULL), WEIR_OK);
+        for (int i = 0; i < ROWS; i++) {
+            int bucket = draw() < 0.5 ? 1 : 2;
+            weir_rollout_row row = draw_arm_in(&rollout, bucket);
+            row.label = 1;
+            row.answer.score = row.answer.decision = draw() >= rates[bucket - 1][1 + row.arm];
+            if (weir_rollout_add(&def, &rollout, &row, &err)) fail_msg("%s", err.message);
+            if (i % EVERY == EVERY - 1 && weir_rollout_route(&def, &rollout, &change, &err)) fail_msg("%s", err.message);
+        }
+        const weir_arms_settings settings = weir_rollout_settings(&def);
+        for (int a = 0; a < 2; a++) {
+            const weir_e_values e = weir_arms_e(&settings, &rollout.arms[a].test);
+            assert_true(rollout.arms[a].test.evidence.count == ROWS && fabs(rollout.arms[a].test.evidence.mean) < 0.2);
+            is_wrong |= e.better_peak >= weir_rollout_better_needed(&def, &rollout) || e.worse_peak >= weir_rollout_worse_needed(&def, &rollout);
+        }
+        assert_true(weir_rollout_bucket_share(&rollout, 1, 0) > 0.5 && weir_rollout_bucket_share(&rollout, 2, 1) > 0.5);
+        wrong += is_wrong;
+    }
+    print_message("%d of %d rollouts whose arms differ by bucket only would have been decided\n", wrong, RUNS);
+    assert_true(wrong <= RUNS * def.alpha);
+}
+
+/* 200 rollouts of an equal challenger, routed by a context and looked at after every 50: false promotions and rollbacks together stay below alpha. */
+static void equals_are_seldom_told_apart_by_a_context(void **state) {
+    (void)state;
+    enum { RUNS = 200, ROWS = 2000, EVERY = 50 };
+    static const double skills[2][CONTEXT_ARMS] = {{0.5, 0.5}, {0.3, 0.3}};
+    const weir_rollout_def def = contextual(WEIR_LOSS_BRIER);
+    int wrong = 0;
+    for (int run = 0; run < RUNS; run++) {
+        weir_rollout rollout;
+        assert_int_equal(weir_rollout_begin(&def, 1, false, 0, &rollout, NULL), WEIR_OK);
+        for (int i = 0; i < ROWS / EVERY && weir_rollout_active(&rollout); i++) {
+            feed_buckets(&def, &rollout, EVERY, skills);
+            (void)weir_rollout_decide(&def, &rollout, 1);
+        }
+        wrong += rollout.state == WEIR_ROLLOUT_PROMOTED || rollout.state == WEIR_ROLLOUT_ROLLED_BACK;
+    }
+    print_message("%d of %d rollouts between equals that were routed by a context were decided\n", wrong, RUNS);
+    assert_true(wrong <= RUNS * usual.alpha);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_an_entity_that_keeps_its_arm_only_the_first_outcome_is_evidence),
@@ -539,6 +778,15 @@ int main(void) {
         cmocka_unit_test(routing_sends_traffic_where_losses_are_least),
         cmocka_unit_test(estimates_of_routed_traffic_are_those_of_each_arm_alone),
         cmocka_unit_test(routing_waits_where_there_is_nothing_to_route),
+        cmocka_unit_test(shares_go_apart_where_another_arm_is_best),
+        cmocka_unit_test(routing_by_a_context_is_a_function_of_the_evidence),
+        cmocka_unit_test(what_has_no_bucket_is_evidence_of_the_arms_alone),
+        cmocka_unit_test(a_claim_waits_while_a_bucket_speaks_against_it),
+        cmocka_unit_test(a_claim_is_acted_on_where_all_buckets_agree),
+        cmocka_unit_test(one_of_several_that_is_stopped_leaves_every_bucket),
+        cmocka_unit_test(buckets_survive_a_restart_bit_for_bit),
+        cmocka_unit_test(what_differs_by_bucket_but_not_over_all_is_no_evidence),
+        cmocka_unit_test(equals_are_seldom_told_apart_by_a_context),
         cmocka_unit_test(a_better_challenger_takes_each_step_and_is_promoted),
         cmocka_unit_test(a_worse_challenger_is_rolled_back_even_while_paused),
         cmocka_unit_test(a_step_needs_rows_at_the_present_share),

@@ -41,7 +41,7 @@ static void sleep_on_clock(weir_clock *clock, int64_t duration_us) {
     clock_now_us += duration_us;
 }
 static weir_clock ticking = {look_at_clock, look_at_clock, sleep_on_clock};
-static int served, in_shadow, shadows_of_version[4], answers_of_version[4], with_policy;
+static int served, in_shadow, shadows_of_version[4], answers_of_version[4], answers_in_bucket[WEIR_BUCKETS_MAX], with_policy;
 static bool kafka_refuses_shadows, kafka_is_behind;
 
 const weir_worker_env *weir_worker_env_of(const weir_worker *w) {
@@ -89,11 +89,12 @@ void weir_arms_drop(weir_arms *a) {
     (void)a;
 }
 /* Record i of a batch has the key "i". */
-const weir_served *weir_arms_choose(const weir_arms *a, const char *key, size_t key_len, int64_t t_us, double *ret_propensity) {
+const weir_served *weir_arms_choose(const weir_arms *a, int bucket, const char *key, size_t key_len, int64_t t_us, double *ret_propensity) {
     (void)key_len, (void)t_us;
+    const weir_arms_split *split = &a->splits[bucket];
     int challenger = atoi(key) % 4 - 1;
-    bool drawn = challenger >= 0 && a->shares[challenger] > 0;
-    *ret_propensity = drawn ? a->shares[challenger] : a->champion_share;
+    bool drawn = challenger >= 0 && split->shares[challenger] > 0;
+    *ret_propensity = drawn ? split->shares[challenger] : split->champion_share;
     return drawn ? a->challengers[challenger] : a->champion;
 }
 bool weir_arms_shadows(const weir_arms *a, int challenger, const char *key, size_t key_len, int64_t t_us) {
@@ -170,9 +171,11 @@ weir_status weir_serde_decode(weir_serde *serde, const void *data, size_t len, w
     row[FEAT_SOURCE_OFFSET] = weir_i64(n);
     row[FEAT_SEQ] = row[FEAT_VERSION] = row[FEAT_EPOCH] = weir_i64(1);
     row[FEAT_HAS_RECORD] = weir_bool(true);
+    const char *place = n % 3 ? n % 3 == 1 ? "one" : "two" : NULL;
     for (int f = 0; f < weir_schema_field_count(events); f++) {
         weir_type type = weir_schema_field_at(events, f)->type;
         row[FEAT_RECORD + f] = type == WEIR_T_STR ? weir_text("1") : type == WEIR_T_F64 ? weir_f64(INFINITY) : weir_i64(1);
+        if (f == arms.context_index && arms.bucket_count) row[FEAT_RECORD + f] = place ? weir_text(place) : weir_null();
     }
     return WEIR_OK;
 }
@@ -190,6 +193,23 @@ static int version_of(const weir_datum *row, int at) {
     return (int)row[at].i;
 }
 
+/* The bucket of the request, and policy and propensity of that bucket; without a context none. */
+static void check_bucket(const weir_datum *row) {
+    if (!arms.bucket_count) {
+        assert_int_equal(row[PRED_BUCKET].type, WEIR_T_NULL);
+        return;
+    }
+    static const char *const places[] = {NULL, "one", "two"};
+    const char *place = places[row[PRED_SOURCE_OFFSET].i % 3];
+    const weir_datum value = place ? weir_text(place) : weir_null();
+    int bucket = weir_split_bucket(arms.context_salt, &value, arms.bucket_count - 1);
+    const weir_arms_split *split = &arms.splits[bucket];
+    assert_true(row[PRED_BUCKET].type == WEIR_T_I64 && row[PRED_BUCKET].i == bucket);
+    assert_true(row[PRED_POLICY].len == strlen(split->policy) && !memcmp(row[PRED_POLICY].p, split->policy, row[PRED_POLICY].len));
+    assert_true(row[PRED_PROPENSITY].f == (row[PRED_VERSION].i ? split->shares[row[PRED_VERSION].i - 1] : split->champion_share));
+    answers_in_bucket[bucket]++;
+}
+
 static bool encoding_shadow;
 static int encoded_version;
 static bool encoded_policy;
@@ -198,6 +218,7 @@ weir_status weir_serde_encode(weir_serde *serde, const weir_datum *row, weir_buf
     encoding_shadow = row[SHADOW_ARM].type == WEIR_T_STR && row[SHADOW_ARM].len == 6 && !memcmp(row[SHADOW_ARM].p, "shadow", 6);
     encoded_version = version_of(row, encoding_shadow ? SHADOW_VERSION : PRED_VERSION);
     encoded_policy = !encoding_shadow && row[PRED_POLICY].type == WEIR_T_STR;
+    if (!encoding_shadow) check_bucket(row);
     return weir_buf_append(out, "x", 1) ? WEIR_OK : WEIR_ENOMEM;
 }
 static weir_producer *const shadow_producer = (weir_producer *)&in_shadow;
@@ -262,9 +283,10 @@ static int setup(void **state) {
     memset(noted_failed, 0, sizeof noted_failed);
     memset(shadows_of_version, 0, sizeof shadows_of_version);
     memset(answers_of_version, 0, sizeof answers_of_version);
+    memset(answers_in_bucket, 0, sizeof answers_in_bucket);
     served = in_shadow = with_policy = 0;
     kafka_refuses_shadows = kafka_is_behind = false;
-    arms = (weir_arms){.champion = &versions[0], .champion_share = 1};
+    arms = (weir_arms){.champion = &versions[0], .splits = {{.champion_share = 1}}};
     for (int v = 0; v < 4; v++) {
         versions[v] = (weir_served){.version = v, .model = model, .threshold = 0.5, .columns = finite_column};
         snprintf(versions[v].arm, sizeof versions[v].arm, "%s", names[v]);
@@ -284,26 +306,44 @@ static int teardown(void **state) {
 
 /* ---- tests ---- */
 
-static void each_arm_answers_for_its_own_and_says_the_shares(void **state) {
-    (void)state;
+/* All arms have a quarter each. */
+static void quarters(void) {
     for (int c = 0; c < 3; c++) {
         arms.challengers[c] = &versions[1 + c];
-        arms.shares[c] = 0.25;
+        arms.splits[0].shares[c] = 0.25;
     }
-    arms.champion_share = 0.25;
-    snprintf(arms.policy, sizeof arms.policy, "champion 0.25,challenger 0.25,challenger-2 0.25,challenger-3 0.25");
+    arms.splits[0].champion_share = 0.25;
+}
+
+static void each_arm_answers_for_its_own_and_says_the_shares(void **state) {
+    (void)state;
+    quarters();
+    snprintf(arms.splits[0].policy, sizeof arms.splits[0].policy, "champion 0.25,challenger 0.25,challenger-2 0.25,challenger-3 0.25");
     assert_int_equal(score(400), WEIR_OK);
     for (int v = 0; v < 4; v++) assert_int_equal(answers_of_version[v], 100);
     assert_true(with_policy == 400 && in_shadow == 0);
 }
 
+/* Of a context: what is logged is checked as it is encoded. */
+static void each_prediction_logs_its_bucket_and_the_policy_of_that(void **state) {
+    (void)state;
+    quarters();
+    arms.bucket_count = 3;
+    arms.context_index = weir_schema_find(pipeline->events.schema, "transaction_id"); /* which no view is looked up by */
+    snprintf(arms.context_salt, sizeof arms.context_salt, "s/context");
+    for (int b = 0; b < arms.bucket_count; b++) {
+        for (int c = 0; c < 3; c++) arms.splits[b].shares[c] = 0.1 * (b + 1);
+        arms.splits[b].champion_share = 1 - 0.3 * (b + 1);
+        snprintf(arms.splits[b].policy, sizeof arms.splits[b].policy, "champion %g,challenger…", arms.splits[b].champion_share);
+    }
+    assert_int_equal(score(399), WEIR_OK);
+    assert_true(served == 399 && with_policy == 399 && answers_in_bucket[0] == 133 && answers_in_bucket[1] + answers_in_bucket[2] == 266);
+}
+
 static void for_challengers_that_fail_the_champion_answers(void **state) {
     (void)state;
-    for (int c = 0; c < 3; c++) {
-        arms.challengers[c] = &versions[1 + c];
-        arms.shares[c] = 0.25;
-    }
-    snprintf(arms.policy, sizeof arms.policy, "champion 0.25,…");
+    quarters();
+    snprintf(arms.splits[0].policy, sizeof arms.splits[0].policy, "champion 0.25,…");
     versions[1].columns = versions[2].columns = infinite_column;
     assert_int_equal(score(400), WEIR_OK);
     assert_true(answers_of_version[0] == 300 && answers_of_version[3] == 100 && served == 400);
@@ -315,7 +355,7 @@ static void a_shadow_scores_what_the_champion_answers(void **state) {
     (void)state;
     arms.challengers[0] = &versions[1];
     arms.challengers[1] = &versions[2];
-    arms.shares[0] = 0.5;
+    arms.splits[0].shares[0] = 0.5;
     arms.shadows[1] = 1;
     assert_int_equal(score(400), WEIR_OK);
     assert_true(served == 400 && answers_of_version[1] == 100 && answers_of_version[2] == 0);
@@ -391,6 +431,7 @@ static int unload(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_arm_answers_for_its_own_and_says_the_shares, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_prediction_logs_its_bucket_and_the_policy_of_that, setup, teardown),
         cmocka_unit_test_setup_teardown(for_challengers_that_fail_the_champion_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_shadow_scores_what_the_champion_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_shadow_that_fails_costs_nobody_anything, setup, teardown),

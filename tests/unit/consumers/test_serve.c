@@ -71,8 +71,8 @@ int weir_serving_input_count(const weir_serving *s) {
 }
 
 /* Odd customers get the challenger. */
-const weir_served *weir_arms_choose(const weir_arms *arms, const char *key, size_t key_len, int64_t t_us, double *ret_propensity) {
-    (void)t_us;
+const weir_served *weir_arms_choose(const weir_arms *arms, int bucket, const char *key, size_t key_len, int64_t t_us, double *ret_propensity) {
+    (void)bucket, (void)t_us;
     bool odd = arms->challengers[0] && (key[key_len - 1] - '0') % 2;
     *ret_propensity = !arms->challengers[0] ? 1 : odd ? 0.25 : 0.75;
     return odd ? arms->challengers[0] : arms->champion;

@@ -55,6 +55,50 @@ static void another_salt_splits_independently(void **state) {
     assert_true(fabs(both - expected) < 4 * sqrt(expected));
 }
 
+static int bucket_of(const char *salt, const char *text, int buckets) {
+    const weir_datum value = weir_text(text);
+    return weir_split_bucket(salt, &value, buckets);
+}
+
+static void values_of_a_context_have_buckets(void **state) {
+    (void)state;
+    const weir_datum nothing = weir_null(), yes = weir_bool(true), no = weir_bool(false);
+    for (int buckets = 2; buckets <= 16; buckets++) {
+        assert_int_equal(weir_split_bucket("s/context", &nothing, buckets), 0);
+        assert_true(weir_split_bucket("s/context", &no, buckets) == 1 && weir_split_bucket("s/context", &yes, buckets) == 2);
+        for (int64_t i = -40; i < 40; i++) {
+            const weir_datum number = weir_i64(i);
+            char text[24];
+            snprintf(text, sizeof text, "%lld", (long long)i);
+            int bucket = weir_split_bucket("s/context", &number, buckets);
+            assert_int_equal(bucket, i >= 0 && i < buckets ? 1 + (int)i : bucket_of("s/context", text, buckets));
+        }
+    }
+    /* Bytes may not change: a rollout would go on with other buckets. */
+    assert_int_equal(bucket_of("s/context", "shop", 8), 1 + (int)(weir_split_point("s/context", "shop", 4) * 8));
+}
+
+/* Chi-squared over 16 buckets of 100 000 values: 99.9 % quantile with 15 degrees of freedom is 37.7. And which bucket a key falls into says nothing of its arm. */
+static void many_values_share_the_buckets_evenly_and_independently_of_the_arms(void **state) {
+    (void)state;
+    enum { VALUES = 100000, BUCKETS = 16 };
+    int counts[1 + BUCKETS] = {0}, challenged[1 + BUCKETS] = {0};
+    double chi2 = 0, chi2_arms = 0;
+    for (int i = 0; i < VALUES; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "default/%d", i);
+        int bucket = bucket_of("fraud-1/context", text, BUCKETS);
+        assert_true(bucket >= 1 && bucket <= BUCKETS);
+        counts[bucket]++;
+        challenged[bucket] += point_of("fraud-1", i) < 0.5;
+    }
+    for (int b = 1; b <= BUCKETS; b++) {
+        chi2 += pow(counts[b] - (double)VALUES / BUCKETS, 2) / ((double)VALUES / BUCKETS);
+        chi2_arms += pow(challenged[b] - counts[b] * 0.5, 2) / (counts[b] * 0.25);
+    }
+    assert_true(chi2 < 37.7 && chi2_arms < 37.7);
+}
+
 /* How many of 100 000 keys each arm has: [0] champion. */
 static void count_arms(const double *shares, int count, int *arms) {
     weir_split_map map;
@@ -139,6 +183,8 @@ int main(void) {
         cmocka_unit_test(same_key_and_salt_give_the_same_point),
         cmocka_unit_test(points_of_consecutive_keys_are_uniform),
         cmocka_unit_test(another_salt_splits_independently),
+        cmocka_unit_test(values_of_a_context_have_buckets),
+        cmocka_unit_test(many_values_share_the_buckets_evenly_and_independently_of_the_arms),
         cmocka_unit_test(every_arm_gets_its_share),
         cmocka_unit_test(ten_thousand_events_are_split_as_planned),
         cmocka_unit_test(growing_a_share_moves_nobody_between_other_arms),

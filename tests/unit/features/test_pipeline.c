@@ -115,6 +115,8 @@ static void only_days_are_compacted_by_themselves(void **state) {
     free(text);
 }
 
+#define ROUTED "{\"split\": \"request\", \"routing\": \"thompson\", "
+
 static void wrong_files_are_told_where_and_how(void **state) {
     static const struct {
         const char *where, *json, *message; /* parts that must be in the message, separated by '~' */
@@ -237,6 +239,14 @@ static void wrong_files_are_told_where_and_how(void **state) {
         {"rollout/floor", "0.2", "$.rollout.floor~from 0.001 to 0.1"},
         {"rollout/shadow_share", "0", "$.rollout.shadow_share~from 0.001 to 1"},
         {"rollout/patience", "\"0s\"", "$.rollout.patience~longer than 0"},
+        {"rollout/context", "\"terminal_id\"", "$.rollout.context: found \"terminal_id\", expected~\"routing\": \"thompson\""},
+        {"rollout/buckets", "4", "$.rollout.buckets: found 4, expected~\"context\""},
+        {"rollout", ROUTED "\"context\": 7}", "$.rollout.context: found 7~a text"},
+        {"rollout", ROUTED "\"context\": \"terminal\"}", "$.rollout.context~\"terminal\" is no column~did you mean \"terminal_id\"?"},
+        {"rollout", ROUTED "\"context\": \"amount\"}", "$.rollout.context: found \"amount\", expected a column of texts, booleans or whole numbers"},
+        {"rollout", ROUTED "\"context\": \"tx_time\"}", "$.rollout.context: found \"tx_time\", expected a column of texts"},
+        {"rollout", ROUTED "\"context\": \"tenant\", \"buckets\": 1}", "$.rollout.buckets: found 1~2 to 16"},
+        {"rollout", ROUTED "\"context\": \"tenant\", \"buckets\": 17}", "$.rollout.buckets: found 17~2 to 16"},
         {"triggers", "[]", "$.triggers~an object"},
         {"triggers", "{\"schedule\": 5}", "$.triggers.schedule~found 5~a text"},
         {"triggers", "{\"schedules\": [{\"name\": \"weekly\"}]}", "$.triggers.schedules[0].cron~a text"},
@@ -437,6 +447,21 @@ static void a_rollout_runs_by_itself_where_steps_are_given(void **state) {
     }
 }
 
+static void requests_are_routed_by_a_column_of_the_events(void **state) {
+    (void)state;
+    weir_pipeline *p = parsed("rollout", "{}");
+    assert_true(!p->rollout.context && p->rollout.context_index == -1 && weir_rollout_bucket_count(&p->rollout) == 0);
+    weir_pipeline_free(p);
+    p = parsed("rollout", ROUTED "\"context\": \"tenant\"}");
+    assert_string_equal(p->rollout.context, "tenant");
+    assert_int_equal(p->rollout.context_index, weir_schema_find(p->events.schema, "tenant"));
+    assert_int_equal(weir_rollout_bucket_count(&p->rollout), 9);
+    weir_pipeline_free(p);
+    p = parsed("rollout", ROUTED "\"context\": \"terminal_id\", \"buckets\": 16}");
+    assert_int_equal(weir_rollout_bucket_count(&p->rollout), WEIR_BUCKETS_MAX);
+    weir_pipeline_free(p);
+}
+
 static void windows_are_read_as_written(void **state) {
     (void)state;
     const int64_t hour = INT64_C(3600000000);
@@ -601,6 +626,7 @@ int main(void) {
         cmocka_unit_test(files_are_found_by_name_and_by_path),
         cmocka_unit_test(topics_and_the_schema_of_features_are_named_after_the_view),
         cmocka_unit_test(a_rollout_runs_by_itself_where_steps_are_given),
+        cmocka_unit_test(requests_are_routed_by_a_column_of_the_events),
         cmocka_unit_test(windows_are_read_as_written),
         cmocka_unit_test(the_ttl_covers_closed_windows),
         cmocka_unit_test(parameters_are_read_by_their_tables),

@@ -231,6 +231,59 @@ static void what_was_expected_takes_variance_away(void **state) {
 
 /* ---- wrong input ---- */
 
+/* Losses of 0 to 1, least propensity 0.1, nothing seen: centre 0.5, so scores lie within ± 5. Who answered with 0.2 and lost nothing has 0.5 / 0.2. */
+static void a_score_in_context_is_as_worked_by_hand(void **state) {
+    (void)state;
+    const weir_arms_settings settings = {.evidence = {.method = WEIR_BETTING, .low = 0, .high = 1}, .smaller_is_better = true};
+    static const struct {
+        weir_context_outcome outcome;
+        double score;
+    } cases[] = {{{.arm = 1, .propensity = 0.2, .least = 0.1, .value = 0}, 2.5},
+                 {{.arm = 0, .propensity = 0.8, .least = 0.1, .value = 0}, -0.625},
+                 {{.arm = 1, .propensity = 0.1, .least = 0.1, .value = 1}, -5},
+                 {{.arm = -1, .least = 0.1, .value = 1}, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        weir_arms_test test;
+        uint8_t bytes[WEIR_ARMS_TEST_BYTES];
+        assert_int_equal(weir_arms_init(&settings, &test, NULL), WEIR_OK);
+        assert_int_equal(weir_arms_add_in_context(&settings, &test, &cases[i].outcome, NULL), WEIR_OK);
+        assert_true(fabs(test.evidence.mean - cases[i].score) < 1e-12 && test.evidence.count == 1);
+        assert_true(test.count[0] == (cases[i].outcome.arm == 0) && test.count[1] == (cases[i].outcome.arm == 1));
+        const weir_e_values e = weir_arms_e(&settings, &test);
+        double up = 0, down = 0; /* the stakes: whatever the propensity, 5 */
+        for (int k = 0; k < WEIR_BETS; k++) {
+            up += test.evidence.wealth[0][k] / WEIR_BETS;
+            down += test.evidence.wealth[1][k] / WEIR_BETS;
+        }
+        assert_true(cases[i].score == 0 ? fabs(e.better - 1) < 1e-12 && fabs(e.worse - 1) < 1e-12
+                                        : (up > 1) == (cases[i].score > 0) && (down > 1) == (cases[i].score < 0));
+        assert_true(fabs((test.evidence.wealth[0][0] - 1) * 5 + (test.evidence.wealth[1][0] - 1) * 5) < 1e-12);
+        weir_arms_encode(&test, bytes);
+        assert_int_equal(weir_arms_decode(bytes, sizeof bytes, &test, NULL), WEIR_OK);
+    }
+}
+
+static void what_is_wrong_in_context_is_refused(void **state) {
+    (void)state;
+    const weir_arms_settings settings = {.evidence = {.method = WEIR_BETTING, .low = 0, .high = 1}};
+    static const struct {
+        weir_context_outcome outcome;
+        weir_status status;
+    } cases[] = {{{.arm = 2, .propensity = 0.2, .least = 0.1}, WEIR_EDATA},
+                 {{.arm = 1, .propensity = 0.09, .least = 0.1}, WEIR_EDATA},
+                 {{.arm = 0, .propensity = 1.1, .least = 0.1}, WEIR_EDATA},
+                 {{.arm = 0, .propensity = NAN, .least = 0.1}, WEIR_EDATA},
+                 {{.arm = -1, .least = 0}, WEIR_EDATA},
+                 {{.arm = -1, .least = 0.6}, WEIR_EDATA},
+                 {{.arm = 1, .propensity = 0.5, .least = 0.1, .value = NAN}, WEIR_ENUMERIC}};
+    weir_arms_test test, before;
+    assert_int_equal(weir_arms_init(&settings, &test, NULL), WEIR_OK);
+    before = test;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(weir_arms_add_in_context(&settings, &test, &cases[i].outcome, NULL), cases[i].status);
+    assert_memory_equal(&test, &before, sizeof test);
+}
+
 static void a_refused_outcome_leaves_the_state(void **state) {
     (void)state;
     weir_arms_test test, before;
@@ -362,6 +415,8 @@ int main(void) {
         cmocka_unit_test(the_first_score_is_as_worked_by_hand),
         cmocka_unit_test(fewer_losses_are_better),
         cmocka_unit_test(what_was_expected_takes_variance_away),
+        cmocka_unit_test(a_score_in_context_is_as_worked_by_hand),
+        cmocka_unit_test(what_is_wrong_in_context_is_refused),
         cmocka_unit_test(a_refused_outcome_leaves_the_state),
         cmocka_unit_test(wrong_settings_are_refused),
         cmocka_unit_test(a_state_comes_back_as_it_was_and_goes_on_the_same),
