@@ -92,7 +92,7 @@ static void bench_log(const weir_settings *settings, const weir_pipeline *pipeli
     l.topic = topic;
     for (int i = 0; i < l.codec.column_count; i++) l.codec.row[i] = weir_f64(i);
     static const int texts[] = {PRED_ID, PRED_TENANT, PRED_JOIN_ID, PRED_MODEL, PRED_DIGEST, PRED_ARM, PRED_FEATURE_HASH};
-    static const int numbers[] = {PRED_EVENT_TIME, PRED_SOURCE_PARTITION, PRED_PREDICTED_AT, PRED_VERSION};
+    static const int numbers[] = {PRED_EVENT_TIME, PRED_SOURCE_PARTITION, PRED_PREDICTED_AT, PRED_VERSION, PRED_BUCKET};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) l.codec.row[texts[i]] = weir_text("0123456789abcdef");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) l.codec.row[numbers[i]] = weir_i64(1);
     l.codec.row[PRED_DECISION] = weir_bool(true);
