@@ -243,7 +243,7 @@ typedef struct calm {
 } calm;
 
 static void begin_calm(calm *c) {
-    char names[COLUMNS][8];
+    char names[COLUMNS][16];
     weir_drift_field fields[COLUMNS];
     weir_err err = {0};
     weir_random_init(&c->random, 21);
