@@ -25,6 +25,7 @@
 enum { STREAM_NAME_MAX = 80, ASK_TIMEOUT_MS = 10000, PRIORITY = 10, ARMS = 2, JUDGED_A_TICK = 16, FIRING_MAX = 256, FLUSH_PAUSES = 4 };
 #define FLUSH_EVERY_US WEIR_DRIFT_LOOK_US
 #define JUDGE_EVERY_US (2 * WEIR_SECOND_US)
+#define LEAVE_AFTER_US (60 * WEIR_SECOND_US) /* a rebalance takes the lead for a moment, too */
 #define JUDGE_FOR_US (30 * WEIR_SECOND_US) /* then the consumer is to be polled */
 #define FIRING_AGE_US (INT64_C(3600) * WEIR_SECOND_US) /* an older firing was for records that are gone */
 #define DEFAULT_MEMORY (INT64_C(1) << 30)
@@ -62,7 +63,7 @@ typedef struct drift {
     weir_drift_judge *judge;
     weir_event_codec schedules, events, alerts;
     bool leads, conflict; /* conflict: another worker has counted one of our partitions */
-    int64_t flush_at_us, judge_at_us; /* monotonic */
+    int64_t flush_at_us, judge_at_us, left_us; /* monotonic; left: when it ceased to lead, 0: it leads, or has forgotten that it did */
 } drift;
 
 static weir_status no_memory(weir_err *err) {
@@ -257,8 +258,10 @@ static weir_status drift_assigned(void *context, weir_partition *partitions, siz
     for (size_t i = 0; !status && i < count; i++) {
         if (partitions[i].topic_index < d->source_count)
             status = place(d, &partitions[i], err);
-        else if (partitions[i].partition == 0)
+        else if (partitions[i].partition == 0) {
             d->leads = true;
+            d->left_us = 0;
+        }
     }
     d->conflict = false;
     return status;
@@ -273,8 +276,10 @@ static weir_status drift_revoked(void *context, const weir_partition *partitions
     for (size_t i = 0; i < count; i++) {
         if (partitions[i].topic_index < d->source_count)
             weir_drift_slots_drop(d->slots, partitions[i].topic_index, partitions[i].partition);
-        else if (partitions[i].partition == 0)
+        else if (partitions[i].partition == 0) {
             d->leads = false;
+            d->left_us = weir_clock_mono_us(d->clock);
+        }
     }
     return WEIR_OK;
 }
@@ -340,6 +345,10 @@ static weir_status drift_tick(void *context, int64_t mono_us, weir_err *err) {
     drift *d = context;
     bool more = true;
     weir_status status = flush(d, mono_us, err);
+    if (!d->leads && d->left_us && mono_us - d->left_us > LEAVE_AFTER_US) {
+        weir_drift_judge_leave(d->judge);
+        d->left_us = 0;
+    }
     if (status || !d->leads || mono_us < d->judge_at_us) return status;
     for (int i = 0; !status && more && i < JUDGED_A_TICK && !weir_worker_stopping(d->worker); i++) {
         status = weir_drift_judge_due(d->judge, &more, err);

@@ -445,19 +445,28 @@ static weir_status settle(weir_drift_judge *j, verdict *v, const char *streams, 
     return status;
 }
 
-static void show_tenants(const weir_drift_judge *j, const verdict *v, const tenants *t) {
-    const char *pipeline = j->b.pipeline->name, *kind = weir_drift_kind_names[v->kind];
-    char to[WEIR_TIME_TEXT_MAX];
-    if (!j->b.pipeline->triggers.drift.tenants) return;
+/* t NULL: nothing is known of any. */
+static void count_tenants(const weir_drift_judge *j, const char *kind, const tenants *t) {
     for (size_t k = 0; k < sizeof severities / sizeof *severities; k++) {
         int count = 0;
-        for (int i = 0; i < t->count; i++) count += !strcmp(t->list[i].severity, severities[k]);
-        weir_metric_set(WEIR_METRIC("weir_drift_tenants", pipeline, kind, severities[k]), count);
+        for (int i = 0; t && i < t->count; i++) count += !strcmp(t->list[i].severity, severities[k]);
+        weir_metric_set(WEIR_METRIC("weir_drift_tenants", j->b.pipeline->name, kind, severities[k]), count);
     }
+}
+
+static void show_tenants(const weir_drift_judge *j, const verdict *v, const tenants *t) {
+    const char *kind = weir_drift_kind_names[v->kind];
+    char to[WEIR_TIME_TEXT_MAX];
+    if (j->b.pipeline->triggers.drift.tenants) count_tenants(j, kind, t);
     for (int i = 0; i < t->count; i++)
         if (t->list[i].drifted)
             WEIR_INFO("drift of a tenant", WEIR_S("tenant", t->list[i].name), WEIR_S("kind", kind), WEIR_S("until", weir_time_format(v->to_us, to)),
                       WEIR_S("severity", t->list[i].severity), WEIR_I("columns", t->list[i].columns), WEIR_I("drifted", t->list[i].drifted));
+}
+
+void weir_drift_judge_leave(weir_drift_judge *j) {
+    for (weir_drift_kind kind = 0; kind < WEIR_DRIFT_KINDS; kind++)
+        if (j->b.pipeline->triggers.drift.tenants && count_streams(j, kind)) count_tenants(j, weir_drift_kind_names[kind], NULL);
 }
 
 static void show(const weir_drift_judge *j, const verdict *v) {

@@ -31,6 +31,8 @@ void weir_drift_judge_free(weir_drift_judge *judge);
 weir_status weir_drift_judge_due(weir_drift_judge *judge, bool *ret_more, weir_err *err) WEIR_MUST_CHECK;
 /** Judges the newest records of each kind now, because firing_id of a schedule asked; once. */
 weir_status weir_drift_judge_now(weir_drift_judge *judge, const char *schedule, const char *firing_id, weir_err *err) WEIR_MUST_CHECK;
+/** Another worker judges from now on: what this one shows of tenants would hold for ever. */
+void weir_drift_judge_leave(weir_drift_judge *judge);
 /** Sends what is judged and not sent. */
 weir_status weir_drift_judge_send(weir_drift_judge *judge, weir_err *err) WEIR_MUST_CHECK;
 

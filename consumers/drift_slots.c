@@ -102,7 +102,7 @@ static place *place_of(const weir_drift_slots *s, int stream, int32_t partition)
 static uint32_t hash_of(const part *p) {
     uint64_t hash =
         (uint64_t)p->slot_us * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)(uint32_t)p->partition << 32 ^ (uint64_t)p->stream << 16 ^ (uint64_t)(p->tenant + 1);
-    hash ^= hash >> 31; /* slots are whole minutes: their low bits say nothing */
+    hash ^= hash >> 31; /* slots are multiples of their length: low bits say little */
     return (uint32_t)(hash * UINT64_C(0xbf58476d1ce4e5b9) >> 32);
 }
 
