@@ -370,7 +370,7 @@ static double ask_ms(const cJSON *space, const char *sampler, int run) {
 static void bench_asks(int param_count) {
     cJSON *space = cJSON_CreateObject();
     double tpe[RUNS], random[RUNS];
-    char what[40], name[8];
+    char what[40], name[16];
     for (int i = 0; i < param_count; i++) {
         snprintf(name, sizeof name, "x%d", i);
         cJSON_AddItemToObject(space, name, cJSON_Parse("{\"float\": [0, 1]}"));

@@ -53,7 +53,8 @@ static weir_params params_of(const weir_operator *op, const char *text) {
 static void fold_rows(const weir_operator *op, const weir_params *params, void *acc, const int64_t *time_us, const double *const *columns, int from, int to) {
     for (int row = from; row < to; row++) {
         double in[WEIR_INPUTS_MAX];
-        for (int i = 0; i < WEIR_INPUTS_MAX; i++) in[i] = i < op->inputs_min ? columns[i][row] : NAN;
+        for (int i = 0; i < WEIR_INPUTS_MAX; i++) in[i] = NAN;
+        for (int i = 0; i < op->inputs_min; i++) in[i] = columns[i][row];
         op->add(acc, time_us[row], in, params);
     }
 }
