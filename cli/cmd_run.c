@@ -177,7 +177,6 @@ const weir_command weir_command_run = {
 
 WORKER_COMMAND(ingest, "Runs the ingest worker: validates records, keeps entity states, produces features.");
 WORKER_COMMAND(store, "Runs the store worker: writes features, labels and predictions to the offline store.");
-WORKER_COMMAND(score, "Runs the score worker: scores feature records with champion and challenger.");
 WORKER_COMMAND(serve, "Runs the serve worker: the HTTP API for predictions and online features.");
 WORKER_COMMAND(experiment, "Runs the experiment worker: joins labels to predictions, compares the arms.");
 WORKER_COMMAND(parity, "Runs the parity worker: computes samples of what was served again from history and compares, bit for bit.");

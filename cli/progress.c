@@ -24,6 +24,13 @@ void weir_progress_show(weir_progress *progress, int64_t done, const char *note)
     progress->shown = true;
 }
 
+void weir_progress_show_at_times(weir_progress *progress, int64_t done) {
+    int64_t now_us = weir_clock_mono_us(weir_clock_system());
+    if (!progress->on || (progress->shown && now_us - progress->shown_us < 100000)) return;
+    progress->shown_us = now_us;
+    weir_progress_show(progress, done, NULL);
+}
+
 void weir_progress_end(weir_progress *progress) {
     if (!progress->shown) return;
     fputs("\r\033[K", progress->out);

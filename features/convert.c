@@ -59,7 +59,7 @@ static const char *const conversions[WEIR_TARGET_COUNT][WEIR_STORED_COUNT] = {
         },
     [WEIR_TARGET_NUMBER] =
         {
-            [WEIR_STORED_TEXT] = "TRY_CAST(trim(r) AS DOUBLE)",
+            [WEIR_STORED_TEXT] = "TRY_CAST(r AS DOUBLE)", /* which skips blanks around it */
             [WEIR_STORED_BOOL] = "CAST(r AS DOUBLE)",
             [WEIR_STORED_WHOLE] = "CAST(r AS DOUBLE)",
             [WEIR_STORED_REAL] = "CAST(r AS DOUBLE)",

@@ -3,7 +3,6 @@
 
 #include <duckdb.h>
 #include <errno.h>
-#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/folder.h"
+
 enum { FUNCTION_COLUMNS_MAX = 2048 };
 
 struct weir_duck {
     duckdb_database database;
     duckdb_connection connection;
     char *spill_dir;
+    const _Atomic bool *cancel;
 };
 
 typedef struct column {
@@ -35,6 +37,11 @@ struct weir_duck_cursor {
     bool ended;
     column *columns;
     int column_count;
+};
+
+struct weir_duck_chunk {
+    duckdb_data_chunk chunk;
+    int64_t row_count;
 };
 
 struct weir_duck_appender {
@@ -96,11 +103,6 @@ static weir_status words_fail(weir_err *err, const char *words) {
 
 /* ---- the database ---- */
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
 static weir_status make_spill_dir(weir_duck *duck, weir_err *err) {
     const char *base = getenv("TMPDIR");
     if (!base || !*base) base = "/tmp";
@@ -153,7 +155,8 @@ void weir_duck_free(weir_duck *duck) {
     if (!duck) return;
     if (duck->connection) duckdb_disconnect(&duck->connection);
     if (duck->database) duckdb_close(&duck->database);
-    if (duck->spill_dir) nftw(duck->spill_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    weir_err err; /* a folder below /tmp that stays is nobody's trouble */
+    if (duck->spill_dir && weir_folder_remove(duck->spill_dir, &err)) (void)err;
     weir_mem.realloc(duck->spill_dir, 0);
     weir_mem.realloc(duck, 0);
 }
@@ -164,8 +167,18 @@ weir_status weir_duck_set_memory(weir_duck *duck, int64_t bytes, weir_err *err) 
     return weir_duck_exec(duck, sql, err);
 }
 
+weir_status weir_duck_set_threads(weir_duck *duck, int threads, weir_err *err) {
+    char sql[64];
+    snprintf(sql, sizeof sql, "SET threads=%d", threads);
+    return weir_duck_exec(duck, sql, err);
+}
+
+void weir_duck_set_cancel(weir_duck *duck, const _Atomic bool *cancel) {
+    duck->cancel = cancel;
+}
+
 /* Runs what is prepared. While its other threads have all the work, this one sleeps: DuckDB's own loop spins on a lock. */
-static weir_status run_prepared(duckdb_prepared_statement statement, duckdb_result *result, weir_err *err) {
+static weir_status run_prepared(const weir_duck *duck, duckdb_prepared_statement statement, duckdb_result *result, weir_err *err) {
     static const struct timespec moment = {.tv_nsec = 200000};
     duckdb_pending_result pending = NULL;
     weir_status st = WEIR_OK;
@@ -174,6 +187,7 @@ static weir_status run_prepared(duckdb_prepared_statement statement, duckdb_resu
     while (!st && (state == DUCKDB_PENDING_RESULT_NOT_READY || state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)) {
         state = duckdb_pending_execute_task(pending);
         if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE) nanosleep(&moment, NULL);
+        if (duck->cancel && *duck->cancel) st = WEIR_RETRY(err, WEIR_ETIMEOUT, "stopped as it was asked to");
     }
     if (!st && state == DUCKDB_PENDING_ERROR) st = words_fail(err, duckdb_pending_error(pending));
     if (!st && duckdb_execute_pending(pending, result) != DuckDBSuccess) st = result_fail(err, result);
@@ -189,7 +203,7 @@ weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
         duckdb_prepared_statement statement = NULL;
         duckdb_result result = {0};
         if (duckdb_prepare_extracted_statement(duck->connection, all, i, &statement) != DuckDBSuccess) st = words_fail(err, duckdb_prepare_error(statement));
-        if (!st) st = run_prepared(statement, &result, err);
+        if (!st) st = run_prepared(duck, statement, &result, err);
         duckdb_destroy_result(&result);
         duckdb_destroy_prepare(&statement);
     }
@@ -295,6 +309,35 @@ void weir_duck_cursor_free(weir_duck_cursor *cursor) {
     weir_mem.realloc(cursor, 0);
 }
 
+weir_status weir_duck_take_chunk(weir_duck_cursor *cursor, weir_duck_chunk **ret_chunk, weir_err *err) {
+    int64_t rows = 0;
+    *ret_chunk = NULL;
+    weir_status status = weir_duck_next_chunk(cursor, &rows, err);
+    if (status || !rows) return status;
+    weir_duck_chunk *chunk = zeroed(sizeof *chunk);
+    if (!chunk) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows", (long long)rows);
+    *chunk = (weir_duck_chunk){cursor->chunk, rows};
+    cursor->chunk = NULL;
+    *ret_chunk = chunk;
+    return WEIR_OK;
+}
+
+int64_t weir_duck_chunk_rows(const weir_duck_chunk *chunk) {
+    return chunk->row_count;
+}
+
+const void *weir_duck_chunk_values(const weir_duck_chunk *chunk, int index, const uint64_t **ret_valid) {
+    duckdb_vector vector = duckdb_data_chunk_get_vector(chunk->chunk, (idx_t)index);
+    *ret_valid = duckdb_vector_get_validity(vector);
+    return duckdb_vector_get_data(vector);
+}
+
+void weir_duck_chunk_free(weir_duck_chunk *chunk) {
+    if (!chunk) return;
+    duckdb_destroy_data_chunk(&chunk->chunk);
+    weir_mem.realloc(chunk, 0);
+}
+
 static weir_status fetch_number(duckdb_result *result, int64_t *ret_number, weir_err *err) {
     duckdb_data_chunk chunk = duckdb_fetch_chunk(*result);
     duckdb_vector vector = chunk ? duckdb_data_chunk_get_vector(chunk, 0) : NULL;
@@ -310,7 +353,7 @@ weir_status weir_duck_number(weir_duck *duck, const char *sql, int64_t *ret_numb
     duckdb_result result = {0};
     weir_status status = WEIR_OK;
     if (duckdb_prepare(duck->connection, sql, &statement) != DuckDBSuccess) status = words_fail(err, duckdb_prepare_error(statement));
-    if (!status) status = run_prepared(statement, &result, err);
+    if (!status) status = run_prepared(duck, statement, &result, err);
     if (!status) status = fetch_number(&result, ret_number, err);
     duckdb_destroy_result(&result);
     duckdb_destroy_prepare(&statement);
@@ -464,6 +507,54 @@ weir_status weir_duck_append(weir_duck_appender *appender, const weir_datum *row
     return WEIR_OK;
 }
 
+static void set_null(duckdb_vector vector, int64_t row) {
+    duckdb_vector_ensure_validity_writable(vector);
+    duckdb_validity_set_row_invalid(duckdb_vector_get_validity(vector), (idx_t)row);
+}
+
+static void fill_added(duckdb_data_chunk out, int taken, const double *numbers, int number_count, char *const *texts, int64_t rows) {
+    for (int k = 0; k < number_count; k++) {
+        duckdb_vector vector = duckdb_data_chunk_get_vector(out, (idx_t)(taken + k));
+        double *values = duckdb_vector_get_data(vector);
+        for (int64_t r = 0; r < rows; r++) values[r] = numbers[r * number_count + k];
+        mark_nulls(vector, values, rows);
+    }
+    duckdb_vector vector = duckdb_data_chunk_get_vector(out, (idx_t)(taken + number_count));
+    for (int64_t r = 0; r < rows; r++) {
+        if (texts[r])
+            duckdb_vector_assign_string_element(vector, (idx_t)r, texts[r]);
+        else
+            set_null(vector, r);
+    }
+}
+
+/* The types of the table are those of the chunk that is made: DuckDB would cast others, but vectors are only lent to one of their own type. */
+static duckdb_data_chunk make_chunk(const weir_duck_appender *appender) {
+    duckdb_logical_type *types = zeroed((size_t)appender->column_count * sizeof *types + 1);
+    if (!types) return NULL;
+    for (int i = 0; i < appender->column_count; i++) types[i] = duckdb_appender_column_type(appender->appender, (idx_t)i);
+    duckdb_data_chunk chunk = duckdb_create_data_chunk(types, (idx_t)appender->column_count);
+    for (int i = 0; i < appender->column_count; i++) duckdb_destroy_logical_type(&types[i]);
+    weir_mem.realloc(types, 0);
+    return chunk;
+}
+
+weir_status weir_duck_append_chunk(weir_duck_appender *appender, const weir_duck_chunk *chunk, int taken, const double *numbers, int number_count,
+                                   char *const *texts, weir_err *err) {
+    if (taken + number_count + 1 != appender->column_count)
+        return WEIR_FAIL(err, WEIR_EINTERNAL, "%d columns for a table of %d", taken + number_count + 1, appender->column_count);
+    duckdb_data_chunk out = make_chunk(appender);
+    if (!out) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows", (long long)chunk->row_count);
+    for (int i = 0; i < taken; i++)
+        duckdb_vector_reference_vector(duckdb_data_chunk_get_vector(out, (idx_t)i), duckdb_data_chunk_get_vector(chunk->chunk, (idx_t)i));
+    fill_added(out, taken, numbers, number_count, texts, chunk->row_count);
+    duckdb_data_chunk_set_size(out, (idx_t)chunk->row_count);
+    bool ok = duckdb_append_data_chunk(appender->appender, out) == DuckDBSuccess;
+    weir_status status = ok ? WEIR_OK : appender_fail(err, appender);
+    duckdb_destroy_data_chunk(&out);
+    return status;
+}
+
 weir_status weir_duck_append_end(weir_duck_appender *appender, weir_err *err) {
     weir_status st = WEIR_OK;
     if (duckdb_appender_close(appender->appender) != DuckDBSuccess) st = appender_fail(err, appender);
@@ -549,9 +640,12 @@ weir_file_format weir_file_format_of(const char *path) {
 }
 
 void weir_sql_copy_options(weir_sql *sql, const char *path) {
+    weir_sql_copy_options_as(sql, weir_file_format_of(path), path);
+}
+
+void weir_sql_copy_options_as(weir_sql *sql, weir_file_format format, const char *path) {
     static const char *const formats[] = {
         [WEIR_FILE_UNKNOWN] = "", [WEIR_FILE_PARQUET] = "parquet, COMPRESSION zstd", [WEIR_FILE_CSV] = "csv, HEADER true", [WEIR_FILE_JSON] = "json"};
-    weir_file_format format = weir_file_format_of(path);
     weir_sql_add(sql, "FORMAT %s%s%s", formats[format], format == WEIR_FILE_CSV && strstr(path, ".tsv") ? ", DELIMITER '\t'" : "",
                  ends_with(path, ".gz") ? ", COMPRESSION gzip" : "");
 }

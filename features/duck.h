@@ -13,6 +13,10 @@ typedef struct weir_duck weir_duck;
 weir_status weir_duck_new(weir_duck **ret_duck, weir_err *err) WEIR_MUST_CHECK;
 /** Changes how much memory it may hold before it spills, in bytes. */
 weir_status weir_duck_set_memory(weir_duck *duck, int64_t bytes, weir_err *err) WEIR_MUST_CHECK;
+/** How many threads its queries may have. */
+weir_status weir_duck_set_threads(weir_duck *duck, int threads, weir_err *err) WEIR_MUST_CHECK;
+/** Statements of weir_duck_exec and weir_duck_number end with WEIR_ETIMEOUT soon after *cancel is true; NULL: they run to their end. Borrowed. */
+void weir_duck_set_cancel(weir_duck *duck, const _Atomic bool *cancel);
 void weir_duck_free(weir_duck *duck); /* after its cursors and appenders */
 
 /** Runs a statement. Errors: WEIR_EIO (files, disk), WEIR_ENOMEM, else WEIR_EDATA; the message is DuckDB's, on one line. */
@@ -37,6 +41,15 @@ static inline bool weir_duck_bit(const uint64_t *bits, int64_t row) {
 void weir_duck_seek(weir_duck_cursor *cursor, int64_t row);
 /** Values of a DOUBLE, BIGINT, INTEGER or TIMESTAMP column of the chunk, as they lie in memory; *ret_valid: see weir_duck_bit. */
 const void *weir_duck_values(const weir_duck_cursor *cursor, int column, const uint64_t **ret_valid);
+
+/* The same chunks as objects of their own, which other threads may read and which live after their cursor. Not to be mixed with the two above. */
+typedef struct weir_duck_chunk weir_duck_chunk;
+/** *ret_chunk NULL past the end. */
+weir_status weir_duck_take_chunk(weir_duck_cursor *cursor, weir_duck_chunk **ret_chunk, weir_err *err) WEIR_MUST_CHECK;
+int64_t weir_duck_chunk_rows(const weir_duck_chunk *chunk);
+/** As weir_duck_values; of VARCHAR columns for weir_duck_text_at. */
+const void *weir_duck_chunk_values(const weir_duck_chunk *chunk, int column, const uint64_t **ret_valid);
+void weir_duck_chunk_free(weir_duck_chunk *chunk);
 
 /* A function of SQL's, called for vectors of rows, by as many threads at once as the query has. */
 typedef struct weir_duck_vectors {
@@ -72,6 +85,10 @@ typedef struct weir_duck_appender weir_duck_appender;
 weir_status weir_duck_append_to(weir_duck *duck, const char *table, weir_duck_appender **ret_appender, weir_err *err) WEIR_MUST_CHECK;
 /** One value for each column of the table; I64 goes into TIMESTAMP columns as micros. */
 weir_status weir_duck_append(weir_duck_appender *appender, const weir_datum *row, int count, weir_err *err) WEIR_MUST_CHECK;
+/** As many rows as the chunk has: of it the first `taken` columns, whatever their types, then numbers [number_count] of [rows][number_count], NaN is null, then a text, NULL is null. These are the
+ *  columns of the table in its order: the latter DOUBLE and VARCHAR. The chunk stays the caller's. */
+weir_status weir_duck_append_chunk(weir_duck_appender *appender, const weir_duck_chunk *chunk, int taken, const double *numbers, int number_count,
+                                   char *const *texts, weir_err *err) WEIR_MUST_CHECK;
 /** Writes what is buffered and frees the appender, also when it fails. */
 weir_status weir_duck_append_end(weir_duck_appender *appender, weir_err *err) WEIR_MUST_CHECK;
 
@@ -94,6 +111,8 @@ typedef enum weir_file_format { WEIR_FILE_UNKNOWN, WEIR_FILE_PARQUET, WEIR_FILE_
 weir_file_format weir_file_format_of(const char *path);
 /** "FORMAT parquet, COMPRESSION zstd" and the like, for COPY … TO a file of that name. */
 void weir_sql_copy_options(weir_sql *sql, const char *path);
+/** The same for a file of another name: the format is said, how it is packed and what stands between its columns is the name's. */
+void weir_sql_copy_options_as(weir_sql *sql, weir_file_format format, const char *path);
 #define WEIR_FILE_FORMATS ".parquet, .csv, .tsv, .jsonl or .json, the text ones also with .gz"
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "core/conf.h"
 #include "models/memory.h"
+#include "models/model.h"
 
 enum { COLUMNS_SHOWN = 200 };
 
@@ -175,7 +176,10 @@ static weir_status choose_format(const char *asked, listing *list, weir_file_for
     return WEIR_OK;
 }
 
-static void add_reader(const listing *list, weir_file_format format, weir_sql *sql) {
+/* WHOLE: types by all values. SAMPLED: by the first ones. STREAMED: those of CSV are texts. */
+typedef enum reading_as { WHOLE, SAMPLED, STREAMED } reading_as;
+
+static void add_reader(const listing *list, weir_file_format format, reading_as as, weir_sql *sql) {
     static const char *const readers[] = {[WEIR_FILE_PARQUET] = "read_parquet([", [WEIR_FILE_CSV] = "read_csv([", [WEIR_FILE_JSON] = "read_json(["};
     weir_sql_add(sql, "%s", readers[format]);
     for (int i = 0; i < list->count; i++) {
@@ -183,7 +187,8 @@ static void add_reader(const listing *list, weir_file_format format, weir_sql *s
         weir_sql_literal(sql, list->paths[i], strlen(list->paths[i]));
     }
     weir_sql_add(sql, "], union_by_name=true, hive_partitioning=%s", list->keys ? "true" : "false");
-    if (format == WEIR_FILE_CSV) weir_sql_add(sql, ", header=true, sample_size=-1, nullstr=['', 'NA', 'N/A', 'NaN', 'nan', 'null', 'NULL']");
+    static const char *const types[] = {[WHOLE] = ", sample_size=-1", [SAMPLED] = "", [STREAMED] = ", all_varchar=true"};
+    if (format == WEIR_FILE_CSV) weir_sql_add(sql, ", header=true%s, nullstr=['', 'NA', 'N/A', 'NaN', 'nan', 'null', 'NULL']", types[as]);
     if (format == WEIR_FILE_JSON) weir_sql_add(sql, ", sample_size=-1");
     if (list->zipped) weir_sql_add(sql, ", compression='gzip'");
     weir_sql_add(sql, ")");
@@ -197,14 +202,15 @@ static weir_status add_column(weir_data_file *file, const weir_datum *name, cons
     weir_data_column *column = &file->columns[file->column_count++];
     column->stored = weir_stored_of(type->p, type->len);
     column->name = copy_text(name->p, name->len);
-    column->type = copy_text(type->p, type->len < 64 ? type->len : 64);
+    column->type = copy_text(type->p, type->len);
     return column->name && column->type ? WEIR_OK : no_memory(err);
 }
 
-static weir_status describe(weir_data_file *file, weir_err *err) {
+static weir_status describe(weir_data_file *file, bool streams_text, weir_err *err) {
     weir_sql sql = {0};
     weir_duck_cursor *cursor = NULL;
     bool more = false;
+    file->row_count = -1;
     if (!(file->columns = weir_models_calloc(WEIR_DATA_COLUMNS_MAX, sizeof *file->columns))) return no_memory(err);
     weir_sql_add(&sql, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM %s)", file->from.text.data);
     weir_status status = weir_sql_end(&sql, err);
@@ -215,7 +221,7 @@ static weir_status describe(weir_data_file *file, weir_err *err) {
     }
     weir_duck_cursor_free(cursor);
     weir_sql_done(&sql);
-    if (status) return status;
+    if (status || streams_text) return status;
     weir_sql_add(&sql, "SELECT count(*) FROM %s", file->from.text.data);
     if (!(status = weir_sql_end(&sql, err))) status = weir_duck_number(file->duck, sql.text.data, &file->row_count, err);
     weir_sql_done(&sql);
@@ -254,32 +260,91 @@ static weir_status check_header(const weir_data_file *file, const char *path, bo
     return status;
 }
 
-static weir_status open_files(const listing *list, weir_data_file *file, weir_err *err) {
+/* What the files are, as far as one can tell without reading them. */
+static weir_status fingerprint(const listing *list, weir_data_file *file, weir_err *err) {
+    weir_buf text = {0};
+    struct stat info;
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < list->count; i++) {
+        if (stat(list->paths[i], &info) != 0) {
+            status = WEIR_FAIL(err, WEIR_EIO, "cannot read %s: %s", list->paths[i], strerror(errno));
+        } else if (!weir_buf_printf(&text, "%s %lld %lld.%09ld\n", list->paths[i], (long long)info.st_size, (long long)info.st_mtim.tv_sec,
+                                    info.st_mtim.tv_nsec)) {
+            status = no_memory(err);
+        }
+        if (!status) file->byte_count += info.st_size;
+    }
+    if (!status) weir_sha256_hex(text.data, text.len, file->fingerprint);
+    if (!status && !(file->first_path = copy_text(list->paths[0], strlen(list->paths[0])))) status = no_memory(err);
+    weir_buf_done(&text);
+    return status;
+}
+
+/* What the texts of streamed CSV are likely to be. */
+static weir_status guess_types(const listing *list, weir_data_file *file, weir_err *err) {
+    weir_sql sql = {0};
+    weir_duck_cursor *cursor = NULL;
+    bool more = false;
+    weir_sql_add(&sql, "SELECT column_type FROM (DESCRIBE SELECT * FROM ");
+    add_reader(list, file->format, SAMPLED, &sql);
+    weir_sql_add(&sql, ")");
+    weir_status status = weir_sql_end(&sql, err);
+    if (!status) status = weir_duck_query(file->duck, sql.text.data, &cursor, err);
+    for (int i = 0; !status && i < file->column_count && !(status = weir_duck_next(cursor, &more, err)) && more; i++) {
+        weir_datum type = weir_duck_get(cursor, 0);
+        if (!(file->columns[i].likely = copy_text(type.p, type.len))) status = no_memory(err);
+    }
+    weir_duck_cursor_free(cursor);
+    weir_sql_done(&sql);
+    return status;
+}
+
+/* Types that are known need not be looked for with every query, which would read all of the files for it. */
+static weir_status fix_types(const listing *list, weir_data_file *file, weir_err *err) {
+    weir_sql_done(&file->from);
+    file->from = (weir_sql){0};
+    add_reader(list, file->format, STREAMED, &file->from);
+    file->from.text.len--; /* the bracket */
+    weir_sql_add(&file->from, ", columns={");
+    for (int i = 0; i < file->column_count; i++) {
+        weir_sql_add(&file->from, i ? ", " : "");
+        weir_sql_literal(&file->from, file->columns[i].name, strlen(file->columns[i].name));
+        weir_sql_add(&file->from, ": ");
+        weir_sql_literal(&file->from, file->columns[i].type, strlen(file->columns[i].type));
+    }
+    weir_sql_add(&file->from, "})");
+    return weir_sql_end(&file->from, err);
+}
+
+static weir_status open_files(const listing *list, bool streams, weir_data_file *file, weir_err *err) {
     weir_sql make = {0};
-    weir_status status = weir_duck_new(&file->duck, err);
+    weir_status status = fingerprint(list, file, err);
+    if (!status) status = weir_duck_new(&file->duck, err);
     if (!status) status = weir_convert_setup(file->duck, err);
     if (status) return status;
-    if (file->format == WEIR_FILE_PARQUET) {
-        add_reader(list, file->format, &file->from);
+    if (file->format == WEIR_FILE_PARQUET || streams) {
+        add_reader(list, file->format, streams ? STREAMED : WHOLE, &file->from);
     } else {
         weir_sql_add(&make, "CREATE TABLE file_rows AS SELECT * FROM ");
-        add_reader(list, file->format, &make);
+        add_reader(list, file->format, WHOLE, &make);
         if (!(status = weir_sql_end(&make, err))) status = weir_duck_exec(file->duck, make.text.data, err);
         weir_sql_add(&file->from, "file_rows");
     }
     for (int i = 0; !status && file->format == WEIR_FILE_CSV && i < list->count; i++) status = check_header(file, list->paths[i], list->zipped, err);
     if (!status) status = weir_sql_end(&file->from, err);
-    if (!status) status = describe(file, err);
+    if (!status) status = describe(file, streams && file->format != WEIR_FILE_PARQUET, err);
+    if (!status && streams && file->format == WEIR_FILE_CSV) status = guess_types(list, file, err);
+    if (!status && streams && file->format == WEIR_FILE_JSON && !list->keys) status = fix_types(list, file, err);
     weir_sql_done(&make);
     return status;
 }
 
-weir_status weir_data_file_open(const char *path, const char *format, weir_data_file *ret_file, weir_err *err) {
+static weir_status open_path(const char *path, const char *format, bool streams, weir_data_file *ret_file, weir_err *err) {
     listing list = {0};
     weir_data_file file = {0};
     weir_status status = list_files(path, &list, err);
     if (!status) status = choose_format(format, &list, &file.format, err);
-    if (!status && (status = open_files(&list, &file, err)) && status != WEIR_ENOMEM) status = weir_err_prefix(err, "%s", path);
+    if (!status && (status = open_files(&list, streams, &file, err)) && status != WEIR_ENOMEM) status = weir_err_prefix(err, "%s", path);
     file.file_count = list.count;
     listing_done(&list);
     if (status)
@@ -289,12 +354,22 @@ weir_status weir_data_file_open(const char *path, const char *format, weir_data_
     return status;
 }
 
+weir_status weir_data_file_open(const char *path, const char *format, weir_data_file *ret_file, weir_err *err) {
+    return open_path(path, format, false, ret_file, err);
+}
+
+weir_status weir_data_file_stream(const char *path, const char *format, weir_data_file *ret_file, weir_err *err) {
+    return open_path(path, format, true, ret_file, err);
+}
+
 void weir_data_file_done(weir_data_file *file) {
     for (int i = 0; i < file->column_count; i++) {
         weir_models_free(file->columns[i].name);
         weir_models_free(file->columns[i].type);
+        weir_models_free(file->columns[i].likely);
     }
     weir_models_free(file->columns);
+    weir_models_free(file->first_path);
     weir_sql_done(&file->from);
     weir_duck_free(file->duck);
     *file = (weir_data_file){0};

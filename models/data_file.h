@@ -11,6 +11,7 @@ typedef struct weir_data_column {
     char *name;
     weir_stored stored;
     char *type; /* as DuckDB names it, for people */
+    char *likely; /* the type that a sample of the texts of streamed CSV have; else NULL */
 } weir_data_column;
 
 /* Zeroed memory at first. */
@@ -19,7 +20,10 @@ typedef struct weir_data_file {
     weir_sql from; /* what stands behind FROM; rows come in the order of the files' names and of the files */
     weir_file_format format;
     int file_count;
-    int64_t row_count;
+    int64_t row_count; /* -1: text that is streamed */
+    int64_t byte_count; /* of all files as they lie there */
+    char fingerprint[65]; /* hex SHA-256 of the files' paths, sizes and times of change */
+    char *first_path; /* of the files */
     weir_data_column *columns; /* [column_count] */
     int column_count;
 } weir_data_file;
@@ -31,6 +35,9 @@ typedef struct weir_data_file {
  *  Errors: WEIR_EINVAL for a path of another store (hdfs://, s3://), which says that a folder is needed; WEIR_ENOTFOUND; WEIR_EDATA for files of different
  *  formats or what is no such file. */
 weir_status weir_data_file_open(const char *path, const char *format, weir_data_file *ret_file, weir_err *err) WEIR_MUST_CHECK;
+/** The same, but nothing is read ahead: a query reads the files from their beginning, however large they are. The columns of CSV are texts, as they stand there; a
+ *  column of JSON has the type that fits all of its values. */
+weir_status weir_data_file_stream(const char *path, const char *format, weir_data_file *ret_file, weir_err *err) WEIR_MUST_CHECK;
 void weir_data_file_done(weir_data_file *file);
 /** −1 when there is none of that name. */
 int weir_data_file_find(const weir_data_file *file, const char *name);

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,7 @@
 #include "models/memory.h"
 #include "models/model.h"
 
-enum { NAME_LEN_MAX = 128, WALK_FILES_MAX = 16 };
+enum { NAME_LEN_MAX = 128 };
 #define METADATA_FILE "metadata.json"
 
 typedef char path_text[4096];
@@ -135,17 +134,6 @@ static cJSON *describe(const weir_layout_version *v, const weir_semver *version,
     return NULL;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
-    (void)st, (void)kind, (void)at;
-    return remove(path);
-}
-
-/* What a writer that died left behind. */
-static weir_status remove_tree(const char *path, weir_err *err) {
-    if (!nftw(path, remove_one, WALK_FILES_MAX, FTW_DEPTH | FTW_PHYS) || errno == ENOENT) return WEIR_OK;
-    return WEIR_FAIL(err, WEIR_EIO, "cannot remove %s: %s", path, strerror(errno));
-}
-
 static weir_status sync_folder(const char *path, weir_err *err) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     weir_status status = fd < 0 || fsync(fd) ? WEIR_FAIL(err, WEIR_EIO, "cannot write the folder %s: %s", path, strerror(errno)) : WEIR_OK;
@@ -192,7 +180,7 @@ static weir_status write_version(const char *dir, const weir_layout_version *v, 
     if (!status) status = join(aside, err, dir, v->model, name);
     if (!status) status = look_at_version(folder, digest, &there, err);
     if (status || there) return status;
-    if (!(status = remove_tree(aside, err))) status = write_files(aside, v, version, digest, err);
+    if (!(status = weir_folder_remove(aside, err))) status = write_files(aside, v, version, digest, err);
     if (!status && rename(aside, folder)) status = WEIR_FAIL(err, WEIR_EIO, "cannot name %s: %s", folder, strerror(errno));
     return status ? status : sync_folder(parent, err);
 }

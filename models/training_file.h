@@ -3,6 +3,7 @@
 #ifndef WEIR_MODELS_TRAINING_FILE_H
 #define WEIR_MODELS_TRAINING_FILE_H
 
+#include "models/batch_file.h"
 #include "models/crossval.h"
 #include "models/export.h"
 #include "models/layout.h"
@@ -115,8 +116,8 @@ const char *weir_training_file_store(const weir_training_file *file);
  *  model that is byte for byte the latest one is not written again. version [WEIR_SEMVER_TEXT_MAX] is the one that holds it then. metadata.json has "algorithm",
  *  "spec", "data_schema", "metrics", "signature", "lineage", "created_at", "version_reason", and "exports_left_out" where a format cannot hold the model. */
 weir_status weir_training_file_persist(const weir_training_file *file, const weir_training_kept *kept, char *version, weir_err *err) WEIR_MUST_CHECK;
-/** Predictions for a file by a version ("1.0.0", "latest" or NULL) of a model of the folder; see weir_file_predict. */
-weir_status weir_training_file_infer(const char *dir, const char *model, const char *version, const char *data_path, const char *format, const char *out_path,
-                                     int64_t *ret_rows, weir_err *err) WEIR_MUST_CHECK;
+/** Scores a file by a version ("1.0.0", "latest" or NULL) of a model of the folder. Of the job the model, its names and threshold are set here; see weir_batch_file. */
+weir_status weir_training_file_infer(const char *dir, const char *model, const char *version, const weir_batch_job *job, weir_batch_result *ret_result,
+                                     weir_err *err) WEIR_MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "models/batch_model.h"
 #include "models/memory.h"
 #include "models/training_file.h"
 
@@ -171,15 +172,20 @@ weir_status weir_training_file_persist(const weir_training_file *file, const wei
     return status;
 }
 
-weir_status weir_training_file_infer(const char *dir, const char *model, const char *version, const char *data_path, const char *format, const char *out_path,
-                                     int64_t *ret_rows, weir_err *err) {
+weir_status weir_training_file_infer(const char *dir, const char *model, const char *version, const weir_batch_job *job, weir_batch_result *ret_result,
+                                     weir_err *err) {
     weir_layout_found found = {0};
     weir_model *loaded = NULL;
+    weir_batch_model m = {0};
+    weir_batch_job whole = *job;
     weir_status status = weir_model_layout_find(folder_of(dir), model, version, &found, err);
     if (status) return status;
     if (!(status = weir_model_load_file(found.model_path, &loaded, err)))
-        status = weir_file_predict(cJSON_GetObjectItemCaseSensitive(found.metadata, "data_schema"), loaded, data_path, format, out_path, ret_rows, err);
-    if (status && status != WEIR_ENOMEM) (void)weir_err_prefix(err, "%s %s", model, found.version);
+        status = weir_batch_model_of_schema(loaded, cJSON_GetObjectItemCaseSensitive(found.metadata, "data_schema"), &m, err);
+    weir_batch_model_use(&m, &whole);
+    if (!status) status = weir_batch_file(&whole, ret_result, err);
+    if (status && status != WEIR_ENOMEM && status != WEIR_ETIMEOUT) (void)weir_err_prefix(err, "%s %s", model, found.version);
+    weir_batch_model_done(&m);
     weir_model_free(loaded);
     weir_layout_found_done(&found);
     return status;

@@ -1,4 +1,4 @@
-/* Training sets from files of rows, and predictions for such files.
+/* Training sets from files of rows.
  *
  * What a file's columns became is a schema, kept with the models that are fitted on it, so that other files are read in the same way:
  *
@@ -37,14 +37,5 @@ typedef struct weir_file_query {
  *  Errors: those of weir_data_file_open; WEIR_EINVAL for a column that does not exist or cannot be what it is named for; WEIR_EDATA for a target without two
  *  classes, or times that are none; WEIR_ELIMIT, with the size, when the set would take more memory than it may. */
 weir_status weir_trainset_from_file(const weir_file_query *query, weir_trainset *ret_set, cJSON **ret_schema, weir_err *err) WEIR_MUST_CHECK;
-
-/** Predictions for the rows of a file, in pieces, whatever its size: out_path (.parquet, .csv, .json …) gets the columns of the file and "prediction" (of
- *  several targets
- *  "prediction_<target>"); of classes the name, and "probability": of the positive class, or with more than two of the one that is predicted. It appears when
- *  it is whole.
- *  Errors: WEIR_EDATA when the schema is none, or not the model's; or when a column is missing or holds other things than the schema says; those of opening,
- *  predicting and writing. */
-weir_status weir_file_predict(const cJSON *schema, weir_model *model, const char *path, const char *format, const char *out_path, int64_t *ret_rows,
-                              weir_err *err) WEIR_MUST_CHECK;
 
 #endif

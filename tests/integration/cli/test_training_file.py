@@ -258,7 +258,7 @@ class Published(unittest.TestCase):
     def test_rows_without_a_column_are_refused(self):
         self.folder.rows.drop(columns=["rain"]).to_csv(self.folder.path("lacks.csv"), index=False)
         done = self.folder.weir("infer", self.folder.path("models"), "random_forest", "--file", self.folder.path("lacks.csv"), "--out", self.folder.path("lacks.csv"), code=2)
-        self.assertIn("is what --file names", done.stderr)
+        self.assertIn("cannot be written at the same time", done.stderr)
         done = self.folder.weir("infer", self.folder.path("models"), "random_forest", "--file", self.folder.path("lacks.csv"), "--out", self.folder.path("no.csv"), code=1)
         self.assertIn("rain", done.stderr)
         self.assertFalse(os.path.exists(self.folder.path("no.csv")))

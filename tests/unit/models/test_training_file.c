@@ -13,6 +13,7 @@
 
 #include "../starve.h"
 #include "models/training_search.h"
+#include "predict_file.h"
 
 #define FOLDS_LINEAR 4.05876542535789
 #define FOLDS_LINEAR_DEVIATION 0.3403988126229777
@@ -582,12 +583,12 @@ static void versions_follow_what_changed_and_score_files(void **state) {
     keep(f, &sets, "2.0.0");
     sets.fit = whole_fit;
     weir_err err;
-    int64_t rows = 0;
     cJSON *schema = NULL;
     static const char *const prediction[] = {"prediction", NULL};
-    if (weir_training_file_infer(path_of("kept"), "linear", "1.0.0", path_of("rows.csv"), NULL, path_of("scored.parquet"), &rows, &err))
-        fail_msg("%s", err.message);
-    assert_int_equal(rows, 300);
+    const weir_batch_job job = {.path = path_of("rows.csv"), .out = path_of("scored.parquet"), .form = WEIR_BATCH_PREDICTIONS, .strict = true};
+    weir_batch_result result = {0};
+    if (weir_training_file_infer(path_of("kept"), "linear", "1.0.0", &job, &result, &err)) fail_msg("%s", err.message);
+    assert_int_equal(result.rows, 300);
     weir_trainset scored = {0};
     assert_int_equal(weir_trainset_from_file(&(weir_file_query){.path = path_of("scored.parquet"), .targets = prediction, .time_column = "timestamp"}, &scored,
                                              &schema, &err),
@@ -595,8 +596,7 @@ static void versions_follow_what_changed_and_score_files(void **state) {
     double squares = 0; /* on the test rows, the root mean squared error is scikit-learn's */
     for (int i = 0; i < 30; i++) squares += pow(scored.matrix.label[270 + i] - sets.test.matrix.label[i], 2) / 30;
     near(sqrt(squares), TEST_LINEAR, 1e-9);
-    assert_int_equal(weir_training_file_infer(path_of("kept"), "linear", "9.0.0", path_of("rows.csv"), NULL, path_of("scored.parquet"), &rows, &err),
-                     WEIR_ENOTFOUND);
+    assert_int_equal(weir_training_file_infer(path_of("kept"), "linear", "9.0.0", &job, &result, &err), WEIR_ENOTFOUND);
     weir_trainset_done(&scored);
     cJSON_Delete(schema);
     weir_training_sets_done(&sets);
@@ -615,7 +615,7 @@ static void two_targets_are_predicted_side_by_side(void **state) {
     int64_t rows = 0;
     static const char *const predicted[] = {"prediction_traffic_volume", "prediction_avg_speed", NULL};
     assert_int_equal(weir_model_load(artifact.data, artifact.len, &model, &err), WEIR_OK);
-    if (weir_file_predict(sets.schema, model, path_of("rows.csv"), NULL, path_of("two.csv"), &rows, &err)) fail_msg("%s", err.message);
+    if (predict_file(sets.schema, model, path_of("rows.csv"), path_of("two.csv"), &rows, &err)) fail_msg("%s", err.message);
     weir_trainset out = {0};
     assert_int_equal(
         weir_trainset_from_file(&(weir_file_query){.path = path_of("two.csv"), .targets = predicted, .time_column = "timestamp"}, &out, &schema, &err),

@@ -9,6 +9,7 @@
 #include "../starve.h"
 #include "features/operator.h"
 #include "models/trainset_file.h"
+#include "predict_file.h"
 
 static char folder[64];
 
@@ -366,7 +367,7 @@ static void predictions_stand_beside_the_rows_of_the_file(void **state) {
     weir_model *model = fit_on(&set, "xgboost");
     static const char *const outs[] = {"scored.csv", "scored.parquet", "scored.jsonl"}, *const prediction[] = {"prediction", NULL};
     for (size_t i = 0; i < sizeof outs / sizeof *outs; i++) {
-        if (weir_file_predict(schema, model, csv, NULL, path_of(outs[i]), &rows, &err)) fail_msg("%s", err.message);
+        if (predict_file(schema, model, csv, path_of(outs[i]), &rows, &err)) fail_msg("%s", err.message);
         assert_int_equal(rows, 11);
         weir_trainset out = read_set(&(weir_file_query){.path = path_of(outs[i]), .targets = prediction}, &read_schema);
         assert_int_equal(out.matrix.row_count, 11);
@@ -380,23 +381,23 @@ static void predictions_stand_beside_the_rows_of_the_file(void **state) {
         cJSON_Delete(read_schema);
         weir_trainset_done(&out);
     }
-    assert_int_equal(weir_file_predict(schema, model, path_of("scored.csv"), NULL, path_of("twice.csv"), &rows, &err), WEIR_EDATA);
+    assert_int_equal(predict_file(schema, model, path_of("scored.csv"), path_of("twice.csv"), &rows, &err), WEIR_EDATA);
     assert_non_null(strstr(err.message, "'prediction' already"));
-    assert_int_equal(weir_file_predict(schema, model, write_file("lacks.csv", "temp,wet,speed\n1,true,2\n"), NULL, path_of("o.csv"), &rows, &err), WEIR_EDATA);
-    assert_non_null(strstr(err.message, "column 'weather' is missing"));
-    assert_int_equal(weir_file_predict(schema, model, write_file("words.csv", "temp,wet,weather,speed\n1,true,Rain,2\nhot,true,Rain,2\n"), NULL,
-                                       path_of("o.csv"), &rows, &err),
-                     WEIR_EDATA);
-    assert_non_null(strstr(err.message, "column 'temp' (VARCHAR): 1 values are no number"));
+    assert_int_equal(predict_file(schema, model, write_file("lacks.csv", "temp,wet,speed\n1,true,2\n"), path_of("o.csv"), &rows, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "the model takes 'weather': the data has no such column"));
+    assert_int_equal(
+        predict_file(schema, model, write_file("words.csv", "temp,wet,weather,speed\n1,true,Rain,2\nhot,true,Rain,2\n"), path_of("o.csv"), &rows, &err),
+        WEIR_EDATA);
+    assert_non_null(strstr(err.message, "row 2: column 'temp': found 'hot', expected a number"));
     assert_int_not_equal(access(path_of("o.csv"), F_OK), 0);
-    assert_int_equal(weir_file_predict(schema, model, csv, NULL, path_of("o.xyz"), &rows, &err), WEIR_EINVAL);
+    assert_int_equal(predict_file(schema, model, csv, path_of("o.xyz"), &rows, &err), WEIR_EINVAL);
     void *(*real)(void *, size_t) = weir_mem.realloc;
     const char *starved = path_of("starved.csv");
     int failures = 0;
     for (int n = 0, done = 0; !done; n += 1 + n / 8) {
         allocations_left = n;
         weir_mem.realloc = failing_realloc;
-        weir_status status = weir_file_predict(schema, model, csv, NULL, starved, &rows, &err);
+        weir_status status = predict_file(schema, model, csv, starved, &rows, &err);
         weir_mem.realloc = real;
         if (status && status != WEIR_ENOMEM) fail_msg("%d: %s", n, err.message);
         assert_true(!status || access(starved, F_OK));
@@ -405,7 +406,7 @@ static void predictions_stand_beside_the_rows_of_the_file(void **state) {
     }
     assert_true(failures > 5);
     cJSON_DeleteItemFromArray(cJSON_GetObjectItemCaseSensitive(schema, "inputs"), 0);
-    assert_int_equal(weir_file_predict(schema, model, csv, NULL, path_of("o.csv"), &rows, &err), WEIR_EDATA);
+    assert_int_equal(predict_file(schema, model, csv, path_of("o.csv"), &rows, &err), WEIR_EDATA);
     cJSON_Delete(schema);
     weir_model_free(model);
     weir_trainset_done(&set);
@@ -422,7 +423,7 @@ static void predicted_classes_have_their_names(void **state) {
     const char *csv = write_file("classes.csv", text);
     weir_trainset set = read_set(&(weir_file_query){.path = csv, .targets = y}, &schema);
     weir_model *model = fit_on(&set, "logistic");
-    if (weir_file_predict(schema, model, csv, NULL, path_of("named.jsonl"), &rows, &err)) fail_msg("%s", err.message);
+    if (predict_file(schema, model, csv, path_of("named.jsonl"), &rows, &err)) fail_msg("%s", err.message);
     weir_trainset out = read_set(&(weir_file_query){.path = path_of("named.jsonl"), .targets = names}, &read_schema);
     assert_string_equal(out.class_names[1], "turns");
     assert_true(out.matrix.label[0] == 0 && out.matrix.label[59] == 1);
