@@ -8,6 +8,7 @@
 
 static void show(void *context, int64_t done, int64_t total) {
     weir_batch_screen *screen = context;
+    if (!screen->progress.shown_us) screen->progress.begun = done > 0 ? done : total;
     if (done >= 0) {
         screen->progress.total = total;
         weir_progress_show_at_times(&screen->progress, done);

@@ -207,6 +207,7 @@ static weir_status clear_database(const weir_settings *settings, const weir_pipe
                                          "weir.training_failures",
                                          "weir.runs",
                                          "weir.sink_offsets",
+                                         "weir.batch_runs",
                                          "weir.schedule_firings",
                                          "weir.schedules",
                                          "weir.training_decisions",

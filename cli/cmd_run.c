@@ -73,7 +73,7 @@ static weir_status run_kinds(const weir_worker_env *env, const weir_pipeline *pi
 static bool has_work(const weir_worker_ops *kind, const weir_settings *settings, const weir_pipeline *pipeline) {
     if (kind->needs_training && !weir_pipeline_trains(pipeline)) return false;
     if (kind == &weir_mlflow_ops) return settings->mlflow_tracking_uri && *settings->mlflow_tracking_uri;
-    if (kind == &weir_schedule_ops) return pipeline->triggers.schedule_count > 0;
+    if (kind == &weir_schedule_ops) return pipeline->triggers.schedule_count > 0 || pipeline->batch_count > 0;
     if (kind == &weir_drift_ops) return pipeline->triggers.drift.enabled;
     if (kind == &weir_trigger_ops) return cJSON_HasObjectItem(pipeline->json, "triggers");
     return true;

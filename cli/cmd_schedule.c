@@ -60,7 +60,8 @@ static weir_status add_times(cJSON *rows, const weir_schedule_def *def, int64_t 
     return status;
 }
 
-static weir_status print_next(const schedule_options *o, const weir_triggers *triggers, weir_err *err) {
+static weir_status print_next(const schedule_options *o, const weir_pipeline *pipeline, weir_err *err) {
+    const weir_triggers *triggers = &pipeline->triggers;
     static const weir_table_column columns[] = {
         {"schedule", "SCHEDULE"}, {"action", "ACTION"}, {"due_at", "DUE (UTC)"}, {"local", "LOCAL"}, {"time_zone", "TIME ZONE"},
         {"cron", "CRON"},         {NULL, NULL}};
@@ -68,6 +69,11 @@ static weir_status print_next(const schedule_options *o, const weir_triggers *tr
     weir_status status = rows ? WEIR_OK : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the schedules");
     int64_t after_us = o->from_us ? o->from_us : weir_clock_wall_us(weir_clock_system());
     for (int i = 0; !status && i < triggers->schedule_count; i++) status = add_times(rows, &triggers->schedules[i], after_us, o->next, err);
+    for (int i = 0; !status && i < pipeline->batch_count; i++) {
+        const weir_batch_def *batch = &pipeline->batches[i];
+        const weir_schedule_def as_schedule = {.name = batch->name, .cron = batch->cron, .time_zone = batch->time_zone, .action = "batch"};
+        status = add_times(rows, &as_schedule, after_us, o->next, err);
+    }
     if (!status) status = weir_table_print(rows, columns, (weir_output)o->output, stdout, err);
     cJSON_Delete(rows);
     return status;
@@ -78,9 +84,9 @@ static weir_status run_schedule(const weir_settings *settings, const void *optio
     weir_pipeline *pipeline = NULL;
     (void)ret_exit;
     weir_status status = weir_pipeline_load(o->pipeline, &pipeline, err);
-    if (!status && !pipeline->triggers.schedule_count)
-        status = WEIR_FAIL(err, WEIR_EINVAL, "%s has no schedule: expected $.triggers.schedule or $.triggers.schedules", pipeline->path);
-    if (!status && o->next) status = print_next(o, &pipeline->triggers, err);
+    if (!status && !pipeline->triggers.schedule_count && !pipeline->batch_count)
+        status = WEIR_FAIL(err, WEIR_EINVAL, "%s has no schedule: expected $.triggers.schedule, $.triggers.schedules or $.serving.batches", pipeline->path);
+    if (!status && o->next) status = print_next(o, pipeline, err);
     weir_pipeline_free(pipeline);
     return status || o->next ? status : weir_run_workers(settings, o->pipeline, "schedule", err);
 }
@@ -92,7 +98,8 @@ static bool is_once(const void *options) {
 const weir_command weir_command_schedule = {
     .name = "schedule",
     .args = "PIPELINE [--next N]",
-    .doc = "Runs the schedule worker: says on weir.schedule when a schedule of the pipeline is due. With --next it prints when that will be.",
+    .doc = "Runs the schedule worker: says on weir.schedule when a schedule of the pipeline is due, and scores the files of its batches (serving.batches).\n"
+           "With --next it prints when that will be.",
     .options = schedule_table,
     .options_size = sizeof(schedule_options),
     .is_service = true,

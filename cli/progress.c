@@ -14,7 +14,7 @@ double weir_progress_seconds(const weir_progress *progress) {
 
 void weir_progress_show(weir_progress *progress, int64_t done, const char *note) {
     if (!progress->on) return;
-    double seconds = weir_progress_seconds(progress), rate = seconds > 0 ? (double)done / seconds : 0;
+    double seconds = weir_progress_seconds(progress), rate = seconds > 0 ? (double)(done - progress->begun) / seconds : 0;
     fprintf(progress->out, "\r\033[K%lld", (long long)done);
     if (progress->total >= 0) fprintf(progress->out, " of %lld", (long long)progress->total);
     fprintf(progress->out, " %s  %.0f/s", progress->what, rate);

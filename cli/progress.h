@@ -12,6 +12,7 @@ typedef struct weir_progress {
     const char *what; /* "events" */
     int64_t total; /* -1: not known */
     int64_t started_us, shown_us;
+    int64_t begun; /* done before it started: of no account for the rate */
     bool shown;
 } weir_progress;
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumers/batches.h"
 #include "consumers/due.h"
 #include "consumers/events.h"
 #include "consumers/kinds.h"
@@ -33,29 +34,15 @@ typedef struct schedule {
     bool codec_ready;
     bool may_wait; /* firings whose event is not sent yet: at start, and after each insert */
     planned planned[WEIR_SCHEDULES_MAX];
+    weir_batches *batches; /* NULL: the pipeline has none */
 } schedule;
 
 /* ---- what is due ---- */
 
 /* Where this schedule stands: at its newest firing, or at the time it was first seen as it is now. */
 static weir_status read_last(schedule *s, planned *p, weir_err *err) {
-    char now[WEIR_TIME_TEXT_MAX];
-    const char *params[] = {s->pipeline->name, p->def->name, p->def->cron, p->def->time_zone, weir_time_format(weir_clock_wall_us(s->clock), now)};
-    PGresult *result = NULL;
-    weir_status status = weir_pg_exec(s->pg,
-                                      "INSERT INTO weir.schedules AS s VALUES ($1, $2, $3, $4, $5::timestamptz) ON CONFLICT (pipeline, schedule) DO UPDATE SET "
-                                      "since = CASE WHEN (s.cron, s.time_zone) = ($3, $4) THEN s.since ELSE $5::timestamptz END, cron = $3, time_zone = $4",
-                                      5, params, NULL, err);
-    if (!status)
-        status = weir_pg_exec(
-            s->pg,
-            "SELECT (extract(epoch FROM greatest(since, (SELECT max(due_at) FROM weir.schedule_firings f WHERE (f.pipeline, f.schedule) = ($1, $2)))) "
-            "* 1000000)::int8 FROM weir.schedules WHERE pipeline = $1 AND schedule = $2",
-            2, params, &result, err);
-    if (status) return status;
-    if (PQntuples(result) == 1) p->last_us = atoll(PQgetvalue(result, 0, 0));
-    PQclear(result);
-    return WEIR_OK;
+    return weir_schedule_stands(s->pg, s->pipeline->name, p->def->name, p->def->cron, p->def->time_zone, weir_clock_wall_us(s->clock),
+                                "SELECT max(due_at) FROM weir.schedule_firings WHERE (pipeline, schedule) = ($1, $2)", &p->last_us, err);
 }
 
 /* Another scheduler may have decided it already: then its row stays as it is. */
@@ -148,15 +135,14 @@ static weir_status schedule_tick(void *context, int64_t mono_us, weir_err *err) 
     weir_status status = WEIR_OK;
     (void)mono_us;
     for (int i = 0; !status && i < s->pipeline->triggers.schedule_count; i++) status = look(s, &s->planned[i], err);
-    if (status || !s->may_wait) return status;
-    status = weir_pg_transaction(s->pg, send_waiting, s, err);
-    if (status) s->may_wait = true;
-    return status;
+    if (!status && s->may_wait && (status = weir_pg_transaction(s->pg, send_waiting, s, err))) s->may_wait = true;
+    return status || !s->batches ? status : weir_batches_tick(s->batches, err);
 }
 
 static void schedule_done(void *context) {
     schedule *s = context;
     if (!s) return;
+    weir_batches_free(s->batches);
     if (s->codec_ready) weir_event_codec_done(&s->codec);
     for (int i = 0; i < WEIR_SCHEDULES_MAX; i++) weir_zone_free(s->planned[i].zone);
     weir_pg_free(s->pg);
@@ -181,13 +167,13 @@ static weir_status schedule_init(weir_worker *worker, void **ret_context, weir_e
     if ((status = weir_pg_new(env->pg_url, &s->pg, err)) || (status = weir_pg_migrate(s->pg, err))) return status;
     if ((status = weir_event_codec_init(&s->codec, shared->registry, "schemas/schedule.avsc", WEIR_TOPIC_SCHEDULE, err))) return status;
     s->codec_ready = true;
-    return WEIR_OK;
+    return s->pipeline->batch_count ? weir_batches_new(worker, s->pg, &s->batches, err) : WEIR_OK;
 }
 
 const weir_worker_ops weir_schedule_ops = {
     .abi = WEIR_WORKER_ABI,
     .name = "schedule",
-    .doc = "says when a schedule of the pipeline is due",
+    .doc = "says when a schedule of the pipeline is due, and scores the files of its batches",
     .init = schedule_init,
     .tick = schedule_tick,
     .done = schedule_done,

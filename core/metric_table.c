@@ -41,6 +41,12 @@ const weir_metric_def weir_metric_table[] = {
     /* decisions */
     {"weir_schedule_firings_total", WEIR_COUNTER, "firings of schedules: fired, or missed while no scheduler ran", {"pipeline", "outcome"}},
     {"weir_schedule_delay_seconds", WEIR_HISTOGRAM, "from when a schedule is due to its event", {"pipeline"}},
+    {"weir_batch_runs_total",
+     WEIR_COUNTER,
+     "runs of scheduled batches: succeeded, failed, retried (they are tried again), missed (while no scheduler ran)",
+     {"pipeline", "outcome"}},
+    {"weir_batch_rows_total", WEIR_COUNTER, "rows of the files of scheduled batches: scored, rejected", {"pipeline", "outcome"}},
+    {"weir_batch_run_seconds", WEIR_HISTOGRAM, "of a run of a scheduled batch that ended, from its begin by this worker", {"pipeline"}},
     {"weir_trigger_decisions_total", WEIR_COUNTER, "answers to whether to train, by what asked: train, wait", {"pipeline", "cause", "outcome"}},
     {"weir_drift_records_total", WEIR_COUNTER, "records that were counted for drift: features, predictions, labels", {"pipeline", "kind"}},
     {"weir_drift_windows_total",

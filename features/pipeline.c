@@ -221,7 +221,7 @@ static weir_status get_share(const cJSON *json, const char *at, const char *key,
 
 /* Its readers are the workers; what is wrong should be known before these start. */
 static weir_status check_serving(const cJSON *serving, weir_err *err) {
-    static const char *const keys[] = {"threshold", "doc", NULL};
+    static const char *const keys[] = {"threshold", "batches", "doc", NULL};
     weir_status status = serving ? pf_need_object(serving, "$.serving", keys, err) : WEIR_OK;
     return status ? status : get_share(serving, "$.serving", "threshold", err);
 }
@@ -304,7 +304,7 @@ static weir_status parse_into(weir_pipeline *p, const char *text, const char *ba
     if ((status = check_file_columns(p, "aliases", true, err)) || (status = check_file_columns(p, "derive", false, err)) ||
         (status = pf_load_plugins(pf_get(p->json, "plugins"), base_dir, err)) || (status = pf_parse_lists(p, pf_get(p->json, "lists"), err)) ||
         (status = pf_parse_views(p, pf_get(p->json, "views"), err)) || (status = pf_parse_checks(p, pf_get(p->json, "checks"), base_dir, err)) ||
-        (status = check_training(p, pf_get(p->json, "training"), err)))
+        (status = check_training(p, pf_get(p->json, "training"), err)) || (status = pf_parse_batches(p, pf_get(pf_get(p->json, "serving"), "batches"), err)))
         return status;
     return hash_features(p, err);
 }
@@ -361,6 +361,7 @@ void weir_pipeline_free(weir_pipeline *pipeline) {
     pf_free_views(pipeline);
     pf_free_lists(pipeline);
     pf_free_checks(pipeline);
+    pf_free_batches(pipeline);
     done_feed(&pipeline->events);
     done_feed(&pipeline->labels);
     cJSON_Delete(pipeline->json);

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-static int allocations_left;
+static _Atomic int allocations_left; /* of all threads */
 static void *failing_realloc(void *old, size_t size) {
     if (size && allocations_left-- <= 0) return NULL;
     if (size) return realloc(old, size);

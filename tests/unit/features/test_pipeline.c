@@ -117,6 +117,8 @@ static void only_days_are_compacted_by_themselves(void **state) {
 
 #define ROUTED "{\"split\": \"request\", \"routing\": \"thompson\", "
 
+#define BATCH "{\"name\": \"a\", \"file\": \"f\", \"out\": \"g\", "
+
 static void wrong_files_are_told_where_and_how(void **state) {
     static const struct {
         const char *where, *json, *message; /* parts that must be in the message, separated by '~' */
@@ -265,6 +267,15 @@ static void wrong_files_are_told_where_and_how(void **state) {
         {"triggers", "{\"volume\": 0}", "$.triggers.volume~a whole number from 1"},
         {"serving/threshold", "\"0.5\"", "$.serving.threshold~\"0.5\"~0 to 1"},
         {"serving/treshold", "0.5", "$.serving:~did you mean \"threshold\"?"},
+        {"serving/batches", "{}", "$.serving.batches~an array of at most 32"},
+        {"serving/batches", "[{\"name\": \"a\", \"schedule\": \"0 3 * * *\", \"file\": \"f\"}]", "$.serving.batches[0].out~a text"},
+        {"serving/batches", "[" BATCH "\"schedul\": 1}]", "$.serving.batches[0]:~did you mean \"schedule\"?"},
+        {"serving/batches", "[" BATCH "\"schedule\": \"0 25 * * *\"}]", "$.serving.batches[0].schedule: hour: found \"25\""},
+        {"serving/batches", "[" BATCH "\"schedule\": \"@daily\", \"time_zone\": \"Mars\"}]", "$.serving.batches[0].time_zone~no time zone \"Mars\""},
+        {"serving/batches", "[" BATCH "\"schedule\": \"@daily\", \"catch_up\": \"all\"}]", "$.serving.batches[0].catch_up~\"last\" or \"none\""},
+        {"serving/batches", "[" BATCH "\"schedule\": \"@daily\", \"format\": \"xml\"}]", "$.serving.batches[0].format~xml"},
+        {"serving/batches", "[" BATCH "\"schedule\": \"@daily\", \"errors\": \"%s.csv\"}]", "$.serving.batches[0].errors: found '%s.csv'~%j"},
+        {"serving/batches", "[" BATCH "\"schedule\": \"@daily\"}, " BATCH "\"schedule\": \"@daily\"}]", "$.serving.batches[1].name~called a, too"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -280,6 +291,19 @@ static void wrong_files_are_told_where_and_how(void **state) {
         }
         free(text);
     }
+}
+
+static void paths_of_batches_have_the_numbers_of_a_time(void **state) {
+    (void)state;
+    weir_buf path = {0};
+    weir_err err;
+    const int64_t at_us = INT64_C(1709604245) * 1000000; /* 2024-03-05 02:04:05, the 65th day */
+    if (weir_batch_path("in/%Y-%m-%d/%H%M_%j_100%%.csv", at_us, &path, &err)) fail_msg("%s", err.message);
+    assert_int_equal(path.len, strlen("in/2024-03-05/0204_065_100%.csv"));
+    assert_memory_equal(path.data, "in/2024-03-05/0204_065_100%.csv", path.len);
+    assert_int_equal(weir_batch_path("in/%", at_us, &path, &err), WEIR_EINVAL);
+    assert_int_equal(weir_batch_path("in/%S", at_us, &path, &err), WEIR_EINVAL);
+    weir_buf_done(&path);
 }
 
 static void text_that_is_no_json_is_told_by_line(void **state) {
@@ -620,6 +644,7 @@ int main(void) {
         cmocka_unit_test(only_days_are_compacted_by_themselves),
         cmocka_unit_test(wrong_files_are_told_where_and_how),
         cmocka_unit_test(text_that_is_no_json_is_told_by_line),
+        cmocka_unit_test(paths_of_batches_have_the_numbers_of_a_time),
         cmocka_unit_test(the_environment_is_put_in),
         cmocka_unit_test(defaults_are_those_of_the_header),
         cmocka_unit_test(the_hash_is_of_features_only),
