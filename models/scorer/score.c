@@ -185,27 +185,44 @@ static void score_by_vectors(const weirscore *s, const score_model *m, const dou
 
 /* ---- models of several ---- */
 
+/* A member's score that is not finite is no score of the whole, whatever a weight or a meta model, to which it would be a missing value, makes of it. */
+static void mark_bad(const double *scores, size_t n, size_t outputs, bool *bad) {
+    for (size_t r = 0; r < n; r++)
+        for (size_t k = 0; k < outputs; k++) bad[r] |= !isfinite(scores[r * outputs + k]);
+}
+
+static void spoil_bad(const bool *bad, size_t n, size_t outputs, double *out) {
+    for (size_t i = 0; i < n * outputs; i++)
+        if (bad[i / outputs]) out[i] = NAN;
+}
+
 static void score_mean(const weirscore *s, const score_model *m, const double *rows, size_t n, double *out) {
     double scores[SCORE_SCRATCH_NUMBERS];
+    bool bad[SCORE_BLOCK_ROWS] = {false};
     const double *weights = score_at(s, m->numbers);
     size_t count = n * m->output_count;
     memset(out, 0, count * sizeof *out);
     for (uint32_t i = 0; i < m->member_count; i++) {
         if (weights[i] == 0) continue;
         score_model_rows(s, &s->models[m->first_member + i], rows, n, scores);
+        mark_bad(scores, n, m->output_count, bad);
         for (size_t k = 0; k < count; k++) out[k] += weights[i] * scores[k];
     }
     for (size_t k = 0; m->task != SCORE_REGRESSION && k < count; k++) out[k] = fmin(out[k], 1); /* weights sum to 1 but for rounding */
+    spoil_bad(bad, n, m->output_count, out);
 }
 
 static void score_stack(const weirscore *s, const score_model *m, const double *rows, size_t n, double *out) {
     double scores[SCORE_SCRATCH_NUMBERS], features[SCORE_SCRATCH_NUMBERS];
+    bool bad[SCORE_BLOCK_ROWS] = {false};
     size_t outputs = m->output_count, members = m->member_count - 1, width = members * outputs;
     for (size_t i = 0; i < members; i++) {
         score_model_rows(s, &s->models[m->first_member + i], rows, n, scores);
+        mark_bad(scores, n, outputs, bad);
         for (size_t r = 0; r < n; r++) memcpy(features + r * width + i * outputs, scores + r * outputs, outputs * sizeof *scores);
     }
     score_model_rows(s, &s->models[m->first_member + members], features, n, out);
+    spoil_bad(bad, n, outputs, out);
 }
 
 static void score_targets(const weirscore *s, const score_model *m, const double *rows, size_t n, double *out) {

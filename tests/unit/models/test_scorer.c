@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "models/model_parts.h"
-#include "models/scorer/format.h"
+#include "models/scorer/internal.h"
 #include "models/scorer_compile.h"
 #include "models/scorer_gate.h"
 #include "models/spec.h"
@@ -114,6 +114,39 @@ static void a_model_without_compiled_form_is_scored_by_its_library(void **state)
     assert_int_equal(file.len, 0);
     weir_buf_done(&file);
     weir_model_free(model);
+}
+
+/* One bit of the compiled form is another: a threshold a float32 higher, a leaf, a side of missing values, a coefficient. */
+static void the_gate_refuses_a_form_that_differs_by_a_bit(void **state) {
+    (void)state;
+    static const struct {
+        const char *algorithm, *params;
+        int part;
+    } cases[] = {{"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 0}, {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 1}, {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 2},
+                 {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 3}, {"random_forest", "{\"trees\": 5}", 4},                           {"logistic", NULL, 5}};
+    const weir_matrix matrix = fixture_matrix(&data, WEIR_TASK_BINARY);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        weir_model *model = fit_model(cases[i].algorithm, cases[i].params, &matrix);
+        const weirscore *scorer = weir_model_scorer(model);
+        const score_model *m = &scorer->models[0];
+        score_node *nodes = (score_node *)(uintptr_t)score_at(scorer, m->nodes);
+        score_slice *slices = (score_slice *)(uintptr_t)score_at(scorer, m->slices);
+        weir_gate_count count;
+        weir_err err;
+        assert_int_equal(weir_scorer_gate(model, matrix.values, ROWS, &count, &err), WEIR_OK);
+        assert_true(cases[i].part > 3 || (m->perfect && m->slices.count));
+        switch (cases[i].part) {
+        case 0: nodes[0].threshold = nextafterf(nodes[0].threshold, INFINITY); break;
+        case 1: ((float *)(uintptr_t)score_at(scorer, m->leaves))[3] *= 1.0000002f; break;
+        case 2: nodes[0].slot ^= 1; break;
+        case 3: slices[0].rank++; break;
+        case 4: ((score_link_node *)(void *)nodes)[0].threshold = nextafterf(((score_link_node *)(void *)nodes)[0].threshold, -INFINITY); break;
+        default: ((double *)(uintptr_t)score_at(scorer, m->numbers))[0] *= 1 + 1e-15; break;
+        }
+        if (weir_scorer_gate(model, matrix.values, ROWS, &count, &err) != WEIR_EDATA) fail_msg("change %d of %s passed", cases[i].part, cases[i].algorithm);
+        assert_non_null(strstr(err.message, cases[i].algorithm));
+        weir_model_free(model);
+    }
 }
 
 /* ---- files ---- */
@@ -272,6 +305,7 @@ int main(void) {
         cmocka_unit_test(every_objective_of_a_regression),
         cmocka_unit_test(trees_without_a_split),
         cmocka_unit_test(a_model_without_compiled_form_is_scored_by_its_library),
+        cmocka_unit_test(the_gate_refuses_a_form_that_differs_by_a_bit),
         cmocka_unit_test(a_file_scores_as_the_model_does),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(signed_nonsense_does_no_harm),
