@@ -34,7 +34,14 @@ bool weir_export_format_find(const char *name, weir_export_format *ret_format) {
 
 weir_status weir_export_trees(const weir_model *model, weir_trees **ret_trees, weir_err *err) {
     weir_model_parts parts = weir_model_inside(model);
-    return weir_trees_parse(parts.body, parts.body_len, &parts.fitted, ret_trees, err);
+    weir_trees *trees = NULL;
+    weir_status status = weir_trees_parse(parts.body, parts.body_len, &parts.fitted, &trees, err);
+    if (status == WEIR_OK) status = weir_trees_check_explainable(trees, err); /* JSON has no word for what is not finite */
+    if (status == WEIR_OK)
+        *ret_trees = trees;
+    else
+        weir_trees_free(trees);
+    return status;
 }
 
 weir_status weir_export_check(const weir_model *model, const char *format, weir_err *err) {
