@@ -182,16 +182,21 @@ static weir_status run_prepared(const weir_duck *duck, duckdb_prepared_statement
     static const struct timespec moment = {.tv_nsec = 200000};
     duckdb_pending_result pending = NULL;
     weir_status st = WEIR_OK;
+    bool stopped = false;
     if (duckdb_pending_prepared(statement, &pending) != DuckDBSuccess) st = words_fail(err, duckdb_pending_error(pending));
     duckdb_pending_state state = DUCKDB_PENDING_RESULT_NOT_READY;
     while (!st && (state == DUCKDB_PENDING_RESULT_NOT_READY || state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)) {
         state = duckdb_pending_execute_task(pending);
         if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE) nanosleep(&moment, NULL);
-        if (duck->cancel && *duck->cancel) st = WEIR_RETRY(err, WEIR_ETIMEOUT, "stopped as it was asked to");
+        if (!stopped && duck->cancel && *duck->cancel) {
+            stopped = true; /* and the loop goes on until the statement has ended by it: one that is only dropped leaks */
+            duckdb_interrupt(duck->connection);
+        }
     }
     if (!st && state == DUCKDB_PENDING_ERROR) st = words_fail(err, duckdb_pending_error(pending));
     if (!st && duckdb_execute_pending(pending, result) != DuckDBSuccess) st = result_fail(err, result);
     duckdb_destroy_pending(&pending);
+    if (st && stopped) st = WEIR_RETRY(err, WEIR_ETIMEOUT, "stopped as it was asked to");
     return st;
 }
 
