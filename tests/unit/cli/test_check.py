@@ -25,6 +25,7 @@ LAG = {"name": "x", "op": "lag", "of": "amount"}
 EWM = {"name": "x", "op": "ewm_mean", "of": "amount", "half_life": "1d"}
 
 # (path, value or ABSENT): what a schema can see, so both must refuse.
+BATCH = {"name": "a", "schedule": "0 3 * * *", "file": "in/%Y-%m-%d.csv", "out": "g.parquet"}
 WRONG = [
     ("pipelin", 1), ("pipeline", ABSENT), ("pipeline", "Fraud"), ("pipeline", "1st"), ("pipeline", "x" * 49), ("pipeline", ""), ("pipeline", 7),
     ("partitions", 0), ("partitions", 1025), ("partitions", 1.5), ("partitions", "4"), ("retention", "7"), ("retention", "7 d"), ("retention", 7), ("compact_after", 2), ("compact_after", "soon"),
@@ -64,7 +65,8 @@ WRONG = [
     ("training.candidates.0.params", {"l2": "1"}), ("training.candidates.1.params", {"rounds": 0}), ("training.candidates.1.params", {"rounds": 1.5}),
     ("training.candidates.2.params", {"eta": 0.1}), ("training.champion", ""), ("training.colums", []), ("triggers", []), ("rollout", 0.5), ("rollout.salt", 7),
     ("rollout.salt", "s" * 64), ("rollout.challenger_share", 1.01), ("rollout.challenger_share", "0.5"), ("rollout.steps", []), ("serving.threshold", -0.1),
-    ("serving.treshold", 0.5), ("training.use_case", "Fraud"), ("training.use_case", 3), ("training.experiment", ""), ("training.use_cases", []),
+    ("serving.treshold", 0.5), ("serving.batches", {}), ("serving.batches", [{"name": "a", "schedule": "@daily", "file": "f"}]),
+    ("serving.batches", [{**BATCH, "catch_up": "all"}]), ("serving.batches", [{**BATCH, "format": "xml"}]), ("serving.batches", [{**BATCH, "colums": ["id"]}]), ("training.use_case", "Fraud"), ("training.use_case", 3), ("training.experiment", ""), ("training.use_cases", []),
     ("training.use_cases", {"a b": {}}), ("training.use_cases", {"x": 3}), ("training.use_cases", {"x": {"seeds": 1}}), ("training.use_cases", {"x": {"seed": -1}}),
     ("training.use_cases", {"x": {"candidates": []}}), ("training.use_cases", {"x": {"use_cases": {}}}),
     ("training.use_cases", {"x": {"candidates": [{"name": "a", "algorithm": "logistics"}]}}),
@@ -105,7 +107,8 @@ RIGHT = [
     ("lists", {"days": ["2012-01-02"], "sizes": [1, 2.5], "words": ["a", "b"]}), ("plugins", []),
     ("views.0.features.3.agg", "${WEIR_TEST_AGG}"), ("views.0.features.3.default", -1.5), ("training", ABSENT), ("training.split", ABSENT),
     ("training.split.delay", "0d"), ("training.split.test", "48h"), ("training.candidates.0.params", ABSENT), ("training.candidates.1.params", {"rounds": 20, "eta": 0.3}),
-    ("training.challenger", ABSENT), ("training.card_k", 0), ("rollout", ABSENT), ("rollout.challenger_share", 0), ("serving", ABSENT), ("triggers", {"schedule": "0 3 * * *"}),
+    ("training.challenger", ABSENT), ("training.card_k", 0), ("rollout", ABSENT), ("rollout.challenger_share", 0), ("serving", ABSENT), ("serving.batches", []),
+    ("serving.batches", [BATCH, {**BATCH, "name": "b", "out": "h-%Y.csv", "errors": "e.csv", "time_zone": "UTC", "model": "m", "version": "1.2.0", "columns": ["id"]}]), ("triggers", {"schedule": "0 3 * * *"}),
 ]  # fmt: skip
 ENVIRONMENT = {"WEIR_TEST_TOPIC": "payments", "WEIR_TEST_AGG": "max"}
 
@@ -171,7 +174,8 @@ class Judgement(unittest.TestCase):
     def test_every_key_that_the_parsers_know_is_in_the_schema(self):
         """and the other way round, so that neither gets a key alone."""
         known = set()
-        for source in ("features/pipeline.c", "features/pipeline_views.c", "features/pipeline_features.c", "features/pipeline_checks.c", "features/pipeline_decisions.c", "models/recipe.c"):
+        for source in ("features/pipeline.c", "features/pipeline_views.c", "features/pipeline_features.c", "features/pipeline_checks.c", "features/pipeline_decisions.c",
+                       "features/pipeline_batches.c", "models/recipe.c"):
             for words in re.findall(r"\bkeys\[\] = \{([^}]*)\}|_keys\[\] = \{([^}]*)\}", (ROOT / source).read_text()):
                 known |= set(re.findall(r'"([^"]+)"', "".join(words)))
         listed = set()
