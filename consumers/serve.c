@@ -5,6 +5,7 @@
  *   POST /get-online-features  /push  /write-to-online-store                           Feast's feature server
  *
  * Requests run on the HTTP server's threads; each has its own reader of the replica. This worker's own thread only watches over the serving state. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,13 +164,35 @@ static void on_server(const weir_http_request *request, weir_http_response *resp
     weir_err err;
     int64_t began_us = weir_clock_mono_us(s->env->clock);
     weir_status status = authorise(s, request, WEIR_ACCESS_READ, response, NULL, &err);
-    if (!status) status = written(weir_buf_printf(&response->body, "{\"name\":\"weir\",\"version\":\"%s\",\"extensions\":[]}", WEIR_VERSION), &err);
+    if (!status)
+        status =
+            written(weir_buf_printf(&response->body, "{\"name\":\"weir\",\"version\":\"%s\",\"extensions\":[\"binary_tensor_data\"]}", WEIR_VERSION), &err);
     finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
 }
 
 static bool put_tensor(weir_buf *out, bool first, const char *name, const char *datatype) {
     return weir_buf_printf(out, "%s{\"name\":", first ? "" : ",") && weir_json_put_text(out, name) &&
            weir_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", datatype);
+}
+
+/* What the columns of a score are, where there are several. */
+static bool put_score_columns(const weir_model *model, weir_buf *out) {
+    const char *const *targets = weir_model_target_names(model), *const *names = targets ? targets : weir_model_class_names(model);
+    int count = weir_model_output_count(model);
+    bool ok =
+        weir_buf_printf(out, "{\"name\":\"score\",\"datatype\":\"FP64\",\"shape\":[-1,%d],\"parameters\":{\"%s\":[", count, targets ? "targets" : "classes");
+    for (int i = 0; ok && i < count; i++) {
+        ok = !i || weir_buf_append(out, ",", 1);
+        ok = ok && (names ? weir_json_put_text(out, names[i]) : weir_buf_printf(out, "\"%d\"", i));
+    }
+    return ok && weir_buf_printf(out, "]}}");
+}
+
+static bool put_outputs(const weir_served *served, weir_buf *out) {
+    if (weir_model_output_count(served->model) == 1)
+        return put_tensor(out, true, "score", "FP64") && (isnan(served->threshold) || put_tensor(out, false, "decision", "BOOL"));
+    bool classes = weir_model_task(served->model) == WEIR_TASK_MULTICLASS;
+    return put_score_columns(served->model, out) && (!classes || put_tensor(out, false, "class", "BYTES"));
 }
 
 /* The pipeline takes columns of events, a model its own inputs. */
@@ -187,13 +210,17 @@ static bool put_inputs(const serve *s, const weir_served *served, bool pipeline,
 
 enum { SERVED_MAX = 1 + WEIR_CHALLENGERS_MAX };
 
+static bool is_same(const weir_served *a, const weir_served *b) {
+    return a->version == b->version && !strcmp(a->name, b->name);
+}
+
 /* Champion and challengers that are there; each version once. */
 static int list_served(const weir_arms *arms, const weir_served *served[SERVED_MAX]) {
     int count = 0;
     for (int i = -1; i < WEIR_CHALLENGERS_MAX; i++) {
         const weir_served *one = i < 0 ? arms->champion : arms->challengers[i];
         bool again = false;
-        for (int j = 0; one && j < count; j++) again |= served[j]->version == one->version && !strcmp(served[j]->name, one->name);
+        for (int j = 0; one && j < count; j++) again |= is_same(served[j], one);
         if (one && !again) served[count++] = one;
     }
     return count;
@@ -211,24 +238,41 @@ static bool put_versions(const weir_arms *arms, const char *name, weir_buf *out)
     return ok;
 }
 
+/* Of one version: what it is and which arms it serves. */
+static bool put_about(const weir_arms *arms, const weir_served *served, weir_buf *out) {
+    bool ok = weir_buf_printf(out, ",\"parameters\":{\"version\":%d,\"algorithm\":\"%s\",\"task\":\"%s\",\"digest\":\"%s\"", served->version,
+                              weir_model_algorithm(served->model), weir_task_name(weir_model_task(served->model)), weir_model_digest(served->model));
+    if (ok && !isnan(served->threshold))
+        ok = weir_buf_printf(out, ",\"threshold\":") && weir_json_put(out, &(weir_datum){.type = WEIR_T_F64, .f = served->threshold});
+    bool any = false;
+    ok = ok && weir_buf_printf(out, ",\"aliases\":[");
+    for (int i = -1; ok && i < WEIR_CHALLENGERS_MAX; i++) {
+        const weir_served *one = i < 0 ? arms->champion : arms->challengers[i];
+        if (!one || !is_same(one, served)) continue;
+        ok = weir_buf_printf(out, "%s\"%s\"", any ? "," : "", one->arm);
+        any = true;
+    }
+    return ok && weir_buf_printf(out, "]}");
+}
+
 static weir_status answer_metadata(serve *s, const weir_arms *arms, const weir_model_path *path, weir_http_response *response, weir_err *err) {
     const weir_served *served = NULL;
     weir_buf *out = &response->body;
-    bool pipeline = !strcmp(path->name, s->pipeline->name);
-    weir_status status = serve_find(s, arms, path->name, path->version, &served, err);
+    bool pipeline = serve_is_split(s, path);
+    weir_status status = serve_find(s, arms, path, &served, err);
     if (status) return status;
-    bool ok = weir_buf_printf(out, "{\"name\":") && weir_json_put_text(out, path->name) && weir_buf_printf(out, ",\"versions\":[") &&
-              put_versions(arms, path->name, out) &&
+    const char *name = pipeline ? path->name : served->name;
+    bool ok = weir_buf_printf(out, "{\"name\":") && weir_json_put_text(out, name) && weir_buf_printf(out, ",\"versions\":[") && put_versions(arms, name, out) &&
               weir_buf_printf(out, "],\"platform\":\"weir_%s\",\"inputs\":[", pipeline ? "pipeline" : weir_model_algorithm(served->model)) &&
-              put_inputs(s, served, pipeline, out) && weir_buf_printf(out, "],\"outputs\":[") && put_tensor(out, true, "score", "FP64") &&
-              put_tensor(out, false, "decision", "BOOL") && weir_buf_printf(out, "]}");
+              put_inputs(s, served, pipeline, out) && weir_buf_printf(out, "],\"outputs\":[") && put_outputs(served, out) && weir_buf_printf(out, "]") &&
+              (pipeline || put_about(arms, served, out)) && weir_buf_append(out, "}", 1);
     return written(ok, err);
 }
 
 static weir_status answer_model_ready(serve *s, const weir_arms *arms, const weir_model_path *path, weir_http_response *response, weir_err *err) {
     const weir_served *served = NULL;
     weir_buf *out = &response->body;
-    weir_status status = serve_find(s, arms, path->name, path->version, &served, err);
+    weir_status status = serve_find(s, arms, path, &served, err);
     if (status) return status;
     bool ready = is_ready(s, arms);
     response->status = ready ? 200 : 503;
@@ -236,31 +280,38 @@ static weir_status answer_model_ready(serve *s, const weir_arms *arms, const wei
         weir_buf_printf(out, "{\"name\":") && weir_json_put_text(out, path->name) && weir_buf_printf(out, ",\"ready\":%s}", ready ? "true" : "false"), err);
 }
 
-static weir_status no_such_model(const weir_arms *arms, const char *name, int version, weir_err *err) {
+static weir_status no_such_model(const weir_arms *arms, const weir_model_path *path, weir_err *err) {
     const weir_served *served[SERVED_MAX];
-    char wanted[16] = "", names[96 * SERVED_MAX] = "nobody";
+    char wanted[32] = "", names[96 * SERVED_MAX] = "nobody";
     int count = list_served(arms, served);
     size_t used = 0;
-    if (version) snprintf(wanted, sizeof wanted, " version %d", version);
+    if (path->version) snprintf(wanted, sizeof wanted, " version %d", path->version);
+    if (path->alias[0]) snprintf(wanted, sizeof wanted, " as %s", path->alias);
     for (int i = 0; i < count; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s version %d", i ? " and " : "", served[i]->name, served[i]->version);
-    return WEIR_REJECT(err, WEIR_ENOTFOUND, "no model \"%s\"%s is served; served now: %s", name, wanted, names);
+    return WEIR_REJECT(err, WEIR_ENOTFOUND, "no model \"%s\"%s is served; served now: %s", path->name, wanted, names);
 }
 
-weir_status serve_find(const serve *s, const weir_arms *arms, const char *name, int version, const weir_served **ret_served, weir_err *err) {
-    const weir_served *served[SERVED_MAX];
-    if (!strcmp(name, s->pipeline->name) && !version) {
-        if (!arms->champion) return WEIR_RETRY(err, WEIR_ENET, "no model is served yet: pipeline %s has no champion", name);
+/* An alias is that of an arm; of the pipeline, or of a model while that has it. */
+static bool means(const serve *s, const weir_model_path *path, const weir_served *served) {
+    bool named = !strcmp(path->name, served->name);
+    if (path->alias[0]) return !strcmp(path->alias, served->arm) && (named || !strcmp(path->name, s->pipeline->name));
+    return named && (!path->version || path->version == served->version);
+}
+
+weir_status serve_find(const serve *s, const weir_arms *arms, const weir_model_path *path, const weir_served **ret_served, weir_err *err) {
+    if (serve_is_split(s, path)) {
+        if (!arms->champion) return WEIR_RETRY(err, WEIR_ENET, "no model is served yet: pipeline %s has no champion", path->name);
         *ret_served = arms->champion;
         return WEIR_OK;
     }
-    int count = list_served(arms, served);
-    for (int i = 0; i < count; i++) {
-        if (strcmp(served[i]->name, name) || (version && served[i]->version != version)) continue;
-        *ret_served = served[i];
+    for (int i = -1; i < WEIR_CHALLENGERS_MAX; i++) {
+        const weir_served *one = i < 0 ? arms->champion : arms->challengers[i];
+        if (!one || !means(s, path, one)) continue;
+        *ret_served = one;
         return WEIR_OK;
     }
-    return no_such_model(arms, name, version, err);
+    return no_such_model(arms, path, err);
 }
 
 static weir_status answer_model(serve *s, const weir_model_path *path, weir_http_response *response, weir_err *err) {

@@ -14,15 +14,24 @@ typedef struct weir_http_request {
     void *connection; /* for weir_http_query / weir_http_header */
 } weir_http_request;
 
+enum { WEIR_HTTP_HEADERS_MAX = 4 };
 typedef struct weir_http_response {
     int status; /* 200 unless changed */
     const char *content_type; /* static; "application/json" unless changed */
     weir_buf body;
+    int header_count;
+    struct {
+        const char *name; /* static */
+        char value[48];
+    } headers[WEIR_HTTP_HEADERS_MAX]; /* further ones: weir_http_add_header */
 } weir_http_response;
 
 const char *weir_http_query(const weir_http_request *request, const char *name); /* NULL when absent */
 const char *weir_http_header(const weir_http_request *request, const char *name); /* NULL when absent */
-/** Sets status and a JSON body {"error": message}. An answer with status 401 asks for a bearer token (WWW-Authenticate). */
+/** A further header of the answer. name: static; at most WEIR_HTTP_HEADERS_MAX of them, with values of less than 48 bytes. */
+void weir_http_add_header(weir_http_response *response, const char *name, const char *format, ...) WEIR_PRINTF(3, 4);
+/** Sets status and a JSON body {"error": message}. An answer with status 401 asks for a bearer token (WWW-Authenticate).
+ *  Headers that were added are forgotten. */
 void weir_http_error(weir_http_response *response, int status, const char *format, ...) WEIR_PRINTF(3, 4);
 
 typedef void (*weir_http_handler)(const weir_http_request *request, weir_http_response *response, void *context);

@@ -3,6 +3,7 @@
  * A request lives from begin_request (headers read) to request_completed (answer sent or connection lost). Its body is collected up to the limit; one that is longer is
  * swallowed and answered with 413, because closing a connection with unread bytes would take the answer away from the client. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -66,6 +67,16 @@ const char *weir_http_header(const weir_http_request *req, const char *name) {
     return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
 }
 
+void weir_http_add_header(weir_http_response *response, const char *name, const char *format, ...) {
+    va_list args;
+    assert(response->header_count < WEIR_HTTP_HEADERS_MAX);
+    int i = response->header_count++;
+    response->headers[i].name = name;
+    va_start(args, format);
+    vsnprintf(response->headers[i].value, sizeof response->headers[i].value, format, args);
+    va_end(args);
+}
+
 void weir_http_error(weir_http_response *response, int status, const char *format, ...) {
     char message[WEIR_ERR_MESSAGE_MAX];
     va_list args;
@@ -74,6 +85,7 @@ void weir_http_error(weir_http_response *response, int status, const char *forma
     va_end(args);
     response->status = status;
     response->content_type = "application/json";
+    response->header_count = 0;
     weir_buf_clear(&response->body);
     bool ok = weir_buf_append(&response->body, "{\"error\":\"", 10) && weir_buf_json_escape(&response->body, message, strlen(message)) &&
               weir_buf_append(&response->body, "\"}\n", 3);
@@ -195,6 +207,8 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, weir_htt
     response->body = (weir_buf){0};
     if (!answer) return MHD_NO;
     enum MHD_Result queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_CONTENT_TYPE, response->content_type);
+    for (int i = 0; queued == MHD_YES && i < response->header_count; i++)
+        queued = MHD_add_response_header(answer, response->headers[i].name, response->headers[i].value);
     if (queued == MHD_YES && *allow) queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_ALLOW, allow);
     if (queued == MHD_YES && response->status == MHD_HTTP_UNAUTHORIZED)
         queued = MHD_add_response_header(answer, MHD_HTTP_HEADER_WWW_AUTHENTICATE, challenge(connection));
