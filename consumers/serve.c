@@ -139,7 +139,7 @@ static weir_status written(bool ok, weir_err *err) {
 
 static bool is_ready(serve *s, const weir_arms *arms) {
     weir_err err;
-    return weir_serving_ready(s->serving) && !weir_serving_check(s->serving, &err) && arms->champion;
+    return !weir_worker_stopping(s->worker) && weir_serving_ready(s->serving) && !weir_serving_check(s->serving, &err) && arms->champion;
 }
 
 static weir_status answer_health(serve *s, const char *path, weir_http_response *response, weir_err *err) {
@@ -380,10 +380,21 @@ static void on_push(const weir_http_request *request, weir_http_response *respon
 
 /* ---- life ---- */
 
+/* Not ready first, so that nobody new is sent here; then every answer says that its connection ends; then what is being answered is finished. */
+static void leave(serve *s) {
+    if (!s->routed) return;
+    if (weir_worker_stopping(s->worker)) { /* or else it is about to begin anew */
+        int64_t linger_ms = s->env->http_linger_ms < s->env->drain_ms ? s->env->http_linger_ms : s->env->drain_ms;
+        weir_http_server_drain(s->env->http);
+        if (linger_ms > 0) weir_clock_sleep_us(s->env->clock, 1000 * linger_ms);
+    }
+    weir_http_server_unroute(s->env->http, s);
+}
+
 static void serve_done(void *context) {
     serve *s = context;
     if (!s) return;
-    if (s->routed) weir_http_server_unroute(s->env->http, s);
+    leave(s);
     while (s->threads) {
         serve_thread *next = s->threads->next;
         free_thread(s->threads);

@@ -305,7 +305,7 @@ static weir_status choose_outputs(const inference *in, const weir_infer_request 
         binary[kind] = parsed->binary;
     }
     for (int i = 0; i < parsed->output_count; i++) {
-        int kind;
+        int kind = 0;
         weir_status status = find_output(in, parsed->outputs[i].name, &kind, err);
         if (status) return status;
         wanted[kind] = true;
