@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "consumers/kinds.h"
+#include "consumers/serve_openapi.h"
 #include "consumers/serve_parts.h"
 #include "core/log.h"
 
@@ -378,6 +379,41 @@ static void on_push(const weir_http_request *request, weir_http_response *respon
     finish(s, ENDPOINT_PUSH, began_us, status, &err, response);
 }
 
+/* ---- the table ---- */
+
+static void on_openapi(const weir_http_request *request, weir_http_response *response, void *context);
+
+static const serve_operation operations[] = {
+    {"GET", "/v2", on_server, "server_metadata", "What the server is.", NULL, "Server"},
+    {"GET", "/v2/health/live", on_health, "server_live", "Does it live?", NULL, "Live", .open = true},
+    {"GET", "/v2/health/ready", on_health, "server_ready", "Can it answer? 503 when not.", NULL, "Ready", .open = true},
+    {"GET", "/v2/models/{model_name}", on_model, "model_metadata", "What a model, or the pipeline, takes and gives.", NULL, "Model"},
+    {"GET", "/v2/models/{model_name}/versions/{model_version}", on_model, "version_metadata", "What a version of a model takes and gives.", NULL, "Model"},
+    {"GET", "/v2/models/{model_name}/ready", on_model, "model_ready", "Can it answer? 503 when not.", NULL, "Ready"},
+    {"GET", "/v2/models/{model_name}/versions/{model_version}/ready", on_model, "version_ready", "Can this version answer? 503 when not.", NULL, "Ready"},
+    {"POST", "/v2/models/{model_name}/infer", on_infer, "model_infer", "Scores of a model, or by the pipeline's name of the arm that each entity gets.",
+     "InferRequest", "InferResponse", .binary = true},
+    {"POST", "/v2/models/{model_name}/versions/{model_version}/infer", on_infer, "version_infer", "Scores of one version.", "InferRequest", "InferResponse",
+     .binary = true},
+    {"POST", "/get-online-features", on_features, "get_online_features", "Features by entity, as Feast's feature server gives them.", "FeaturesRequest",
+     "FeaturesResponse"},
+    {"POST", "/push", on_push, "push", "Events or labels in.", "PushRequest", "PushResponse"},
+    {"POST", "/write-to-online-store", on_push, "write_to_online_store", "The same as /push, by Feast's other name.", "PushRequest", "PushResponse"},
+    {"GET", "/openapi.json", on_openapi, "openapi", "This document.", NULL, "OpenApi", .open = true},
+};
+enum { OPERATION_COUNT = sizeof operations / sizeof *operations };
+
+static void on_openapi(const weir_http_request *request, weir_http_response *response, void *context) {
+    (void)request;
+    serve *s = context;
+    weir_err err;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    char title[128];
+    snprintf(title, sizeof title, "Weir: pipeline %.64s", s->pipeline->name);
+    weir_status status = serve_openapi(operations, OPERATION_COUNT, title, s->tokens != NULL, &response->body, &err);
+    finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
+}
+
 /* ---- life ---- */
 
 /* Not ready first, so that nobody new is sent here; then every answer says that its connection ends; then what is being answered is finished. */
@@ -431,14 +467,14 @@ static void find_metrics(serve *s) {
 }
 
 static weir_status add_routes(serve *s, weir_err *err) {
-    const weir_http_route routes[] = {
-        {"GET", "/v2", on_server, s},         {"GET", "/v2/health/live", on_health, s},       {"GET", "/v2/health/ready", on_health, s},
-        {"GET", "/v2/models/*", on_model, s}, {"POST", "/v2/models/*", on_infer, s},          {"POST", "/get-online-features", on_features, s},
-        {"POST", "/push", on_push, s},        {"POST", "/write-to-online-store", on_push, s},
-    };
     weir_status status = WEIR_OK;
     s->routed = true;
-    for (size_t i = 0; !status && i < sizeof routes / sizeof *routes; i++) status = weir_http_server_route(s->env->http, &routes[i], err);
+    for (size_t i = 0; !status && i < OPERATION_COUNT; i++) {
+        char path[SERVE_ROUTE_MAX];
+        if (serve_operation_is_routed(operations, i)) continue;
+        serve_operation_route(&operations[i], path);
+        status = weir_http_server_route(s->env->http, &(weir_http_route){operations[i].method, path, operations[i].handler, s}, err);
+    }
     return status;
 }
 

@@ -528,6 +528,30 @@ static void an_alias_is_a_version_of_the_pipeline_or_a_model(void **state) {
     assert_refused("POST", "/v2/models/fraud/versions/challenger-2/infer", body, 404, "no model \"fraud\" as challenger-2 is served");
 }
 
+static void every_endpoint_is_in_the_openapi_document(void **state) {
+    (void)state;
+    cJSON *document = call("GET", "/openapi.json", NULL, 200);
+    const cJSON *paths = cJSON_GetObjectItem(document, "paths"), *path, *operation;
+    const cJSON *schemas = cJSON_GetObjectItem(cJSON_GetObjectItem(document, "components"), "schemas");
+    int posts = 0;
+    cJSON_ArrayForEach(path, paths) {
+        cJSON_ArrayForEach(operation, path) {
+            const cJSON *answer = cJSON_GetObjectItem(cJSON_GetObjectItem(operation, "responses"), "200");
+            const char *ref = cJSON_GetStringValue(
+                cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(answer, "content"), "application/json"), "schema"), "$ref"));
+            assert_non_null(ref);
+            assert_non_null(cJSON_GetObjectItem(schemas, strrchr(ref, '/') + 1));
+            posts += !strcmp(operation->string, "post");
+            /* what the document names is there: a path without parameters has no 404 */
+            if (!strchr(path->string, '{') && !strcmp(operation->string, "get")) cJSON_Delete(call("GET", path->string, NULL, 200));
+        }
+    }
+    assert_int_equal(posts, 5);
+    assert_int_equal(cJSON_GetArraySize(paths), 13);
+    assert_null(cJSON_GetObjectItem(document, "security"));
+    cJSON_Delete(document);
+}
+
 static void infer_refuses_what_it_cannot_answer(void **state) {
     (void)state;
     const char *infer = "/v2/models/fraud/infer";
@@ -665,6 +689,7 @@ int main(void) {
         cmocka_unit_test(the_champion_answers_for_a_challenger_that_fails),
         cmocka_unit_test(a_model_of_several_classes_gives_a_score_each_and_the_class),
         cmocka_unit_test(an_alias_is_a_version_of_the_pipeline_or_a_model),
+        cmocka_unit_test(every_endpoint_is_in_the_openapi_document),
         cmocka_unit_test(infer_refuses_what_it_cannot_answer),
         cmocka_unit_test(online_features_are_those_of_the_newest_event),
         cmocka_unit_test(online_features_are_asked_for_at_a_time),
