@@ -38,7 +38,7 @@ static void free_thread(serve_thread *thread) {
 static weir_status new_thread(serve *s, serve_thread **ret_thread, weir_err *err) {
     serve_thread *thread = weir_mem.realloc(NULL, sizeof *thread);
     if (!thread) return serve_no_memory(err);
-    *thread = (serve_thread){.id = pthread_self()};
+    *thread = (serve_thread){0};
     weir_arena_init(&thread->arena, ARENA_BYTES_MAX);
     weir_status status = weir_serving_reader_new(s->serving, &thread->reader, err);
     if (status) {
@@ -53,15 +53,19 @@ static weir_status new_thread(serve *s, serve_thread **ret_thread, weir_err *err
     return WEIR_OK;
 }
 
-/* The calling thread's own. */
+/* The calling thread's own, remembered by the thread itself: a worker that was made anew, perhaps at the same address, has another id. */
 static weir_status take_thread(serve *s, serve_thread **ret_thread, weir_err *err) {
-    pthread_mutex_lock(&s->threads_lock);
-    serve_thread *thread = s->threads;
-    while (thread && !pthread_equal(thread->id, pthread_self())) thread = thread->next;
-    pthread_mutex_unlock(&s->threads_lock);
-    if (!thread) return new_thread(s, ret_thread, err);
-    weir_arena_reset(&thread->arena);
-    *ret_thread = thread;
+    static _Thread_local struct {
+        uint64_t serve_id;
+        serve_thread *thread;
+    } own;
+    if (own.serve_id != s->id) {
+        weir_status status = new_thread(s, &own.thread, err);
+        own.serve_id = status ? 0 : s->id;
+        if (status) return status;
+    }
+    weir_arena_reset(&own.thread->arena);
+    *ret_thread = own.thread;
     return WEIR_OK;
 }
 
@@ -484,7 +488,8 @@ static weir_status serve_init(weir_worker *worker, void **ret_context, weir_err 
     if (!env->http) return WEIR_FAIL(err, WEIR_EINVAL, "serve needs an HTTP server: set http_port");
     serve *s = weir_mem.realloc(NULL, sizeof *s);
     if (!s) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the serve worker");
-    *s = (serve){.worker = worker, .env = env, .shared = env->shared};
+    static _Atomic uint64_t last_id;
+    *s = (serve){.worker = worker, .env = env, .shared = env->shared, .id = ++last_id};
     *ret_context = s;
     s->pipeline = s->shared->pipeline;
     pthread_mutex_init(&s->threads_lock, NULL);

@@ -16,7 +16,6 @@ enum { OUTCOME_COUNT = 3 /* 2xx, 4xx, 5xx */, SERVE_FEEDS = 2 };
 
 /* What one thread of the HTTP server needs for itself. Made on its first request, freed with the worker. */
 typedef struct serve_thread {
-    pthread_t id;
     weir_serving_reader *reader;
     weir_serde *serdes[SERVE_FEEDS]; /* by weir_feed; made on first push */
     weir_grant grant; /* of the request's caller */
@@ -26,6 +25,7 @@ typedef struct serve_thread {
 } serve_thread;
 
 typedef struct serve {
+    uint64_t id; /* of this object among all that the process made; from 1 */
     weir_worker *worker;
     const weir_worker_env *env;
     const weir_pipeline *pipeline;

@@ -30,7 +30,7 @@ enum {
     WATCH_MS = 250,
     CONNECTION_MEMORY_BYTES = 64 * 1024,
     STOP_DEADLINE_S = 5,
-    STOP_POLL_US = 2000,
+    POLL_US = 2000,
     SWALLOW_BYTES_MAX = 64 * 1024 * 1024,
     ALLOW_MAX = 64
 };
@@ -45,7 +45,7 @@ typedef struct route {
     void *context;
     size_t path_len; /* without the '*' */
     bool prefix;
-    unsigned running; /* handlers inside right now */
+    _Atomic unsigned running; /* handlers inside right now */
     char method[16];
     char path[];
 } route;
@@ -61,12 +61,13 @@ struct weir_http_server {
     _Atomic int requests, bodies; /* begun and not completed; those of them that have a body */
     _Atomic int64_t body_bytes; /* of all bodies that are kept */
     _Atomic bool draining;
+    pthread_rwlock_t routes_lock; /* guards routes; held while one is looked for, not while it runs */
+    route *routes;
     pthread_t watch;
     bool watched;
-    pthread_mutex_t lock; /* guards what follows */
+    pthread_mutex_t watch_lock; /* guards stopping, which changed tells of */
     pthread_cond_t changed;
     bool stopping;
-    route *routes;
 };
 
 const char *weir_http_query(const weir_http_request *req, const char *name) {
@@ -132,17 +133,15 @@ static route *find_route(const weir_http_server *server, const char *method, con
 }
 
 static route *enter_route(weir_http_server *server, const char *method, const char *path, char allow[ALLOW_MAX]) {
-    pthread_mutex_lock(&server->lock);
+    pthread_rwlock_rdlock(&server->routes_lock);
     route *r = find_route(server, method, path, allow);
-    if (r) r->running++;
-    pthread_mutex_unlock(&server->lock);
+    if (r) atomic_fetch_add_explicit(&r->running, 1, memory_order_relaxed);
+    pthread_rwlock_unlock(&server->routes_lock);
     return r;
 }
 
-static void leave_route(weir_http_server *server, route *r) {
-    pthread_mutex_lock(&server->lock);
-    if (--r->running == 0) pthread_cond_broadcast(&server->changed);
-    pthread_mutex_unlock(&server->lock);
+static void leave_route(route *r) {
+    atomic_fetch_sub_explicit(&r->running, 1, memory_order_release);
 }
 
 weir_status weir_http_server_route(weir_http_server *server, const weir_http_route *spec, weir_err *err) {
@@ -158,22 +157,22 @@ weir_status weir_http_server_route(weir_http_server *server, const weir_http_rou
     memcpy(added->path, spec->path, added->path_len);
     added->path[added->path_len] = 0;
 
-    pthread_mutex_lock(&server->lock);
+    pthread_rwlock_wrlock(&server->routes_lock);
     route *same = server->routes;
     while (same && (same->prefix != added->prefix || strcmp(same->path, added->path) || strcmp(same->method, added->method))) same = same->next;
     if (!same) {
         added->next = server->routes;
         server->routes = added;
     }
-    pthread_mutex_unlock(&server->lock);
+    pthread_rwlock_unlock(&server->routes_lock);
     if (!same) return WEIR_OK;
     weir_mem.realloc(added, 0);
     return WEIR_FAIL(err, WEIR_ECONFLICT, "the route \"%s %s\" exists already", spec->method, spec->path);
 }
 
 void weir_http_server_unroute(weir_http_server *server, void *context) {
-    pthread_mutex_lock(&server->lock);
     route *removed = NULL;
+    pthread_rwlock_wrlock(&server->routes_lock);
     for (route **at = &server->routes; *at;) {
         route *r = *at;
         if (r->context != context) {
@@ -184,13 +183,13 @@ void weir_http_server_unroute(weir_http_server *server, void *context) {
         r->next = removed;
         removed = r;
     }
+    pthread_rwlock_unlock(&server->routes_lock);
     while (removed) {
-        while (removed->running) pthread_cond_wait(&server->changed, &server->lock);
+        while (atomic_load_explicit(&removed->running, memory_order_acquire)) usleep(POLL_US);
         route *next = removed->next;
         weir_mem.realloc(removed, 0);
         removed = next;
     }
-    pthread_mutex_unlock(&server->lock);
 }
 
 /* ---- answering ---- */
@@ -277,7 +276,7 @@ static enum MHD_Result answer(weir_http_server *server, struct MHD_Connection *c
         const char *body = peer->body.data ? peer->body.data : "";
         weir_http_request req = {.method = method, .path = path, .body = body, .body_len = peer->body.len, .connection = connection};
         r->handler(&req, &response, r->context);
-        leave_route(server, r);
+        leave_route(r);
         allow[0] = 0;
     } else {
         answer_unknown(server, method, path, allow, &response);
@@ -466,36 +465,37 @@ static void free_server(weir_http_server *server) {
     }
     http_access_close(server->access);
     pthread_cond_destroy(&server->changed);
-    pthread_mutex_destroy(&server->lock);
+    pthread_mutex_destroy(&server->watch_lock);
+    pthread_rwlock_destroy(&server->routes_lock);
     pthread_mutex_destroy(&server->peers.lock);
     weir_mem.realloc(server, 0);
 }
 
 static void *watch(void *context) {
     weir_http_server *server = context;
-    pthread_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->watch_lock);
     while (!server->stopping) {
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += WATCH_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&server->changed, &server->lock, &until);
-        pthread_mutex_unlock(&server->lock);
+        (void)pthread_cond_timedwait(&server->changed, &server->watch_lock, &until);
+        pthread_mutex_unlock(&server->watch_lock);
         http_peers_end_late(&server->peers);
         if (server->access) http_access_flush(server->access);
-        pthread_mutex_lock(&server->lock);
+        pthread_mutex_lock(&server->watch_lock);
     }
-    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->watch_lock);
     return NULL;
 }
 
 static void stop_watch(weir_http_server *server) {
     if (!server->watched) return;
-    pthread_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->watch_lock);
     server->stopping = true;
     pthread_cond_broadcast(&server->changed);
-    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->watch_lock);
     pthread_join(server->watch, NULL);
 }
 
@@ -536,7 +536,8 @@ static weir_status new_server(const weir_http_options *options, weir_http_server
                   .request_ms = options->request_timeout_ms > 0 ? options->request_timeout_ms : REQUEST_TIMEOUT_MS,
                   .silent = is_given(options->tls_certificate)},
     };
-    pthread_mutex_init(&server->lock, NULL);
+    pthread_rwlock_init(&server->routes_lock, NULL);
+    pthread_mutex_init(&server->watch_lock, NULL);
     pthread_mutex_init(&server->peers.lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -598,7 +599,7 @@ void weir_http_server_stop(weir_http_server *server) {
     weir_http_server_drain(server);
     int fd = MHD_quiesce_daemon(server->daemon);
     int64_t until_us = http_now_us() + STOP_DEADLINE_S * INT64_C(1000000);
-    while (atomic_load(&server->requests) && http_now_us() < until_us) usleep(STOP_POLL_US);
+    while (atomic_load(&server->requests) && http_now_us() < until_us) usleep(POLL_US);
     stop_watch(server);
     MHD_stop_daemon(server->daemon);
     if (fd >= 0) close(fd);
