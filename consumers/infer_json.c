@@ -9,7 +9,7 @@
 #include "core/clock.h"
 #include "core/conf.h"
 
-enum { ARENA_BYTES_MAX = 64 << 20, NAME_BYTES_MAX = 256 };
+enum { ARENA_BYTES_MAX = 64 << 20, NAME_BYTES_MAX = 256, ANSWER_BYTES = 1024 /* mostly enough */ };
 #define WHOLE_MAX 9007199254740992.0 /* 2^53: JSON numbers are doubles here */
 
 /* ---- parsing: a body, its members, its values ---- */
@@ -612,9 +612,13 @@ bool weir_json_put(weir_buf *out, const weir_datum *value) {
     return weir_buf_append(out, "null", 4);
 }
 
-/* ,"name":"text" */
-static bool put_member(weir_buf *out, const char *comma, const char *name, const char *text) {
-    return weir_buf_printf(out, "%s\"%s\":", comma, name) && weir_json_put_text(out, text);
+static bool put_raw(weir_buf *out, const char *text) {
+    return weir_buf_append(out, text, strlen(text));
+}
+
+/* A member's name with what stands before it, as {"id": or ,"id":, and its text. */
+static bool put_member(weir_buf *out, const char *name, const char *text) {
+    return put_raw(out, name) && weir_json_put_text(out, text);
 }
 
 static bool put_values(weir_buf *out, const weir_datum *values, int count) {
@@ -626,33 +630,33 @@ static bool put_values(weir_buf *out, const weir_datum *values, int count) {
 }
 
 static bool put_head(const weir_infer_answer *answer, weir_buf *out) {
-    bool ok = put_member(out, "{", "model_name", answer->model_name) &&
-              (!answer->model_version || put_member(out, ",", "model_version", answer->model_version)) &&
-              (!answer->id || put_member(out, ",", "id", answer->id)) && weir_buf_printf(out, ",\"parameters\":{");
+    bool ok = put_member(out, "{\"model_name\":", answer->model_name) &&
+              (!answer->model_version || put_member(out, ",\"model_version\":", answer->model_version)) &&
+              (!answer->id || put_member(out, ",\"id\":", answer->id)) && put_raw(out, ",\"parameters\":{");
     for (int p = 0; ok && p < answer->parameter_count; p++) {
         const weir_infer_parameter *parameter = &answer->parameters[p];
         ok = (!p || weir_buf_append(out, ",", 1)) && weir_json_put_text(out, parameter->name) && weir_buf_append(out, ":", 1) &&
              weir_json_put(out, &parameter->value);
     }
-    return ok && weir_buf_printf(out, "},\"outputs\":[");
+    return ok && put_raw(out, "},\"outputs\":[");
 }
 
 static bool put_output(const weir_infer_output *output, int rows, bool first, weir_buf *out, weir_buf *bytes) {
     const weir_tensor_type *type = weir_tensor_type_find(output->datatype);
     int width = output->width ? output->width : 1, count = rows * width;
     size_t before = bytes->len;
-    bool ok = put_member(out, first ? "{" : ",{", "name", output->name) && put_member(out, ",", "datatype", output->datatype) &&
-              (output->width ? weir_buf_printf(out, ",\"shape\":[%d,%d]", rows, width) : weir_buf_printf(out, ",\"shape\":[%d]", rows));
+    bool ok = put_member(out, first ? "{\"name\":" : ",{\"name\":", output->name) && put_member(out, ",\"datatype\":", output->datatype) &&
+              put_raw(out, ",\"shape\":[") && put_whole(out, rows) && (!output->width || (put_raw(out, ",") && put_whole(out, width)));
     if (ok && output->binary && weir_tensor_has_bytes(type, output->values, count))
-        return weir_tensor_put_bytes(type, output->values, count, bytes) &&
-               weir_buf_printf(out, ",\"parameters\":{\"binary_data_size\":%zu}}", bytes->len - before);
-    return ok && weir_buf_append(out, ",\"data\":", 8) && put_values(out, output->values, count) && weir_buf_append(out, "}", 1);
+        return weir_tensor_put_bytes(type, output->values, count, bytes) && put_raw(out, "],\"parameters\":{\"binary_data_size\":") &&
+               put_whole(out, (int64_t)(bytes->len - before)) && put_raw(out, "}}");
+    return ok && put_raw(out, "],\"data\":") && put_values(out, output->values, count) && put_raw(out, "}");
 }
 
 bool weir_infer_encode(const weir_infer_answer *answer, weir_buf *out, size_t *ret_json_len) {
     weir_buf bytes = {0};
     size_t before = out->len;
-    bool ok = put_head(answer, out);
+    bool ok = weir_buf_reserve(out, ANSWER_BYTES) && put_head(answer, out);
     for (int o = 0; ok && o < answer->output_count; o++) ok = put_output(&answer->outputs[o], answer->row_count, !o, out, &bytes);
     ok = ok && weir_buf_append(out, "]}", 2);
     *ret_json_len = bytes.len ? out->len - before : WEIR_INFER_ALL_JSON;

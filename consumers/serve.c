@@ -1,7 +1,8 @@
 /* serve: predictions, features and pushes over HTTP.
  *
- *   GET  /v2  /v2/health/live  /v2/health/ready  /v2/models/M[/versions/V][/ready]      Open Inference Protocol v2
+ *   GET  /v2  /v2/health/live  /v2/health/ready  /v2/models/M[/versions/V][/ready]      Open Inference Protocol v2; V: a number or an alias
  *   POST /v2/models/M[/versions/V]/infer                                               M: a served model, or the pipeline for the arm that each entity gets
+ *   POST /v2/repository/index                                                          what is served
  *   POST /get-online-features  /push  /write-to-online-store                           Feast's feature server
  *
  * Requests run on the HTTP server's threads; each has its own reader of the replica. This worker's own thread only watches over the serving state. */
@@ -231,6 +232,18 @@ static int list_served(const weir_arms *arms, const weir_served *served[SERVED_M
     return count;
 }
 
+/* The arms that are there; of a version those that it serves. */
+static bool put_aliases(const weir_arms *arms, const weir_served *of, weir_buf *out) {
+    bool ok = true, any = false;
+    for (int i = -1; ok && i < WEIR_CHALLENGERS_MAX; i++) {
+        const weir_served *one = i < 0 ? arms->champion : arms->challengers[i];
+        if (!one || (of && !is_same(one, of))) continue;
+        ok = weir_buf_printf(out, "%s\"%s\"", any ? "," : "", one->arm);
+        any = true;
+    }
+    return ok;
+}
+
 static bool put_versions(const weir_arms *arms, const char *name, weir_buf *out) {
     const weir_served *served[SERVED_MAX];
     int count = list_served(arms, served);
@@ -249,15 +262,7 @@ static bool put_about(const weir_arms *arms, const weir_served *served, weir_buf
                               weir_model_algorithm(served->model), weir_task_name(weir_model_task(served->model)), weir_model_digest(served->model));
     if (ok && !isnan(served->threshold))
         ok = weir_buf_printf(out, ",\"threshold\":") && weir_json_put(out, &(weir_datum){.type = WEIR_T_F64, .f = served->threshold});
-    bool any = false;
-    ok = ok && weir_buf_printf(out, ",\"aliases\":[");
-    for (int i = -1; ok && i < WEIR_CHALLENGERS_MAX; i++) {
-        const weir_served *one = i < 0 ? arms->champion : arms->challengers[i];
-        if (!one || !is_same(one, served)) continue;
-        ok = weir_buf_printf(out, "%s\"%s\"", any ? "," : "", one->arm);
-        any = true;
-    }
-    return ok && weir_buf_printf(out, "]}");
+    return ok && weir_buf_printf(out, ",\"aliases\":[") && put_aliases(arms, served, out) && weir_buf_printf(out, "]}");
 }
 
 static weir_status answer_metadata(serve *s, const weir_arms *arms, const weir_model_path *path, weir_http_response *response, weir_err *err) {
@@ -267,7 +272,8 @@ static weir_status answer_metadata(serve *s, const weir_arms *arms, const weir_m
     weir_status status = serve_find(s, arms, path, &served, err);
     if (status) return status;
     const char *name = pipeline ? path->name : served->name;
-    bool ok = weir_buf_printf(out, "{\"name\":") && weir_json_put_text(out, name) && weir_buf_printf(out, ",\"versions\":[") && put_versions(arms, name, out) &&
+    bool ok = weir_buf_printf(out, "{\"name\":") && weir_json_put_text(out, name) && weir_buf_printf(out, ",\"versions\":[") &&
+              (pipeline ? put_aliases(arms, NULL, out) : put_versions(arms, name, out)) &&
               weir_buf_printf(out, "],\"platform\":\"weir_%s\",\"inputs\":[", pipeline ? "pipeline" : weir_model_algorithm(served->model)) &&
               put_inputs(s, served, pipeline, out) && weir_buf_printf(out, "],\"outputs\":[") && put_outputs(served, out) && weir_buf_printf(out, "]") &&
               (pipeline || put_about(arms, served, out)) && weir_buf_append(out, "}", 1);
@@ -317,6 +323,29 @@ weir_status serve_find(const serve *s, const weir_arms *arms, const weir_model_p
         return WEIR_OK;
     }
     return no_such_model(arms, path, err);
+}
+
+/* Triton's model repository index: what is served, a row a version. */
+static weir_status answer_index(serve *s, const weir_arms *arms, weir_http_response *response, weir_err *err) {
+    const weir_served *served[SERVED_MAX];
+    weir_buf *out = &response->body;
+    int count = list_served(arms, served);
+    bool ok = weir_buf_append(out, "[", 1), ready = is_ready(s, arms);
+    for (int i = 0; ok && i < count; i++)
+        ok = weir_buf_printf(out, "%s{\"name\":", i ? "," : "") && weir_json_put_text(out, served[i]->name) &&
+             weir_buf_printf(out, ",\"version\":\"%d\",\"state\":\"%s\",\"reason\":\"\"}", served[i]->version, ready ? "READY" : "UNAVAILABLE");
+    return written(ok && weir_buf_append(out, "]", 1), err);
+}
+
+static void on_index(const weir_http_request *request, weir_http_response *response, void *context) {
+    serve *s = context;
+    weir_err err;
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status status = authorise(s, request, WEIR_ACCESS_READ, response, NULL, &err);
+    weir_arms *arms = weir_serving_arms(s->serving);
+    if (!status) status = answer_index(s, arms, response, &err);
+    weir_arms_drop(arms);
+    finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
 }
 
 static weir_status answer_model(serve *s, const weir_model_path *path, weir_http_response *response, weir_err *err) {
@@ -395,6 +424,8 @@ static const serve_operation operations[] = {
     {"GET", "/v2/models/{model_name}/versions/{model_version}", on_model, "version_metadata", "What a version of a model takes and gives.", NULL, "Model"},
     {"GET", "/v2/models/{model_name}/ready", on_model, "model_ready", "Can it answer? 503 when not.", NULL, "Ready"},
     {"GET", "/v2/models/{model_name}/versions/{model_version}/ready", on_model, "version_ready", "Can this version answer? 503 when not.", NULL, "Ready"},
+    {"POST", "/v2/repository/index", on_index, "repository_index", "The models and versions that are served (of Triton's extension nothing else).", NULL,
+     "Index"},
     {"POST", "/v2/models/{model_name}/infer", on_infer, "model_infer", "Scores of a model, or by the pipeline's name of the arm that each entity gets.",
      "InferRequest", "InferResponse", .binary = true},
     {"POST", "/v2/models/{model_name}/versions/{model_version}/infer", on_infer, "version_infer", "Scores of one version.", "InferRequest", "InferResponse",
@@ -462,6 +493,13 @@ static weir_status find_entity_columns(serve *s, weir_err *err) {
     return WEIR_OK;
 }
 
+static void name_parameters(serve *s) {
+    for (int v = 0; v < s->pipeline->view_count; v++) {
+        snprintf(s->age_names[v], SERVE_PARAMETER_MAX, "%.64s.age_seconds", s->pipeline->views[v].name);
+        snprintf(s->missing_names[v], SERVE_PARAMETER_MAX, "%.64s.missing", s->pipeline->views[v].name);
+    }
+}
+
 static void find_metrics(serve *s) {
     for (int e = 0; e < ENDPOINT_COUNT; e++) {
         s->seconds[e] = WEIR_METRIC("weir_serve_request_seconds", s->pipeline->name, endpoint_names[e]);
@@ -495,6 +533,7 @@ static weir_status serve_init(weir_worker *worker, void **ret_context, weir_err 
     pthread_mutex_init(&s->threads_lock, NULL);
     pthread_mutex_init(&s->push_lock, NULL);
     find_metrics(s);
+    name_parameters(s);
     snprintf(client, sizeof client, "weir-push-%.64s-%.32s", s->pipeline->name, env->instance);
     weir_status status = find_entity_columns(s, err);
     if (!status && env->http_tokens) status = weir_tokens_new(env->pg_url, env->clock, &s->tokens, err);

@@ -8,7 +8,7 @@
 #include "core/log.h"
 
 enum { OUTPUT_SCORE, OUTPUT_DECISION, OUTPUT_CLASS, OUTPUT_ARM, OUTPUT_MODEL, OUTPUT_VERSION, OUTPUT_PROPENSITY, OUTPUT_COUNT };
-enum { PARAMETERS_MAX = 5 + 2 * WEIR_VIEWS_MAX, VIEW_NAME_MAX = 96 };
+enum { PARAMETERS_MAX = 5 + 2 * WEIR_VIEWS_MAX };
 
 static const struct {
     const char *name, *datatype;
@@ -324,7 +324,7 @@ static void add_parameter(weir_infer_parameter *parameters, int *count, const ch
 }
 
 /* Who answered, when it is one version; how old the states were: the oldest of the batch, and how many rows had none. */
-static int fill_parameters(const inference *in, bool mixed, weir_infer_parameter parameters[PARAMETERS_MAX], char names[][2][VIEW_NAME_MAX]) {
+static int fill_parameters(const inference *in, bool mixed, weir_infer_parameter parameters[PARAMETERS_MAX]) {
     int count = 0;
     if (!mixed) {
         const weir_served *served = in->served[0];
@@ -337,28 +337,28 @@ static int fill_parameters(const inference *in, bool mixed, weir_infer_parameter
     for (int v = 0; v < in->s->pipeline->view_count; v++) {
         const view_age *age = &in->ages[v];
         if (!age->used) continue;
-        snprintf(names[v][0], VIEW_NAME_MAX, "%.64s.age_seconds", in->s->pipeline->views[v].name);
-        snprintf(names[v][1], VIEW_NAME_MAX, "%.64s.missing", in->s->pipeline->views[v].name);
-        if (age->found) add_parameter(parameters, &count, names[v][0], weir_f64(age->oldest_s));
-        add_parameter(parameters, &count, names[v][1], weir_i64(age->missing));
+        if (age->found) add_parameter(parameters, &count, in->s->age_names[v], weir_f64(age->oldest_s));
+        add_parameter(parameters, &count, in->s->missing_names[v], weir_i64(age->missing));
     }
     return count;
 }
 
 static weir_status answer(const inference *in, const weir_model_path *path, const weir_infer_request *parsed, weir_http_response *response, weir_err *err) {
-    char version[16], names[WEIR_VIEWS_MAX][2][VIEW_NAME_MAX];
+    char version[16];
     weir_infer_output outputs[OUTPUT_COUNT];
     weir_infer_parameter parameters[PARAMETERS_MAX];
     bool mixed = false;
+    size_t json_len;
     for (int row = 1; row < in->row_count; row++) mixed |= in->served[row] != in->served[0] || in->propensity[row] != in->propensity[0];
     weir_infer_answer out = {
         .model_name = in->split ? path->name : in->served[0]->name, .id = parsed->id, .row_count = in->row_count, .outputs = outputs, .parameters = parameters};
-    size_t json_len;
     weir_status status = choose_outputs(in, parsed, mixed, outputs, &out.output_count, err);
     if (status) return status;
-    out.parameter_count = fill_parameters(in, mixed, parameters, names);
-    snprintf(version, sizeof version, "%d", in->served[0]->version);
-    if (!in->split) out.model_version = version;
+    out.parameter_count = fill_parameters(in, mixed, parameters);
+    if (!in->split) {
+        snprintf(version, sizeof version, "%d", in->served[0]->version);
+        out.model_version = version;
+    }
     if (!weir_infer_encode(&out, &response->body, &json_len)) return serve_no_memory(err);
     if (json_len == WEIR_INFER_ALL_JSON) return WEIR_OK;
     response->content_type = "application/octet-stream";

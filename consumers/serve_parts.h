@@ -12,7 +12,7 @@
 #include "features/tenants.h"
 
 typedef enum serve_endpoint { ENDPOINT_HEALTH, ENDPOINT_METADATA, ENDPOINT_INFER, ENDPOINT_FEATURES, ENDPOINT_PUSH, ENDPOINT_COUNT } serve_endpoint;
-enum { OUTCOME_COUNT = 3 /* 2xx, 4xx, 5xx */, SERVE_FEEDS = 2 };
+enum { OUTCOME_COUNT = 3 /* 2xx, 4xx, 5xx */, SERVE_FEEDS = 2, SERVE_PARAMETER_MAX = 96 };
 
 /* What one thread of the HTTP server needs for itself. Made on its first request, freed with the worker. */
 typedef struct serve_thread {
@@ -32,6 +32,8 @@ typedef struct serve {
     weir_shared *shared;
     weir_serving *serving;
     int entity_columns[WEIR_VIEWS_MAX][WEIR_KEY_COLUMNS_MAX]; /* of each view, in the events' schema */
+    char age_names[WEIR_VIEWS_MAX][SERVE_PARAMETER_MAX],
+        missing_names[WEIR_VIEWS_MAX][SERVE_PARAMETER_MAX]; /* "VIEW.age_seconds", "VIEW.missing": parameters of answers */
     weir_tokens *tokens; /* NULL: the API is open to whoever reaches it */
     int64_t tokens_at_us; /* monotonic: when they are read again */
     bool routed;

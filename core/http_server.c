@@ -28,7 +28,7 @@ enum {
     REQUESTS_MAX = 1024,
     RETRY_AFTER_S = 1,
     WATCH_MS = 250,
-    CONNECTION_MEMORY_BYTES = 64 * 1024,
+    CONNECTION_MEMORY_BYTES = 32 * 1024, /* which libmicrohttpd clears for each request; headers have to fit */
     STOP_DEADLINE_S = 5,
     POLL_US = 2000,
     SWALLOW_BYTES_MAX = 64 * 1024 * 1024,

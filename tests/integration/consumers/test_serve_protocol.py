@@ -70,6 +70,7 @@ def check_metadata(name):
     assert about["parameters"]["version"] == int(version) and "champion" in about["parameters"]["aliases"] and len(about["parameters"]["digest"]) == 64
     assert [t["name"] for t in about["outputs"]] == ["score", "decision"]
     assert client.get_model_metadata(name, "champion") == about
+    assert {"name": name, "version": version, "state": "READY", "reason": ""} in client.get_model_repository_index()
 
 
 def check_datatypes(name, width):

@@ -397,8 +397,15 @@ static void metadata_names_versions_and_tensors(void **state) {
     cJSON_Delete(model);
     cJSON *whole = call("GET", "/v2/models/fraud", NULL, 200);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(whole, "inputs")), EVENT_FIELDS);
+    assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(whole, "versions"), 1)->valuestring, "challenger");
     cJSON_Delete(whole);
     cJSON_Delete(call("GET", "/v2/models/fraud-boosted/versions/4/ready", NULL, 200));
+    cJSON *index = call("POST", "/v2/repository/index", "", 200);
+    assert_int_equal(cJSON_GetArraySize(index), 2);
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetArrayItem(index, 1), "name")->valuestring, "fraud-boosted");
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetArrayItem(index, 1), "version")->valuestring, "4");
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetArrayItem(index, 1), "state")->valuestring, "READY");
+    cJSON_Delete(index);
     assert_refused("GET", "/v2/models/fraud-boosted/versions/3", NULL, 404, "served now: fraud-logistic version 3 and fraud-boosted version 4");
     assert_refused("GET", "/v2/models/fraud/versions/3", NULL, 404, "no model \"fraud\" version 3");
 }
@@ -546,8 +553,8 @@ static void every_endpoint_is_in_the_openapi_document(void **state) {
             if (!strchr(path->string, '{') && !strcmp(operation->string, "get")) cJSON_Delete(call("GET", path->string, NULL, 200));
         }
     }
-    assert_int_equal(posts, 5);
-    assert_int_equal(cJSON_GetArraySize(paths), 13);
+    assert_int_equal(posts, 6);
+    assert_int_equal(cJSON_GetArraySize(paths), 14);
     assert_null(cJSON_GetObjectItem(document, "security"));
     cJSON_Delete(document);
 }
