@@ -25,6 +25,7 @@
 #include "models/model_internal.h"
 #include "models/model_parts.h"
 #include "models/prepared.h"
+#include "models/scorer_compile.h"
 
 enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20 };
 static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
@@ -42,6 +43,7 @@ struct weir_model {
     weir_prep *prep; /* NULL: rows go to the algorithm as they are */
     weir_model_shape fitted; /* of the rows that the algorithm was fitted on */
     _Atomic(weir_trees *) trees; /* read from the body by whoever needs them first */
+    weir_scorer scorer; /* what scores; none of members, and where an algorithm has no compiled form: then its own predict does */
     char digest[65];
 };
 
@@ -414,6 +416,7 @@ static weir_status load_artifact(const void *artifact, size_t len, nesting where
     status = keep_artifact(model, artifact, len, err);
     if (status == WEIR_OK) status = read_header(model, &parts, where, err);
     if (status == WEIR_OK) status = read_body(model, &parts, err);
+    if (status == WEIR_OK && where == ANYTHING && weir_scorer_can(model)) status = weir_scorer_make(model, &model->scorer, err);
     if (status != WEIR_OK) {
         weir_model_free(model);
         return status;
@@ -443,6 +446,7 @@ weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_
 
 void weir_model_free(weir_model *model) {
     if (!model) return;
+    weir_scorer_done(&model->scorer);
     if (model->predictor) model->algorithm->unload(model->predictor);
     weir_prep_free(model->prep);
     weir_trees_free(model->trees);
@@ -565,17 +569,38 @@ static weir_status predict_prepared(weir_model *model, const double *rows, int64
     return status;
 }
 
-weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
-    int columns = model->shape.column_count, outputs = model->shape.output_count;
+static weir_status check_row_values(const weir_model *model, const double *rows, int64_t row_count, weir_err *err) {
+    int columns = model->shape.column_count;
     for (int64_t i = 0; i < row_count * columns; i++)
         if (isinf(rows[i]))
             return WEIR_REJECT(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)(i / columns), model->columns[i % columns]);
-    weir_status status = model->prep ? predict_prepared(model, rows, row_count, out, err)
-                                     : model->algorithm->predict(model->predictor, rows, row_count, &model->shape, out, err);
-    if (status != WEIR_OK) return status;
-    for (int64_t i = 0; i < row_count * outputs; i++)
-        if (!isfinite(out[i])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)(i / outputs), out[i]);
     return WEIR_OK;
+}
+
+static weir_status check_scores(const weir_model *model, const double *scores, int64_t row_count, weir_err *err) {
+    int outputs = model->shape.output_count;
+    for (int64_t i = 0; i < row_count * outputs; i++)
+        if (!isfinite(scores[i])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)(i / outputs), scores[i]);
+    return WEIR_OK;
+}
+
+weir_status weir_model_predict_by_library(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    weir_status status = check_row_values(model, rows, row_count, err);
+    if (status == WEIR_OK)
+        status = model->prep ? predict_prepared(model, rows, row_count, out, err)
+                             : model->algorithm->predict(model->predictor, rows, row_count, &model->shape, out, err);
+    return status == WEIR_OK ? check_scores(model, out, row_count, err) : status;
+}
+
+weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    if (!model->scorer.model) return weir_model_predict_by_library(model, rows, row_count, out, err);
+    if (weirscore_score(model->scorer.model, rows, (size_t)row_count, out) == WEIRSCORE_OK) return WEIR_OK;
+    weir_status status = check_row_values(model, rows, row_count, err);
+    return status == WEIR_OK ? check_scores(model, out, row_count, err) : status;
+}
+
+const struct weirscore *weir_model_scorer(const weir_model *model) {
+    return model->scorer.model;
 }
 
 /* ---- going on ---- */

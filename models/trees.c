@@ -297,3 +297,58 @@ void weir_trees_margin(const weir_trees *trees, const float *row, float *margin)
         margin[trees->trees[t].output] += n->value;
     }
 }
+
+/* ---- thresholds ---- */
+
+static int by_float(const void *a, const void *b) {
+    const float *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* first [column_count + 2]: how many of column c come before first[c + 1]. */
+static void count_thresholds(const weir_trees *trees, size_t *first) {
+    for (int t = 0; t < trees->tree_count; t++) {
+        const weir_tree *tree = &trees->trees[t];
+        for (int i = 0; i < tree->node_count; i++) first[tree->nodes[i].column + 2] += !weir_tree_is_leaf(&tree->nodes[i]);
+    }
+    for (int c = 0; c < trees->column_count; c++) first[c + 2] += first[c + 1];
+}
+
+/* Moves what follows an equal one; first is then where each column's begin. */
+static void keep_distinct(float *values, size_t *first, int column_count) {
+    size_t kept = 0, from = 0;
+    for (int c = 0; c < column_count; c++) {
+        size_t to = first[c + 1], begin = kept;
+        qsort(values + from, to - from, sizeof *values, by_float);
+        for (size_t i = from; i < to; i++)
+            if (kept == begin || values[kept - 1] != values[i]) values[kept++] = values[i];
+        first[c] = begin;
+        from = to;
+    }
+    first[column_count] = kept;
+}
+
+weir_status weir_trees_thresholds_of(const weir_trees *trees, weir_trees_thresholds *ret_thresholds, weir_err *err) {
+    size_t *first = weir_models_calloc((size_t)trees->column_count + 2, sizeof *first);
+    if (!first) return no_memory(err);
+    count_thresholds(trees, first);
+    float *values = weir_models_calloc(first[trees->column_count + 1], sizeof *values);
+    if (!values) {
+        weir_models_free(first);
+        return no_memory(err);
+    }
+    for (int t = 0; t < trees->tree_count; t++) {
+        const weir_tree *tree = &trees->trees[t];
+        for (int i = 0; i < tree->node_count; i++)
+            if (!weir_tree_is_leaf(&tree->nodes[i])) values[first[tree->nodes[i].column + 1]++] = tree->nodes[i].value;
+    }
+    keep_distinct(values, first, trees->column_count); /* each place has moved to where the next column's begin */
+    *ret_thresholds = (weir_trees_thresholds){values, first};
+    return WEIR_OK;
+}
+
+void weir_trees_thresholds_done(weir_trees_thresholds *thresholds) {
+    weir_models_free(thresholds->values);
+    weir_models_free(thresholds->first);
+    *thresholds = (weir_trees_thresholds){0};
+}

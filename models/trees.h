@@ -66,6 +66,14 @@ static inline double weir_tree_left_share(const weir_tree *tree, const weir_tree
 /** margin [output_count] of row [column_count] (NaN: missing), in float32 and tree by tree: XGBoost's bits. */
 void weir_trees_margin(const weir_trees *trees, const float *row, float *margin);
 
+/* The thresholds of every column, ascending and distinct: those of column c are values [first[c], first[c + 1]). */
+typedef struct weir_trees_thresholds {
+    float *values;
+    size_t *first; /* [column_count + 1] */
+} weir_trees_thresholds;
+weir_status weir_trees_thresholds_of(const weir_trees *trees, weir_trees_thresholds *ret_thresholds, weir_err *err) WEIR_MUST_CHECK;
+void weir_trees_thresholds_done(weir_trees_thresholds *thresholds);
+
 /** Exact Shapley values of the margins of a row; "a column is not known" means that both branches of its splits are taken, each by its share of the training rows.
  *  contributions [output_count][column_count + 1]: the last is the mean; they sum to the margin. O(leaves · depth²). WEIR_ENOMEM.
  *  Source: Lundberg, Erion, Lee, Consistent Individualized Feature Attribution for Tree Ensembles, 2018, algorithm 2. */
