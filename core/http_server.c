@@ -393,8 +393,9 @@ static void request_completed(void *context, struct MHD_Connection *connection, 
     http_peer *peer = *slot;
     if (!peer) return;
     *slot = NULL;
+    bool in_time = http_peer_enter(&server->peers, peer, HTTP_IDLE);
+    if (!in_time && !peer->status) peer->status = MHD_HTTP_REQUEST_TIMEOUT; /* as http_peers_end_late told it */
     if (server->access) http_access_add(server->access, peer);
-    (void)http_peer_enter(&server->peers, peer, HTTP_IDLE); /* a late one is being closed */
     if (peer->counted_bytes) atomic_fetch_sub(&server->body_bytes, (int64_t)peer->counted_bytes);
     if (peer->has_body) atomic_fetch_sub(&server->bodies, 1);
     atomic_fetch_sub(&server->requests, 1);

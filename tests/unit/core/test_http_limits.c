@@ -157,24 +157,20 @@ static void bodies_have_a_bound_together(void **state) {
 
 typedef struct dripper {
     int fd;
-    const char *head;
     atomic_bool ended;
 } dripper;
 
 /* A byte at a time for ever: never silent. */
 static void *drip(void *context) {
     dripper *d = context;
-    const char *head = d->head;
-    while (!atomic_load(&d->ended) && send(d->fd, *head ? head : "x", 1, MSG_NOSIGNAL) == 1) {
-        if (*head) head++;
-        usleep(20000);
-    }
+    while (!atomic_load(&d->ended) && send(d->fd, "x", 1, MSG_NOSIGNAL) == 1) usleep(20000);
     return NULL;
 }
 
 static void drip_until_ended(const char *head, char got[GOT_MAX]) {
-    dripper d = {.fd = dial(), .head = head};
+    dripper d = {.fd = dial()};
     pthread_t thread;
+    say(d.fd, head);
     assert_int_equal(pthread_create(&thread, NULL, drip, &d), 0);
     hear(d.fd, "never said", 1, got); /* until the server closes */
     atomic_store(&d.ended, true);
@@ -295,6 +291,21 @@ static void every_request_is_a_line_of_the_access_log(void **state) {
     assert_null(strstr(log, "hidden"));
 }
 
+static void a_request_that_came_too_late_is_in_the_access_log(void **state) {
+    (void)state;
+    char path[] = "/tmp/weir-access-XXXXXX", got[GOT_MAX], log[GOT_MAX] = "";
+    close(mkstemp(path));
+    start((weir_http_options){.access_log = path, .request_timeout_ms = 300});
+    drip_until_ended("POST /echo HTTP/1.1\r\nContent-Length: 90000\r\nHost: x\r\n\r\n", got);
+    weir_http_server_stop(server);
+    server = NULL;
+    FILE *file = fopen(path, "r");
+    log[fread(log, 1, sizeof log - 1, file)] = 0;
+    fclose(file);
+    unlink(path);
+    if (!strstr(log, "\"path\":\"/echo\",\"status\":408,")) fail_msg("no 408: %s", log);
+}
+
 static void an_access_log_that_cannot_be_written_is_named(void **state) {
     (void)state;
     weir_err err = {0};
@@ -318,6 +329,7 @@ int main(void) {
         TEST(a_coded_body_is_refused),
         TEST(a_server_that_leaves_says_so),
         TEST(every_request_is_a_line_of_the_access_log),
+        TEST(a_request_that_came_too_late_is_in_the_access_log),
         TEST(an_access_log_that_cannot_be_written_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
