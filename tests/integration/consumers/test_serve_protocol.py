@@ -5,8 +5,10 @@ import http.client
 import json
 import math
 import os
+import socket
 import struct
 import sys
+import threading
 import urllib.parse
 import urllib.request
 
@@ -164,6 +166,35 @@ def check_examples(name, width):
         assert status == 400 and "Inference-Header-Content-Length" in json.loads(body)["error"], (wrong, status, body)
 
 
+def check_nobody_else_is_harmed(name, width):
+    """Half requests that stay open, bodies beyond the limit, nonsense: each gets its error, and whoever asks rightly meanwhile gets the right answer."""
+    host, port = HOST.split(":")
+    path, rows = "/v2/models/%s/infer" % name, matrix(3, width, np.float64)
+    right = client.infer(name, [tensor("features", rows, True)]).as_numpy("score").tolist()
+    open_ones = []
+    for text in (b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"inputs\":", b"POST " + path.encode() + b" HTTP/1.1\r\nX-Half: ", b"PO", b""):
+        for _ in range(20):
+            open_ones.append(socket.create_connection((host, int(port))))
+            open_ones[-1].sendall(text)
+    nested = b"[" * 100_000
+    wrong = [(b"x" * (9 << 20), 413, "at most"), (nested, 400, "not JSON"), (b"\0" * 1000, 400, "not JSON"), (b"{\"inputs\": [" + nested, 400, "not JSON"),
+             (b"[" + b"1," * 1_000_000 + b"1]", 400, "not an object"), (b"{\"inputs\":[" + b"{}," * 5000 + b"{}]}", 400, "5001 columns")]
+    for body, status, words in wrong:
+        found, _, text = raw("POST", path, body)
+        assert found == status and words in json.loads(text)["error"], (body[:20], found, text)
+        assert client.infer(name, [tensor("features", rows, True)]).as_numpy("score").tolist() == right
+    threads = [threading.Thread(target=lambda: [raw("POST", path, body) for body, _, _ in wrong]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    asked = 0
+    while any(t.is_alive() for t in threads) or asked < 50:
+        assert client.infer(name, [tensor("features", rows, True)]).as_numpy("score").tolist() == right
+        asked += 1
+    for one in open_ones:
+        one.close()
+    print("answered rightly %d times beside %d half requests and %d wrong ones" % (asked, len(open_ones), 5 * len(wrong)))
+
+
 def check_openapi():
     with urllib.request.urlopen(URL + "/openapi.json", timeout=30) as response:
         document = json.load(response)
@@ -179,6 +210,7 @@ check_missing_values(model, columns)
 assert check_events(True) == check_events(False)
 check_errors(model, columns)
 check_examples(model, columns)
+check_nobody_else_is_harmed(model, columns)
 check_openapi()
 client.close()
 print("protocol: Triton's client in JSON and bytes, the protocol's examples, OpenAPI")
