@@ -260,6 +260,17 @@ static void a_server_that_leaves_says_so(void **state) {
     close(fd);
 }
 
+/* What the access log holds when the server has stopped. */
+static void stop_and_read(const char *path, char log[GOT_MAX]) {
+    weir_http_server_stop(server);
+    server = NULL;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    log[fread(log, 1, GOT_MAX - 1, file)] = 0;
+    fclose(file);
+    unlink(path);
+}
+
 static void every_request_is_a_line_of_the_access_log(void **state) {
     (void)state;
     char path[] = "/tmp/weir-access-XXXXXX", got[GOT_MAX], log[GOT_MAX] = "";
@@ -273,12 +284,7 @@ static void every_request_is_a_line_of_the_access_log(void **state) {
     say(fd, "GET /no%22such HTTP/1.1\r\nHost: x\r\ntraceparent: nonsense\r\n\r\n");
     assert_int_equal(hear(fd, "there is nothing", 1, got), 1);
     close(fd);
-    weir_http_server_stop(server);
-    server = NULL;
-    FILE *file = fopen(path, "r");
-    log[fread(log, 1, sizeof log - 1, file)] = 0;
-    fclose(file);
-    unlink(path);
+    stop_and_read(path, log);
     char *second = strchr(log, '\n');
     assert_non_null(second);
     *second++ = 0;
@@ -297,12 +303,7 @@ static void a_request_that_came_too_late_is_in_the_access_log(void **state) {
     close(mkstemp(path));
     start((weir_http_options){.access_log = path, .request_timeout_ms = 300});
     drip_until_ended("POST /echo HTTP/1.1\r\nContent-Length: 90000\r\nHost: x\r\n\r\n", got);
-    weir_http_server_stop(server);
-    server = NULL;
-    FILE *file = fopen(path, "r");
-    log[fread(log, 1, sizeof log - 1, file)] = 0;
-    fclose(file);
-    unlink(path);
+    stop_and_read(path, log);
     if (!strstr(log, "\"path\":\"/echo\",\"status\":408,")) fail_msg("no 408: %s", log);
 }
 
