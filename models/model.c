@@ -32,7 +32,7 @@ static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
 
 struct weir_model {
     const weir_algorithm *algorithm;
-    void *predictor;
+    _Atomic(void *) predictor; /* what the algorithm loaded; of trees NULL until somebody asks for the library's own scores: the compiled form does without */
     cJSON *header; /* columns and names point into it */
     const char **columns, **classes, **targets; /* the latter two may be NULL */
     unsigned char *artifact; /* as it was loaded */
@@ -393,8 +393,16 @@ static weir_status keep_artifact(weir_model *model, const void *artifact, size_t
 
 /* The members of a model of several must take the columns that the header lists. */
 static weir_status read_body(weir_model *model, const artifact_parts *parts, weir_err *err) {
-    weir_status status = model->algorithm->load(parts->body, parts->body_len, &model->fitted, &model->predictor, err);
+    void *predictor = NULL;
+    const weir_trees *trees;
+    if (weir_model_has_trees(model)) {
+        model->body = model->artifact + model->artifact_len - SHA256_DIGEST_LENGTH - parts->body_len;
+        model->body_len = parts->body_len;
+        return weir_model_trees(model, &trees, err);
+    }
+    weir_status status = model->algorithm->load(parts->body, parts->body_len, &model->fitted, &predictor, err);
     if (status) return status;
+    model->predictor = predictor;
     for (int i = 0; i < weir_model_member_count(model); i++)
         for (int c = 0; c < model->shape.column_count; c++)
             if (strcmp(weir_model_member(model, i)->columns[c], model->columns[c]) != 0)
@@ -416,7 +424,10 @@ static weir_status load_artifact(const void *artifact, size_t len, nesting where
     status = keep_artifact(model, artifact, len, err);
     if (status == WEIR_OK) status = read_header(model, &parts, where, err);
     if (status == WEIR_OK) status = read_body(model, &parts, err);
-    if (status == WEIR_OK && where == ANYTHING && weir_scorer_can(model)) status = weir_scorer_make(model, &model->scorer, err);
+    if (status == WEIR_OK && where == ANYTHING && weir_scorer_can(model)) {
+        status = weir_scorer_make(model, &model->scorer, err);
+        weir_trees_free(atomic_exchange(&model->trees, NULL)); /* whoever explains or exports the model reads them once more */
+    }
     if (status != WEIR_OK) {
         weir_model_free(model);
         return status;
@@ -556,15 +567,30 @@ weir_status weir_model_check_single_output(const weir_model *model, weir_err *er
     return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", weir_task_name(model->shape.task), model->shape.output_count);
 }
 
+/* Two threads may both load it; that of the second is thrown away. */
+weir_status weir_model_predictor(weir_model *model, void **ret_predictor, weir_err *err) {
+    void *predictor = model->predictor, *none = NULL;
+    if (!predictor) {
+        weir_status status = model->algorithm->load(model->body, model->body_len, &model->fitted, &predictor, err);
+        if (status != WEIR_OK) return status;
+        if (!atomic_compare_exchange_strong(&model->predictor, &none, predictor)) {
+            model->algorithm->unload(predictor);
+            predictor = none;
+        }
+    }
+    *ret_predictor = predictor;
+    return WEIR_OK;
+}
+
 /* As many rows at a time as their columns fit into a block on the stack. */
-static weir_status predict_prepared(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+static weir_status predict_prepared(weir_model *model, void *predictor, const double *rows, int64_t row_count, double *out, weir_err *err) {
     double block[WEIR_MODEL_FITTED_MAX];
     int64_t at_once = WEIR_MODEL_FITTED_MAX / model->fitted.column_count;
     weir_status status = WEIR_OK;
     for (int64_t r = 0; status == WEIR_OK && r < row_count; r += at_once) {
         int64_t n = row_count - r < at_once ? row_count - r : at_once;
         weir_prep_apply(model->prep, rows + r * model->shape.column_count, n, block);
-        status = model->algorithm->predict(model->predictor, block, n, &model->fitted, out + r * model->shape.output_count, err);
+        status = model->algorithm->predict(predictor, block, n, &model->fitted, out + r * model->shape.output_count, err);
     }
     return status;
 }
@@ -585,10 +611,12 @@ static weir_status check_scores(const weir_model *model, const double *scores, i
 }
 
 weir_status weir_model_predict_by_library(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    void *predictor = NULL;
     weir_status status = check_row_values(model, rows, row_count, err);
+    if (status == WEIR_OK) status = weir_model_predictor(model, &predictor, err);
     if (status == WEIR_OK)
-        status = model->prep ? predict_prepared(model, rows, row_count, out, err)
-                             : model->algorithm->predict(model->predictor, rows, row_count, &model->shape, out, err);
+        status = model->prep ? predict_prepared(model, predictor, rows, row_count, out, err)
+                             : model->algorithm->predict(predictor, rows, row_count, &model->shape, out, err);
     return status == WEIR_OK ? check_scores(model, out, row_count, err) : status;
 }
 

@@ -50,7 +50,9 @@ static weir_status gate_init(gate *g, weir_model *model, const weirscore *scorer
 static weir_status by_library(const gate *g, const double *rows, size_t n, weir_err *err) {
     if (!g->fitted) return weir_model_predict_by_library(g->model, rows, (int64_t)n, g->library, err);
     weir_model_parts parts = weir_model_inside(g->model);
-    return parts.algorithm->predict((void *)parts.predictor, rows, (int64_t)n, &parts.fitted, g->library, err);
+    void *predictor = NULL;
+    weir_status status = weir_model_predictor(g->model, &predictor, err);
+    return status ? status : parts.algorithm->predict(predictor, rows, (int64_t)n, &parts.fitted, g->library, err);
 }
 
 static void by_scorer(const gate *g, const double *rows, size_t n, double *out) {

@@ -170,7 +170,6 @@ static bool is_place(double x, int count) {
 static const char *fault(const raw_tree *raw, int i, int column_count) {
     double left = raw->of[LEFT][i], right = raw->of[RIGHT][i];
     if (raw->seen[i]) return "is reached twice";
-    if (!(raw->of[COVER][i] >= 0 && isfinite(raw->of[COVER][i])) || !isfinite(raw->of[GAIN][i])) return "has a cover or gain that is not finite";
     if (!isfinite(raw->of[VALUE][i])) return "has a value that is not finite";
     if (left == -1) return right == -1 ? NULL : "has one child";
     if (raw->of[SPLIT_TYPE][i] != 0) return "splits sets of categories, which is not supported";
@@ -190,6 +189,7 @@ static weir_tree_node make_node(const raw_tree *raw, int i) {
 static weir_status place_nodes(raw_tree *raw, int number, int column_count, weir_tree *tree, weir_tree_node *nodes, weir_err *err) {
     pending stack[WEIR_TREES_DEPTH_MAX + 2];
     int waiting = 0;
+    tree->explainable = true;
     stack[waiting++] = (pending){.raw = 0, .parent = -1};
     while (waiting) {
         pending p = stack[--waiting];
@@ -198,6 +198,7 @@ static weir_status place_nodes(raw_tree *raw, int number, int column_count, weir
         int place = tree->node_count++;
         raw->seen[p.raw] = true;
         nodes[place] = make_node(raw, p.raw);
+        tree->explainable = tree->explainable && nodes[place].cover >= 0 && isfinite(nodes[place].cover) && isfinite(nodes[place].gain);
         if (p.depth > tree->depth) tree->depth = p.depth;
         if (p.parent >= 0) *(p.is_right ? &nodes[p.parent].right : &nodes[p.parent].left) = place;
         if (raw->of[LEFT][p.raw] == -1) continue;
@@ -268,6 +269,7 @@ static weir_status read_trees(weir_trees *t, weir_ubjson learner, weir_err *err)
 
 weir_status weir_trees_parse(const void *body, size_t len, const weir_model_shape *shape, weir_trees **ret_trees, weir_err *err) {
     weir_ubjson root, learner;
+    if (!len) return WEIR_FAIL(err, WEIR_EDATA, "trees: the body is empty");
     if (!weir_ubjson_open(body, len, &root) || !weir_ubjson_find(root, "learner", &learner))
         return WEIR_FAIL(err, WEIR_EDATA, "trees: the body of %zu bytes is not a model of XGBoost in UBJSON", len);
     weir_trees *t = weir_models_calloc(1, sizeof *t);
@@ -287,6 +289,13 @@ void weir_trees_free(weir_trees *trees) {
     if (!trees) return;
     weir_arena_done(&trees->arena);
     weir_models_free(trees);
+}
+
+weir_status weir_trees_check_explainable(const weir_trees *trees, weir_err *err) {
+    for (int t = 0; t < trees->tree_count; t++)
+        if (!trees->trees[t].explainable)
+            return WEIR_FAIL(err, WEIR_EDATA, "trees: tree %d has a cover or gain that is not finite: it scores, but what moves its scores is not known", t);
+    return WEIR_OK;
 }
 
 void weir_trees_margin(const weir_trees *trees, const float *row, float *margin) {

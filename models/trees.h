@@ -29,6 +29,7 @@ typedef struct weir_tree_node {
 typedef struct weir_tree {
     int node_count, depth; /* depth: edges down to the deepest leaf */
     int output; /* the margin that it adds to */
+    bool explainable; /* covers and gains are finite, which huge weights of rows may leave */
     double mean; /* of its leaves, each weighing its cover, branch by branch: the value of a row of which nothing is known */
     const weir_tree_node *nodes; /* the first is the root */
 } weir_tree;
@@ -47,6 +48,9 @@ enum { WEIR_TREES_DEPTH_MAX = 256 };
  *  objectives); WEIR_ENOMEM. */
 weir_status weir_trees_parse(const void *body, size_t len, const weir_model_shape *shape, weir_trees **ret_trees, weir_err *err) WEIR_MUST_CHECK;
 void weir_trees_free(weir_trees *trees);
+
+/** WEIR_EDATA for trees that score but whose covers and gains mean nothing: before anything is made of those. */
+weir_status weir_trees_check_explainable(const weir_trees *trees, weir_err *err) WEIR_MUST_CHECK;
 
 static inline bool weir_tree_is_leaf(const weir_tree_node *node) {
     return node->left == 0;
