@@ -129,7 +129,8 @@ static int http_status(const weir_err *err) {
 static void finish(serve *s, serve_endpoint endpoint, int64_t began_us, weir_status status, const weir_err *err, weir_http_response *response) {
     if (status) {
         weir_buf_clear(&response->body);
-        weir_http_error(response, response->status == 401 ? 401 : http_status(err), "%s", err->message);
+        weir_http_error(response, response->status == 401 || response->status == 405 ? response->status : http_status(err), "%s", err->message);
+        if (response->status == 405) weir_http_add_header(response, "Allow", "%s", endpoint == ENDPOINT_INFER ? "GET, HEAD" : "POST");
         if (response->status >= 500) weir_log_err(WEIR_LOG_WARN, "a request could not be answered", err);
     }
     int outcome = response->status >= 500 ? 2 : response->status >= 400 ? 1 : 0;
@@ -355,6 +356,12 @@ static weir_status answer_model(serve *s, const weir_model_path *path, weir_http
     return status;
 }
 
+/* Both methods share the route of all models. */
+static weir_status wrong_method(weir_http_response *response, const char *words, weir_err *err) {
+    response->status = 405;
+    return WEIR_REJECT(err, WEIR_EINVAL, "%s", words);
+}
+
 static void on_model(const weir_http_request *request, weir_http_response *response, void *context) {
     serve *s = context;
     weir_err err;
@@ -362,7 +369,7 @@ static void on_model(const weir_http_request *request, weir_http_response *respo
     int64_t began_us = weir_clock_mono_us(s->env->clock);
     weir_status status = authorise(s, request, WEIR_ACCESS_READ, response, NULL, &err);
     if (!status) status = weir_model_path_parse(request->path, &path, &err);
-    if (!status && path.verb == WEIR_MODEL_INFER) status = WEIR_REJECT(&err, WEIR_ENOTFOUND, "infer needs POST");
+    if (!status && path.verb == WEIR_MODEL_INFER) status = wrong_method(response, "…/infer takes POST", &err);
     if (!status) status = answer_model(s, &path, response, &err);
     finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
 }
@@ -387,7 +394,7 @@ static void on_infer(const weir_http_request *request, weir_http_response *respo
     int64_t began_us = weir_clock_mono_us(s->env->clock);
     weir_status status = enter(s, request, WEIR_ACCESS_READ, response, &thread, &err);
     if (!status) status = weir_model_path_parse(request->path, &path, &err);
-    if (!status && path.verb != WEIR_MODEL_INFER) status = WEIR_REJECT(&err, WEIR_ENOTFOUND, "only …/infer takes POST");
+    if (!status && path.verb != WEIR_MODEL_INFER) status = wrong_method(response, "only …/infer takes POST", &err);
     if (!status) status = serve_infer(s, thread, &path, request, response, &err);
     finish(s, ENDPOINT_INFER, began_us, status, &err, response);
 }

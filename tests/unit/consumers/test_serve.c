@@ -570,8 +570,8 @@ static void infer_refuses_what_it_cannot_answer(void **state) {
                    "{\"outputs\":[{\"name\":\"x\"}],\"inputs\":[{\"name\":\"customer_id\",\"datatype\":\"BYTES\",\"shape\":[1],\"data\":[\"5\"]}]}", 400,
                    "no output \"x\"");
     assert_refused("POST", "/v2/models/none/infer", EVENTS("\"10\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 404, "no model \"none\" is served");
-    assert_refused("POST", "/v2/models/fraud/ready", "{}", 404, "only");
-    assert_refused("GET", infer, NULL, 404, "POST");
+    assert_refused("POST", "/v2/models/fraud/ready", "{}", 405, "only");
+    assert_refused("GET", infer, NULL, 405, "POST");
 }
 
 static const cJSON *feature(const cJSON *answer, int column, const char *member, int row) {
