@@ -155,9 +155,10 @@ const weir_worker_env *weir_worker_env_of(const weir_worker *worker) {
     (void)worker;
     return &env;
 }
+static _Atomic bool stopping;
 bool weir_worker_stopping(const weir_worker *worker) {
     (void)worker;
-    return false;
+    return stopping;
 }
 
 static struct {
@@ -385,6 +386,16 @@ static void health_follows_the_replica_and_the_champion(void **state) {
     cJSON_Delete(call("GET", "/v2/health/ready", NULL, 503));
     assert_refused("POST", "/v2/models/fraud/infer", EVENTS("\"10\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 503, "no model is served yet");
     fake.arms.champion = &champion;
+}
+
+static void a_worker_that_stops_is_not_ready_and_goes_on_answering(void **state) {
+    (void)state;
+    stopping = true;
+    cJSON_Delete(call("GET", "/v2/health/ready", NULL, 503));
+    cJSON_Delete(call("GET", "/v2/health/live", NULL, 200));
+    cJSON_Delete(call("POST", "/v2/models/fraud/infer", EVENTS("\"10\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 200));
+    stopping = false;
+    cJSON_Delete(call("GET", "/v2/health/ready", NULL, 200));
 }
 
 static void metadata_names_versions_and_tensors(void **state) {
@@ -688,6 +699,7 @@ static void threads_answer_side_by_side(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(health_follows_the_replica_and_the_champion),
+        cmocka_unit_test(a_worker_that_stops_is_not_ready_and_goes_on_answering),
         cmocka_unit_test(metadata_names_versions_and_tensors),
         cmocka_unit_test(features_are_scored_as_they_are),
         cmocka_unit_test(a_version_decides_by_its_threshold_or_not_at_all),
