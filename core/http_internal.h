@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "core/http.h"
+#include "core/metrics.h"
 
 /* ---- connections (http_peers.c) ---- */
 
@@ -35,6 +36,7 @@ typedef struct http_peers {
     pthread_mutex_t lock;
     http_peer *first;
     int idle_ms, request_ms;
+    weir_metric *late; /* counts them */
     bool silent; /* a late request is not told so: over TLS nobody but its own thread may write */
 } http_peers;
 

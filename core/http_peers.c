@@ -55,6 +55,7 @@ bool http_peer_enter(http_peers *peers, http_peer *peer, http_phase phase) {
 static void end_late(const http_peers *peers, http_peer *peer, http_phase was) {
     static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 56\r\n\r\n"
                                  "{\"error\":\"the request did not arrive whole within time\"}";
+    if (was == HTTP_READING) weir_metric_add(peers->late, 1);
     if (was == HTTP_READING && !peers->silent) (void)!send(peer->fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)shutdown(peer->fd, SHUT_RDWR);
 }

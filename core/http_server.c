@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "core/http_internal.h"
-#include "core/metrics.h"
 
 enum {
     IDLE_TIMEOUT_MS = 60000,
@@ -58,6 +57,7 @@ struct weir_http_server {
     int64_t body_bytes_max;
     http_peers peers;
     http_access *access; /* NULL: none */
+    weir_metric *busy, *too_long; /* refused requests */
     _Atomic int requests, bodies; /* begun and not completed; those of them that have a body */
     _Atomic int64_t body_bytes; /* of all bodies that are kept */
     _Atomic bool draining;
@@ -216,6 +216,8 @@ static enum MHD_Result send_response(weir_http_server *server, struct MHD_Connec
         answer = MHD_create_response_from_buffer_with_free_callback(response->body.len, response->body.data, free_body);
     else
         answer = MHD_create_response_from_buffer(response->status >= 400 ? sizeof no_details - 1 : 0, no_details, MHD_RESPMEM_PERSISTENT);
+    if (response->status == MHD_HTTP_TOO_MANY_REQUESTS) weir_metric_add(server->busy, 1);
+    if (response->status == MHD_HTTP_CONTENT_TOO_LARGE) weir_metric_add(server->too_long, 1);
     peer->status = response->status;
     peer->answer_bytes = response->body.len;
     if (!answer || response->body.len == 0) weir_buf_done(&response->body);
@@ -535,7 +537,10 @@ static weir_status new_server(const weir_http_options *options, weir_http_server
         .body_bytes_max = options->body_bytes_max > 0 ? options->body_bytes_max : BODY_BYTES_MAX,
         .peers = {.idle_ms = options->idle_timeout_ms > 0 ? options->idle_timeout_ms : IDLE_TIMEOUT_MS,
                   .request_ms = options->request_timeout_ms > 0 ? options->request_timeout_ms : REQUEST_TIMEOUT_MS,
+                  .late = WEIR_METRIC("weir_http_refused_total", "late"),
                   .silent = is_given(options->tls_certificate)},
+        .busy = WEIR_METRIC("weir_http_refused_total", "busy"),
+        .too_long = WEIR_METRIC("weir_http_refused_total", "long"),
     };
     pthread_rwlock_init(&server->routes_lock, NULL);
     pthread_mutex_init(&server->watch_lock, NULL);

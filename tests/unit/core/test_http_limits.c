@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "core/http.h"
+#include "core/metrics.h"
 
 enum { BODY_MAX = 100000, GOT_MAX = 8192 };
 
@@ -84,6 +85,11 @@ static void ask_until(const char *request, const char *begin) {
     }
 }
 
+/* How many requests were refused for this reason, by all servers of the process. */
+static double refused(const char *reason) {
+    return weir_metric_value(WEIR_METRIC("weir_http_refused_total", reason));
+}
+
 #define GET_ECHO "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
 #define POST_HEAD(length) "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: " length "\r\n\r\n"
 
@@ -118,6 +124,7 @@ static void a_request_in_pieces_is_one_request(void **state) {
 static void too_many_requests_at_once_are_told_to_come_again(void **state) {
     (void)state;
     char got[GOT_MAX];
+    double before = refused("busy");
     start((weir_http_options){.requests_max = 2});
     int slow[2] = {dial(), dial()}, fd = dial();
     for (int i = 0; i < 2; i++) say(slow[i], POST_HEAD("4") "bo");
@@ -126,6 +133,7 @@ static void too_many_requests_at_once_are_told_to_come_again(void **state) {
     assert_int_equal(hear(fd, "try again", 1, got), 1);
     assert_non_null(strcasestr(got, "\r\nRetry-After: 1\r\n"));
     assert_non_null(strstr(got, "{\"error\":\"too many requests at once"));
+    assert_true(refused("busy") >= before + 2);
     say(fd, GET_ECHO); /* who asks without a body, as a supervisor does, is answered */
     assert_int_equal(hear(fd, "echo 0", 1, got), 1);
     for (int i = 0; i < 2; i++) {
@@ -194,9 +202,11 @@ static void a_dripping_body_is_ended_and_others_do_not_wait(void **state) {
 static void dripping_headers_are_ended(void **state) {
     (void)state;
     char got[GOT_MAX];
+    double before = refused("late");
     start((weir_http_options){.request_timeout_ms = 300});
     drip_until_ended("GET / HTTP/1.1\r\nX-Long: ", got);
     assert_memory_equal(got, "HTTP/1.1 408 ", 13);
+    assert_true(refused("late") == before + 1);
 }
 
 static void a_dripping_request_line_and_an_idle_connection_are_closed(void **state) {
