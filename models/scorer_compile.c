@@ -1,6 +1,7 @@
 /* head | names | what the models point to, model by model | models. Members of a model stand together, behind it. */
 #include "models/scorer_compile.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,8 @@
 typedef struct compiler {
     weir_buf *out;
     size_t start; /* of the file in out */
-    score_model *models; /* [SCORE_MODELS_MAX] */
-    uint32_t count;
+    score_model *models; /* [capacity] */
+    uint32_t count, capacity; /* capacity: of the model and all its members */
 } compiler;
 
 static weir_status no_memory(weir_err *err) {
@@ -364,11 +365,11 @@ static weir_status put_members(compiler *c, weir_model *model, score_model *m, w
         [WEIR_MODEL_AVERAGE] = SCORE_MEAN, [WEIR_MODEL_WEIGHTED] = SCORE_MEAN, [WEIR_MODEL_STACKING] = SCORE_STACK, [WEIR_MODEL_TARGETS] = SCORE_TARGETS};
     weir_composition composition = weir_model_composition(model);
     uint32_t members = (uint32_t)weir_model_member_count(model), all = members + (composition == WEIR_MODEL_STACKING);
-    if (c->count + all > SCORE_MODELS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "the model is made of more than %d models", SCORE_MODELS_MAX);
     m->kind = kinds[composition];
     m->member_count = all;
     m->first_member = c->count;
     c->count += all;
+    assert(c->count <= c->capacity);
     weir_status status = WEIR_OK;
     if (m->kind == SCORE_MEAN) status = put(c, weir_model_weights(model), members, sizeof(double), &m->numbers, err);
     for (uint32_t i = 0; !status && i < all; i++)
@@ -439,8 +440,16 @@ static weir_status put_file(compiler *c, weir_model *model, weir_err *err) {
     return WEIR_OK;
 }
 
+static uint32_t model_count(const weir_model *model) {
+    uint32_t count = 1 + (weir_model_meta(model) ? model_count(weir_model_meta(model)) : 0);
+    for (int i = 0; i < weir_model_member_count(model); i++) count += model_count(weir_model_member(model, i));
+    return count;
+}
+
 weir_status weir_scorer_compile(weir_model *model, weir_buf *ret_file, weir_err *err) {
-    compiler c = {.out = ret_file, .start = ret_file->len, .models = weir_models_calloc(SCORE_MODELS_MAX, sizeof *c.models)};
+    compiler c = {.out = ret_file, .start = ret_file->len, .capacity = model_count(model)};
+    if (c.capacity > SCORE_MODELS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "the model is made of %u models, a compiled one of at most %d", c.capacity, SCORE_MODELS_MAX);
+    c.models = weir_models_calloc(c.capacity, sizeof *c.models);
     weir_status status = c.models ? put_file(&c, model, err) : no_memory(err);
     weir_models_free(c.models);
     if (status) ret_file->len = c.start;

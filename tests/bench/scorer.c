@@ -43,7 +43,7 @@ static void fill(double *values, double *label, int rows, uint64_t random) {
 }
 
 static weir_model *fit(int trees, const double *values, const double *label) {
-    char params_text[128], names[COLUMNS][8];
+    char params_text[128], names[COLUMNS][16];
     const char *pointers[COLUMNS];
     weir_buf artifact = {0};
     weir_model *model = NULL;

@@ -4,7 +4,7 @@
 #include "models/spec.h"
 #include "trainset_fixture.h"
 
-enum { MODELS = 150, RANDOM_COLUMNS_MAX = 24, RANDOM_ROWS_MAX = 400, NAME_BYTES = 8 };
+enum { MODELS = 150, RANDOM_COLUMNS_MAX = 24, RANDOM_ROWS_MAX = 400, NAME_BYTES = 16 };
 
 typedef struct rows_of_any_kind {
     double values[RANDOM_COLUMNS_MAX][RANDOM_ROWS_MAX], targets[2][RANDOM_ROWS_MAX];
