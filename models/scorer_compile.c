@@ -448,7 +448,8 @@ static uint32_t model_count(const weir_model *model) {
 
 weir_status weir_scorer_compile(weir_model *model, weir_buf *ret_file, weir_err *err) {
     compiler c = {.out = ret_file, .start = ret_file->len, .capacity = model_count(model)};
-    if (c.capacity > SCORE_MODELS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "the model is made of %u models, a compiled one of at most %d", c.capacity, SCORE_MODELS_MAX);
+    if (c.capacity > SCORE_MODELS_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "the model is made of %u models, a compiled one of at most %d", c.capacity, SCORE_MODELS_MAX);
     c.models = weir_models_calloc(c.capacity, sizeof *c.models);
     weir_status status = c.models ? put_file(&c, model, err) : no_memory(err);
     weir_models_free(c.models);
