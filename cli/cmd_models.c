@@ -57,7 +57,10 @@ static const weir_conf_item models_table[] = {
     {.name = "out", .type = WEIR_CONF_STRING, FIELD(out), .doc = "export: file to write"},
     {.name = "layout", .type = WEIR_CONF_STRING, FIELD(layout), .doc = "export: folder of models to add the version to, in every format"},
     {.name = "file", .type = WEIR_CONF_STRING, FIELD(file), .doc = "import: a model that XGBoost saved, in JSON or UBJSON"},
-    {.name = "columns", .type = WEIR_CONF_LIST, FIELD(columns), .doc = "import: its inputs in their order, where the file does not name them, or names them otherwise"},
+    {.name = "columns",
+     .type = WEIR_CONF_LIST,
+     FIELD(columns),
+     .doc = "import: its inputs in their order, where the file does not name them, or names them otherwise"},
     {.name = "threshold",
      .type = WEIR_CONF_NUMBER,
      FIELD(threshold),
@@ -332,7 +335,8 @@ static weir_status import_version(call *c, weir_err *err) {
     int version = 0;
     if (!is_given(o->file)) return WEIR_FAIL(err, WEIR_EINVAL, "import needs --file FILE, a model that XGBoost saved");
     weir_status st = weir_pipeline_load(c->given, &pipeline, err);
-    const weir_models_import import = {.pipeline = pipeline, .model = o->model, .file = o->file, .columns = (const char *const *)o->columns, .threshold = o->threshold};
+    const weir_models_import import = {
+        .pipeline = pipeline, .model = o->model, .file = o->file, .columns = (const char *const *)o->columns, .threshold = o->threshold};
     if (!st) st = weir_models_import_file(c->settings, c->pg, &import, &version, err);
     weir_pipeline_free(pipeline);
     if (!st) printf("version %d of %s is registered\n", version, o->model);
@@ -355,7 +359,8 @@ static weir_status delete_version(call *c, weir_err *err) {
 
 static weir_status act(call *c, weir_err *err) {
     static const char *const actions[] = {"list", "show", "compare", "promote", "rollback", "export", "delete", "import", NULL};
-    static weir_status (*const does[])(call *, weir_err *) = {list_versions, show_version, compare, promote, roll_back, export_version, delete_version, import_version};
+    static weir_status (*const does[])(call *, weir_err *) = {list_versions, show_version,   compare,        promote,
+                                                              roll_back,     export_version, delete_version, import_version};
     const models_options *o = c->o;
     const char *model = is_given(o->model) ? o->model : NULL;
     int action = 0;

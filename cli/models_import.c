@@ -20,7 +20,8 @@ static bool has_column(const weir_recipe *recipe, const char *name) {
 /* A pipeline serves models of its task, from the inputs that its training names. */
 static weir_status check_fits(const weir_recipe *recipe, const weir_model *model, weir_err *err) {
     if (weir_model_task(model) != recipe->task)
-        return WEIR_FAIL(err, WEIR_EINVAL, "the model is %s, the pipeline's training is %s", weir_task_name(weir_model_task(model)), weir_task_name(recipe->task));
+        return WEIR_FAIL(err, WEIR_EINVAL, "the model is %s, the pipeline's training is %s", weir_task_name(weir_model_task(model)),
+                         weir_task_name(recipe->task));
     if (recipe->task == WEIR_TASK_MULTICLASS && weir_model_output_count(model) != recipe->class_count)
         return WEIR_FAIL(err, WEIR_EINVAL, "the model has %d classes, the pipeline's training %d", weir_model_output_count(model), recipe->class_count);
     for (int c = 0; c < weir_model_column_count(model); c++)
@@ -36,7 +37,8 @@ static weir_status register_model(const weir_settings *settings, weir_pg *pg, co
     own.columns = (const char **)weir_model_columns(model);
     own.column_count = weir_model_column_count(model);
     cJSON *signature = weir_recipe_signature(&own, import->threshold), *lineage = cJSON_CreateObject();
-    bool ok = signature && lineage && cJSON_AddStringToObject(lineage, "imported_from", import->file) && cJSON_AddStringToObject(lineage, "code_version", WEIR_VERSION);
+    bool ok = signature && lineage && cJSON_AddStringToObject(lineage, "imported_from", import->file) &&
+              cJSON_AddStringToObject(lineage, "code_version", WEIR_VERSION);
     snprintf(path, sizeof path, "models/%s/%s/%s.weirmodel", import->pipeline->name, import->model, weir_model_digest(model));
     const weir_version_new version = {.pipeline = import->pipeline->name,
                                       .model = import->model,
@@ -69,7 +71,8 @@ weir_status weir_models_import_file(const weir_settings *settings, weir_pg *pg, 
     if (!status) status = weir_scorer_gate(model, NULL, 0, &compared, err);
     if (!status) status = register_model(settings, pg, import, &recipe, model, &artifact, ret_version, err);
     if (!status)
-        fprintf(stderr, "compiled scores equal XGBoost's to the bit on %" PRId64 " random rows, %" PRId64 " thresholds with their neighbours and %" PRId64 " splits\n",
+        fprintf(stderr,
+                "compiled scores equal XGBoost's to the bit on %" PRId64 " random rows, %" PRId64 " thresholds with their neighbours and %" PRId64 " splits\n",
                 compared.random_rows, compared.thresholds, compared.splits);
     weir_model_free(model);
     weir_recipe_done(&recipe);

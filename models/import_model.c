@@ -54,7 +54,9 @@ static weir_status plain_base_score(const char *bytes, size_t len, weir_buf *ret
     bool list = find_base_score(bytes, len, &text) && text.len > 2 && bytes[text.at] == '[' && bytes[text.at + text.len - 1] == ']';
     size_t kept = list ? only_item(bytes + text.at + 1, text.len - 2) : 0;
     if (list && !kept)
-        return WEIR_FAIL(err, WEIR_EDATA, "base_score is %.*s: one a class, as newer releases of XGBoost estimate them, is not supported; trained with base_score 0.5 the model can be imported",
+        return WEIR_FAIL(err, WEIR_EDATA,
+                         "base_score is %.*s: one a class, as newer releases of XGBoost estimate them, is not supported; trained with base_score 0.5 the model "
+                         "can be imported",
                          text.len < 80 ? (int)text.len : 80, bytes + text.at);
     bool ok = !list ? weir_buf_append(ret_file, bytes, len)
                     : weir_buf_append(ret_file, bytes, text.at) && weir_buf_append(ret_file, bytes + text.at + 1, kept) &&
@@ -87,7 +89,8 @@ static bool text_at(weir_ubjson root, const char *const *path, char *text, size_
 static weir_status read_task(const weir_buf *body, weir_matrix *model, weir_err *err) {
     char objective[64], classes[32];
     weir_ubjson root;
-    if (!weir_ubjson_open(body->data, body->len, &root) || !text_at(root, (const char *const[]){"learner", "objective", "name", NULL}, objective, sizeof objective) ||
+    if (!weir_ubjson_open(body->data, body->len, &root) ||
+        !text_at(root, (const char *const[]){"learner", "objective", "name", NULL}, objective, sizeof objective) ||
         !text_at(root, (const char *const[]){"learner", "learner_model_param", "num_class", NULL}, classes, sizeof classes))
         return WEIR_FAIL(err, WEIR_EDATA, "the model says no objective or number of classes");
     model->task = !strncmp(objective, "binary:", 7) ? WEIR_TASK_BINARY : !strncmp(objective, "multi:", 6) ? WEIR_TASK_MULTICLASS : WEIR_TASK_REGRESSION;
@@ -100,7 +103,8 @@ static weir_status take_columns(BoosterHandle booster, const char *const *column
     bst_ulong wanted = 0, named = 0;
     const char **own = NULL;
     int given = 0;
-    if (XGBoosterGetNumFeature(booster, &wanted) || XGBoosterGetStrFeatureInfo(booster, "feature_name", &named, &own)) return weir_xgb_failed("feature names", err);
+    if (XGBoosterGetNumFeature(booster, &wanted) || XGBoosterGetStrFeatureInfo(booster, "feature_name", &named, &own))
+        return weir_xgb_failed("feature names", err);
     while (columns && columns[given]) given++;
     if (columns && (bst_ulong)given != wanted)
         return WEIR_FAIL(err, WEIR_EINVAL, "%d columns are named, the model has %llu", given, (unsigned long long)wanted);
