@@ -157,6 +157,8 @@ static const struct {
     [PRED_FEATURE_HASH] = TEXT("feature_hash"),
     [PRED_POLICY] = TYPE("policy", "[\"null\",\"string\"],\"default\":null"),
     [PRED_BUCKET] = TYPE("bucket", "[\"null\",\"int\"],\"default\":null"),
+    [PRED_CLASS] = TYPE("class", "[\"null\",\"string\"],\"default\":null"),
+    [PRED_SCORES] = TYPE("scores", "[\"null\",\"string\"],\"default\":null"),
 #undef TEXT
 #undef TYPE
 };

@@ -136,6 +136,8 @@ enum {
     SHADOW_PROPENSITY,
     SHADOW_SCORE,
     SHADOW_DECISION,
+    SHADOW_CLASS,
+    SHADOW_SCORES,
     SHADOW_COUNT
 };
 /* schemas/alert.avsc */
@@ -222,6 +224,8 @@ enum {
     PRED_FEATURE_HASH,
     PRED_POLICY, /* shares of all arms when this one was drawn, "champion 0.5,challenger 0.25,…"; null where the propensity says them: no challenger but the first has one */
     PRED_BUCKET, /* of rollout.context, by whose shares the arm was drawn; null without a context */
+    PRED_CLASS, /* of a multiclass model: the name of the class with the highest score, which PRED_SCORE is */
+    PRED_SCORES, /* of a model of several outputs: {"class or target": score}, JSON; null of one output */
     PRED_VIEWS
 };
 enum { PRED_VIEW_PARTITION, PRED_VIEW_OFFSET, PRED_VIEW_TIME, PRED_VIEW_AGE, PRED_VIEW_VERSION, PRED_VIEW_COLUMNS }; /* of one view */

@@ -189,7 +189,7 @@ static weir_status on_pair(void *context, const weir_pg_field *fields, int field
         .label_offset = weir_pg_get_int8(&fields[PAIR_LABEL_OFFSET]),
     };
     if (row.arm < 0 || !isfinite(row.score)) return WEIR_OK;
-    bool says = c->options->task == WEIR_TASK_REGRESSION ? isfinite(row.label) : row.label == 0 || row.label == 1; /* an answer to the question */
+    bool says = c->options->task != WEIR_TASK_BINARY ? isfinite(row.label) : row.label == 0 || row.label == 1; /* an answer to the question */
     if (!says) row.label = NAN;
     weir_status status = tenant_of(c, &fields[PAIR_TENANT], &row.tenant, err);
     if (!status) status = grow(c, err);
@@ -418,7 +418,7 @@ weir_status weir_measure_rows(const weir_arm_rows *rows, weir_task task, int car
                                          .card_k = card_k};
     arm->errors = (weir_metrics_regression){
         .rmse = NAN, .mae = NAN, .mape = NAN, .smape = NAN, .r2 = NAN, .explained_variance = NAN, .median_absolute_error = NAN, .max_error = NAN};
-    if (!rows->count) return WEIR_OK;
+    if (!rows->count || task == WEIR_TASK_MULTICLASS) return WEIR_OK;
     if (task == WEIR_TASK_REGRESSION) {
         const weir_outcomes outcomes = {.row_count = rows->count, .label = rows->label, .score = rows->score};
         return weir_measure_regression(&outcomes, &arm->errors, err);

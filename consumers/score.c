@@ -9,6 +9,7 @@
 
 #include "consumers/events.h"
 #include "consumers/kinds.h"
+#include "consumers/outputs.h"
 #include "consumers/shared.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -20,7 +21,7 @@ enum { FLUSH_TIMEOUT_MS = 30000, SHADOW_FLUSH_MS = 1000, SHADOW_PORTION = 64, SH
 /* The vectors of one batch that one served version scores; in the scratch arena. */
 typedef struct score_arm {
     const weir_served *served;
-    double *rows, *scores; /* [count][columns], [count] */
+    double *rows, *outputs; /* [count][columns], [count][outputs of the model] */
     int *record; /* [count] which record of the batch each row is */
     int count;
 } score_arm;
@@ -37,6 +38,7 @@ typedef struct score {
     int32_t *epochs, *batch_epochs; /* [partitions] of the features' writers; and as far as the batch has gone */
     weir_prediction_codec predictions;
     weir_event_codec shadows;
+    weir_buf text; /* the scores of a prediction */
     weir_producer *shadow_producer; /* NULL until there is a shadow: its own, so that what fails there is not taken for a failure of predictions */
     char *topic, *shadow_topic, *source_topic;
     int primary, join_column;
@@ -52,6 +54,8 @@ typedef struct scored {
     bool drawn; /* the arm was: no challenger failed before the champion */
     int bucket; /* by whose shares it was drawn */
     double propensity, score;
+    const double *outputs; /* of the model that answers: score is one of them, or all there is */
+    int class; /* that is called; -1: the model knows none */
     weir_datum *row; /* the feature record */
     double *inputs; /* [input_count] */
     weir_view_read read[WEIR_VIEWS_MAX];
@@ -84,9 +88,9 @@ static weir_status add_to_arm(weir_arena *scratch, score_arm *arm, const scored 
     int columns = weir_model_column_count(arm->served->model);
     if (!arm->rows) {
         arm->rows = weir_arena_alloc(scratch, sizeof(double) * (size_t)columns * batch);
-        arm->scores = weir_arena_alloc(scratch, sizeof(double) * batch);
+        arm->outputs = weir_arena_alloc(scratch, sizeof(double) * batch * (size_t)weir_model_output_count(arm->served->model));
         arm->record = weir_arena_alloc(scratch, sizeof(int) * batch);
-        if (!arm->rows || !arm->scores || !arm->record) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu vectors", batch);
+        if (!arm->rows || !arm->outputs || !arm->record) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for a batch of %zu vectors", batch);
     }
     double *row = arm->rows + (size_t)arm->count * (size_t)columns;
     for (int i = 0; i < columns; i++) row[i] = r->inputs[arm->served->columns[i]];
@@ -94,20 +98,34 @@ static weir_status add_to_arm(weir_arena *scratch, score_arm *arm, const scored 
     return WEIR_OK;
 }
 
+/* Scores and classes of rows, and tells the guards how that went. Shapes: outputs [count][outputs of the model], scores, classes [count]. */
+static weir_status predict_noted(score *s, const weir_served *served, const double *rows, int count, double *outputs, double *scores, int *classes,
+                                 weir_err *err) {
+    size_t width = (size_t)weir_model_output_count(served->model);
+    memset(outputs, 0, sizeof *outputs * width * (size_t)count);
+    int64_t began_us = weir_clock_mono_us(s->env->clock);
+    weir_status status = weir_model_predict(served->model, rows, count, outputs, err);
+    for (int i = 0; i < count; i++) scores[i] = weir_outputs_score(served->model, outputs + (size_t)i * width, &classes[i]);
+    const weir_guard_rows went = weir_guard_rows_of(status, scores, count, weir_clock_mono_us(s->env->clock) - began_us);
+    weir_serving_note(s->serving, served, &went);
+    return status;
+}
+
 static weir_status predict_arm(score *s, score_arm *arm, scored *batch, weir_err *err) {
     if (!arm->count) return WEIR_OK;
-    memset(arm->scores, 0, sizeof *arm->scores * (size_t)arm->count);
-    int64_t began_us = weir_clock_mono_us(s->env->clock);
-    weir_status status = weir_model_predict(arm->served->model, arm->rows, arm->count, arm->scores, err);
-    const weir_guard_rows rows = weir_guard_rows_of(status, arm->scores, arm->count, weir_clock_mono_us(s->env->clock) - began_us);
-    weir_serving_note(s->serving, arm->served, &rows);
+    double *scores = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof *scores * (size_t)arm->count);
+    int *classes = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof *classes * (size_t)arm->count);
+    if (!scores || !classes) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for %d scores", arm->count);
+    weir_status status = predict_noted(s, arm->served, arm->rows, arm->count, arm->outputs, scores, classes, err);
     if (status) return weir_err_prefix(err, "model %s version %d", arm->served->name, arm->served->version);
     const char *pipeline = s->pipeline->name;
     weir_metric *errors = WEIR_METRIC("weir_score_errors_total", pipeline, arm->served->name, arm->served->arm);
     weir_metric *predictions = WEIR_METRIC("weir_score_predictions_total", pipeline, arm->served->name, arm->served->arm);
     for (int i = 0; i < arm->count; i++) {
         scored *r = &batch[arm->record[i]];
-        r->score = arm->scores[i];
+        r->score = scores[i];
+        r->class = classes[i];
+        r->outputs = arm->outputs + (size_t)i * (size_t)weir_model_output_count(arm->served->model);
         if (r->score == r->score) {
             weir_metric_add(predictions, 1);
         } else {
@@ -135,6 +153,16 @@ static weir_datum join_id(const score *s, const weir_datum *event, char text[32]
     return weir_str(text, (size_t)snprintf(text, 32, "%lld", (long long)d->i));
 }
 
+/* All scores as text, from the memory of the batch; null where one is all there is. */
+static weir_status scores_of(score *s, const weir_served *served, const double *outputs, weir_datum *ret_scores, weir_err *err) {
+    *ret_scores = weir_null();
+    if (weir_model_output_count(served->model) == 1) return WEIR_OK;
+    weir_buf_clear(&s->text);
+    if (!weir_outputs_json(served->model, outputs, &s->text)) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for the scores of a prediction");
+    *ret_scores = weir_str(s->text.data, s->text.len);
+    return WEIR_OK;
+}
+
 /* Sends what is in the buffer, with the trace of the record that it was made from. */
 static weir_status send(weir_producer *producer, const char *topic, const weir_bus_record *record, const weir_buf *buf, weir_err *err) {
     weir_bus_header trace;
@@ -145,7 +173,7 @@ static weir_status send(weir_producer *producer, const char *topic, const weir_b
 static weir_status emit(score *s, const weir_arms *arms, const scored *r, int64_t now_us, weir_err *err) {
     weir_datum *out = s->predictions.row;
     const weir_datum *in = r->row;
-    char id[256], join[32];
+    char id[256], join[32], number[16];
     int id_len = prediction_id(s, r, id);
     out[PRED_ID] = weir_str(id, (size_t)id_len);
     out[PRED_TENANT] = in[FEAT_TENANT];
@@ -165,6 +193,9 @@ static weir_status emit(score *s, const weir_arms *arms, const scored *r, int64_
     out[PRED_FEATURE_HASH] = weir_text(s->pipeline->feature_hash);
     const char *policy = arms->splits[r->bucket].policy;
     out[PRED_POLICY] = r->drawn && *policy ? weir_text(policy) : weir_null();
+    out[PRED_CLASS] = weir_outputs_class(r->served->model, r->class, number);
+    weir_status status = scores_of(s, r->served, r->outputs, &out[PRED_SCORES], err);
+    if (status) return status;
     out[PRED_BUCKET] = arms->bucket_count ? weir_i64(r->bucket) : weir_null();
     for (int v = 0; v < s->pipeline->view_count; v++) {
         weir_datum *view = out + PRED_VIEWS + PRED_VIEW_COLUMNS * v;
@@ -180,7 +211,7 @@ static weir_status emit(score *s, const weir_arms *arms, const scored *r, int64_
     for (int i = 0; i < s->predictions.input_count; i++) out[s->predictions.input_base + i] = number_or_null(r->inputs[s->input_columns[i]]);
     weir_buf *buf = &s->predictions.codec.buf;
     weir_buf_clear(buf);
-    weir_status status = weir_serde_encode(s->predictions.codec.serde, out, buf, err);
+    status = weir_serde_encode(s->predictions.codec.serde, out, buf, err);
     return status ? status : send(weir_worker_producer(s->worker), s->topic, r->record, buf, err);
 }
 
@@ -205,10 +236,20 @@ static weir_status predict_challenger(score *s, score_arm *arm, score_arm *champ
 
 /* ---- shadows ---- */
 
-static weir_status emit_shadow(score *s, const weir_served *served, double share, const scored *r, double value, int64_t now_us, weir_err *err) {
-    char id[256], join[32];
+/* What a challenger says of one row beside the champion. */
+typedef struct shadow_row {
+    double score;
+    const double *outputs;
+    int class;
+} shadow_row;
+
+static weir_status emit_shadow(score *s, const weir_served *served, double share, const scored *r, const shadow_row *said, int64_t now_us, weir_err *err) {
+    char id[256], join[32], number[16];
     const weir_datum *in = r->row;
     weir_buf *buf = &s->shadows.buf;
+    weir_datum scores;
+    weir_status status = scores_of(s, served, said->outputs, &scores, err);
+    if (status) return status;
     const weir_datum row[SHADOW_COUNT] = {
         [SHADOW_PREDICTION_ID] = weir_str(id, (size_t)prediction_id(s, r, id)),
         [SHADOW_TENANT] = in[FEAT_TENANT],
@@ -223,11 +264,13 @@ static weir_status emit_shadow(score *s, const weir_served *served, double share
         [SHADOW_DIGEST] = weir_text(weir_model_digest(served->model)),
         [SHADOW_ARM] = weir_text("shadow"),
         [SHADOW_PROPENSITY] = weir_f64(share),
-        [SHADOW_SCORE] = weir_f64(value),
-        [SHADOW_DECISION] = weir_served_decision(served, value),
+        [SHADOW_SCORE] = weir_f64(said->score),
+        [SHADOW_DECISION] = weir_served_decision(served, said->score),
+        [SHADOW_CLASS] = weir_outputs_class(served->model, said->class, number),
+        [SHADOW_SCORES] = scores,
     };
     weir_buf_clear(buf);
-    weir_status status = weir_serde_encode(s->shadows.serde, row, buf, err);
+    status = weir_serde_encode(s->shadows.serde, row, buf, err);
     return status ? status : send(s->shadow_producer, s->shadow_topic, r->record, buf, err);
 }
 
@@ -237,21 +280,21 @@ static void count_shadows(const score *s, const weir_served *served, const char 
 
 /* Scores and writes a portion. That a model fails is counted, told to its guard, and no failure of the batch; that Kafka does is. */
 static weir_status shadow_portion(score *s, const weir_served *served, double share, const scored *const *portion, int count, weir_err *err) {
-    size_t columns = (size_t)weir_model_column_count(served->model);
-    double *rows = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof *rows * columns * (size_t)count), scores[SHADOW_PORTION] = {0};
-    if (!rows) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for %d vectors in shadow", count);
+    size_t columns = (size_t)weir_model_column_count(served->model), width = (size_t)weir_model_output_count(served->model);
+    double *rows = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof *rows * columns * (size_t)count), scores[SHADOW_PORTION];
+    double *outputs = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof *outputs * width * (size_t)count);
+    int classes[SHADOW_PORTION];
+    if (!rows || !outputs) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for %d vectors in shadow", count);
     for (int i = 0; i < count; i++)
         for (size_t c = 0; c < columns; c++) rows[(size_t)i * columns + c] = portion[i]->inputs[served->columns[c]];
     weir_err why;
-    int64_t began_us = weir_clock_mono_us(s->env->clock);
-    weir_status failed = weir_model_predict(served->model, rows, count, scores, &why), status = WEIR_OK;
-    const weir_guard_rows went = weir_guard_rows_of(failed, scores, count, weir_clock_mono_us(s->env->clock) - began_us);
-    weir_serving_note(s->serving, served, &went);
+    weir_status failed = predict_noted(s, served, rows, count, outputs, scores, classes, &why), status = WEIR_OK;
     int written = 0;
     int64_t now_us = weir_clock_wall_us(s->env->clock);
     for (int i = 0; !status && !failed && i < count; i++) {
         if (scores[i] != scores[i]) continue;
-        status = emit_shadow(s, served, share, portion[i], scores[i], now_us, err);
+        const shadow_row said = {scores[i], outputs + (size_t)i * width, classes[i]};
+        status = emit_shadow(s, served, share, portion[i], &said, now_us, err);
         written += !status;
     }
     count_shadows(s, served, "written", written);
@@ -403,6 +446,7 @@ static void score_done(void *context) {
     weir_features_codec_done(&s->features);
     weir_prediction_codec_done(&s->predictions);
     weir_event_codec_done(&s->shadows);
+    weir_buf_done(&s->text);
     weir_recipe_done(&s->recipe);
     for (int v = 0; v < WEIR_VIEWS_MAX; v++) free(s->entity_columns[v]);
     free(s->input_columns);

@@ -58,7 +58,8 @@ static weir_status infer_features(inference *in, const weir_json_table *table, w
     int columns = weir_model_column_count(served->model);
     double *rows = weir_arena_alloc(&in->thread->arena, (size_t)in->row_count * (size_t)columns * sizeof *rows);
     if (!rows) return serve_no_memory(err);
-    weir_status status = weir_infer_features(table, weir_model_columns(served->model), columns, rows, err);
+    weir_status status = weir_model_check_single_output(served->model, err);
+    if (!status) status = weir_infer_features(table, weir_model_columns(served->model), columns, rows, err);
     return status ? status : weir_model_predict(served->model, rows, in->row_count, in->score, err);
 }
 
@@ -136,6 +137,8 @@ static weir_status score_rows(inference *in, const weir_served *served, weir_err
     double *matrix = weir_arena_alloc(&in->thread->arena, rows * columns * sizeof *matrix), *out = weir_arena_alloc(&in->thread->arena, rows * sizeof *out);
     int64_t count = 0;
     if (!matrix || !out) return serve_no_memory(err);
+    weir_status status = weir_model_check_single_output(served->model, err);
+    if (status) return status;
     for (size_t row = 0; row < rows; row++) {
         if (in->served[row] != served) continue;
         for (size_t c = 0; c < columns; c++) matrix[(size_t)count * columns + c] = in->inputs[row * (size_t)in->input_count + (size_t)served->columns[c]];
@@ -144,7 +147,7 @@ static weir_status score_rows(inference *in, const weir_served *served, weir_err
     if (!count) return WEIR_OK;
     memset(out, 0, (size_t)count * sizeof *out);
     int64_t began_us = weir_clock_mono_us(in->s->env->clock);
-    weir_status status = weir_model_predict(served->model, matrix, count, out, err);
+    status = weir_model_predict(served->model, matrix, count, out, err);
     const weir_guard_rows went = weir_guard_rows_of(status, out, count, weir_clock_mono_us(in->s->env->clock) - began_us);
     if (in->split) weir_serving_note(in->s->serving, served, &went);
     if (status) return weir_err_prefix(err, "model %s version %d", served->name, served->version);

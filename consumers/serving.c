@@ -225,7 +225,6 @@ static weir_status load_served(weir_serving *s, int arm, weir_served **ret_serve
     snprintf(served->name, sizeof served->name, "%s", wanted->name);
     served->version = wanted->version;
     weir_status status = weir_artifact_load(s->env->objects_dir, wanted->path, &served->model, err);
-    if (!status && weir_model_check_single_output(served->model, err)) status = weir_err_prefix(err, "model %s version %d", wanted->name, wanted->version);
     bool decides = !status && weir_model_task(served->model) == WEIR_TASK_BINARY;
     served->threshold = !decides ? NAN : isnan(wanted->threshold) ? serving_threshold(s->pipeline) : wanted->threshold;
     if (!status && strcmp(weir_model_digest(served->model), wanted->digest))

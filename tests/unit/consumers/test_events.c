@@ -81,9 +81,9 @@ static void predictions_have_their_columns_in_order(void **state) {
     if (weir_recipe_load(p, &recipe, &err)) fail_msg("%s", err.message);
     if (weir_prediction_codec_init(&codec, r, p, recipe.columns, recipe.column_count, &err)) fail_msg("%s", err.message);
     const weir_schema *schema = codec.codec.schema;
-    const char *const names[PRED_VIEWS] = {"prediction_id", "tenant",       "entity",   "join_id",      "event_time", "source_partition",
-                                           "source_offset", "predicted_at", "model",    "version",      "digest",     "arm",
-                                           "propensity",    "score",        "decision", "feature_hash", "policy",     "bucket"};
+    const char *const names[PRED_VIEWS] = {
+        "prediction_id", "tenant", "entity",     "join_id", "event_time", "source_partition", "source_offset", "predicted_at", "model", "version",
+        "digest",        "arm",    "propensity", "score",   "decision",   "feature_hash",     "policy",        "bucket",       "class", "scores"};
     for (int i = 0; i < PRED_VIEWS; i++) assert_string_equal(column(schema, i), names[i]);
     assert_string_equal(column(schema, PRED_VIEWS), "views.customer.source_partition");
     assert_string_equal(column(schema, PRED_VIEWS + PRED_VIEW_COLUMNS + PRED_VIEW_VERSION), "views.terminal.version");
