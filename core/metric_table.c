@@ -103,6 +103,11 @@ const weir_metric_def weir_metric_table[] = {
      "reads of another view than the event's own, by what it answered: present, no_record, expired (its ttl), out_of_reach",
      {"pipeline", "view", "outcome"}},
     {"weir_score_model_info", WEIR_GAUGE, "1 for the model version that an arm serves", {"pipeline", "arm", "model", "version", "digest"}},
+    {"weir_model_cache_models", WEIR_GAUGE, "models that are loaded in a serving process", {"pipeline"}},
+    {"weir_model_cache_bytes", WEIR_GAUGE, "about what they take in memory", {"pipeline"}},
+    {"weir_model_cache_budget_bytes", WEIR_GAUGE, "what they may take, those in use apart: serving.model_memory_mib", {"pipeline"}},
+    {"weir_model_cache_loads_total", WEIR_COUNTER, "models that were loaded, or could not be: outcome loaded, failed", {"pipeline", "outcome"}},
+    {"weir_model_cache_evictions_total", WEIR_COUNTER, "models that were dropped to make room for others", {"pipeline"}},
     {"weir_score_swap_seconds", WEIR_HISTOGRAM, "time to load a model version and swap it in", {"pipeline"}},
     /* HTTP serving */
     {"weir_serve_requests_total", WEIR_COUNTER, "HTTP requests by status class", {"pipeline", "endpoint", "outcome"}},

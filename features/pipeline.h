@@ -9,6 +9,7 @@
 #include "core/err.h"
 #include "features/operator.h"
 #include "features/pipeline_decisions.h"
+#include "features/pipeline_serving.h"
 
 enum { WEIR_VIEWS_MAX = 16, WEIR_FEATURES_MAX = 512, WEIR_KEY_COLUMNS_MAX = 4, WEIR_CHECKS_MAX = 256 };
 
@@ -164,7 +165,8 @@ typedef struct weir_pipeline {
     int list_count;
     weir_triggers triggers;
     weir_rollout_def rollout;
-    cJSON *json; /* the whole file, ${ENV} expanded: models/ read `training`, consumers/ read `serving` */
+    weir_serving_def serving;
+    cJSON *json; /* the whole file, ${ENV} expanded: models/ read `training` */
     char *feature_hash; /* hex SHA-256 of source, labels, lists and views: the version of the feature definitions */
 } weir_pipeline;
 
