@@ -103,6 +103,12 @@ const weir_metric_def weir_metric_table[] = {
      "reads of another view than the event's own, by what it answered: present, no_record, expired (its ttl), out_of_reach",
      {"pipeline", "view", "outcome"}},
     {"weir_score_model_info", WEIR_GAUGE, "1 for the model version that an arm serves", {"pipeline", "arm", "model", "version", "digest"}},
+    {"weir_score_outcomes_total",
+     WEIR_COUNTER,
+     "what became of feature records and requests: scored, fallback (a model stood in for late or missing features), abstained, refused (to the dead letters), "
+     "repeated (a request whose "
+     "answer stood there already)",
+     {"pipeline", "source", "outcome"}},
     {"weir_model_cache_models", WEIR_GAUGE, "models that are loaded in a serving process", {"pipeline"}},
     {"weir_model_cache_bytes", WEIR_GAUGE, "about what they take in memory", {"pipeline"}},
     {"weir_model_cache_budget_bytes", WEIR_GAUGE, "what they may take, those in use apart: serving.model_memory_mib", {"pipeline"}},
