@@ -146,10 +146,15 @@ static weir_status write_batch(score *s, const score_run *run, weir_err *err) {
 
 static void count_batch(score *s, const score_run *run) {
     int64_t now_us = weir_clock_wall_us(s->env->clock);
+    for (int stage = 0; stage < SCORE_STAGES; stage++) weir_metric_observe(s->stages[stage], (double)run->took_us[stage] / 1e6);
+    weir_metric_observe(s->batch_rows, (double)run->count);
     for (size_t i = 0; i < run->count; i++) {
         const scored *r = &run->rows[i];
+        weir_bus_header trace = {0};
         if (!r->answered) continue;
-        weir_metric_observe(s->latency, (double)(now_us / 1000 - r->record->timestamp_ms) / 1e3);
+        (void)weir_bus_header_get(r->record, "traceparent", &trace);
+        weir_metric_observe_traced(s->latency, (double)(now_us / 1000 - r->record->timestamp_ms) / 1e3, trace.value, trace.len);
+        weir_metric_observe(s->oldest, r->oldest_s);
         weir_metric_add(s->outcomes[score_is_request(r)][r->outcome], 1);
     }
 }
@@ -160,8 +165,12 @@ static weir_status score_run_batch(score *s, score_run *run, const weir_bus_reco
     if (status) return status;
     status = score_prepare(s, run, records, err);
     weir_serving_read_end(s->reader);
+    int64_t at_us = weir_clock_mono_us(s->env->clock);
     if (!status) status = predict_all(s, run, err);
-    return status ? status : write_batch(s, run, err);
+    score_passed(s, run, SCORE_SCORE, &at_us);
+    if (!status) status = write_batch(s, run, err);
+    score_passed(s, run, SCORE_EMIT, &at_us);
+    return status;
 }
 
 static weir_status score_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
@@ -272,6 +281,10 @@ static weir_status score_init(weir_worker *worker, void **ret_context, weir_err 
     s->primary = s->pipeline->primary_view;
     s->join_column = s->pipeline->label_join[0];
     s->unserved = WEIR_METRIC("weir_score_unserved_total", s->pipeline->name);
+    static const char *const stages[SCORE_STAGES] = {[SCORE_DECODE] = "decode", [SCORE_LOOKUP] = "lookup", [SCORE_SCORE] = "score", [SCORE_EMIT] = "emit"};
+    for (int stage = 0; stage < SCORE_STAGES; stage++) s->stages[stage] = WEIR_METRIC("weir_score_stage_seconds", s->pipeline->name, stages[stage]);
+    s->batch_rows = WEIR_METRIC("weir_score_batch_rows", s->pipeline->name);
+    s->oldest = WEIR_METRIC("weir_score_oldest_feature_seconds", s->pipeline->name);
     s->latency = WEIR_METRIC("weir_score_latency_seconds", s->pipeline->name);
     const weir_view_def *primary = &s->pipeline->views[s->primary];
     s->topic = weir_topic_of(s->pipeline, "predictions");

@@ -49,8 +49,11 @@ typedef struct scored {
     double oldest_s; /* of the features that its model read; NaN: none */
 } scored;
 
+typedef enum score_stage { SCORE_DECODE, SCORE_LOOKUP, SCORE_SCORE, SCORE_EMIT, SCORE_STAGES } score_stage;
+
 /* One batch. */
 typedef struct score_run {
+    int64_t took_us[SCORE_STAGES];
     weir_arms *arms;
     scored *rows;
     size_t count;
@@ -79,10 +82,17 @@ typedef struct score {
     int *entity_columns[WEIR_VIEWS_MAX]; /* of each view, in the events' schema */
     int *input_columns; /* [recipe.column_count] index into the inputs */
     weir_metric *unserved, *latency, *age[WEIR_VIEWS_MAX], *answers[WEIR_VIEWS_MAX][WEIR_ANSWERS], *outcomes[2][SCORE_OUTCOMES]; /* by topic */
+    weir_metric *stages[SCORE_STAGES], *batch_rows, *oldest;
 } score;
 
 static inline bool score_is_request(const scored *r) {
     return r->request_id.type != WEIR_T_NULL;
+}
+/* What passed since *at counts to the stage; *at is now. */
+static inline void score_passed(score *s, score_run *run, score_stage stage, int64_t *at_us) {
+    int64_t now_us = weir_clock_mono_us(s->env->clock);
+    run->took_us[stage] += now_us - *at_us;
+    *at_us = now_us;
 }
 static inline void score_abstain(scored *r, const char *reason) {
     r->served = NULL;

@@ -212,10 +212,11 @@ static weir_status read_features(score *s, scored *r, weir_datum **ret_row, weir
     return WEIR_OK;
 }
 
-static weir_status prepare_features(score *s, score_run *run, scored *r, const char **ret_class, weir_err *err) {
+static weir_status prepare_features(score *s, score_run *run, scored *r, int64_t *at_us, const char **ret_class, weir_err *err) {
     weir_datum *row;
     *ret_class = "decode";
     weir_status status = read_features(s, r, &row, err);
+    score_passed(s, run, SCORE_DECODE, at_us);
     if (status || !row || (status = choose(s, run, r, NULL, err)) || !r->served) return status;
     if ((status = gather(s, r, row, false, err))) return status;
     r->answered = true;
@@ -223,7 +224,7 @@ static weir_status prepare_features(score *s, score_run *run, scored *r, const c
 }
 
 /* A request that has its answer already is passed over; see consumers/answered.h. */
-static weir_status prepare_request(score *s, score_run *run, scored *r, const char **ret_class, weir_err *err) {
+static weir_status prepare_request(score *s, score_run *run, scored *r, int64_t *at_us, const char **ret_class, weir_err *err) {
     weir_arena *scratch = weir_worker_scratch(s->worker);
     weir_request request;
     if (weir_answered_has(&s->answered[r->record->partition], r->record->offset)) {
@@ -236,6 +237,7 @@ static weir_status prepare_request(score *s, score_run *run, scored *r, const ch
     bool *given = weir_arena_alloc(scratch, inputs);
     if (!event || !key || !given) return no_memory(err);
     weir_status status = weir_requests_read(&s->requests, r->record, weir_clock_wall_us(s->env->clock), event, key, &request, ret_class, err);
+    score_passed(s, run, SCORE_DECODE, at_us);
     if (status) return status;
     r->event = event;
     r->tenant = weir_str(key, request.tenant_len);
@@ -254,13 +256,15 @@ static weir_status prepare_request(score *s, score_run *run, scored *r, const ch
 weir_status score_prepare(score *s, score_run *run, const weir_bus_record *records, weir_err *err) {
     size_t inputs = (size_t)weir_serving_input_count(s->serving);
     weir_status status = WEIR_OK;
+    int64_t at_us = weir_clock_mono_us(s->env->clock);
     for (size_t i = 0; !status && i < run->count; i++) {
         scored *r = &run->rows[i];
         weir_err why;
         const char *class = "decode";
         *r = (scored){.record = &records[i], .drawn = true, .propensity = 1, .class = -1, .oldest_s = NAN};
         if (!(r->inputs = weir_arena_alloc(weir_worker_scratch(s->worker), sizeof(double) * inputs))) return no_memory(err);
-        status = records[i].topic_index == SCORE_TOPIC_REQUESTS ? prepare_request(s, run, r, &class, &why) : prepare_features(s, run, r, &class, &why);
+        status = records[i].topic_index == SCORE_TOPIC_REQUESTS ? prepare_request(s, run, r, &at_us, &class, &why)
+                                                                : prepare_features(s, run, r, &at_us, &class, &why);
         if (status && why.action == WEIR_ACTION_REJECT) {
             *r = (scored){.record = &records[i]};
             status = weir_worker_reject(s->worker, &records[i], class, &why, &why);
@@ -268,6 +272,7 @@ weir_status score_prepare(score *s, score_run *run, const weir_bus_record *recor
         }
         if (!status && r->served) status = score_add_to_arm(s, arm_of(run, r->served), r, (int)i, run->count, &why);
         if (status && err) *err = why;
+        score_passed(s, run, SCORE_LOOKUP, &at_us);
     }
     return status;
 }
