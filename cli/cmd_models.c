@@ -23,7 +23,7 @@ typedef struct models_options {
 
 #define FIELD(member) .offset = offsetof(models_options, member)
 
-static const char *const formats[] = {"native", "json", "onnx", "pmml", NULL}; /* as weir_export_format */
+static const char *const formats[] = {"native", "json", "onnx", "pmml", "score", NULL}; /* as weir_export_format */
 
 static const weir_conf_item models_table[] = {
     {.name = "action",

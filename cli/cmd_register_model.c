@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "models/artifact_file.h"
+#include "models/scorer_gate.h"
 
 typedef struct register_options {
     char *catalog, *schema, *environment, *model_name;
@@ -120,10 +121,12 @@ static weir_status register_and_describe(weir_pg *pg, const char *space, const r
 /* The run outlives its model, whose file goes when the version that it became is deleted. */
 static weir_status check_artifact(const weir_settings *settings, const cJSON *run, weir_err *err) {
     weir_model *model = NULL;
+    weir_gate_count compared;
     weir_status status = weir_artifact_load(settings->objects_dir, weir_json_text(run, "artifact_path"), &model, err);
     if (!status && strcmp(weir_model_digest(model), weir_json_text(run, "digest")) != 0)
         status = WEIR_FAIL(err, WEIR_EDATA, "%s has digest %.12s, expected %.12s", weir_json_text(run, "artifact_path"), weir_model_digest(model),
                            weir_json_text(run, "digest"));
+    if (!status) status = weir_scorer_gate(model, NULL, 0, &compared, err);
     weir_model_free(model);
     return status ? weir_err_prefix(err, "the model of run %s", weir_json_text(run, "id")) : WEIR_OK;
 }

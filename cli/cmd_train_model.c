@@ -10,6 +10,7 @@
 #include "models/lifecycle_frame.h"
 #include "models/memory.h"
 #include "models/metrics.h"
+#include "models/scorer_gate.h"
 #include "models/signature.h"
 
 enum { LEFT_OUT_MAX = 1600, THREADS = 1 /* sums in one order, so that the same rows give the same bytes on every machine */ };
@@ -151,10 +152,12 @@ static weir_status hash_signature(const cJSON *signature, char hash[65], weir_er
 
 static weir_status fit(training *t, weir_err *err) {
     char hash[65];
+    weir_gate_count compared;
     cJSON *params = model_params(t->o);
     weir_status status = hash_signature(t->signature, hash, err);
     if (!status) status = weir_model_fit(algorithm, params, NULL, &t->train.frame.matrix, hash, (uint64_t)t->o->random_seed, THREADS, &t->artifact, err);
     if (!status) status = weir_model_load(t->artifact.data, t->artifact.len, &t->model, err); /* what is logged has been read back */
+    if (!status) status = weir_scorer_gate(t->model, t->train.frame.matrix.values, t->train.frame.matrix.row_count, &compared, err);
     cJSON_Delete(params);
     if (status) return weir_err_prefix(err, "%s", t->train.table.name.full);
     snprintf(t->artifact_path, sizeof t->artifact_path, "models/%s/%s/%s.weirmodel", t->space, t->o->model_name, weir_model_digest(t->model));

@@ -92,17 +92,27 @@ peers_drift() {
     foreground "$PEERS_DIR/evidently/bin/python" -u "$ROOT/tests/peers/drift.py" "$@"
 }
 
+peers_scorer() {
+    ensure_packages python3:python3 python3-venv
+    build "$ROOT/build-release" "weir weirscore weir_tool_export" -DCMAKE_BUILD_TYPE=Release
+    python_peer scorer scorer
+    WEIR_BUILD=$ROOT/build-release
+    export WEIR_BUILD
+    foreground "$PEERS_DIR/scorer/bin/python" -u "$ROOT/tests/peers/scorer.py" "$@"
+}
+
 cmd_peers() {
     peers_what=${1:-}
     case $peers_what in
-    stream | asof | feast | feast-remote | visible | tuning | drift | accuracy) ;;
-    *) usage_error "peers knows stream, asof, feast, feast-remote, visible, tuning, drift and accuracy, not '$peers_what'" ;;
+    stream | asof | feast | feast-remote | visible | tuning | drift | accuracy | scorer) ;;
+    *) usage_error "peers knows stream, asof, feast, feast-remote, visible, tuning, drift, accuracy and scorer, not '$peers_what'" ;;
     esac
     shift
-    if [ "$peers_what" = tuning ] || [ "$peers_what" = drift ]; then
+    case $peers_what in tuning | drift | scorer)
         "peers_$peers_what" "$@"
         return
-    fi
+        ;;
+    esac
     need build stack test
     "peers_$(printf %s "$peers_what" | tr - _)" "$@"
     lock_stack

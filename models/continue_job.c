@@ -10,6 +10,7 @@
 #include "models/learn_on.h"
 #include "models/memory.h"
 #include "models/model_parts.h"
+#include "models/scorer_gate.h"
 #include "models/tracking.h"
 #include "models/training.h"
 
@@ -287,10 +288,13 @@ static cJSON *describe_lineage(const working *w) {
 /* A model that was written has been read back. */
 static weir_status write_artifact(const working *w, char digest[65], char path[1024], weir_err *err) {
     weir_model *model = NULL;
+    weir_gate_count compared;
     weir_status status = weir_model_load(w->learnt.artifact.data, w->learnt.artifact.len, &model, err);
     if (status) return status;
     memcpy(digest, weir_model_digest(model), 65);
+    status = weir_scorer_gate(model, w->set.matrix.values, w->set.matrix.row_count, &compared, err);
     weir_model_free(model);
+    if (status) return status;
     snprintf(path, 1024, "models/%s/%s/%s.weirmodel", w->job->pipeline->name, weir_json_text(w->parent, "model"), digest);
     return weir_artifact_write(w->job->objects_dir, path, &w->learnt.artifact, err);
 }

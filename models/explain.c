@@ -47,6 +47,7 @@ static void explain_svr(const weir_svr *svr, const double *row, double *contribu
 static weir_status explain_trees(weir_model *model, const double *row, double *contributions, weir_err *err) {
     const weir_trees *trees = NULL;
     weir_status status = weir_model_trees(model, &trees, err);
+    if (status == WEIR_OK) status = weir_trees_check_explainable(trees, err);
     if (status != WEIR_OK) return status;
     float *narrow = weir_models_calloc((size_t)trees->column_count, sizeof *narrow);
     if (!narrow) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a row of %d columns", trees->column_count);
@@ -195,6 +196,7 @@ weir_status weir_explain_row(weir_model *model, const double *row, double *contr
 static weir_status trees_importance(weir_model *model, double *importance, weir_err *err) {
     const weir_trees *trees = NULL;
     weir_status status = weir_model_trees(model, &trees, err);
+    if (status == WEIR_OK) status = weir_trees_check_explainable(trees, err);
     for (int t = 0; status == WEIR_OK && t < trees->tree_count; t++) {
         const weir_tree *tree = &trees->trees[t];
         for (int i = 0; i < tree->node_count; i++)

@@ -15,8 +15,9 @@
 #include "models/export_internal.h"
 #include "models/model_internal.h"
 #include "models/prep_internal.h"
+#include "models/scorer/internal.h"
 
-static const char *const names[WEIR_EXPORT_FORMAT_COUNT] = {"native", "json", "onnx", "pmml"};
+static const char *const names[WEIR_EXPORT_FORMAT_COUNT] = {"native", "json", "onnx", "pmml", "score"};
 
 const char *weir_export_format_name(weir_export_format format) {
     return names[format];
@@ -33,7 +34,14 @@ bool weir_export_format_find(const char *name, weir_export_format *ret_format) {
 
 weir_status weir_export_trees(const weir_model *model, weir_trees **ret_trees, weir_err *err) {
     weir_model_parts parts = weir_model_inside(model);
-    return weir_trees_parse(parts.body, parts.body_len, &parts.fitted, ret_trees, err);
+    weir_trees *trees = NULL;
+    weir_status status = weir_trees_parse(parts.body, parts.body_len, &parts.fitted, &trees, err);
+    if (status == WEIR_OK) status = weir_trees_check_explainable(trees, err); /* JSON has no word for what is not finite */
+    if (status == WEIR_OK)
+        *ret_trees = trees;
+    else
+        weir_trees_free(trees);
+    return status;
 }
 
 weir_status weir_export_check(const weir_model *model, const char *format, weir_err *err) {
@@ -179,9 +187,16 @@ static weir_status export_native(const weir_model *model, weir_buf *out, weir_er
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an artifact of %zu bytes", parts.artifact_len);
 }
 
+static weir_status export_score(const weir_model *model, weir_buf *out, weir_err *err) {
+    const weirscore *scorer = weir_model_scorer(model);
+    if (!scorer) return WEIR_FAIL(err, WEIR_EINVAL, "score: algorithm %s has no compiled form; native can hold it", weir_model_algorithm(model));
+    if (weir_buf_append(out, scorer->bytes, scorer->head->length)) return WEIR_OK;
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a compiled model of %llu bytes", (unsigned long long)scorer->head->length);
+}
+
 weir_status weir_model_export(const weir_model *model, weir_export_format format, weir_buf *ret_bytes, weir_err *err) {
     static weir_status (*const writers[WEIR_EXPORT_FORMAT_COUNT])(const weir_model *, weir_buf *, weir_err *) = {export_native, weir_export_json,
-                                                                                                                 weir_export_onnx, weir_export_pmml};
+                                                                                                                 weir_export_onnx, weir_export_pmml, export_score};
     size_t before = ret_bytes->len;
     weir_status status = writers[format](model, ret_bytes, err);
     if (status != WEIR_OK && ret_bytes->data) ret_bytes->data[ret_bytes->len = before] = 0;

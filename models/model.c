@@ -25,13 +25,14 @@
 #include "models/model_internal.h"
 #include "models/model_parts.h"
 #include "models/prepared.h"
+#include "models/scorer_compile.h"
 
 enum { FORMAT_VERSION = 1, HEADER_AT = 16, HEADER_MAX = 16 << 20 };
 static const char magic[8] = {'W', 'E', 'I', 'R', 'M', 'O', 'D', '1'};
 
 struct weir_model {
     const weir_algorithm *algorithm;
-    void *predictor;
+    _Atomic(void *) predictor; /* what the algorithm loaded; of trees NULL until somebody asks for the library's own scores: the compiled form does without */
     cJSON *header; /* columns and names point into it */
     const char **columns, **classes, **targets; /* the latter two may be NULL */
     unsigned char *artifact; /* as it was loaded */
@@ -42,6 +43,7 @@ struct weir_model {
     weir_prep *prep; /* NULL: rows go to the algorithm as they are */
     weir_model_shape fitted; /* of the rows that the algorithm was fitted on */
     _Atomic(weir_trees *) trees; /* read from the body by whoever needs them first */
+    weir_scorer scorer; /* what scores; none of members, and where an algorithm has no compiled form: then its own predict does */
     char digest[65];
 };
 
@@ -391,8 +393,16 @@ static weir_status keep_artifact(weir_model *model, const void *artifact, size_t
 
 /* The members of a model of several must take the columns that the header lists. */
 static weir_status read_body(weir_model *model, const artifact_parts *parts, weir_err *err) {
-    weir_status status = model->algorithm->load(parts->body, parts->body_len, &model->fitted, &model->predictor, err);
+    void *predictor = NULL;
+    const weir_trees *trees;
+    if (weir_model_has_trees(model)) {
+        model->body = model->artifact + model->artifact_len - SHA256_DIGEST_LENGTH - parts->body_len;
+        model->body_len = parts->body_len;
+        return weir_model_trees(model, &trees, err);
+    }
+    weir_status status = model->algorithm->load(parts->body, parts->body_len, &model->fitted, &predictor, err);
     if (status) return status;
+    model->predictor = predictor;
     for (int i = 0; i < weir_model_member_count(model); i++)
         for (int c = 0; c < model->shape.column_count; c++)
             if (strcmp(weir_model_member(model, i)->columns[c], model->columns[c]) != 0)
@@ -414,6 +424,10 @@ static weir_status load_artifact(const void *artifact, size_t len, nesting where
     status = keep_artifact(model, artifact, len, err);
     if (status == WEIR_OK) status = read_header(model, &parts, where, err);
     if (status == WEIR_OK) status = read_body(model, &parts, err);
+    if (status == WEIR_OK && where == ANYTHING && weir_scorer_can(model)) {
+        status = weir_scorer_make(model, &model->scorer, err);
+        weir_trees_free(atomic_exchange(&model->trees, NULL)); /* whoever explains or exports the model reads them once more */
+    }
     if (status != WEIR_OK) {
         weir_model_free(model);
         return status;
@@ -443,6 +457,7 @@ weir_status weir_model_load_file(const char *path, weir_model **ret_model, weir_
 
 void weir_model_free(weir_model *model) {
     if (!model) return;
+    weir_scorer_done(&model->scorer);
     if (model->predictor) model->algorithm->unload(model->predictor);
     weir_prep_free(model->prep);
     weir_trees_free(model->trees);
@@ -559,30 +574,68 @@ weir_status weir_model_check_single_output(const weir_model *model, weir_err *er
     return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", weir_task_name(model->shape.task), model->shape.output_count);
 }
 
+/* Two threads may both load it; that of the second is thrown away. */
+weir_status weir_model_predictor(weir_model *model, void **ret_predictor, weir_err *err) {
+    void *predictor = model->predictor, *none = NULL;
+    if (!predictor) {
+        weir_status status = model->algorithm->load(model->body, model->body_len, &model->fitted, &predictor, err);
+        if (status != WEIR_OK) return status;
+        if (!atomic_compare_exchange_strong(&model->predictor, &none, predictor)) {
+            model->algorithm->unload(predictor);
+            predictor = none;
+        }
+    }
+    *ret_predictor = predictor;
+    return WEIR_OK;
+}
+
 /* As many rows at a time as their columns fit into a block on the stack. */
-static weir_status predict_prepared(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+static weir_status predict_prepared(weir_model *model, void *predictor, const double *rows, int64_t row_count, double *out, weir_err *err) {
     double block[WEIR_MODEL_FITTED_MAX];
     int64_t at_once = WEIR_MODEL_FITTED_MAX / model->fitted.column_count;
     weir_status status = WEIR_OK;
     for (int64_t r = 0; status == WEIR_OK && r < row_count; r += at_once) {
         int64_t n = row_count - r < at_once ? row_count - r : at_once;
         weir_prep_apply(model->prep, rows + r * model->shape.column_count, n, block);
-        status = model->algorithm->predict(model->predictor, block, n, &model->fitted, out + r * model->shape.output_count, err);
+        status = model->algorithm->predict(predictor, block, n, &model->fitted, out + r * model->shape.output_count, err);
     }
     return status;
 }
 
-weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
-    int columns = model->shape.column_count, outputs = model->shape.output_count;
+static weir_status check_row_values(const weir_model *model, const double *rows, int64_t row_count, weir_err *err) {
+    int columns = model->shape.column_count;
     for (int64_t i = 0; i < row_count * columns; i++)
         if (isinf(rows[i]))
             return WEIR_REJECT(err, WEIR_ENUMERIC, "row %lld has an infinite value in column '%s'", (long long)(i / columns), model->columns[i % columns]);
-    weir_status status = model->prep ? predict_prepared(model, rows, row_count, out, err)
-                                     : model->algorithm->predict(model->predictor, rows, row_count, &model->shape, out, err);
-    if (status != WEIR_OK) return status;
-    for (int64_t i = 0; i < row_count * outputs; i++)
-        if (!isfinite(out[i])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)(i / outputs), out[i]);
     return WEIR_OK;
+}
+
+static weir_status check_scores(const weir_model *model, const double *scores, int64_t row_count, weir_err *err) {
+    int outputs = model->shape.output_count;
+    for (int64_t i = 0; i < row_count * outputs; i++)
+        if (!isfinite(scores[i])) return WEIR_REJECT(err, WEIR_ENUMERIC, "the score of row %lld is %g", (long long)(i / outputs), scores[i]);
+    return WEIR_OK;
+}
+
+weir_status weir_model_predict_by_library(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    void *predictor = NULL;
+    weir_status status = check_row_values(model, rows, row_count, err);
+    if (status == WEIR_OK) status = weir_model_predictor(model, &predictor, err);
+    if (status == WEIR_OK)
+        status = model->prep ? predict_prepared(model, predictor, rows, row_count, out, err)
+                             : model->algorithm->predict(predictor, rows, row_count, &model->shape, out, err);
+    return status == WEIR_OK ? check_scores(model, out, row_count, err) : status;
+}
+
+weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    if (!model->scorer.model) return weir_model_predict_by_library(model, rows, row_count, out, err);
+    if (weirscore_score(model->scorer.model, rows, (size_t)row_count, out) == WEIRSCORE_OK) return WEIR_OK;
+    weir_status status = check_row_values(model, rows, row_count, err);
+    return status == WEIR_OK ? check_scores(model, out, row_count, err) : status;
+}
+
+const struct weirscore *weir_model_scorer(const weir_model *model) {
+    return model->scorer.model;
 }
 
 /* ---- going on ---- */

@@ -110,6 +110,11 @@ weir_status weir_model_check_single_output(const weir_model *model, weir_err *er
  *  WEIR_ENUMERIC, REJECT. */
 weir_status weir_model_predict(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) WEIR_MUST_CHECK;
 
+/** The same by the library that trained the model, without its compiled form: what the compiled scores are held against. */
+weir_status weir_model_predict_by_library(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) WEIR_MUST_CHECK;
+/** The compiled form that weir_model_predict uses (models/scorer/weirscore.h); NULL where an algorithm has none. */
+const struct weirscore *weir_model_scorer(const weir_model *model);
+
 /* ---- what a model is made of: for explanations and exports; everything is borrowed from the model ---- */
 
 /* A model of several is one artifact whose body holds whole artifacts. */

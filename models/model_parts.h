@@ -10,7 +10,7 @@
 /* Borrowed from the model. */
 typedef struct weir_model_parts {
     const weir_algorithm *algorithm;
-    const void *predictor; /* what the algorithm loaded */
+    const void *predictor; /* what the algorithm loaded; of trees NULL as long as nobody asked for it by weir_model_predictor */
     const cJSON *header;
     const weir_prep *prep; /* NULL: rows go to the algorithm as they are */
     weir_model_shape shape, fitted; /* of the rows that are scored, and of those that the algorithm gets */
@@ -19,6 +19,8 @@ typedef struct weir_model_parts {
 } weir_model_parts;
 
 weir_model_parts weir_model_inside(const weir_model *model);
+/** What the algorithm loads from the body, which is done now unless it is done already; borrowed. Thread-safe. Errors: those of the algorithm's load. */
+weir_status weir_model_predictor(weir_model *model, void **ret_predictor, weir_err *err) WEIR_MUST_CHECK;
 /** Has the algorithm a body of trees? */
 bool weir_model_has_trees(const weir_model *model);
 /** The linear form of an algorithm that is one (before its link), or NULL. */

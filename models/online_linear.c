@@ -17,6 +17,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "models/online_linear.h"
+
 #include "models/algorithms.h"
 #include "models/interrupt.h"
 #include "models/linear_form.h"
@@ -280,6 +282,13 @@ static weir_status predict(void *predictor, const double *rows, int64_t row_coun
         if (shape->task == WEIR_TASK_REGRESSION) *out = o->head[LABEL_MEAN] + o->head[LABEL_SCALE] * *out;
     }
     return WEIR_OK;
+}
+
+void weir_online_scale(const void *predictor, const weir_linear_form **ret_form, double *ret_mean, double *ret_scale) {
+    const online *o = predictor;
+    *ret_form = o->form;
+    *ret_mean = o->head[LABEL_MEAN];
+    *ret_scale = o->head[LABEL_SCALE];
 }
 
 #define EVERY_TASK (WEIR_TASK_BIT(WEIR_TASK_BINARY) | WEIR_TASK_BIT(WEIR_TASK_MULTICLASS) | WEIR_TASK_BIT(WEIR_TASK_REGRESSION))

@@ -12,6 +12,7 @@
 #include "models/json_file.h"
 #include "models/lifecycle.h"
 #include "models/registry.h"
+#include "models/scorer_gate.h"
 #include "models/signature.h"
 #include "models/tracking.h"
 #include "models/training.h"
@@ -265,7 +266,9 @@ static weir_status register_winner(running *r, const weir_finalist *winner, int 
         .lineage = lineage,
         .signature = signature,
     };
-    weir_status status = copy_artifact(r, winner, path, err);
+    weir_gate_count compared;
+    weir_status status = weir_scorer_gate(winner->model, r->train->matrix.values, r->train->matrix.row_count, &compared, err);
+    if (!status) status = copy_artifact(r, winner, path, err);
     if (!status) status = weir_signature_add_ranges(signature, &r->train->matrix, err);
     if (!status) status = weir_version_register(r->pg, &version, ret_version, err);
     double own = NAN;

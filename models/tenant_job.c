@@ -11,6 +11,7 @@
 #include "models/artifact_file.h"
 #include "models/lifecycle.h"
 #include "models/memory.h"
+#include "models/scorer_gate.h"
 #include "models/shared_models.h"
 #include "models/tracking.h"
 #include "models/training.h"
@@ -109,10 +110,12 @@ static weir_fit_options fit_options(const working *w) {
 
 static weir_status fit(const working *w, made *m, weir_err *err) {
     const weir_fit_options options = fit_options(w);
+    weir_gate_count compared;
     weir_buf artifact = {0};
     weir_status status = m->tenant < 0 ? weir_shared_set(&w->train, &m->rows, err) : take_tenant(&w->train, m->tenant_id, &m->rows, err);
     if (!status) status = weir_spec_fit(w->candidate->spec, &m->rows, &options, &artifact, err);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &m->model, err);
+    if (!status) status = weir_scorer_gate(m->model, m->rows.matrix.values, m->rows.matrix.row_count, &compared, err);
     if (!status) {
         snprintf(m->path, sizeof m->path, "models/%s/%s/%s.weirmodel", w->job->pipeline->name, m->name, weir_model_digest(m->model));
         status = weir_artifact_write(w->job->objects_dir, m->path, &artifact, err);

@@ -12,6 +12,7 @@
 #include "models/evaluate.h"
 #include "models/memory.h"
 #include "models/model.h"
+#include "models/scorer_gate.h"
 #include "models/spec.h"
 
 enum { ALIAS_ATTEMPTS = 5, THRESHOLD_FOLDS = 5 };
@@ -288,6 +289,7 @@ static void add_version(const weir_training *t, const weir_candidate *candidate,
 static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, const weir_trainset *set, const cJSON *dataset,
                                  cJSON *versions, weir_err *err) {
     weir_buf artifact = {0};
+    weir_gate_count compared;
     fitted f = {0};
     int64_t started = weir_clock_mono_us(weir_clock_system());
     const weir_distributed here = {.objects_dir = t->objects_dir};
@@ -297,6 +299,7 @@ static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir
     if (!status) status = weir_spec_fit(candidate->spec, set, &options, &artifact, err);
     f.fit_s = seconds_since(started);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &f.model, err); /* what is registered has been read back */
+    if (!status) status = weir_scorer_gate(f.model, set->matrix.values, set->matrix.row_count, &compared, err);
     if (!status) status = weir_training_threshold(t, candidate, set, &f.threshold, err);
     if (!status) {
         snprintf(f.path, sizeof f.path, "models/%s/%s/%s.weirmodel", t->pipeline->name, candidate->name, weir_model_digest(f.model));

@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "models/memory.h"
+#include "models/scorer_gate.h"
 #include "models/training_file.h"
 
 enum { WRITES_MAX = 8, FILES_MAX = 32 };
@@ -126,7 +127,9 @@ static bool add_left_out(cJSON *metadata, weir_export_format format, const weir_
 /* A format that cannot hold the model exactly is no reason not to keep the model: metadata says so. */
 static weir_status export_all(const weir_training_file *file, const weir_training_kept *kept, cJSON *metadata, parcel *p, weir_err *err) {
     weir_model *model = NULL;
+    weir_gate_count compared;
     weir_status status = weir_model_load(kept->artifact->data, kept->artifact->len, &model, err);
+    if (!status) status = weir_scorer_gate(model, NULL, 0, &compared, err);
     for (int f = 0; !status && f < WEIR_EXPORT_FORMAT_COUNT; f++) {
         weir_err why;
         if (!file->exports[f] || f == WEIR_EXPORT_NATIVE) continue;

@@ -170,7 +170,6 @@ static bool is_place(double x, int count) {
 static const char *fault(const raw_tree *raw, int i, int column_count) {
     double left = raw->of[LEFT][i], right = raw->of[RIGHT][i];
     if (raw->seen[i]) return "is reached twice";
-    if (!(raw->of[COVER][i] >= 0 && isfinite(raw->of[COVER][i])) || !isfinite(raw->of[GAIN][i])) return "has a cover or gain that is not finite";
     if (!isfinite(raw->of[VALUE][i])) return "has a value that is not finite";
     if (left == -1) return right == -1 ? NULL : "has one child";
     if (raw->of[SPLIT_TYPE][i] != 0) return "splits sets of categories, which is not supported";
@@ -190,6 +189,7 @@ static weir_tree_node make_node(const raw_tree *raw, int i) {
 static weir_status place_nodes(raw_tree *raw, int number, int column_count, weir_tree *tree, weir_tree_node *nodes, weir_err *err) {
     pending stack[WEIR_TREES_DEPTH_MAX + 2];
     int waiting = 0;
+    tree->explainable = true;
     stack[waiting++] = (pending){.raw = 0, .parent = -1};
     while (waiting) {
         pending p = stack[--waiting];
@@ -198,6 +198,7 @@ static weir_status place_nodes(raw_tree *raw, int number, int column_count, weir
         int place = tree->node_count++;
         raw->seen[p.raw] = true;
         nodes[place] = make_node(raw, p.raw);
+        tree->explainable = tree->explainable && nodes[place].cover >= 0 && isfinite(nodes[place].cover) && isfinite(nodes[place].gain);
         if (p.depth > tree->depth) tree->depth = p.depth;
         if (p.parent >= 0) *(p.is_right ? &nodes[p.parent].right : &nodes[p.parent].left) = place;
         if (raw->of[LEFT][p.raw] == -1) continue;
@@ -268,6 +269,7 @@ static weir_status read_trees(weir_trees *t, weir_ubjson learner, weir_err *err)
 
 weir_status weir_trees_parse(const void *body, size_t len, const weir_model_shape *shape, weir_trees **ret_trees, weir_err *err) {
     weir_ubjson root, learner;
+    if (!len) return WEIR_FAIL(err, WEIR_EDATA, "trees: the body is empty");
     if (!weir_ubjson_open(body, len, &root) || !weir_ubjson_find(root, "learner", &learner))
         return WEIR_FAIL(err, WEIR_EDATA, "trees: the body of %zu bytes is not a model of XGBoost in UBJSON", len);
     weir_trees *t = weir_models_calloc(1, sizeof *t);
@@ -289,6 +291,13 @@ void weir_trees_free(weir_trees *trees) {
     weir_models_free(trees);
 }
 
+weir_status weir_trees_check_explainable(const weir_trees *trees, weir_err *err) {
+    for (int t = 0; t < trees->tree_count; t++)
+        if (!trees->trees[t].explainable)
+            return WEIR_FAIL(err, WEIR_EDATA, "trees: tree %d has a cover or gain that is not finite: it scores, but what moves its scores is not known", t);
+    return WEIR_OK;
+}
+
 void weir_trees_margin(const weir_trees *trees, const float *row, float *margin) {
     for (int k = 0; k < trees->output_count; k++) margin[k] = trees->base;
     for (int t = 0; t < trees->tree_count; t++) {
@@ -296,4 +305,59 @@ void weir_trees_margin(const weir_trees *trees, const float *row, float *margin)
         while (!weir_tree_is_leaf(n)) n = nodes + weir_tree_child(n, row[n->column]);
         margin[trees->trees[t].output] += n->value;
     }
+}
+
+/* ---- thresholds ---- */
+
+static int by_float(const void *a, const void *b) {
+    const float *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* first [column_count + 2]: how many of column c come before first[c + 1]. */
+static void count_thresholds(const weir_trees *trees, size_t *first) {
+    for (int t = 0; t < trees->tree_count; t++) {
+        const weir_tree *tree = &trees->trees[t];
+        for (int i = 0; i < tree->node_count; i++) first[tree->nodes[i].column + 2] += !weir_tree_is_leaf(&tree->nodes[i]);
+    }
+    for (int c = 0; c < trees->column_count; c++) first[c + 2] += first[c + 1];
+}
+
+/* Moves what follows an equal one; first is then where each column's begin. */
+static void keep_distinct(float *values, size_t *first, int column_count) {
+    size_t kept = 0, from = 0;
+    for (int c = 0; c < column_count; c++) {
+        size_t to = first[c + 1], begin = kept;
+        qsort(values + from, to - from, sizeof *values, by_float);
+        for (size_t i = from; i < to; i++)
+            if (kept == begin || values[kept - 1] != values[i]) values[kept++] = values[i];
+        first[c] = begin;
+        from = to;
+    }
+    first[column_count] = kept;
+}
+
+weir_status weir_trees_thresholds_of(const weir_trees *trees, weir_trees_thresholds *ret_thresholds, weir_err *err) {
+    size_t *first = weir_models_calloc((size_t)trees->column_count + 2, sizeof *first);
+    if (!first) return no_memory(err);
+    count_thresholds(trees, first);
+    float *values = weir_models_calloc(first[trees->column_count + 1], sizeof *values);
+    if (!values) {
+        weir_models_free(first);
+        return no_memory(err);
+    }
+    for (int t = 0; t < trees->tree_count; t++) {
+        const weir_tree *tree = &trees->trees[t];
+        for (int i = 0; i < tree->node_count; i++)
+            if (!weir_tree_is_leaf(&tree->nodes[i])) values[first[tree->nodes[i].column + 1]++] = tree->nodes[i].value;
+    }
+    keep_distinct(values, first, trees->column_count); /* each place has moved to where the next column's begin */
+    *ret_thresholds = (weir_trees_thresholds){values, first};
+    return WEIR_OK;
+}
+
+void weir_trees_thresholds_done(weir_trees_thresholds *thresholds) {
+    weir_models_free(thresholds->values);
+    weir_models_free(thresholds->first);
+    *thresholds = (weir_trees_thresholds){0};
 }

@@ -29,6 +29,7 @@ typedef struct weir_tree_node {
 typedef struct weir_tree {
     int node_count, depth; /* depth: edges down to the deepest leaf */
     int output; /* the margin that it adds to */
+    bool explainable; /* covers and gains are finite, which huge weights of rows may leave */
     double mean; /* of its leaves, each weighing its cover, branch by branch: the value of a row of which nothing is known */
     const weir_tree_node *nodes; /* the first is the root */
 } weir_tree;
@@ -48,6 +49,9 @@ enum { WEIR_TREES_DEPTH_MAX = 256 };
 weir_status weir_trees_parse(const void *body, size_t len, const weir_model_shape *shape, weir_trees **ret_trees, weir_err *err) WEIR_MUST_CHECK;
 void weir_trees_free(weir_trees *trees);
 
+/** WEIR_EDATA for trees that score but whose covers and gains mean nothing: before anything is made of those. */
+weir_status weir_trees_check_explainable(const weir_trees *trees, weir_err *err) WEIR_MUST_CHECK;
+
 static inline bool weir_tree_is_leaf(const weir_tree_node *node) {
     return node->left == 0;
 }
@@ -65,6 +69,14 @@ static inline double weir_tree_left_share(const weir_tree *tree, const weir_tree
 
 /** margin [output_count] of row [column_count] (NaN: missing), in float32 and tree by tree: XGBoost's bits. */
 void weir_trees_margin(const weir_trees *trees, const float *row, float *margin);
+
+/* The thresholds of every column, ascending and distinct: those of column c are values [first[c], first[c + 1]). */
+typedef struct weir_trees_thresholds {
+    float *values;
+    size_t *first; /* [column_count + 1] */
+} weir_trees_thresholds;
+weir_status weir_trees_thresholds_of(const weir_trees *trees, weir_trees_thresholds *ret_thresholds, weir_err *err) WEIR_MUST_CHECK;
+void weir_trees_thresholds_done(weir_trees_thresholds *thresholds);
 
 /** Exact Shapley values of the margins of a row; "a column is not known" means that both branches of its splits are taken, each by its share of the training rows.
  *  contributions [output_count][column_count + 1]: the last is the mean; they sum to the margin. O(leaves · depth²). WEIR_ENOMEM.

@@ -81,7 +81,10 @@ static const float *library_contributions(BoosterHandle booster, const weir_matr
 static void compare_with_library(const char *algorithm, const weir_matrix *matrix) {
     weir_model *model = fit_model(algorithm, quick(algorithm), matrix);
     DMatrixHandle rows;
-    const float *expected = library_contributions((BoosterHandle)weir_model_inside(model).predictor, matrix, &rows);
+    void *booster = NULL;
+    weir_err load_err;
+    if (weir_model_predictor(model, &booster, &load_err)) fail_msg("%s", load_err.message);
+    const float *expected = library_contributions(booster, matrix, &rows);
     int outputs = weir_model_output_count(model), width = outputs * (COLUMNS + 1);
     double largest = 0;
     for (int i = 0; i < 300 * width; i++) largest = fmax(largest, fabs((double)expected[i]));

@@ -232,12 +232,34 @@ static void damaged_nodes_are_refused(void **state) {
         double value;
         const char *part;
     } spoilt[] = {{0, 2, 0, "reached twice"}, {0, 2, 1, "reached twice"},   {0, 2, 5, "not there"},     {1, 2, -1, "not there"},      {1, 2, 3.5, "not there"},
-                  {1, 1, 2, "one child"},     {2, 0, 2, "splits a column"}, {3, 4, NAN, "finite"},      {5, 0, INFINITY, "finite"},   {5, 1, -1, "finite"},
-                  {6, 0, NAN, "finite"},      {7, 2, 1, "categories"},      {0, 0, 1e300, "not there"}, {2, 2, -1, "splits a column"}};
+                  {1, 1, 2, "one child"},     {2, 0, 2, "splits a column"}, {3, 4, NAN, "finite"},
+                  {7, 2, 1, "categories"},      {0, 0, 1e300, "not there"}, {2, 2, -1, "splits a column"}};
     for (size_t i = 0; i < sizeof spoilt / sizeof *spoilt; i++) {
         raw_nodes raw = conjunction();
         raw.of[spoilt[i].field][spoilt[i].node] = spoilt[i].value;
         expect_damage(&raw, spoilt[i].part);
+    }
+}
+
+/* Scores do not depend on covers and gains; explanations do. */
+static void trees_with_impossible_covers_score_and_are_not_explained(void **state) {
+    (void)state;
+    const struct {
+        int field, node;
+        double value;
+    } spoilt[] = {{5, 0, INFINITY}, {5, 1, -1}, {6, 0, NAN}};
+    const float row[] = {1, 1};
+    for (size_t i = 0; i < sizeof spoilt / sizeof *spoilt; i++) {
+        raw_nodes raw = conjunction();
+        float margin;
+        weir_err err;
+        raw.of[spoilt[i].field][spoilt[i].node] = spoilt[i].value;
+        weir_trees *trees = parse(&raw, 1, &two_columns, "reg:squarederror", "1E1");
+        weir_trees_margin(trees, row, &margin);
+        assert_true(margin == 14);
+        assert_int_equal(weir_trees_check_explainable(trees, &err), WEIR_EDATA);
+        assert_non_null(strstr(err.message, "tree 0"));
+        weir_trees_free(trees);
     }
 }
 
@@ -363,6 +385,7 @@ int main(void) {
         cmocka_unit_test(branches_without_cover_count_alike),
         cmocka_unit_test(margins_are_the_library_s_bits),
         cmocka_unit_test(damaged_nodes_are_refused),
+        cmocka_unit_test(trees_with_impossible_covers_score_and_are_not_explained),
         cmocka_unit_test(other_kinds_of_models_are_refused),
         cmocka_unit_test(a_tree_for_an_output_that_is_not_there_is_refused),
         cmocka_unit_test(a_chain_of_splits_deeper_than_allowed_is_refused),

@@ -1,0 +1,291 @@
+#include "models/scorer_gate.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "models/memory.h"
+#include "models/model_parts.h"
+#include "models/random.h"
+#include "models/scorer/internal.h"
+
+enum { BLOCK = 512, TRIES = 4 /* values at a split */ };
+
+/* One model of the whole, and where rows of it are gathered. */
+typedef struct gate {
+    weir_model *model;
+    const weirscore *scorer; /* of the whole */
+    const score_model *compiled; /* this model's part of it */
+    bool fitted; /* rows are those behind the preprocessing: they go to the algorithm as they are */
+    size_t columns, outputs, count; /* of the rows that wait */
+    double *rows; /* [BLOCK][columns] */
+    double *library, *own; /* [BLOCK][outputs] each */
+} gate;
+
+static weir_status no_memory(weir_err *err) {
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to compare compiled scores");
+}
+
+static void gate_done(gate *g) {
+    weir_models_free(g->rows);
+    weir_models_free(g->library);
+    weir_models_free(g->own);
+}
+
+static weir_status gate_init(gate *g, weir_model *model, const weirscore *scorer, const score_model *compiled, bool fitted, weir_err *err) {
+    *g = (gate){.model = model, .scorer = scorer, .compiled = compiled, .fitted = fitted};
+    g->columns = fitted ? compiled->fitted_count : compiled->input_count;
+    g->outputs = compiled->output_count;
+    g->rows = weir_models_calloc(BLOCK * g->columns, sizeof *g->rows);
+    g->library = weir_models_calloc(BLOCK * g->outputs, sizeof *g->library);
+    g->own = weir_models_calloc(BLOCK * g->outputs, sizeof *g->own);
+    if (g->rows && g->library && g->own) return WEIR_OK;
+    gate_done(g);
+    return no_memory(err);
+}
+
+/* ---- comparing ---- */
+
+static weir_status by_library(const gate *g, const double *rows, size_t n, weir_err *err) {
+    if (!g->fitted) return weir_model_predict_by_library(g->model, rows, (int64_t)n, g->library, err);
+    weir_model_parts parts = weir_model_inside(g->model);
+    void *predictor = NULL;
+    weir_status status = weir_model_predictor(g->model, &predictor, err);
+    return status ? status : parts.algorithm->predict(predictor, rows, (int64_t)n, &parts.fitted, g->library, err);
+}
+
+static void by_scorer(const gate *g, const double *rows, size_t n, double *out) {
+    if (g->fitted)
+        score_fitted_rows(g->scorer, g->compiled, rows, n, out);
+    else
+        score_model_rows(g->scorer, g->compiled, rows, n, out);
+}
+
+/* The columns of a row as far as a message has room for them. */
+static void describe_row(const gate *g, size_t row, char *text, size_t size) {
+    size_t used = 0;
+    for (size_t c = 0; c < g->columns && used + 32 < size; c++)
+        used += (size_t)snprintf(text + used, size - used, "%s%.17g", c ? ", " : "", g->rows[row * g->columns + c]);
+}
+
+static weir_status refuse(const gate *g, size_t row, size_t output, double own, const char *how, weir_err *err) {
+    char text[256];
+    describe_row(g, row, text, sizeof text);
+    return WEIR_FAIL(err, WEIR_EDATA, "the compiled model gives %.17g for a row, %s, where %s itself gives %.17g: it is not used. The row: %s", own, how,
+                     weir_model_algorithm(g->model), g->library[row * g->outputs + output], text);
+}
+
+static weir_status compare(const gate *g, size_t from, size_t n, const char *how, weir_err *err) {
+    for (size_t i = 0; i < n * g->outputs; i++) {
+        size_t at = from * g->outputs + i;
+        if (memcmp(&g->own[at], &g->library[at], sizeof *g->own) != 0) return refuse(g, from + i / g->outputs, i % g->outputs, g->own[at], how, err);
+    }
+    return WEIR_OK;
+}
+
+/* Rows alone, a few at a time and all together take different ways through a compiled model. A score that is not finite is one that neither gives. */
+static weir_status flush(gate *g, weir_err *err) {
+    static const size_t sizes[] = {BLOCK, 1, 11};
+    static const char *const hows[] = {"among others", "alone", "among a few"};
+    size_t n = g->count;
+    g->count = 0;
+    if (!n) return WEIR_OK;
+    weir_status status = by_library(g, g->rows, n, err);
+    for (size_t s = 0; !status && s < sizeof sizes / sizeof *sizes; s++) {
+        for (size_t from = 0; from < n; from += sizes[s])
+            by_scorer(g, g->rows + from * g->columns, n - from < sizes[s] ? n - from : sizes[s], g->own + from * g->outputs);
+        status = compare(g, 0, n, hows[s], err);
+    }
+    return status;
+}
+
+/* Room for the next row. */
+static weir_status next_row(gate *g, double **ret_row, weir_err *err) {
+    weir_status status = g->count == BLOCK ? flush(g, err) : WEIR_OK;
+    *ret_row = g->rows + g->count * g->columns;
+    g->count += !status;
+    return status;
+}
+
+/* ---- rows ---- */
+
+static double uniform(uint64_t *random) {
+    return (double)(weir_models_random(random) >> 11) * 0x1p-53;
+}
+
+static weir_status training_rows(gate *g, const double *rows, int64_t row_count, int64_t *ret_count, weir_err *err) {
+    int64_t n = row_count < WEIR_GATE_ROWS_MAX ? row_count : WEIR_GATE_ROWS_MAX;
+    weir_status status = WEIR_OK;
+    for (int64_t i = 0; !status && i < n; i++) {
+        double *row;
+        status = next_row(g, &row, err);
+        if (!status) memcpy(row, rows + (int64_t)((double)i / (double)n * (double)row_count) * (int64_t)g->columns, g->columns * sizeof *row);
+    }
+    *ret_count = n;
+    return status ? status : flush(g, err);
+}
+
+/* Now and then what nobody expects; else near a value of the column, if there are any rows, or anything of any size. */
+static double random_value(uint64_t *random, const double *rows, int64_t row_count, size_t columns, size_t column) {
+    static const double odd[] = {0, -0.0, 1, -1, NAN, NAN, DBL_MAX, -DBL_MAX, FLT_MAX, -FLT_MAX, 3.5e38, -3.5e38, 1e-310, -1e-310, 1e-40, FLT_MIN};
+    double kind = uniform(random), x = uniform(random);
+    if (kind < 0.2) return odd[(size_t)(x * (sizeof odd / sizeof *odd))];
+    if (kind < 0.3 || !row_count) return ldexp(2 * x - 1, (int)(uniform(random) * 80) - 40);
+    double value = rows[(int64_t)(x * (double)row_count) * (int64_t)columns + (int64_t)column];
+    return kind < 0.8 ? value : value * (0.5 + uniform(random));
+}
+
+/* Rows whose score is not finite (a linear form of the largest numbers) are none that can be compared. */
+static bool scores_are_finite(const gate *g, const double *row) {
+    double scores[SCORE_OUTPUTS_MAX];
+    bool finite = true;
+    by_scorer(g, row, 1, scores);
+    for (size_t k = 0; k < g->outputs; k++) finite = finite && isfinite(scores[k]);
+    return finite;
+}
+
+static weir_status random_rows(gate *g, const double *rows, int64_t row_count, int64_t *ret_count, weir_err *err) {
+    uint64_t random = 17;
+    weir_status status = WEIR_OK;
+    int64_t n = 0;
+    for (int i = 0; !status && i < WEIR_GATE_RANDOM_ROWS; i++) {
+        double *row;
+        if ((status = next_row(g, &row, err))) break;
+        for (size_t c = 0; c < g->columns; c++) row[c] = random_value(&random, rows, row_count, g->columns, c);
+        if (scores_are_finite(g, row))
+            n++;
+        else
+            g->count--;
+    }
+    *ret_count = n;
+    return status ? status : flush(g, err);
+}
+
+/* ---- thresholds ---- */
+
+static float neighbour(float threshold, int which) {
+    return which == 0 ? nextafterf(threshold, -FLT_MAX) : which == 1 ? threshold : nextafterf(threshold, FLT_MAX);
+}
+
+/* In row i every column is at its i-th threshold, or at a random one when it has fewer. */
+static weir_status every_threshold(gate *g, const weir_trees_thresholds *thresholds, int64_t *count, weir_err *err) {
+    uint64_t random = 29;
+    size_t most = 0;
+    weir_status status = WEIR_OK;
+    for (size_t c = 0; c < g->columns; c++)
+        if (thresholds->first[c + 1] - thresholds->first[c] > most) most = thresholds->first[c + 1] - thresholds->first[c];
+    for (size_t i = 0; !status && i < 3 * most; i++) {
+        double *row;
+        if ((status = next_row(g, &row, err))) break;
+        for (size_t c = 0; c < g->columns; c++) {
+            size_t own = thresholds->first[c + 1] - thresholds->first[c], at = i / 3 < own ? i / 3 : (size_t)(uniform(&random) * (double)own);
+            row[c] = own ? (double)neighbour(thresholds->values[thresholds->first[c] + at], (int)(i % 3)) : 0;
+        }
+    }
+    *count += (int64_t)thresholds->first[g->columns];
+    return status;
+}
+
+/* The way to a node: values [low, high) of each column lead there. */
+typedef struct way {
+    float *low, *high; /* [columns] */
+    uint64_t random;
+    int64_t every, seen, *count; /* of the splits that are met each `every`-th is tried */
+} way;
+
+static double value_on_way(way *w, size_t column) {
+    float low = w->low[column], high = w->high[column];
+    if (low == -FLT_MAX && high == FLT_MAX) return uniform(&w->random) < 0.1 ? NAN : 2 * uniform(&w->random) - 1;
+    if (low == -FLT_MAX) return (double)nextafterf(high, -FLT_MAX);
+    return (double)low; /* the least that is not below the threshold */
+}
+
+static weir_status try_split(gate *g, way *w, const weir_tree_node *split, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int k = 0; !status && k < TRIES; k++) {
+        double *row, x = k == 3 ? NAN : (double)neighbour(split->value, k);
+        bool leads_here = isnan(x) ? w->low[split->column] == -FLT_MAX && w->high[split->column] == FLT_MAX
+                                   : x >= (double)w->low[split->column] && x < (double)w->high[split->column];
+        if (!leads_here) continue;
+        if ((status = next_row(g, &row, err))) break;
+        for (size_t c = 0; c < g->columns; c++) row[c] = value_on_way(w, c);
+        row[split->column] = x;
+    }
+    ++*w->count;
+    return status;
+}
+
+/* No deeper than WEIR_TREES_DEPTH_MAX. */
+static weir_status walk(gate *g, way *w, const weir_tree *tree, const weir_tree_node *node, weir_err *err) {
+    if (weir_tree_is_leaf(node)) return WEIR_OK;
+    float *low = &w->low[node->column], *high = &w->high[node->column], low_before = *low, high_before = *high;
+    weir_status status = w->seen++ % w->every == 0 ? try_split(g, w, node, err) : WEIR_OK;
+    *high = fminf(*high, node->value);
+    if (!status) status = walk(g, w, tree, tree->nodes + node->left, err);
+    *high = high_before;
+    *low = fmaxf(*low, node->value);
+    if (!status) status = walk(g, w, tree, tree->nodes + node->right, err);
+    *low = low_before;
+    return status;
+}
+
+static weir_status every_split(gate *g, const weir_trees *trees, int64_t *count, weir_err *err) {
+    way w = {.low = weir_models_calloc(2 * g->columns, sizeof *w.low), .random = 31, .count = count};
+    int64_t splits = 0;
+    if (!w.low) return no_memory(err);
+    w.high = w.low + g->columns;
+    for (size_t c = 0; c < g->columns; c++) {
+        w.low[c] = -FLT_MAX;
+        w.high[c] = FLT_MAX;
+    }
+    for (int t = 0; t < trees->tree_count; t++) splits += trees->trees[t].node_count / 2;
+    w.every = splits / WEIR_GATE_SPLITS_MAX + 1;
+    weir_status status = WEIR_OK;
+    for (int t = 0; !status && t < trees->tree_count; t++) status = walk(g, &w, &trees->trees[t], trees->trees[t].nodes, err);
+    weir_models_free(w.low);
+    return status;
+}
+
+static weir_status gate_trees(gate *g, weir_gate_count *count, weir_err *err) {
+    const weir_trees *trees;
+    weir_trees_thresholds thresholds;
+    weir_status status = weir_model_trees(g->model, &trees, err);
+    if (!status) status = weir_trees_thresholds_of(trees, &thresholds, err);
+    if (status) return status;
+    status = every_threshold(g, &thresholds, &count->thresholds, err);
+    weir_trees_thresholds_done(&thresholds);
+    if (!status) status = every_split(g, trees, &count->splits, err);
+    return status ? status : flush(g, err);
+}
+
+/* The trees of a model and of its members, each behind its preprocessing. */
+static weir_status gate_parts(weir_model *model, const weirscore *scorer, const score_model *compiled, weir_gate_count *count, weir_err *err) {
+    weir_status status = WEIR_OK;
+    uint32_t members = (uint32_t)weir_model_member_count(model), all = members + (weir_model_meta(model) != NULL);
+    for (uint32_t i = 0; !status && i < all; i++)
+        status = gate_parts(i < members ? weir_model_member(model, (int)i) : weir_model_meta(model), scorer, &scorer->models[compiled->first_member + i], count, err);
+    if (status || all || !weir_model_has_trees(model)) return status;
+    gate g;
+    status = gate_init(&g, model, scorer, compiled, true, err);
+    if (status) return status;
+    status = gate_trees(&g, count, err);
+    gate_done(&g);
+    return status;
+}
+
+weir_status weir_scorer_gate(weir_model *model, const double *rows, int64_t row_count, weir_gate_count *ret_count, weir_err *err) {
+    const weirscore *scorer = weir_model_scorer(model);
+    weir_gate_count count = {0};
+    gate g;
+    *ret_count = count;
+    if (!scorer) return WEIR_OK;
+    weir_status status = gate_init(&g, model, scorer, &scorer->models[0], false, err);
+    if (status) return status;
+    status = training_rows(&g, rows, rows ? row_count : 0, &count.training_rows, err);
+    if (!status) status = random_rows(&g, rows, rows ? row_count : 0, &count.random_rows, err);
+    gate_done(&g);
+    if (!status) status = gate_parts(model, scorer, &scorer->models[0], &count, err);
+    if (!status) *ret_count = count;
+    return status;
+}
