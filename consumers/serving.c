@@ -272,13 +272,6 @@ weir_status weir_serving_find(weir_serving *serving, const char *what, const cha
     return load_served(serving, &of, arm, ret_served, err);
 }
 
-bool weir_serving_knows(weir_serving *serving, const char *what) {
-    pthread_mutex_lock(&serving->lock);
-    bool knows = weir_catalogue_find(&serving->catalogue, what) != NULL;
-    pthread_mutex_unlock(&serving->lock);
-    return knows;
-}
-
 static weir_metric *model_info(const weir_serving *s, const weir_served *served) {
     char version[16];
     snprintf(version, sizeof version, "%d", served->version);

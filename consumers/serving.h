@@ -73,8 +73,6 @@ void weir_serving_note(weir_serving *serving, const weir_served *served, const w
 /** A version that is no arm, by what it is called (weir_catalogue_find), loaded when it is not in memory: then this takes as long as that does. Give it back with
  *  weir_served_drop. arm: what its `arm` is to say. WEIR_ENOTFOUND: nobody heard of it; otherwise as of weir_model_cache_take, or its columns are not the pipeline's. */
 weir_status weir_serving_find(weir_serving *serving, const char *what, const char *arm, weir_served **ret_served, weir_err *err) WEIR_MUST_CHECK;
-/** Whether there is such a model or alias, without loading it. */
-bool weir_serving_knows(weir_serving *serving, const char *what);
 void weir_served_drop(weir_served *served); /* NULL is fine */
 
 /** A score's decision: null where the version decides nothing, or the score is not finite. */

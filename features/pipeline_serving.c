@@ -35,7 +35,8 @@ static weir_status get_view_policy(const cJSON *json, const char *at, weir_view_
 }
 
 static weir_status parse_views(weir_pipeline *p, const cJSON *json, weir_err *err) {
-    static const char at[] = "$.serving.features.views", *const keys[] = {"missing", "late", "max_age", "doc", NULL};
+    static const char at[] = "$.serving.features.views";
+    static const char *const keys[] = {"missing", "late", "max_age", "doc", NULL};
     const char *names[WEIR_VIEWS_MAX + 1] = {NULL};
     for (int v = 0; v < p->view_count; v++) names[v] = p->views[v].name;
     weir_status status = json ? pf_need_object(json, at, names, err) : WEIR_OK;
@@ -51,7 +52,8 @@ static weir_status parse_views(weir_pipeline *p, const cJSON *json, weir_err *er
 
 /* The policy of all views, then what single ones say else. */
 static weir_status parse_features(weir_pipeline *p, const cJSON *json, weir_err *err) {
-    static const char at[] = "$.serving.features", *const keys[] = {"missing", "late", "max_age", "fallback", "views", "doc", NULL};
+    static const char at[] = "$.serving.features";
+    static const char *const keys[] = {"missing", "late", "max_age", "fallback", "views", "doc", NULL};
     weir_serving_def *serving = &p->serving;
     weir_view_policy all = {0};
     weir_status status;
@@ -72,7 +74,8 @@ static weir_status parse_features(weir_pipeline *p, const cJSON *json, weir_err 
 }
 
 weir_status pf_parse_serving(weir_pipeline *p, const cJSON *json, weir_err *err) {
-    static const char at[] = "$.serving", *const keys[] = {"threshold", "features", "requests", "tenants", "model_memory_mib", "doc", NULL};
+    static const char at[] = "$.serving";
+    static const char *const keys[] = {"threshold", "features", "requests", "tenants", "model_memory_mib", "doc", NULL};
     weir_serving_def *serving = &p->serving;
     const cJSON *threshold = pf_get(json, "threshold");
     int64_t memory_mib = MODEL_MEMORY_MIB;

@@ -195,8 +195,8 @@ static weir_status export_score(const weir_model *model, weir_buf *out, weir_err
 }
 
 weir_status weir_model_export(const weir_model *model, weir_export_format format, weir_buf *ret_bytes, weir_err *err) {
-    static weir_status (*const writers[WEIR_EXPORT_FORMAT_COUNT])(const weir_model *, weir_buf *, weir_err *) = {export_native, weir_export_json,
-                                                                                                                 weir_export_onnx, weir_export_pmml, export_score};
+    static weir_status (*const writers[WEIR_EXPORT_FORMAT_COUNT])(const weir_model *, weir_buf *, weir_err *) = {
+        export_native, weir_export_json, weir_export_onnx, weir_export_pmml, export_score};
     size_t before = ret_bytes->len;
     weir_status status = writers[format](model, ret_bytes, err);
     if (status != WEIR_OK && ret_bytes->data) ret_bytes->data[ret_bytes->len = before] = 0;

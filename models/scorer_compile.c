@@ -46,19 +46,13 @@ static weir_status put(compiler *c, const void *elements, uint64_t count, size_t
 /* ---- preprocessing ---- */
 
 static const score_step_op step_ops[WEIR_PREP_OP_COUNT] = {
-    [WEIR_PREP_INPUT] = SCORE_STEP_INPUT,
-    [WEIR_PREP_FILL] = SCORE_STEP_FILL,
+    [WEIR_PREP_INPUT] = SCORE_STEP_INPUT,       [WEIR_PREP_FILL] = SCORE_STEP_FILL,
     [WEIR_PREP_FORWARD_FILL] = SCORE_STEP_FILL, /* a row alone has no neighbours in time */
-    [WEIR_PREP_INTERPOLATE] = SCORE_STEP_FILL,
-    [WEIR_PREP_MISSING] = SCORE_STEP_MISSING,
-    [WEIR_PREP_CLIP] = SCORE_STEP_CLIP,
-    [WEIR_PREP_NULL] = SCORE_STEP_NULL,
-    [WEIR_PREP_OUTSIDE] = SCORE_STEP_OUTSIDE,
-    [WEIR_PREP_SCALE] = SCORE_STEP_SCALE,
-    [WEIR_PREP_STRETCH] = SCORE_STEP_STRETCH,
-    [WEIR_PREP_EQUALS] = SCORE_STEP_EQUALS,
-    [WEIR_PREP_OTHER] = SCORE_STEP_OTHER,
-    [WEIR_PREP_CODE] = SCORE_STEP_CODE,
+    [WEIR_PREP_INTERPOLATE] = SCORE_STEP_FILL,  [WEIR_PREP_MISSING] = SCORE_STEP_MISSING,
+    [WEIR_PREP_CLIP] = SCORE_STEP_CLIP,         [WEIR_PREP_NULL] = SCORE_STEP_NULL,
+    [WEIR_PREP_OUTSIDE] = SCORE_STEP_OUTSIDE,   [WEIR_PREP_SCALE] = SCORE_STEP_SCALE,
+    [WEIR_PREP_STRETCH] = SCORE_STEP_STRETCH,   [WEIR_PREP_EQUALS] = SCORE_STEP_EQUALS,
+    [WEIR_PREP_OTHER] = SCORE_STEP_OTHER,       [WEIR_PREP_CODE] = SCORE_STEP_CODE,
     [WEIR_PREP_BUCKET] = SCORE_STEP_BUCKET,
 };
 
@@ -71,7 +65,8 @@ static weir_status put_levels(compiler *c, const weir_prep *prep, score_model *m
         count += (uint64_t)prep->levels[l].count;
     }
     weir_status status = put_room(c, count, sizeof(double), &m->level_values, &values, err);
-    for (int l = 0; !status && l < prep->level_count; l++) memcpy((double *)values + first[l], prep->levels[l].sorted, (size_t)prep->levels[l].count * sizeof(double));
+    for (int l = 0; !status && l < prep->level_count; l++)
+        memcpy((double *)values + first[l], prep->levels[l].sorted, (size_t)prep->levels[l].count * sizeof(double));
     if (!status) status = put_room(c, count, sizeof(uint32_t), &m->level_codes, &codes, err);
     for (int l = 0; !status && l < prep->level_count; l++)
         for (int i = 0; i < prep->levels[l].count; i++) ((uint32_t *)codes)[first[l] + (uint32_t)i] = (uint32_t)prep->levels[l].code[i];
@@ -264,7 +259,8 @@ static weir_status put_linked(compiler *c, const forest *f, score_model *m, cons
         count += (uint64_t)f->trees->trees[t].node_count;
         if (f->trees->trees[t].node_count > most) most = f->trees->trees[t].node_count;
     }
-    if (count > UINT32_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "the trees have %llu nodes, a compiled model has room for %u", (unsigned long long)count, UINT32_MAX);
+    if (count > UINT32_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "the trees have %llu nodes, a compiled model has room for %u", (unsigned long long)count, UINT32_MAX);
     int *from = weir_models_calloc((size_t)most + 1, sizeof *from);
     weir_status status = from ? put_room(c, count, sizeof(score_link_node), &m->nodes, &room, err) : no_memory(err);
     for (int t = 0; !status && t < f->trees->tree_count; t++) link_tree(f, &f->trees->trees[t], (score_link_node *)room + trees[t].first, from);
@@ -365,7 +361,8 @@ static weir_status put_single(compiler *c, weir_model *model, const weir_model_p
 static weir_status put_model(compiler *c, weir_model *model, uint32_t index, weir_err *err);
 
 static weir_status put_members(compiler *c, weir_model *model, score_model *m, weir_err *err) {
-    static const score_kind kinds[] = {[WEIR_MODEL_AVERAGE] = SCORE_MEAN, [WEIR_MODEL_WEIGHTED] = SCORE_MEAN, [WEIR_MODEL_STACKING] = SCORE_STACK, [WEIR_MODEL_TARGETS] = SCORE_TARGETS};
+    static const score_kind kinds[] = {
+        [WEIR_MODEL_AVERAGE] = SCORE_MEAN, [WEIR_MODEL_WEIGHTED] = SCORE_MEAN, [WEIR_MODEL_STACKING] = SCORE_STACK, [WEIR_MODEL_TARGETS] = SCORE_TARGETS};
     weir_composition composition = weir_model_composition(model);
     uint32_t members = (uint32_t)weir_model_member_count(model), all = members + (composition == WEIR_MODEL_STACKING);
     m->kind = kinds[composition];
@@ -375,7 +372,8 @@ static weir_status put_members(compiler *c, weir_model *model, score_model *m, w
     assert(c->count <= c->capacity);
     weir_status status = WEIR_OK;
     if (m->kind == SCORE_MEAN) status = put(c, weir_model_weights(model), members, sizeof(double), &m->numbers, err);
-    for (uint32_t i = 0; !status && i < all; i++) status = put_model(c, i < members ? weir_model_member(model, (int)i) : weir_model_meta(model), m->first_member + i, err);
+    for (uint32_t i = 0; !status && i < all; i++)
+        status = put_model(c, i < members ? weir_model_member(model, (int)i) : weir_model_meta(model), m->first_member + i, err);
     return status;
 }
 
@@ -408,7 +406,8 @@ static const char *output_name(const weir_model *model, int i) {
 static weir_status put_names(compiler *c, const weir_model *model, score_span *ret_span, weir_err *err) {
     weir_buf names = {0};
     bool ok = true;
-    for (int i = 0; ok && i < weir_model_column_count(model); i++) ok = weir_buf_append(&names, weir_model_columns(model)[i], strlen(weir_model_columns(model)[i]) + 1);
+    for (int i = 0; ok && i < weir_model_column_count(model); i++)
+        ok = weir_buf_append(&names, weir_model_columns(model)[i], strlen(weir_model_columns(model)[i]) + 1);
     for (int i = 0; ok && i < weir_model_output_count(model); i++) ok = weir_buf_append(&names, output_name(model, i), strlen(output_name(model, i)) + 1);
     weir_status status = ok ? put(c, names.data, names.len, 1, ret_span, err) : no_memory(err);
     weir_buf_done(&names);
@@ -449,7 +448,8 @@ static uint32_t model_count(const weir_model *model) {
 
 weir_status weir_scorer_compile(weir_model *model, weir_buf *ret_file, weir_err *err) {
     compiler c = {.out = ret_file, .start = ret_file->len, .capacity = model_count(model)};
-    if (c.capacity > SCORE_MODELS_MAX) return WEIR_FAIL(err, WEIR_ELIMIT, "the model is made of %u models, a compiled one of at most %d", c.capacity, SCORE_MODELS_MAX);
+    if (c.capacity > SCORE_MODELS_MAX)
+        return WEIR_FAIL(err, WEIR_ELIMIT, "the model is made of %u models, a compiled one of at most %d", c.capacity, SCORE_MODELS_MAX);
     c.models = weir_models_calloc(c.capacity, sizeof *c.models);
     weir_status status = c.models ? put_file(&c, model, err) : no_memory(err);
     weir_models_free(c.models);

@@ -264,7 +264,8 @@ static weir_status gate_parts(weir_model *model, const weirscore *scorer, const 
     weir_status status = WEIR_OK;
     uint32_t members = (uint32_t)weir_model_member_count(model), all = members + (weir_model_meta(model) != NULL);
     for (uint32_t i = 0; !status && i < all; i++)
-        status = gate_parts(i < members ? weir_model_member(model, (int)i) : weir_model_meta(model), scorer, &scorer->models[compiled->first_member + i], count, err);
+        status = gate_parts(i < members ? weir_model_member(model, (int)i) : weir_model_meta(model), scorer, &scorer->models[compiled->first_member + i], count,
+                            err);
     if (status || all || !weir_model_has_trees(model)) return status;
     gate g;
     status = gate_init(&g, model, scorer, compiled, true, err);

@@ -11,7 +11,11 @@ typedef struct weir_gate_count {
     int64_t splits; /* that were reached with their threshold, the float32 below and above it, and a missing value; of large ensembles not all */
 } weir_gate_count;
 
-enum { WEIR_GATE_ROWS_MAX = 20000 /* of the training rows, evenly */, WEIR_GATE_RANDOM_ROWS = 2048, WEIR_GATE_SPLITS_MAX = 20000 /* of all trees of a model, evenly */ };
+enum {
+    WEIR_GATE_ROWS_MAX = 20000 /* of the training rows, evenly */,
+    WEIR_GATE_RANDOM_ROWS = 2048,
+    WEIR_GATE_SPLITS_MAX = 20000 /* of all trees of a model, evenly */
+};
 
 /** Compares weir_model_predict with weir_model_predict_by_library: on rows [row_count][column_count] (NULL: none), on random ones between and far from them, on rows alone and rows together;
  *  and, tree by tree, on every threshold and its neighbours. A model without compiled form passes: it is scored by its library anyway. Equal model and rows, equal comparisons.

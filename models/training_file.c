@@ -402,13 +402,14 @@ static weir_status read_persistence(weir_training_file *f, weir_err *err) {
     for (int i = 0; !status && f->persistence.export_formats && f->persistence.export_formats[i]; i++) {
         const char *name = f->persistence.export_formats[i], *near;
         static const char *const formats[] = {"native", "pickle", "json", "onnx", "pmml", "score", NULL};
-        static const weir_export_format places[] = {WEIR_EXPORT_NATIVE, WEIR_EXPORT_NATIVE, WEIR_EXPORT_JSON, WEIR_EXPORT_ONNX, WEIR_EXPORT_PMML, WEIR_EXPORT_SCORE};
+        static const weir_export_format places[] = {WEIR_EXPORT_NATIVE, WEIR_EXPORT_NATIVE, WEIR_EXPORT_JSON,
+                                                    WEIR_EXPORT_ONNX,   WEIR_EXPORT_PMML,   WEIR_EXPORT_SCORE};
         int k = 0;
         while (formats[k] && strcmp(formats[k], name) != 0) k++;
         near = formats[k] ? NULL : weir_conf_nearest(name, formats);
         if (!formats[k])
-            return WEIR_FAIL(err, WEIR_EINVAL, "$.persistence.export_formats[%d]: found '%s', expected native, pickle, json, onnx, pmml or score%s%s%s", i, name,
-                             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+            return WEIR_FAIL(err, WEIR_EINVAL, "$.persistence.export_formats[%d]: found '%s', expected native, pickle, json, onnx, pmml or score%s%s%s", i,
+                             name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         f->exports[places[k]] = true;
         if (!strcmp(name, "pickle"))
             status = add_note(f, "$.persistence.export_formats: pickle is Python's; the native format " WEIR_LAYOUT_MODEL_FILE " is written in its place", err);

@@ -127,7 +127,8 @@ typedef struct score_model {
     score_span trees; /* score_tree */
     score_span nodes, leaves; /* score_node and float, or score_link_node and none */
     score_span slices, ranks; /* score_slice, score_ranks: slots 2i and 2i + 1 of slices are those of ranks[i]; none: not sliced */
-    score_span numbers; /* double: LINEAR intercept [k], mean [p], scale [p], coefficient [k][p]; SVR mean, scale, coefficient [n], vector [n][p]; MEAN weights [members] */
+    score_span
+        numbers; /* double: LINEAR intercept [k], mean [p], scale [p], coefficient [k][p]; SVR mean, scale, coefficient [n], vector [n][p]; MEAN weights [members] */
     uint32_t depth; /* perfect: of all trees */
     uint32_t perfect;
     float base; /* what a sum of leaves begins with */
@@ -146,7 +147,8 @@ typedef struct score_head {
     uint8_t digest[32]; /* SHA-256 of the file with these bytes 0 */
 } score_head;
 
-_Static_assert(sizeof(score_head) == 112 && sizeof(score_step) == 40 && sizeof(score_ranks) == 1152 && sizeof(score_slice) == 4, "structures lie in files as they lie in memory");
+_Static_assert(sizeof(score_head) == 112 && sizeof(score_step) == 40 && sizeof(score_ranks) == 1152 && sizeof(score_slice) == 4,
+               "structures lie in files as they lie in memory");
 
 /* SHA-256 (FIPS 180-4) of a file whose digest is taken as 0. */
 void score_digest(const uint8_t *bytes, size_t len, uint8_t ret_digest[32]);

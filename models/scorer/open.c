@@ -57,7 +57,8 @@ static int check_perfect(const complaint *c, const score_model *m) {
     const float *leaves = score_at(c->s, m->leaves);
     if (m->depth > SCORE_PERFECT_DEPTH_MAX) return DAMAGED(c, "its trees are too deep");
     uint64_t leaf_count = UINT64_C(1) << m->depth;
-    if (m->nodes.count != m->trees.count * (leaf_count - 1) || m->leaves.count != m->trees.count * leaf_count) return DAMAGED(c, "it has other nodes than its trees need");
+    if (m->nodes.count != m->trees.count * (leaf_count - 1) || m->leaves.count != m->trees.count * leaf_count)
+        return DAMAGED(c, "it has other nodes than its trees need");
     for (uint64_t i = 0; i < m->nodes.count; i++)
         if (nodes[i].slot >= 2 * m->columns.count || isnan(nodes[i].threshold)) return DAMAGED(c, "a split is of no column or threshold");
     for (uint64_t i = 0; i < m->leaves.count; i++)
@@ -95,8 +96,7 @@ static int check_sliced(const complaint *c, const score_model *m) {
     const score_slice *slices = score_at(c->s, m->slices);
     const score_ranks *ranks = score_at(c->s, m->ranks);
     if (!m->slices.count && !m->ranks.count) return WEIRSCORE_OK;
-    if (m->slices.count != m->nodes.count || 2 * m->ranks.count > SCORE_SLICED_SLOTS_MAX)
-        return DAMAGED(c, "its slices do not fit its trees");
+    if (m->slices.count != m->nodes.count || 2 * m->ranks.count > SCORE_SLICED_SLOTS_MAX) return DAMAGED(c, "its slices do not fit its trees");
     for (uint64_t i = 0; i < m->slices.count; i++)
         if (slices[i].slot >= 2 * m->ranks.count) return DAMAGED(c, "a slice is of no column");
     for (uint64_t i = 0; i < m->ranks.count; i++)
@@ -112,7 +112,8 @@ static int check_trees(const complaint *c, const score_model *m) {
         !inside(s, m->nodes, m->perfect ? sizeof(score_node) : sizeof(score_link_node)) || !inside(s, m->leaves, sizeof(float)) ||
         !inside(s, m->slices, sizeof(score_slice)) || !inside(s, m->ranks, sizeof(score_ranks)))
         return DAMAGED(c, "its trees lie outside of the file");
-    if (m->columns.count > m->fitted_count || !isfinite(m->base) || m->link > SCORE_LINK_EXP) return DAMAGED(c, "it has an impossible number of columns, base or link");
+    if (m->columns.count > m->fitted_count || !isfinite(m->base) || m->link > SCORE_LINK_EXP)
+        return DAMAGED(c, "it has an impossible number of columns, base or link");
     for (uint64_t i = 0; i < m->columns.count; i++)
         if (columns[i] >= m->fitted_count) return DAMAGED(c, "a column is not there");
     for (uint64_t t = 0; t < m->trees.count; t++)
@@ -136,9 +137,11 @@ static int check_linear(const complaint *c, const score_model *m) {
 static int check_svr(const complaint *c, const score_model *m) {
     uint64_t p = m->fitted_count;
     const double *numbers = score_at(c->s, m->numbers);
-    if (!inside(c->s, m->numbers, sizeof *numbers) || m->numbers.count < 2 * p || (m->numbers.count - 2 * p) % (p + 1) || !finite_numbers(numbers, m->numbers.count))
+    if (!inside(c->s, m->numbers, sizeof *numbers) || m->numbers.count < 2 * p || (m->numbers.count - 2 * p) % (p + 1) ||
+        !finite_numbers(numbers, m->numbers.count))
         return DAMAGED(c, "its support vectors are not there or not finite");
-    if (m->output_count != 1 || m->kernel > 3 || !isfinite(m->gamma) || !isfinite(m->coef0) || !isfinite(m->intercept)) return DAMAGED(c, "it has an impossible kernel");
+    if (m->output_count != 1 || m->kernel > 3 || !isfinite(m->gamma) || !isfinite(m->coef0) || !isfinite(m->intercept))
+        return DAMAGED(c, "it has an impossible kernel");
     return WEIRSCORE_OK;
 }
 
@@ -152,14 +155,17 @@ static int check_members(const complaint *c, const score_model *m) {
     if (m->fitted_count != m->input_count || m->steps.count) return DAMAGED(c, "a model of several has no preprocessing of its own");
     for (uint32_t i = 0; i < members; i++) {
         const score_model *member = &c->s->models[m->first_member + i];
-        if (member->input_count != m->input_count || member->output_count != (m->kind == SCORE_TARGETS ? 1 : m->output_count)) return DAMAGED(c, "a member is of another shape");
+        if (member->input_count != m->input_count || member->output_count != (m->kind == SCORE_TARGETS ? 1 : m->output_count))
+            return DAMAGED(c, "a member is of another shape");
     }
     if (m->kind == SCORE_STACK) {
         const score_model *meta = &c->s->models[m->first_member + members];
-        if ((uint64_t)meta->input_count != (uint64_t)members * m->output_count || meta->output_count != m->output_count) return DAMAGED(c, "its meta model is of another shape");
+        if ((uint64_t)meta->input_count != (uint64_t)members * m->output_count || meta->output_count != m->output_count)
+            return DAMAGED(c, "its meta model is of another shape");
     }
     if (m->kind != SCORE_MEAN) return WEIRSCORE_OK;
-    if (!inside(c->s, m->numbers, sizeof(double)) || m->numbers.count != members || !finite_numbers(score_at(c->s, m->numbers), members)) return DAMAGED(c, "it has no weights");
+    if (!inside(c->s, m->numbers, sizeof(double)) || m->numbers.count != members || !finite_numbers(score_at(c->s, m->numbers), members))
+        return DAMAGED(c, "it has no weights");
     return WEIRSCORE_OK;
 }
 
@@ -196,8 +202,8 @@ static int check_steps(const complaint *c, const score_model *m) {
     for (uint64_t i = 0; !code && i < m->steps.count; i++) {
         const score_step *step = &steps[i];
         bool parent = step->parent >= 0;
-        if ((parent && (uint64_t)step->parent >= i) || (!parent && step->parent != -1) || (!parent && step->input >= m->input_count) || step->op >= SCORE_STEP_OPS ||
-            step->levels > m->level_values.count || step->level_count > m->level_values.count - step->levels)
+        if ((parent && (uint64_t)step->parent >= i) || (!parent && step->parent != -1) || (!parent && step->input >= m->input_count) ||
+            step->op >= SCORE_STEP_OPS || step->levels > m->level_values.count || step->level_count > m->level_values.count - step->levels)
             code = DAMAGED(c, "a step of its preprocessing is of no column");
         else if (step->op == SCORE_STEP_BUCKET && !(step->a >= 1 && step->a <= 1 << 30 && fabs(step->b) <= 1 << 30))
             code = DAMAGED(c, "it has an impossible number of buckets");
@@ -212,7 +218,8 @@ static int check_steps(const complaint *c, const score_model *m) {
 
 static int check_model(const complaint *c, const score_model *m) {
     if (m->kind >= SCORE_KINDS || m->task >= SCORE_TASKS || m->input_count < 1 || m->input_count > SCORE_COLUMNS_MAX || m->fitted_count < 1 ||
-        m->fitted_count > SCORE_COLUMNS_MAX || m->output_count < 1 || m->output_count > SCORE_OUTPUTS_MAX || (m->task != SCORE_CLASSES && m->kind != SCORE_TARGETS && m->output_count != 1))
+        m->fitted_count > SCORE_COLUMNS_MAX || m->output_count < 1 || m->output_count > SCORE_OUTPUTS_MAX ||
+        (m->task != SCORE_CLASSES && m->kind != SCORE_TARGETS && m->output_count != 1))
         return DAMAGED(c, "it is of no kind or shape that there is");
     int code = check_steps(c, m);
     if (code) return code;
@@ -244,12 +251,15 @@ static int check_names(const complaint *c, weirscore *s) {
 static int check_file(complaint *c, weirscore *s, size_t len) {
     const score_head *head = s->head;
     uint8_t digest[32];
-    if (len < sizeof *head || memcmp(head->magic, SCORE_MAGIC, 8) != 0) return refuse(c, WEIRSCORE_DAMAGED, "this is no compiled model: it does not begin with " SCORE_MAGIC);
-    if (head->version != SCORE_VERSION) return refuse(c, WEIRSCORE_VERSION, "the compiled model has format version %u, expected %d", head->version, SCORE_VERSION);
+    if (len < sizeof *head || memcmp(head->magic, SCORE_MAGIC, 8) != 0)
+        return refuse(c, WEIRSCORE_DAMAGED, "this is no compiled model: it does not begin with " SCORE_MAGIC);
+    if (head->version != SCORE_VERSION)
+        return refuse(c, WEIRSCORE_VERSION, "the compiled model has format version %u, expected %d", head->version, SCORE_VERSION);
     if (head->length != len)
         return refuse(c, WEIRSCORE_DAMAGED, "the compiled model is damaged: it has %zu bytes, its head says %llu", len, (unsigned long long)head->length);
     score_digest(s->bytes, len, digest);
-    if (memcmp(digest, head->digest, sizeof digest) != 0) return refuse(c, WEIRSCORE_DAMAGED, "the compiled model is damaged: its digest does not match its contents");
+    if (memcmp(digest, head->digest, sizeof digest) != 0)
+        return refuse(c, WEIRSCORE_DAMAGED, "the compiled model is damaged: its digest does not match its contents");
     score_span models = {head->models, head->model_count};
     if (!head->model_count || head->model_count > SCORE_MODELS_MAX || !inside(s, models, sizeof(score_model)))
         return refuse(c, WEIRSCORE_DAMAGED, "the compiled model is damaged: its models lie outside of the file");
@@ -273,7 +283,8 @@ static int open_bytes(const void *bytes, size_t len, size_t mapped_len, weirscor
     if (!s) return refuse(&c, WEIRSCORE_MEMORY, "no memory for a model");
     *s = (weirscore){.bytes = bytes, .head = bytes, .kernels = score_kernels_here()};
     c.s = s;
-    int code = (uintptr_t)bytes % SCORE_ALIGN ? refuse(&c, WEIRSCORE_DAMAGED, "the compiled model does not begin at a multiple of %d", SCORE_ALIGN) : check_file(&c, s, len);
+    int code = (uintptr_t)bytes % SCORE_ALIGN ? refuse(&c, WEIRSCORE_DAMAGED, "the compiled model does not begin at a multiple of %d", SCORE_ALIGN)
+                                              : check_file(&c, s, len);
     if (code) {
         weirscore_close(s);
         return code;

@@ -145,7 +145,8 @@ static void add_eight(const weirscore *s, const score_model *m, const double *ro
     for (size_t t = 0; t < m->trees.count; t++) {
         float *sum = sums + (size_t)trees[t].output * SCORE_BLOCK_ROWS;
         if (m->perfect)
-            perfect_eight((const score_node *)score_at(s, m->nodes) + t * splits, (const float *)score_at(s, m->leaves) + t * (splits + 1), m->depth, values, sum);
+            perfect_eight((const score_node *)score_at(s, m->nodes) + t * splits, (const float *)score_at(s, m->leaves) + t * (splits + 1), m->depth, values,
+                          sum);
         else
             linked_eight((const score_link_node *)score_at(s, m->nodes) + trees[t].first, values, sum);
     }

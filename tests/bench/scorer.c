@@ -54,7 +54,8 @@ static weir_model *fit(int trees, const double *values, const double *label) {
         snprintf(names[c], sizeof names[c], "c%d", c);
         pointers[c] = names[c];
     }
-    const weir_matrix train = {.row_count = FIT_ROWS, .column_count = COLUMNS, .values = values, .label = label, .column_names = pointers, .task = WEIR_TASK_BINARY};
+    const weir_matrix train = {
+        .row_count = FIT_ROWS, .column_count = COLUMNS, .values = values, .label = label, .column_names = pointers, .task = WEIR_TASK_BINARY};
     die_on(weir_model_fit("xgboost", params, NULL, &train, NULL, 1, 2, &artifact, &err), &err);
     die_on(weir_model_load(artifact.data, artifact.len, &model, &err), &err);
     cJSON_Delete(params);
@@ -124,8 +125,8 @@ static void compare(int trees, const double *values, const double *label, const 
 }
 
 int main(void) {
-    double *values = calloc((size_t)FIT_ROWS * COLUMNS, sizeof *values), *label = calloc(FIT_ROWS, sizeof *label), *rows = calloc((size_t)ROWS * COLUMNS, sizeof *rows),
-           *unused = calloc(ROWS, sizeof *unused);
+    double *values = calloc((size_t)FIT_ROWS * COLUMNS, sizeof *values), *label = calloc(FIT_ROWS, sizeof *label),
+           *rows = calloc((size_t)ROWS * COLUMNS, sizeof *rows), *unused = calloc(ROWS, sizeof *unused);
     if (!values || !label || !rows || !unused) return 1;
     fill(values, label, FIT_ROWS, 7);
     fill(rows, unused, ROWS, 11);

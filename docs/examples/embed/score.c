@@ -64,7 +64,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", why);
         return 1;
     }
-    if (weirscore_input_count(model) > FIELDS_MAX || weirscore_output_count(model) > OUTPUTS_MAX || !fgets(line, sizeof line, stdin) || !find_inputs(model, line, places)) {
+    if (weirscore_input_count(model) > FIELDS_MAX || weirscore_output_count(model) > OUTPUTS_MAX || !fgets(line, sizeof line, stdin) ||
+        !find_inputs(model, line, places)) {
         weirscore_close(model);
         return 1;
     }

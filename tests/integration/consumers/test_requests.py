@@ -163,6 +163,21 @@ def readers_pass_over(p):
         assert why["prediction"]["id"] == name and why["prediction"]["outcome"] == outcome and why["source"]["topic"] == p.topic("requests") and why["source"]["partition"] >= 0, why
 
 
+def begin(p, payments, workers):
+    """Starts them, publishes, trains; the champion is there when it returns."""
+    for worker in workers:
+        p.start(worker, wait=False)
+    for worker in workers:
+        p.wait_ready(worker)
+    source = Source(p, payments)
+    source.publish(5000)
+    wait_for("features of the first payments", lambda: len(feature_records(p)) >= 5000, 60, 0.5)
+    time.sleep(2)
+    train(p, at(payments.rows[0]["us"] // DAY_US * DAY_US).strftime("%Y-%m-%d"))
+    wait_for("the champion", lambda: any(n == "weir_score_model_info" and v == 1 for (n, _), v in p.metrics("score").items()), 60, 0.5)
+    return source
+
+
 def several_classes():
     def spec_of_classes(spec):
         spec_of(spec)
@@ -174,20 +189,10 @@ def several_classes():
         spec["triggers"] = {}
 
     payments = Payments(6000, seed=3, days=12)
-    first = payments.rows[0]["us"] // DAY_US * DAY_US
     workers = ("ingest", "store", "train", "score", "experiment", "rollout")
     with Pipeline(spec_of_classes) as p:
-        for worker in workers:
-            p.start(worker, wait=False)
-        for worker in workers:
-            p.wait_ready(worker)
-        source = Source(p, payments)
-        source.publish(5000)
-        wait_for("features of the first payments", lambda: len(feature_records(p)) >= 5000, 60, 0.5)
-        time.sleep(2)
-        train(p, at(first).strftime("%Y-%m-%d"))
+        source = begin(p, payments, workers)
         assert list(aliases(p)) == ["champion"], aliases(p)
-        wait_for("the champion", lambda: any(n == "weir_score_model_info" and v == 1 for (n, _), v in p.metrics("score").items()), 60, 0.5)
         source.publish(500)
         told = wait_for("predictions", lambda: (lambda d: d if len(d) >= 500 else None)([p.decode(p.topic("predictions"), r.value()) for r in read_all(p.topic("predictions"))]), 60, 1)
         seen = set()
@@ -206,20 +211,10 @@ def several_classes():
 
 def main():
     payments = Payments(7000, seed=7, days=14)
-    first = payments.rows[0]["us"] // DAY_US * DAY_US
     with Pipeline(asking_spec) as p:
-        for worker in WORKERS:
-            p.start(worker, wait=False)
-        for worker in WORKERS:
-            p.wait_ready(worker)
-        source = Source(p, payments)
-        source.publish(5000)
-        wait_for("features of the first payments", lambda: len(feature_records(p)) >= 5000, 60, 0.5)
-        time.sleep(2)
-        train(p, at(first).strftime("%Y-%m-%d"))
+        source = begin(p, payments, WORKERS)
         model = make_version(p, RULES, lambda mean, _: (-2.3, [0.0] * len(mean)))
         alias(p, "fallback", model, RULES)
-        wait_for("the champion", lambda: any(n == "weir_score_model_info" and v == 1 for (n, _), v in p.metrics("score").items()), 60, 0.5)
         source.publish(500)
         asker = Asker(p, payments.rows[source.at - 1]["us"] + 1_000_000)
         wait_for("their scores", lambda: query('SELECT count(*) FROM "%s".predictions' % p.name)[0][0] >= 500, 60, 0.5)

@@ -69,7 +69,8 @@ static void weir_all(contestant *c, double *out) {
 
 static int (*xgb_dense)(void *, const char *, const char *, void *, const uint64_t **, uint64_t *, const float **);
 static const float *xgb_rows(contestant *c, const float *rows, int count) {
-    static const char config[] = "{\"type\":0,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_shape\":false,\"missing\":NaN,\"cache_id\":0}";
+    static const char config[] =
+        "{\"type\":0,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_shape\":false,\"missing\":NaN,\"cache_id\":0}";
     char array[160];
     const uint64_t *shape;
     uint64_t dimensions;
@@ -100,8 +101,14 @@ static void lgb_all(contestant *c, double *out) {
 }
 
 /* The code takes entries in place of rows, and adds to the result. */
-typedef union { int missing; float value; } entry32;
-typedef union { int missing; double value; } entry64;
+typedef union {
+    int missing;
+    float value;
+} entry32;
+typedef union {
+    int missing;
+    double value;
+} entry64;
 static entry32 entries32[ROWS * COLUMNS];
 static entry64 entries64[ROWS * COLUMNS];
 static double tl32_one(contestant *c, int row) {
@@ -140,8 +147,8 @@ static void set_up(contestant c[CONTESTANTS], const char *folder, int trees, cha
     lgb_mat = symbol(lgb, "LGBM_BoosterPredictForMat");
     snprintf(path, sizeof path, "%s/lgb-%d.txt", folder, trees);
     if (((int (*)(const char *, int *, void **))symbol(lgb, "LGBM_BoosterCreateFromModelfile"))(path, &rounds, &c[2].model) ||
-        ((int (*)(void *, int, int, int, int, int32_t, const char *, void **))symbol(lgb, "LGBM_BoosterPredictForMatSingleRowFastInit"))(c[2].model, 0, 0, 0, 1, COLUMNS, "num_threads=1",
-                                                                                                                                       &c[2].more))
+        ((int (*)(void *, int, int, int, int, int32_t, const char *, void **))symbol(lgb, "LGBM_BoosterPredictForMatSingleRowFastInit"))(
+            c[2].model, 0, 0, 0, 1, COLUMNS, "num_threads=1", &c[2].more))
         stop("LightGBM does not load its model");
 
     snprintf(path, sizeof path, "%s/xgb-%d.so", folder, trees);

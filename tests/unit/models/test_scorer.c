@@ -122,8 +122,12 @@ static void the_gate_refuses_a_form_that_differs_by_a_bit(void **state) {
     static const struct {
         const char *algorithm, *params;
         int part;
-    } cases[] = {{"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 0}, {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 1}, {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 2},
-                 {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 3}, {"random_forest", "{\"trees\": 5}", 4},                           {"logistic", NULL, 5}};
+    } cases[] = {{"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 0},
+                 {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 1},
+                 {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 2},
+                 {"xgboost", "{\"rounds\": 15, \"max_depth\": 4}", 3},
+                 {"random_forest", "{\"trees\": 5}", 4},
+                 {"logistic", NULL, 5}};
     const weir_matrix matrix = fixture_matrix(&data, WEIR_TASK_BINARY);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         weir_model *model = fit_model(cases[i].algorithm, cases[i].params, &matrix);
@@ -244,7 +248,8 @@ static void signed_nonsense_does_no_harm(void **state) {
         weir_buf file = compile(model);
         const score_head *head = (const score_head *)(const void *)file.data;
         for (int i = 0; i < 1500; i++) {
-            size_t at = uniform(&random) < 0.5 ? (size_t)head->models + (size_t)(uniform(&random) * sizeof(score_model)) : (size_t)(uniform(&random) * (double)file.len);
+            size_t at = uniform(&random) < 0.5 ? (size_t)head->models + (size_t)(uniform(&random) * sizeof(score_model))
+                                               : (size_t)(uniform(&random) * (double)file.len);
             char before = file.data[at];
             file.data[at] = (char)(uniform(&random) * 256);
             refused += open_copy(&file, file.len, true, message) != WEIRSCORE_OK;

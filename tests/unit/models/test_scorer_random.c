@@ -30,7 +30,11 @@ static void fill_column(int c, int rows) {
     double size = ldexp(1, below(61) - 30), gaps = chance(0.5) ? 0 : uniform(&random_state) * 0.6;
     int kind = below(5); /* fine, few values, whole numbers, never varies, steep */
     for (int r = 0; r < rows; r++) {
-        double u = uniform(&random_state), x = kind == 1 ? (double)below(3) : kind == 2 ? floor(u * 100) : kind == 3 ? 1 : kind == 4 ? u * u * u * size : (u - 0.5) * size;
+        double u = uniform(&random_state), x = kind == 1   ? (double)below(3)
+                                               : kind == 2 ? floor(u * 100)
+                                               : kind == 3 ? 1
+                                               : kind == 4 ? u * u * u * size
+                                                           : (u - 0.5) * size;
         data.values[c][r] = uniform(&random_state) < gaps ? NAN : x;
     }
 }
@@ -82,9 +86,11 @@ static void add_trees(cJSON *params, bool forest, weir_task task) {
 }
 
 static cJSON *random_chain(void) {
-    static const char *const imputations[] = {"{\"impute\": \"median\"}", "{\"impute\": \"mean\", \"indicator\": true}", "{\"impute\": \"constant\", \"value\": -3}"};
-    static const char *const others[] = {"{\"outliers\": \"iqr\"}", "{\"outliers\": \"zscore\", \"action\": \"null\"}", "{\"outliers\": \"iqr\", \"action\": \"mark\"}",
-                                         "{\"scale\": \"standard\"}", "{\"scale\": \"minmax\", \"clip\": true}", "{\"scale\": \"robust\"}"};
+    static const char *const imputations[] = {"{\"impute\": \"median\"}", "{\"impute\": \"mean\", \"indicator\": true}",
+                                              "{\"impute\": \"constant\", \"value\": -3}"};
+    static const char *const others[] = {
+        "{\"outliers\": \"iqr\"}",   "{\"outliers\": \"zscore\", \"action\": \"null\"}", "{\"outliers\": \"iqr\", \"action\": \"mark\"}",
+        "{\"scale\": \"standard\"}", "{\"scale\": \"minmax\", \"clip\": true}",          "{\"scale\": \"robust\"}"};
     cJSON *chain = cJSON_CreateArray();
     if (chance(0.6)) cJSON_AddItemToArray(chain, cJSON_Parse(imputations[below(3)]));
     if (chance(0.5)) cJSON_AddItemToArray(chain, cJSON_Parse(others[below(3)]));

@@ -231,9 +231,9 @@ static void damaged_nodes_are_refused(void **state) {
         int field, node;
         double value;
         const char *part;
-    } spoilt[] = {{0, 2, 0, "reached twice"}, {0, 2, 1, "reached twice"},   {0, 2, 5, "not there"},     {1, 2, -1, "not there"},      {1, 2, 3.5, "not there"},
-                  {1, 1, 2, "one child"},     {2, 0, 2, "splits a column"}, {3, 4, NAN, "finite"},
-                  {7, 2, 1, "categories"},      {0, 0, 1e300, "not there"}, {2, 2, -1, "splits a column"}};
+    } spoilt[] = {{0, 2, 0, "reached twice"}, {0, 2, 1, "reached twice"}, {0, 2, 5, "not there"},       {1, 2, -1, "not there"},
+                  {1, 2, 3.5, "not there"},   {1, 1, 2, "one child"},     {2, 0, 2, "splits a column"}, {3, 4, NAN, "finite"},
+                  {7, 2, 1, "categories"},    {0, 0, 1e300, "not there"}, {2, 2, -1, "splits a column"}};
     for (size_t i = 0; i < sizeof spoilt / sizeof *spoilt; i++) {
         raw_nodes raw = conjunction();
         raw.of[spoilt[i].field][spoilt[i].node] = spoilt[i].value;
