@@ -8,6 +8,7 @@
  * records there may then be a second prediction, with the same source. Of requests there is none: whoever begins with a partition, and whoever tries a batch again, first looks which requests
  * have their answers. What remains is a member that was stopped, lost its partitions and goes on with a batch before it notices: then an answer may stand there twice, with the
  * same source. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,23 @@
 
 enum { FLUSH_TIMEOUT_MS = 30000, SHADOW_FLUSH_MS = 1000 };
 
+/* One row that has no finite score must not cost the others theirs: its outputs are NaN. */
+static weir_status predict_apart(const weir_served *served, const double *rows, int count, double *outputs, weir_err *err) {
+    size_t columns = (size_t)weir_model_column_count(served->model), width = (size_t)weir_model_output_count(served->model);
+    for (size_t i = 0; i < (size_t)count; i++) {
+        weir_status status = weir_model_predict(served->model, rows + i * columns, 1, outputs + i * width, err);
+        if (status && status != WEIR_ENUMERIC) return status;
+        for (size_t o = 0; status && o < width; o++) outputs[i * width + o] = NAN;
+    }
+    return WEIR_OK;
+}
+
 weir_status score_predict(score *s, const weir_served *served, const double *rows, int count, double *outputs, double *scores, int *classes, weir_err *err) {
     size_t width = (size_t)weir_model_output_count(served->model);
     memset(outputs, 0, sizeof *outputs * width * (size_t)count);
     int64_t began_us = weir_clock_mono_us(s->env->clock);
     weir_status status = weir_model_predict(served->model, rows, count, outputs, err);
+    if (status == WEIR_ENUMERIC) status = predict_apart(served, rows, count, outputs, err);
     for (int i = 0; i < count; i++) scores[i] = weir_outputs_score(served->model, outputs + (size_t)i * width, &classes[i]);
     const weir_guard_rows went = weir_guard_rows_of(status, scores, count, weir_clock_mono_us(s->env->clock) - began_us);
     weir_serving_note(s->serving, served, &went);

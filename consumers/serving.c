@@ -83,7 +83,8 @@ struct weir_serving {
         *models_positions; /* [models_partitions] of weir.models and weir.rollouts: offset is where it ended at start, -1: reached; scratch */
     size_t models_partitions;
     wanted_model wanted[ARM_COUNT];
-    int64_t reload_at_us, stats_at_us;
+    int64_t reload_at_us, stats_at_us, fallback_at_us;
+    weir_served *fallback; /* of serving.features, held so that who needs it does not wait for its loading; NULL: none, or it cannot be had */
     weir_model_cache *cache;
     weir_model_cache_stats told; /* of the cache, by the counters */
 
@@ -485,6 +486,18 @@ static void apply_wanted(weir_serving *s, int64_t now_us) {
     }
 }
 
+/* Scoring finds it in memory, then: what loads a model waits for it, and this thread may. */
+static void hold_fallback(weir_serving *s, int64_t now_us) {
+    weir_served *fallback = NULL;
+    weir_err err;
+    if (!s->pipeline->serving.fallback || now_us < s->fallback_at_us) return;
+    s->fallback_at_us = now_us + RELOAD_AFTER_US;
+    weir_status status = weir_serving_find(s, s->pipeline->serving.fallback, "fallback", &fallback, &err);
+    if (status && status != WEIR_ENOTFOUND) weir_log_err(WEIR_LOG_WARN, "the fallback cannot be loaded", &err);
+    drop_served(s->fallback);
+    s->fallback = fallback;
+}
+
 static void copy_text(char *out, size_t size, const weir_datum *text) {
     snprintf(out, size, "%.*s", text->type == WEIR_T_STR ? (int)text->len : 0, text->type == WEIR_T_STR ? text->p : "");
 }
@@ -622,7 +635,10 @@ static weir_status poll_models(weir_serving *s, weir_err *err) {
     }
     if (status) status = go_back(s->models_tail, s->records, count, status, err); /* an alias that is passed over would never be served */
     weir_consumer_release(s->models_tail, s->records, count);
-    if (!status && count < TAIL_BATCH) apply_wanted(s, weir_clock_mono_us(s->env->clock));
+    if (!status && count < TAIL_BATCH) {
+        apply_wanted(s, weir_clock_mono_us(s->env->clock));
+        hold_fallback(s, weir_clock_mono_us(s->env->clock));
+    }
     return status;
 }
 
@@ -906,6 +922,7 @@ void weir_serving_stop(weir_serving *s) {
         free(s->topics[v]);
     }
     weir_arms_drop(s->arms);
+    drop_served(s->fallback);
     weir_catalogue_done(&s->catalogue);
     weir_model_cache_free(s->cache);
     weir_online_close(s->online);

@@ -89,13 +89,14 @@ static weir_held_model *make_room(weir_model_cache *cache) {
 
 /* ---- loading; not locked ---- */
 
+/* That the row of zeros has no score says something of that row: which rows come is not known here, and guards watch them. */
 static weir_status warm_up(weir_model *model, weir_err *err) {
     size_t columns = (size_t)weir_model_column_count(model), outputs = (size_t)weir_model_output_count(model);
     double *row = weir_models_calloc(columns + outputs, sizeof *row);
     if (!row) return WEIR_RETRY(err, WEIR_ENOMEM, "no memory to score a first row");
     weir_status status = weir_model_predict(model, row, 1, row + columns, err);
     weir_models_free(row);
-    return status ? weir_err_prefix(err, "the model cannot score") : WEIR_OK;
+    return status && status != WEIR_ENUMERIC ? weir_err_prefix(err, "the model cannot score") : WEIR_OK;
 }
 
 static weir_status load(weir_model_cache *cache, const char *digest, const char *path, weir_model **ret_model, weir_err *err) {

@@ -107,6 +107,8 @@ def asked_wrongly(p, asker):
     asker.out.produce(asker.topic, b"what?", b"default/7")
     infinite = asker.ask("infinite", "7", features={"customer_tx_count_7d": float("inf")})
     assert infinite["outcome"] == "abstained" and "customer_tx_count_7d is infinite" in infinite["reason"], infinite
+    huge = asker.ask("huge", "7", features={"customer_tx_count_7d": 1e308, "customer_amount_mean_7d": -1e308, "customer_tx_count_30d": 1e308, "customer_amount_mean_30d": -1e308})
+    assert huge["outcome"] in ("scored", "abstained") and asker.ask("after", "7")["outcome"] == "scored", huge  # it stops nobody
     letters = wait_for("the dead letters", lambda: (lambda d: d if len(d) - before == 6 else None)(deadletters(p)), 30, 0.5)
     classes = sorted(d["weir.error.class"].decode() for d in letters[-6:])
     assert classes == ["decode", "decode", "future", "key", "key", "key"], classes
