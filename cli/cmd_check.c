@@ -202,6 +202,7 @@ static bool describe(const weir_pipeline *p, const weir_recipe *recipe, cJSON *j
     for (int i = 0; ok && i < p->view_count; i++) ok = add_view(p, i, views, features, topics);
     return ok && add_topic(topics, weir_topic_of(p, "predictions"), "%s", "scores, with what they were made from") &&
            add_topic(topics, weir_topic_of(p, "shadows"), "%s", "scores of challengers in shadow, which answered nobody") &&
+           (!p->serving.requests || add_topic(topics, weir_topic_of(p, "requests"), "%s", "who asks for a score; the answer is a prediction")) &&
            add_topic(topics, weir_topic_of(p, "deadletter"), "%s", "what was rejected, and why") && (!recipe->columns || add_training(recipe, json));
 }
 

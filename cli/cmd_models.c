@@ -45,7 +45,8 @@ static const weir_conf_item models_table[] = {
     {.name = "alias",
      .type = WEIR_CONF_STRING,
      FIELD(alias),
-     .doc = "promote, rollback: champion, challenger, challenger-2 to challenger-7, dev, aut or prod; not given: the environment, else champion"},
+     .doc = "promote, rollback: champion, challenger, challenger-2 to challenger-7, fallback, dev, aut, prod, or tenant:NAME; not given: the environment, else "
+            "champion"},
     {.name = "environment",
      .type = WEIR_CONF_STRING,
      FIELD(environment),
@@ -229,11 +230,13 @@ static const char *actor_of(const models_options *o) {
 }
 
 static weir_status alias_of(const models_options *o, const char **ret_alias, weir_err *err) {
-    static const char *const known[] = {"champion",     "challenger",   "challenger-2", "challenger-3", "challenger-4", "challenger-5",
-                                        "challenger-6", "challenger-7", "dev",          "aut",          "prod",         NULL};
+    static const char *const known[] = {
+        "champion", "challenger", "challenger-2", "challenger-3", "challenger-4", "challenger-5", "challenger-6", "challenger-7", "fallback", "dev", "aut",
+        "prod",     NULL};
     int at = 0;
     *ret_alias = is_given(o->alias) ? o->alias : is_given(o->environment) ? o->environment : "champion";
-    return weir_action_find(*ret_alias, known, &at, err);
+    bool of_tenant = !strncmp(*ret_alias, "tenant:", 7) && (*ret_alias)[7]; /* serving.tenants */
+    return of_tenant ? WEIR_OK : weir_action_find(*ret_alias, known, &at, err);
 }
 
 /* The digest of what an alias points at, "" when nothing: what it must still point at when it is moved. Of two people who move it at once, one is told. */

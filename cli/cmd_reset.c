@@ -22,7 +22,7 @@
 #include "models/artifact_store.h"
 #include "models/audit.h"
 
-enum { TOPICS_MAX = 5 + 2 * WEIR_VIEWS_MAX, GROUPS_MAX = 16, OPEN_FOLDERS = 16, POLL_MS = 200 };
+enum { TOPICS_MAX = 6 + 2 * WEIR_VIEWS_MAX, GROUPS_MAX = 16, OPEN_FOLDERS = 16, POLL_MS = 200 };
 #define JOIN_PATIENCE_US (20 * WEIR_SECOND_US)
 
 typedef struct reset_options {
@@ -164,6 +164,7 @@ static weir_status delete_topics(const weir_settings *settings, const weir_pipel
     names[count++] = weir_topic_of(pipeline, "predictions");
     names[count++] = weir_topic_of(pipeline, "shadows");
     names[count++] = weir_topic_of(pipeline, "deadletter");
+    if (pipeline->serving.requests) names[count++] = weir_topic_of(pipeline, "requests");
     weir_status status = WEIR_OK;
     for (size_t i = 0; i < count; i++)
         if (!names[i]) status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the names of topics");

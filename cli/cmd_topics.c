@@ -19,14 +19,15 @@ static const weir_conf_item topics_table[] = {
 
 /* Those of this pipeline; the weir.* topics are everybody's and stay. */
 static weir_status delete_topics(const weir_pipeline *pipeline, const char *brokers, weir_err *err) {
-    char *made[3 + 2 * WEIR_VIEWS_MAX];
-    const char *names[5 + 2 * WEIR_VIEWS_MAX];
+    char *made[4 + 2 * WEIR_VIEWS_MAX];
+    const char *names[6 + 2 * WEIR_VIEWS_MAX];
     size_t made_count = 0, count = 0;
     names[count++] = pipeline->events.topic;
     if (pipeline->labels.topic) names[count++] = pipeline->labels.topic;
     made[made_count++] = weir_topic_of(pipeline, "predictions");
     made[made_count++] = weir_topic_of(pipeline, "shadows");
     made[made_count++] = weir_topic_of(pipeline, "deadletter");
+    if (pipeline->serving.requests) made[made_count++] = weir_topic_of(pipeline, "requests");
     for (int i = 0; i < pipeline->view_count; i++) {
         made[made_count++] = weir_topic_features(pipeline, &pipeline->views[i]);
         if (pipeline->views[i].rekeyed) made[made_count++] = weir_topic_repartition(pipeline, &pipeline->views[i]);

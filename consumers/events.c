@@ -152,27 +152,26 @@ static const struct {
     [PRED_DIGEST] = TEXT("digest"),
     [PRED_ARM] = TEXT("arm"),
     [PRED_PROPENSITY] = TYPE("propensity", "\"double\""),
-    [PRED_SCORE] = TYPE("score", "\"double\""),
-    [PRED_DECISION] = TYPE("decision", "\"boolean\""),
+    [PRED_SCORE] = TYPE("score", "[\"null\",\"double\"]"),
+    [PRED_DECISION] = TYPE("decision", "[\"null\",\"boolean\"]"),
     [PRED_FEATURE_HASH] = TEXT("feature_hash"),
     [PRED_POLICY] = TYPE("policy", "[\"null\",\"string\"],\"default\":null"),
     [PRED_BUCKET] = TYPE("bucket", "[\"null\",\"int\"],\"default\":null"),
+    [PRED_CLASS] = TYPE("class", "[\"null\",\"string\"],\"default\":null"),
+    [PRED_SCORES] = TYPE("scores", "[\"null\",\"string\"],\"default\":null"),
+    [PRED_OUTCOME] = TYPE("outcome", "[\"null\",\"string\"],\"default\":null"),
+    [PRED_REASON] = TYPE("reason", "[\"null\",\"string\"],\"default\":null"),
+    [PRED_AGE] = TYPE("age_seconds", "[\"null\",\"double\"],\"default\":null"),
+    [PRED_REQUEST] = TYPE("request_id", "[\"null\",\"string\"],\"default\":null"),
 #undef TEXT
 #undef TYPE
 };
-
-/* Only a binary task's score is a yes or a no. */
-static bool decides(const weir_pipeline *pipeline) {
-    const char *task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(pipeline->json, "training"), "task"));
-    return !task || !strcmp(task, "binary");
-}
 
 static bool prediction_schema(const weir_pipeline *pipeline, const char *const *columns, int column_count, weir_buf *out) {
     bool ok = weir_buf_printf(
         out, "{\"type\":\"record\",\"name\":\"Prediction\",\"namespace\":\"weir.%s\",\"doc\":\"A score, who gave it, and what it was made of.\",\"fields\":[",
         pipeline->name);
-    for (int i = 0; ok && i < PRED_VIEWS; i++)
-        ok = add_field(out, prediction_fields[i].name, i == PRED_DECISION && !decides(pipeline) ? "[\"null\",\"boolean\"]" : *prediction_fields[i].type);
+    for (int i = 0; ok && i < PRED_VIEWS; i++) ok = add_field(out, prediction_fields[i].name, *prediction_fields[i].type);
     ok = ok && weir_buf_printf(out, ",{\"name\":\"views\",\"type\":{\"type\":\"record\",\"name\":\"Views\",\"fields\":[");
     for (int v = 0; ok && v < pipeline->view_count; v++) {
         const char *name = pipeline->views[v].name;

@@ -136,6 +136,8 @@ enum {
     SHADOW_PROPENSITY,
     SHADOW_SCORE,
     SHADOW_DECISION,
+    SHADOW_CLASS,
+    SHADOW_SCORES,
     SHADOW_COUNT
 };
 /* schemas/alert.avsc */
@@ -217,11 +219,17 @@ enum {
     PRED_DIGEST,
     PRED_ARM,
     PRED_PROPENSITY,
-    PRED_SCORE,
+    PRED_SCORE, /* null where nobody scored: PRED_OUTCOME abstained, PRED_ARM "none" */
     PRED_DECISION,
     PRED_FEATURE_HASH,
     PRED_POLICY, /* shares of all arms when this one was drawn, "champion 0.5,challenger 0.25,…"; null where the propensity says them: no challenger but the first has one */
     PRED_BUCKET, /* of rollout.context, by whose shares the arm was drawn; null without a context */
+    PRED_CLASS, /* of a multiclass model: the name of the class with the highest score, which PRED_SCORE is */
+    PRED_SCORES, /* of a model of several outputs: {"class or target": score}, JSON; null of one output */
+    PRED_OUTCOME, /* "scored", "fallback" (by the model that stands in for late or missing features), "abstained" */
+    PRED_REASON, /* which features were missing or late, or why nobody scored; null: nothing is the matter */
+    PRED_AGE, /* of the oldest feature that the model read, in seconds; null where it read none */
+    PRED_REQUEST, /* request_id of what it answers; null: of a feature record. Sources of requests count their partitions from -1 down: they are those of no event */
     PRED_VIEWS
 };
 enum { PRED_VIEW_PARTITION, PRED_VIEW_OFFSET, PRED_VIEW_TIME, PRED_VIEW_AGE, PRED_VIEW_VERSION, PRED_VIEW_COLUMNS }; /* of one view */

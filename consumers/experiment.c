@@ -300,6 +300,8 @@ static weir_status experiment_init(weir_worker *worker, void **ret_context, weir
 
 static weir_status on_arm(void *context, const weir_arm_measure *arm, const weir_arm_rows *rows, weir_err *err) {
     experiment *e = context;
+    if (e->recipe.task == WEIR_TASK_MULTICLASS)
+        return WEIR_OK; /* labelled predictions are counted; metrics of several classes are those of the test days only */
     weir_status status = weir_degrade_arm(e->degrade, arm, rows, err);
     return status ? status : weir_slices_add(&e->slices, arm, rows, e->recipe.task, e->recipe.card_k, err);
 }

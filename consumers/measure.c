@@ -189,7 +189,7 @@ static weir_status on_pair(void *context, const weir_pg_field *fields, int field
         .label_offset = weir_pg_get_int8(&fields[PAIR_LABEL_OFFSET]),
     };
     if (row.arm < 0 || !isfinite(row.score)) return WEIR_OK;
-    bool says = c->options->task == WEIR_TASK_REGRESSION ? isfinite(row.label) : row.label == 0 || row.label == 1; /* an answer to the question */
+    bool says = c->options->task != WEIR_TASK_BINARY ? isfinite(row.label) : row.label == 0 || row.label == 1; /* an answer to the question */
     if (!says) row.label = NAN;
     weir_status status = tenant_of(c, &fields[PAIR_TENANT], &row.tenant, err);
     if (!status) status = grow(c, err);
@@ -255,10 +255,13 @@ static void copy_text(char *to, size_t size, const char *from) {
 static weir_status read_arms(weir_pg *pg, const weir_pipeline *pipeline, weir_measure *measure, arm_range ranges[WEIR_ARMS_MAX], weir_err *err) {
     weir_buf sql = {0};
     PGresult *result = NULL;
-    bool ok = weir_buf_printf(&sql, "SELECT arm, model, version, digest, count(*), (extract(epoch FROM min(event_time)) * 1000000)::int8, "
-                                    "(extract(epoch FROM max(event_time)) * 1000000)::int8, (extract(epoch FROM max(predicted_at)) * 1000000)::int8 FROM ") &&
-              put_table(&sql, pipeline, "predictions") &&
-              weir_buf_printf(&sql, " GROUP BY 1, 2, 3, 4 ORDER BY max(predicted_at) DESC NULLS LAST, 1, 3 LIMIT %d", WEIR_ARMS_MAX);
+    bool ok =
+        weir_buf_printf(&sql, "SELECT arm, model, version, digest, count(*), (extract(epoch FROM min(event_time)) * 1000000)::int8, "
+                              "(extract(epoch FROM max(event_time)) * 1000000)::int8, (extract(epoch FROM max(predicted_at)) * 1000000)::int8 FROM ") &&
+        put_table(&sql, pipeline, "predictions") &&
+        weir_buf_printf(
+            &sql, " WHERE arm NOT IN ('none', 'request', 'fallback', 'tenant') GROUP BY 1, 2, 3, 4 ORDER BY max(predicted_at) DESC NULLS LAST, 1, 3 LIMIT %d",
+            WEIR_ARMS_MAX);
     weir_status status = ok ? weir_pg_exec(pg, sql.data, 0, NULL, &result, err) : no_memory(err);
     weir_buf_done(&sql);
     if (status) return status;
@@ -338,8 +341,8 @@ static weir_status pairs_sql(const weir_pipeline *pipeline, const collector *c, 
                         label->type == WEIR_T_BOOL ? "::int" : "") &&
         put_columns(sql, c) && weir_buf_printf(sql, " FROM ") && put_table(sql, pipeline, "predictions") && weir_buf_printf(sql, " p JOIN ") &&
         put_table(sql, pipeline, "labels") && weir_buf_printf(sql, " l ON l.tenant = p.tenant AND (l.") && put_name(sql, join) &&
-        weir_buf_printf(sql, ")::text = p.join_id WHERE l.event_time BETWEEN '%s' AND '%s') TO STDOUT (FORMAT binary)", weir_time_format(first_us, first),
-                        weir_time_format(last_us + pipeline->max_delay_us, last));
+        weir_buf_printf(sql, ")::text = p.join_id WHERE p.source_partition >= 0 AND l.event_time BETWEEN '%s' AND '%s') TO STDOUT (FORMAT binary)",
+                        weir_time_format(first_us, first), weir_time_format(last_us + pipeline->max_delay_us, last));
     return ok ? WEIR_OK : no_memory(err);
 }
 
@@ -418,7 +421,7 @@ weir_status weir_measure_rows(const weir_arm_rows *rows, weir_task task, int car
                                          .card_k = card_k};
     arm->errors = (weir_metrics_regression){
         .rmse = NAN, .mae = NAN, .mape = NAN, .smape = NAN, .r2 = NAN, .explained_variance = NAN, .median_absolute_error = NAN, .max_error = NAN};
-    if (!rows->count) return WEIR_OK;
+    if (!rows->count || task == WEIR_TASK_MULTICLASS) return WEIR_OK;
     if (task == WEIR_TASK_REGRESSION) {
         const weir_outcomes outcomes = {.row_count = rows->count, .label = rows->label, .score = rows->score};
         return weir_measure_regression(&outcomes, &arm->errors, err);

@@ -50,7 +50,7 @@ typedef struct weir_arm_rows {
 typedef weir_status (*weir_on_arm)(void *context, const weir_arm_measure *arm, const weir_arm_rows *rows, weir_err *err);
 
 typedef struct weir_measure_options {
-    weir_task task; /* of the models; those of several classes are not served, so nothing is measured of them */
+    weir_task task; /* of the models; of those of several classes labelled predictions are counted and no metric is measured */
     /* Decisions (f1, precision, recall, accuracy) are those at each version's own threshold, that of its signature in the registry; this is for versions without one. */
     double threshold;
     int card_k; /* for card precision */

@@ -16,9 +16,11 @@
 #include "consumers/kinds.h"
 #include "consumers/rollout_rows.h"
 #include "consumers/shared.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/registry.h"
+#include "models/task.h"
 
 enum { FLUSH_MS = 10000, REST_FACTOR = 4, EVENT_ID_MAX = 256 };
 #define LOOK_EVERY_US (WEIR_SECOND_US / 2)
@@ -200,6 +202,11 @@ static weir_status judge(rollout_worker *w, weir_rollout_record *r, bool feed, i
     weir_err why = {0};
     int bad = 0;
     char reason[WEIR_ROLLOUT_REASON_MAX];
+    const char *task = weir_json_text(weir_json_at(w->pipeline->json, "training"), "task");
+    if (task && !strcmp(task, weir_task_name(WEIR_TASK_MULTICLASS))) {
+        const weir_rollout_change held = weir_rollout_hold(&r->rollout, "arms of several classes are not compared: promote or roll back by hand");
+        return held.type ? keep(w, r, &held, ACTOR, err) : WEIR_OK;
+    }
     weir_status status = feed ? weir_rollout_feed(w->pg, w->pipeline, r, ret_count, &bad, &why, err) : WEIR_OK;
     if (status) return status;
     weir_rollout_change change = {0};

@@ -345,7 +345,8 @@ static void put_join(weir_sql *sql, const weir_pipeline *pipeline) {
 static void put_conditions(weir_sql *sql, const weir_pipeline *pipeline, const char *unit) {
     weir_loss loss = pipeline->rollout.loss;
     bool yes_or_no = loss == WEIR_LOSS_LOG || loss == WEIR_LOSS_BRIER || loss == WEIR_LOSS_ERROR;
-    weir_sql_add(sql, " WHERE p.predicted_at >= $3::timestamptz AND p.event_time >= (SELECT at FROM since) AND l.event_time >= (SELECT at FROM since) AND ");
+    weir_sql_add(sql, " WHERE p.predicted_at >= $3::timestamptz AND p.source_partition >= 0 AND p.event_time >= (SELECT at FROM since) AND l.event_time >= "
+                      "(SELECT at FROM since) AND ");
     put_label(sql, pipeline);
     weir_sql_add(sql, " %s AND NOT EXISTS (SELECT FROM weir.rollout_outcomes o WHERE o.rollout_id = $1 AND o.unit = %s) ",
                  yes_or_no ? "IN (0, 1)" : "IS NOT NULL", unit);

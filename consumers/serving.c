@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumers/catalogue.h"
 #include "consumers/changelog.h"
 #include "consumers/events.h"
 #include "consumers/rollout_state.h"
 #include "core/log.h"
 #include "core/metrics.h"
-#include "models/artifact_file.h"
+#include "models/model_cache.h"
 
 enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20, ASK_FLUSH_MS = 2000, TOPIC_MODELS = 0, TOPIC_ROLLOUTS };
 #define RELOAD_AFTER_US (5 * WEIR_SECOND_US)
@@ -22,10 +23,8 @@ enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20, ASK_FLUSH_MS = 2000, TOPIC_MODELS =
 
 /* What the newest alias event says an arm should serve. */
 typedef struct wanted_model {
-    char name[64], digest[65], path[512];
-    int version; /* 0: nobody */
+    weir_catalogue_entry of; /* version 0: nobody */
     int64_t event_id, moved_us; /* of the move that said so */
-    double threshold; /* the version's own; NaN: none */
     bool dirty;
 } wanted_model;
 
@@ -84,10 +83,14 @@ struct weir_serving {
         *models_positions; /* [models_partitions] of weir.models and weir.rollouts: offset is where it ended at start, -1: reached; scratch */
     size_t models_partitions;
     wanted_model wanted[ARM_COUNT];
-    int64_t reload_at_us, stats_at_us;
+    int64_t reload_at_us, stats_at_us, fallback_at_us;
+    weir_served *fallback; /* of serving.features, held so that who needs it does not wait for its loading; NULL: none, or it cannot be had */
+    weir_model_cache *cache;
+    weir_model_cache_stats told; /* of the cache, by the counters */
 
     pthread_mutex_t lock; /* guards what follows */
     weir_arms *arms;
+    weir_catalogue catalogue;
     rollout_shares rollout;
     challenger_slot slots[WEIR_CHALLENGERS_MAX];
     weir_err failure;
@@ -95,18 +98,21 @@ struct weir_serving {
 
 /* ---- arms ---- */
 
-static void free_served(weir_served *served) {
-    if (!served) return;
-    weir_model_free(served->model);
-    free(served->columns);
-    free(served);
-}
-
 /* An arm's model is shared by successive weir_arms values, so it is counted too: by moving it, never copying, the newest arms own it; old ones keep theirs alive. */
 typedef struct served_box {
     weir_served served; /* first: a weir_served * is a served_box * */
     _Atomic int references;
+    weir_model_cache *cache; /* of held */
+    weir_held_model *held;
 } served_box;
+
+static void free_served(weir_served *served) {
+    served_box *box = (served_box *)served;
+    if (!served) return;
+    weir_model_cache_give_back(box->cache, box->held);
+    free(served->columns);
+    free(box);
+}
 
 static weir_served *keep_served(weir_served *served) {
     if (served) ((served_box *)served)->references++;
@@ -115,6 +121,10 @@ static weir_served *keep_served(weir_served *served) {
 
 static void drop_served(weir_served *served) {
     if (served && --((served_box *)served)->references == 0) free_served(served);
+}
+
+void weir_served_drop(weir_served *served) {
+    drop_served(served);
 }
 
 void weir_arms_drop(weir_arms *arms) {
@@ -215,36 +225,52 @@ static double serving_threshold(const weir_pipeline *pipeline) {
     return cJSON_IsNumber(threshold) ? threshold->valuedouble : 0.5;
 }
 
-static weir_status load_served(weir_serving *s, int arm, weir_served **ret_served, weir_err *err) {
-    const wanted_model *wanted = &s->wanted[arm];
-    served_box *box = calloc(1, sizeof *box);
-    if (!box) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
-    box->references = 1;
-    weir_served *served = &box->served;
-    snprintf(served->arm, sizeof served->arm, "%s", arm_name(arm));
-    snprintf(served->name, sizeof served->name, "%s", wanted->name);
-    served->version = wanted->version;
-    weir_status status = weir_artifact_load(s->env->objects_dir, wanted->path, &served->model, err);
-    if (!status && weir_model_check_single_output(served->model, err)) status = weir_err_prefix(err, "model %s version %d", wanted->name, wanted->version);
-    bool decides = !status && weir_model_task(served->model) == WEIR_TASK_BINARY;
-    served->threshold = !decides ? NAN : isnan(wanted->threshold) ? serving_threshold(s->pipeline) : wanted->threshold;
-    if (!status && strcmp(weir_model_digest(served->model), wanted->digest))
-        status = WEIR_FAIL(err, WEIR_EDATA, "%s/%s has digest %s, the registry says %s", s->env->objects_dir, wanted->path, weir_model_digest(served->model),
-                           wanted->digest);
-    if (!status && !(served->columns = calloc((size_t)weir_model_column_count(served->model), sizeof *served->columns)))
-        status = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", wanted->name);
-    for (int i = 0; !status && i < weir_model_column_count(served->model); i++) {
+/* Where the model finds its columns among the inputs, and which views those are of. */
+static weir_status map_columns(const weir_serving *s, weir_served *served, weir_err *err) {
+    int count = weir_model_column_count(served->model);
+    if (!(served->columns = calloc((size_t)count, sizeof *served->columns))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", served->name);
+    for (int i = 0; i < count; i++) {
         const char *name = weir_model_columns(served->model)[i];
-        served->columns[i] = input_index(s, name);
-        if (served->columns[i] < 0)
-            status = WEIR_FAIL(err, WEIR_EDATA, "model %s version %d wants input %s, which pipeline %s does not have", wanted->name, wanted->version, name,
-                               s->pipeline->name);
+        int at = served->columns[i] = input_index(s, name);
+        if (at < 0)
+            return WEIR_FAIL(err, WEIR_EDATA, "model %s version %d wants input %s, which pipeline %s does not have", served->name, served->version, name,
+                             s->pipeline->name);
+        for (int v = 0; v < s->pipeline->view_count; v++) {
+            if (at >= s->first_input[v] && at < s->first_input[v] + s->pipeline->views[v].feature_count) served->views |= 1u << v;
+        }
     }
+    return WEIR_OK;
+}
+
+static weir_status load_served(const weir_serving *s, const weir_catalogue_entry *of, const char *arm, weir_served **ret_served, weir_err *err) {
+    served_box *box = calloc(1, sizeof *box);
+    if (!box) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", of->name);
+    *box = (served_box){.references = 1, .cache = s->cache};
+    weir_served *served = &box->served;
+    snprintf(served->arm, sizeof served->arm, "%s", arm);
+    snprintf(served->name, sizeof served->name, "%s", of->name);
+    served->version = of->version;
+    weir_status status = weir_model_cache_take(s->cache, of->digest, of->path, &box->held, err);
+    if (status) weir_err_prefix(err, "model %s version %d", of->name, of->version);
+    if (!status) served->model = weir_held_model_of(box->held);
+    bool decides = !status && weir_model_task(served->model) == WEIR_TASK_BINARY;
+    served->threshold = !decides ? NAN : isnan(of->threshold) ? serving_threshold(s->pipeline) : of->threshold;
+    if (!status) status = map_columns(s, served, err);
     if (status)
         free_served(served);
     else
         *ret_served = served;
     return status;
+}
+
+weir_status weir_serving_find(weir_serving *serving, const char *what, const char *arm, weir_served **ret_served, weir_err *err) {
+    weir_catalogue_entry of = {0};
+    pthread_mutex_lock(&serving->lock);
+    const weir_catalogue_entry *found = weir_catalogue_find(&serving->catalogue, what);
+    if (found) of = *found;
+    pthread_mutex_unlock(&serving->lock);
+    if (!found) return WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no model or alias %s", serving->pipeline->name, what);
+    return load_served(serving, &of, arm, ret_served, err);
 }
 
 static weir_metric *model_info(const weir_serving *s, const weir_served *served) {
@@ -446,7 +472,7 @@ static void apply_wanted(weir_serving *s, int64_t now_us) {
         if (!wanted->dirty) continue;
         weir_err err;
         weir_served *served = NULL;
-        weir_status status = wanted->version ? load_served(s, arm, &served, &err) : WEIR_OK;
+        weir_status status = wanted->of.version ? load_served(s, &wanted->of, arm_name(arm), &served, &err) : WEIR_OK;
         if (!status) status = swap_arm(s, arm, served, &err);
         if (status) {
             weir_log_err(WEIR_LOG_ERROR, "a model could not be swapped in; the arm stays as it is", &err);
@@ -455,8 +481,21 @@ static void apply_wanted(weir_serving *s, int64_t now_us) {
         }
         wanted->dirty = false;
         weir_metric_observe(WEIR_METRIC("weir_score_swap_seconds", s->pipeline->name), (double)(weir_clock_mono_us(s->env->clock) - now_us) / 1e6);
-        WEIR_INFO("serving", WEIR_S("arm", arm_name(arm)), WEIR_S("model", wanted->version ? wanted->name : "nobody"), WEIR_I("version", wanted->version));
+        WEIR_INFO("serving", WEIR_S("arm", arm_name(arm)), WEIR_S("model", wanted->of.version ? wanted->of.name : "nobody"),
+                  WEIR_I("version", wanted->of.version));
     }
+}
+
+/* Scoring finds it in memory, then: what loads a model waits for it, and this thread may. */
+static void hold_fallback(weir_serving *s, int64_t now_us) {
+    weir_served *fallback = NULL;
+    weir_err err;
+    if (!s->pipeline->serving.fallback || now_us < s->fallback_at_us) return;
+    s->fallback_at_us = now_us + RELOAD_AFTER_US;
+    weir_status status = weir_serving_find(s, s->pipeline->serving.fallback, "fallback", &fallback, &err);
+    if (status && status != WEIR_ENOTFOUND) weir_log_err(WEIR_LOG_WARN, "the fallback cannot be loaded", &err);
+    drop_served(s->fallback);
+    s->fallback = fallback;
 }
 
 static void copy_text(char *out, size_t size, const weir_datum *text) {
@@ -481,23 +520,42 @@ static bool is_late(const wanted_model *wanted, const weir_datum row[MOD_COUNT])
     return row[MOD_ID].i < wanted->event_id && row[MOD_AT].i <= wanted->moved_us;
 }
 
+static weir_catalogue_entry entry_of(const weir_datum row[MOD_COUNT], bool of_alias) {
+    weir_catalogue_entry entry = {.version = row[MOD_MODEL].type == WEIR_T_NULL ? 0 : (int)row[MOD_VERSION].i, .threshold = threshold_of(&row[MOD_PAYLOAD])};
+    if (of_alias) copy_text(entry.alias, sizeof entry.alias, &row[MOD_ALIAS]);
+    copy_text(entry.name, sizeof entry.name, &row[MOD_MODEL]);
+    copy_text(entry.digest, sizeof entry.digest, &row[MOD_DIGEST]);
+    copy_text(entry.path, sizeof entry.path, &row[MOD_ARTIFACT]);
+    return entry;
+}
+
+/* All versions and aliases of the pipeline, those of arms among them. */
+static weir_status take_into_catalogue(weir_serving *s, const weir_datum row[MOD_COUNT], const weir_catalogue_entry *entry, weir_err *err) {
+    weir_status status = WEIR_OK;
+    pthread_mutex_lock(&s->lock);
+    if (is_text(&row[MOD_TYPE], "version.deleted"))
+        weir_catalogue_drop_version(&s->catalogue, entry->name, entry->version);
+    else if (*entry->alias && !entry->version)
+        weir_catalogue_drop_alias(&s->catalogue, entry->alias);
+    else if (entry->version && (*entry->alias || is_text(&row[MOD_TYPE], "version.registered")))
+        status = weir_catalogue_put(&s->catalogue, entry, err);
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
+
 static weir_status take_model_event(weir_serving *s, const weir_bus_record *record, weir_err *err) {
     weir_datum row[MOD_COUNT];
     if (!record->value) return WEIR_OK;
     weir_status status = weir_serde_decode(s->model_events.serde, record->value, record->value_len, row, NULL, err);
     if (status) return status;
-    if (!is_text(&row[MOD_PIPELINE], s->pipeline->name) || !is_text(&row[MOD_TYPE], "alias.moved")) return WEIR_OK;
-    for (int arm = 0; arm < ARM_COUNT; arm++) {
+    if (!is_text(&row[MOD_PIPELINE], s->pipeline->name)) return WEIR_OK;
+    bool moved = is_text(&row[MOD_TYPE], "alias.moved");
+    const weir_catalogue_entry entry = entry_of(row, moved);
+    if ((status = take_into_catalogue(s, row, &entry, err))) return status;
+    for (int arm = 0; moved && arm < ARM_COUNT; arm++) {
         wanted_model *wanted = &s->wanted[arm];
         if (!is_text(&row[MOD_ALIAS], arm_name(arm)) || is_late(wanted, row)) continue;
-        wanted->event_id = row[MOD_ID].i;
-        wanted->moved_us = row[MOD_AT].i;
-        wanted->version = row[MOD_MODEL].type == WEIR_T_NULL ? 0 : (int)row[MOD_VERSION].i;
-        copy_text(wanted->name, sizeof wanted->name, &row[MOD_MODEL]);
-        copy_text(wanted->digest, sizeof wanted->digest, &row[MOD_DIGEST]);
-        copy_text(wanted->path, sizeof wanted->path, &row[MOD_ARTIFACT]);
-        wanted->threshold = threshold_of(&row[MOD_PAYLOAD]);
-        wanted->dirty = true;
+        *wanted = (wanted_model){.of = entry, .event_id = row[MOD_ID].i, .moved_us = row[MOD_AT].i, .dirty = true};
         s->reload_at_us = 0;
     }
     return WEIR_OK;
@@ -577,7 +635,10 @@ static weir_status poll_models(weir_serving *s, weir_err *err) {
     }
     if (status) status = go_back(s->models_tail, s->records, count, status, err); /* an alias that is passed over would never be served */
     weir_consumer_release(s->models_tail, s->records, count);
-    if (!status && count < TAIL_BATCH) apply_wanted(s, weir_clock_mono_us(s->env->clock));
+    if (!status && count < TAIL_BATCH) {
+        apply_wanted(s, weir_clock_mono_us(s->env->clock));
+        hold_fallback(s, weir_clock_mono_us(s->env->clock));
+    }
     return status;
 }
 
@@ -670,10 +731,23 @@ static weir_status poll_features(weir_serving *s, weir_err *err) {
     return status;
 }
 
+static void report_models(weir_serving *s) {
+    const char *pipeline = s->pipeline->name;
+    const weir_model_cache_stats now = weir_model_cache_stats_of(s->cache);
+    weir_metric_set(WEIR_METRIC("weir_model_cache_models", pipeline), (double)now.models);
+    weir_metric_set(WEIR_METRIC("weir_model_cache_bytes", pipeline), (double)now.bytes);
+    weir_metric_set(WEIR_METRIC("weir_model_cache_budget_bytes", pipeline), (double)s->pipeline->serving.model_memory_bytes);
+    weir_metric_add(WEIR_METRIC("weir_model_cache_loads_total", pipeline, "loaded"), (double)(now.loads - s->told.loads));
+    weir_metric_add(WEIR_METRIC("weir_model_cache_loads_total", pipeline, "failed"), (double)(now.failures - s->told.failures));
+    weir_metric_add(WEIR_METRIC("weir_model_cache_evictions_total", pipeline), (double)(now.evictions - s->told.evictions));
+    s->told = now;
+}
+
 static weir_status report_stats(weir_serving *s, weir_err *err) {
     int64_t now_us = weir_clock_mono_us(s->env->clock), entities, of_view, bytes = 0;
     if (now_us < s->stats_at_us) return WEIR_OK;
     s->stats_at_us = now_us + STATS_EVERY_US;
+    report_models(s);
     for (int v = 0; v < s->pipeline->view_count; v++) {
         weir_status status = weir_online_stats(s->online, v, &entities, &of_view, err);
         if (status) return status;
@@ -808,7 +882,10 @@ weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *
     s->env = env;
     s->pipeline = pipeline;
     pthread_mutex_init(&s->lock, NULL);
+    const weir_model_cache_settings models = {
+        .objects_dir = env->objects_dir, .budget_bytes = pipeline->serving.model_memory_bytes, .retry_us = RELOAD_AFTER_US / 2, .clock = env->clock};
     weir_status status = new_arms(pipeline, &s->arms, err);
+    if (!status) status = weir_model_cache_new(&models, &s->cache, err);
     if (!status) status = init_views(s, registry, err);
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/%s/%s-%s", env->state_dir, pipeline->name, name, env->instance);
@@ -845,6 +922,9 @@ void weir_serving_stop(weir_serving *s) {
         free(s->topics[v]);
     }
     weir_arms_drop(s->arms);
+    drop_served(s->fallback);
+    weir_catalogue_done(&s->catalogue);
+    weir_model_cache_free(s->cache);
     weir_online_close(s->online);
     free(s->records);
     free(s->positions);

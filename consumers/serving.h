@@ -14,10 +14,11 @@
 
 /* One served model version; immutable once published. */
 typedef struct weir_served {
-    char arm[16]; /* alias: "champion", "challenger", "challenger-2", … */
+    char arm[16]; /* "champion", "challenger", "challenger-2", …; of a model that is no arm why it scores: "fallback", "request", "tenant" */
     char name[64]; /* model name */
     int version;
-    weir_model *model;
+    weir_model *model; /* the cache's */
+    unsigned views; /* a bit for each view that it reads */
     double threshold; /* a score of this or more is a positive decision; NaN: the model decides nothing */
     int *columns; /* [weir_model_column_count] how to fill each input: see weir_serving_columns */
 } weir_served;
@@ -68,6 +69,11 @@ const weir_served *weir_arms_choose(const weir_arms *arms, int bucket, const cha
 bool weir_arms_shadows(const weir_arms *arms, int challenger, const char *key, size_t key_len, int64_t t_us);
 /** How scoring went, in shadow or not, for the guards of a challenger. Where one is broken, this process stops using it before the call returns, and asks for its rollback. Any thread. */
 void weir_serving_note(weir_serving *serving, const weir_served *served, const weir_guard_rows *rows);
+
+/** A version that is no arm, by what it is called (weir_catalogue_find), loaded when it is not in memory: then this takes as long as that does. Give it back with
+ *  weir_served_drop. arm: what its `arm` is to say. WEIR_ENOTFOUND: nobody heard of it; otherwise as of weir_model_cache_take, or its columns are not the pipeline's. */
+weir_status weir_serving_find(weir_serving *serving, const char *what, const char *arm, weir_served **ret_served, weir_err *err) WEIR_MUST_CHECK;
+void weir_served_drop(weir_served *served); /* NULL is fine */
 
 /** A score's decision: null where the version decides nothing, or the score is not finite. */
 static inline weir_datum weir_served_decision(const weir_served *served, double score) {

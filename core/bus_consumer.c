@@ -798,20 +798,25 @@ weir_status weir_consumer_range(weir_consumer *consumer, const char *topic, int3
     return WEIR_OK;
 }
 
-weir_status weir_consumer_ends(weir_consumer *consumer, weir_partition *partitions, size_t count, int timeout_ms, weir_err *err) {
+weir_status weir_consumer_at(weir_consumer *consumer, weir_partition *partitions, size_t count, int timeout_ms, weir_err *err) {
     if (!count) return WEIR_OK;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    /* Asked for the offset at a time, the protocol takes -1 for the end. */
-    for (size_t i = 0; i < count; i++) rd_kafka_topic_partition_list_add(list, partitions[i].topic, partitions[i].partition)->offset = RD_KAFKA_OFFSET_END;
+    for (size_t i = 0; i < count; i++) rd_kafka_topic_partition_list_add(list, partitions[i].topic, partitions[i].partition)->offset = partitions[i].offset;
     rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(consumer->client, list, timeout_ms);
-    weir_status status = error ? weir_bus_fail(err, __func__, error, "ends of", partitions[0].topic) : WEIR_OK;
+    weir_status status = error ? weir_bus_fail(err, __func__, error, "offsets of", partitions[0].topic) : WEIR_OK;
     for (size_t i = 0; !status && i < count; i++) {
         const rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_find(list, partitions[i].topic, partitions[i].partition);
         if (!p || p->err)
-            status = weir_bus_fail(err, __func__, p ? p->err : RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "end of", partitions[i].topic);
+            status = weir_bus_fail(err, __func__, p ? p->err : RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "an offset of", partitions[i].topic);
         else
             partitions[i].offset = p->offset;
     }
     rd_kafka_topic_partition_list_destroy(list);
     return status;
+}
+
+/* Asked for the offset at a time, the protocol takes -1 for the end. */
+weir_status weir_consumer_ends(weir_consumer *consumer, weir_partition *partitions, size_t count, int timeout_ms, weir_err *err) {
+    for (size_t i = 0; i < count; i++) partitions[i].offset = RD_KAFKA_OFFSET_END;
+    return weir_consumer_at(consumer, partitions, count, timeout_ms, err);
 }

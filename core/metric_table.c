@@ -109,6 +109,24 @@ const weir_metric_def weir_metric_table[] = {
      "reads of another view than the event's own, by what it answered: present, no_record, expired (its ttl), out_of_reach",
      {"pipeline", "view", "outcome"}},
     {"weir_score_model_info", WEIR_GAUGE, "1 for the model version that an arm serves", {"pipeline", "arm", "model", "version", "digest"}},
+    {"weir_score_stage_seconds",
+     WEIR_HISTOGRAM,
+     "time of a batch in a stage: decode (records into rows), lookup (choosing models, reading views, policies), score (models), emit (predictions, until they "
+     "are acknowledged)",
+     {"pipeline", "stage"}},
+    {"weir_score_batch_rows", WEIR_HISTOGRAM, "records of a batch, those that are passed over included; no seconds", {"pipeline"}},
+    {"weir_score_oldest_feature_seconds", WEIR_HISTOGRAM, "age of the oldest feature that a prediction was made of", {"pipeline"}},
+    {"weir_score_outcomes_total",
+     WEIR_COUNTER,
+     "what became of feature records and requests: scored, fallback (a model stood in for late or missing features), abstained, refused (to the dead letters), "
+     "repeated (a request whose "
+     "answer stood there already)",
+     {"pipeline", "source", "outcome"}},
+    {"weir_model_cache_models", WEIR_GAUGE, "models that are loaded in a serving process", {"pipeline"}},
+    {"weir_model_cache_bytes", WEIR_GAUGE, "about what they take in memory", {"pipeline"}},
+    {"weir_model_cache_budget_bytes", WEIR_GAUGE, "what they may take, those in use apart: serving.model_memory_mib", {"pipeline"}},
+    {"weir_model_cache_loads_total", WEIR_COUNTER, "models that were loaded, or could not be: outcome loaded, failed", {"pipeline", "outcome"}},
+    {"weir_model_cache_evictions_total", WEIR_COUNTER, "models that were dropped to make room for others", {"pipeline"}},
     {"weir_score_swap_seconds", WEIR_HISTOGRAM, "time to load a model version and swap it in", {"pipeline"}},
     /* HTTP serving */
     {"weir_serve_requests_total", WEIR_COUNTER, "HTTP requests by status class", {"pipeline", "endpoint", "outcome"}},

@@ -58,6 +58,12 @@ static const struct {
 };
 enum { BUCKET_COUNT = sizeof buckets / sizeof *buckets };
 
+/* Odd while somebody writes it; a reader who meets another number behind than before leaves it out. */
+typedef struct exemplar {
+    _Atomic uint32_t turn;
+    _Atomic uint64_t trace[2], value, time_us; /* of the value: the bits */
+} exemplar;
+
 struct weir_metric {
     weir_metric *next;
     const weir_metric_def *def;
@@ -65,6 +71,7 @@ struct weir_metric {
     atomic_bool hidden;
     _Atomic uint64_t bits; /* of a double: the value, or the sum of a histogram */
     _Atomic uint64_t *counts; /* histogram: BUCKET_COUNT, not cumulative; in the same allocation */
+    _Atomic(exemplar *) exemplars; /* histogram: BUCKET_COUNT, made with the first one */
 };
 
 typedef struct family {
@@ -174,9 +181,8 @@ void weir_metric_set(weir_metric *metric, double value) {
     if (atomic_load_explicit(&metric->hidden, memory_order_relaxed)) atomic_store_explicit(&metric->hidden, false, memory_order_relaxed);
 }
 
-void weir_metric_observe(weir_metric *metric, double value) {
-    if (!isfinite(value)) return;
-    if (value < 0) value = 0; /* a clock that was set back; the sum must not fall */
+/* A clock that was set back gives less than 0; the sum must not fall. */
+static size_t observe(weir_metric *metric, double value) {
     size_t low = 0, high = BUCKET_COUNT - 1;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -187,6 +193,63 @@ void weir_metric_observe(weir_metric *metric, double value) {
     }
     atomic_fetch_add_explicit(&metric->counts[low], 1, memory_order_relaxed);
     add_to(&metric->bits, value);
+    return low;
+}
+
+void weir_metric_observe(weir_metric *metric, double value) {
+    if (isfinite(value)) (void)observe(metric, value < 0 ? 0 : value);
+}
+
+static bool read_hex(const char *text, size_t digits, uint64_t *ret_value) {
+    *ret_value = 0;
+    for (size_t i = 0; i < digits; i++) {
+        char c = text[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+        *ret_value = *ret_value << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return true;
+}
+
+/* "00-<32 hex digits>-<16>-<flags>": the trace, of one that is sampled. */
+static bool read_trace(const char *text, size_t len, uint64_t trace[2]) {
+    uint64_t version, flags;
+    if (!text || len < 55 || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
+    return read_hex(text, 2, &version) && version != 0xff && read_hex(text + 3, 16, &trace[0]) && read_hex(text + 19, 16, &trace[1]) &&
+           (trace[0] || trace[1]) && read_hex(text + 53, 2, &flags) && (flags & 1);
+}
+
+/* NULL without memory: then there are no exemplars. */
+static exemplar *exemplars_of(weir_metric *metric) {
+    exemplar *all = atomic_load_explicit(&metric->exemplars, memory_order_acquire), *none = NULL;
+    if (all) return all;
+    if (!(all = weir_mem.realloc(NULL, sizeof *all * BUCKET_COUNT))) return NULL;
+    memset(all, 0, sizeof *all * BUCKET_COUNT);
+    if (atomic_compare_exchange_strong_explicit(&metric->exemplars, &none, all, memory_order_acq_rel, memory_order_acquire)) return all;
+    weir_mem.realloc(all, 0);
+    return none;
+}
+
+static uint64_t wall_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void weir_metric_observe_traced(weir_metric *metric, double value, const char *traceparent, size_t len) {
+    uint64_t trace[2];
+    if (!isfinite(value)) return;
+    if (value < 0) value = 0;
+    size_t bucket = observe(metric, value);
+    exemplar *all = read_trace(traceparent, len, trace) ? exemplars_of(metric) : NULL;
+    if (!all) return;
+    exemplar *e = &all[bucket];
+    uint32_t turn = atomic_load_explicit(&e->turn, memory_order_relaxed);
+    if (turn % 2 || !atomic_compare_exchange_strong(&e->turn, &turn, turn + 1)) return;
+    atomic_store(&e->trace[0], trace[0]);
+    atomic_store(&e->trace[1], trace[1]);
+    atomic_store(&e->value, to_bits(value));
+    atomic_store(&e->time_us, wall_us());
+    atomic_store(&e->turn, turn + 2);
 }
 
 double weir_metric_value(const weir_metric *metric) {
@@ -212,6 +275,17 @@ static bool append_number(weir_buf *out, double value) {
     return weir_buf_printf(out, "%s\n", text);
 }
 
+/* " # {trace_id="…"} value seconds", where the bucket has one that nobody writes just now. */
+static bool render_exemplar(weir_buf *out, const weir_metric *metric, size_t bucket) {
+    exemplar *all = atomic_load_explicit(&((weir_metric *)metric)->exemplars, memory_order_acquire), *e = all ? &all[bucket] : NULL;
+    uint32_t turn = e ? atomic_load(&e->turn) : 0;
+    if (!turn || turn % 2) return true;
+    uint64_t first = atomic_load(&e->trace[0]), second = atomic_load(&e->trace[1]), value = atomic_load(&e->value), time_us = atomic_load(&e->time_us);
+    if (atomic_load(&e->turn) != turn) return true;
+    return weir_buf_printf(out, " # {trace_id=\"%016" PRIx64 "%016" PRIx64 "\"} %.9g %" PRIu64 ".%06" PRIu64, first, second, from_bits(value),
+                           time_us / 1000000, time_us % 1000000);
+}
+
 /* Buckets are read once and summed here, so that the +Inf bucket and the count agree while others observe. */
 static bool render_histogram(weir_buf *out, const weir_metric *metric) {
     const char *name = metric->def->name, *labels = metric->labels, *comma = *labels ? "," : "";
@@ -220,7 +294,8 @@ static bool render_histogram(weir_buf *out, const weir_metric *metric) {
     bool ok = true;
     for (size_t i = 0; ok && i < BUCKET_COUNT; i++) {
         count += atomic_load_explicit(&metric->counts[i], memory_order_relaxed);
-        ok = weir_buf_printf(out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, labels, comma, buckets[i].le, count);
+        ok = weir_buf_printf(out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64, name, labels, comma, buckets[i].le, count) && render_exemplar(out, metric, i) &&
+             weir_buf_append(out, "\n", 1);
     }
     return ok && weir_buf_printf(out, "%s_count{%s} %" PRIu64 "\n%s_sum{%s} ", name, labels, count, name, labels) && append_number(out, sum);
 }

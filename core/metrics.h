@@ -33,6 +33,9 @@ void weir_metric_add(weir_metric *metric, double amount); /* counter, gauge */
 void weir_metric_set(weir_metric *metric, double value); /* gauge */
 /** Histogram. Buckets are fixed, in seconds: 1-2-5 from 1 µs to 100 s, then coarser to 10^7 s (116 days). */
 void weir_metric_observe(weir_metric *metric, double value);
+/** The same with an exemplar: the trace in which it was measured. traceparent as in W3C Trace Context (not NUL-terminated; NULL: none); of those that are sampled each bucket shows
+ *  the last one. No lock: where two threads write one bucket's at once, one of them is kept. */
+void weir_metric_observe_traced(weir_metric *metric, double value, const char *traceparent, size_t len);
 double weir_metric_value(const weir_metric *metric); /* histogram: its count */
 /** Removes a gauge series from the output (a model that is no longer served, a partition that left). */
 void weir_metric_hide(weir_metric *metric);

@@ -104,10 +104,11 @@ static bool put_share(weir_buf *sql, const parity *p, const char *entity) {
 static bool put_predictions_where(weir_buf *sql, const parity *p, bool same_definitions) {
     const weir_parity_query *q = p->query;
     char from[WEIR_TIME_TEXT_MAX], to[WEIR_TIME_TEXT_MAX], made_from[WEIR_TIME_TEXT_MAX], made_to[WEIR_TIME_TEXT_MAX];
-    bool ok = weir_buf_printf(
-        sql, " WHERE p.event_time >= '%s' AND p.event_time < '%s' AND p.predicted_at >= '%s' AND p.predicted_at < '%s' AND p.feature_hash %s '%s'",
-        weir_time_format(q->from_us, from), weir_time_format(q->to_us, to), weir_time_format(q->predicted_from_us, made_from),
-        weir_time_format(q->predicted_to_us, made_to), same_definitions ? "=" : "<>", p->pipeline->feature_hash);
+    bool ok = weir_buf_printf(sql,
+                              " WHERE p.source_partition >= 0 AND p.event_time >= '%s' AND p.event_time < '%s' AND p.predicted_at >= '%s' AND p.predicted_at < "
+                              "'%s' AND p.feature_hash %s '%s'",
+                              weir_time_format(q->from_us, from), weir_time_format(q->to_us, to), weir_time_format(q->predicted_from_us, made_from),
+                              weir_time_format(q->predicted_to_us, made_to), same_definitions ? "=" : "<>", p->pipeline->feature_hash);
     return ok && (!q->tenant || (weir_buf_printf(sql, " AND p.tenant = ") && put_literal(sql, q->tenant)));
 }
 

@@ -213,19 +213,6 @@ static weir_status prepare(cJSON *json, const char *at, int depth, weir_err *err
     return WEIR_OK;
 }
 
-static weir_status get_share(const cJSON *json, const char *at, const char *key, weir_err *err) {
-    const cJSON *value = pf_get(json, key);
-    if (!value || (cJSON_IsNumber(value) && value->valuedouble >= 0 && value->valuedouble <= 1)) return WEIR_OK;
-    return pf_wrong(value, pf_below(at, key).text, "a number from 0 to 1", err);
-}
-
-/* Its readers are the workers; what is wrong should be known before these start. */
-static weir_status check_serving(const cJSON *serving, weir_err *err) {
-    static const char *const keys[] = {"threshold", "batches", "doc", NULL};
-    weir_status status = serving ? pf_need_object(serving, "$.serving", keys, err) : WEIR_OK;
-    return status ? status : get_share(serving, "$.serving", "threshold", err);
-}
-
 /* A duration in µs; -1 when the word is written that means without end, or nothing is. */
 static weir_status get_limit(const cJSON *json, const char *key, const char *without_end, int64_t *ret_us, weir_err *err) {
     const char *text = without_end;
@@ -256,7 +243,6 @@ static weir_status parse_head(weir_pipeline *p, const cJSON *json, weir_err *err
     if (p->compact_after_us >= 0 && p->partition_by != WEIR_PERIOD_DAY)
         return pf_wrong(pf_get(json, "compact_after"), "$.compact_after", "\"never\", since partition_by is not \"day\"", err);
     if (pf_get(json, "training") && !cJSON_IsObject(pf_get(json, "training"))) return pf_wrong(pf_get(json, "training"), "$.training", "an object", err);
-    if ((status = check_serving(pf_get(json, "serving"), err))) return status;
     p->name = copy_text(name);
     if (!p->name) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the pipeline");
     return pf_parse_triggers(p, pf_get(json, "triggers"), err);
@@ -304,7 +290,8 @@ static weir_status parse_into(weir_pipeline *p, const char *text, const char *ba
     if ((status = check_file_columns(p, "aliases", true, err)) || (status = check_file_columns(p, "derive", false, err)) ||
         (status = pf_load_plugins(pf_get(p->json, "plugins"), base_dir, err)) || (status = pf_parse_lists(p, pf_get(p->json, "lists"), err)) ||
         (status = pf_parse_views(p, pf_get(p->json, "views"), err)) || (status = pf_parse_checks(p, pf_get(p->json, "checks"), base_dir, err)) ||
-        (status = check_training(p, pf_get(p->json, "training"), err)) || (status = pf_parse_batches(p, pf_get(pf_get(p->json, "serving"), "batches"), err)))
+        (status = pf_parse_serving(p, pf_get(p->json, "serving"), err)) || (status = check_training(p, pf_get(p->json, "training"), err)) ||
+        (status = pf_parse_batches(p, pf_get(pf_get(p->json, "serving"), "batches"), err)))
         return status;
     return hash_features(p, err);
 }
@@ -364,6 +351,7 @@ void weir_pipeline_free(weir_pipeline *pipeline) {
     pf_free_batches(pipeline);
     done_feed(&pipeline->events);
     done_feed(&pipeline->labels);
+    free(pipeline->serving.views);
     cJSON_Delete(pipeline->json);
     free(pipeline->feature_hash);
     free(pipeline->name);

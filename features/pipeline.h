@@ -10,6 +10,7 @@
 #include "features/operator.h"
 #include "features/pipeline_batches.h"
 #include "features/pipeline_decisions.h"
+#include "features/pipeline_serving.h"
 
 enum { WEIR_VIEWS_MAX = 16, WEIR_FEATURES_MAX = 512, WEIR_KEY_COLUMNS_MAX = 4, WEIR_CHECKS_MAX = 256 };
 
@@ -165,9 +166,10 @@ typedef struct weir_pipeline {
     int list_count;
     weir_triggers triggers;
     weir_rollout_def rollout;
+    weir_serving_def serving;
     weir_batch_def *batches; /* serving.batches */
     int batch_count;
-    cJSON *json; /* the whole file, ${ENV} expanded: models/ read `training`, consumers/ read `serving` */
+    cJSON *json; /* the whole file, ${ENV} expanded: models/ read `training` */
     char *feature_hash; /* hex SHA-256 of source, labels, lists and views: the version of the feature definitions */
 } weir_pipeline;
 

@@ -52,6 +52,8 @@ void pf_free_checks(weir_pipeline *p);
 weir_status pf_parse_triggers(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
 /** The same; when the source is read, whose columns it may name. */
 weir_status pf_parse_rollout(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
+/** The same; when the views are read. */
+weir_status pf_parse_serving(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
 /** serving.batches, which may be NULL. */
 weir_status pf_parse_batches(weir_pipeline *p, const cJSON *json, weir_err *err) WEIR_MUST_CHECK;
 void pf_free_batches(weir_pipeline *p);

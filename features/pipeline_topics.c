@@ -41,7 +41,7 @@ char *weir_topic_of(const weir_pipeline *pipeline, const char *what) {
 }
 
 weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const char *brokers, weir_err *err) {
-    enum { OWN_MAX = 5 + 2 * WEIR_VIEWS_MAX };
+    enum { OWN_MAX = 6 + 2 * WEIR_VIEWS_MAX };
     weir_topic_spec specs[OWN_MAX + CONTROL_TOPIC_COUNT];
     char *made[OWN_MAX];
     size_t n = 0, made_count = 0;
@@ -63,6 +63,10 @@ weir_status weir_pipeline_create_topics(const weir_pipeline *pipeline, const cha
     specs[n++].name = made[made_count++] = weir_topic_of(pipeline, "predictions");
     specs[n] = stream;
     specs[n++].name = made[made_count++] = weir_topic_of(pipeline, "shadows");
+    if (pipeline->serving.requests) {
+        specs[n] = stream;
+        specs[n++].name = made[made_count++] = weir_topic_of(pipeline, "requests");
+    }
     specs[n] = stream;
     specs[n].max_message_bytes = DEADLETTER_MESSAGE_BYTES;
     specs[n++].name = made[made_count++] = weir_topic_of(pipeline, "deadletter");

@@ -325,7 +325,7 @@ static weir_status of_prediction(tracing *l, const char *id, cJSON **ret_wanted,
     if (!status) status = weir_offline_has_table(l->pg, l->pipeline, "predictions", &there, err);
     if (status) return status;
     if (!there) return WEIR_FAIL(err, WEIR_ENOTFOUND, "the offline store has no predictions of pipeline %s yet", l->pipeline->name);
-    snprintf(partition, sizeof partition, "%" PRId32, where.partition);
+    snprintf(partition, sizeof partition, "%" PRId32, weir_prediction_id_source(&where));
     snprintf(offset, sizeof offset, "%" PRId64, where.offset);
     snprintf(sql, sizeof sql,
              "SELECT coalesce(json_agg(json_build_object('model', model, 'version', version)), '[]') FROM \"%s\".predictions "

@@ -562,6 +562,13 @@ weir_status weir_model_trees(weir_model *model, const weir_trees **ret_trees, we
     return WEIR_OK;
 }
 
+int64_t weir_model_memory_bytes(const weir_model *model) {
+    const weir_model *meta = weir_model_meta(model);
+    int64_t bytes = (int64_t)(sizeof *model + model->artifact_len + model->body_len);
+    for (int i = 0; i < weir_model_member_count(model); i++) bytes += weir_model_memory_bytes(weir_model_member(model, i));
+    return bytes + (meta ? weir_model_memory_bytes(meta) : 0);
+}
+
 weir_status weir_model_check_single_output(const weir_model *model, weir_err *err) {
     if (model->shape.output_count == 1) return WEIR_OK;
     return WEIR_FAIL(err, WEIR_EDATA, "the model is %s and gives %d scores a row, expected one", weir_task_name(model->shape.task), model->shape.output_count);

@@ -101,6 +101,9 @@ const char *weir_model_algorithm(const weir_model *model);
 const char *weir_model_digest(const weir_model *model); /* hex SHA-256 of the artifact */
 weir_task weir_model_task(const weir_model *model);
 int weir_model_output_count(const weir_model *model); /* scores a row */
+/** What a loaded model takes in memory, about: its artifact, which is kept, and as much again as the bodies in it, which predictors are made of; members of a model of several
+ *  keep artifacts of their own. */
+int64_t weir_model_memory_bytes(const weir_model *model);
 /** For callers that know one score a row: WEIR_EDATA for a model that gives several. */
 weir_status weir_model_check_single_output(const weir_model *model, weir_err *err) WEIR_MUST_CHECK;
 /** Shapes: rows [row_count][column_count] row-major, out [row_count][output_count]. NaN: missing. Preprocessing included. Thread-safe. An infinite value is

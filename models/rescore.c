@@ -75,7 +75,8 @@ static bool put_column(weir_buf *sql, const char *name) {
 static bool put_where(weir_buf *sql, const rescore *r) {
     const weir_rescore_query *q = r->query;
     char from[WEIR_TIME_TEXT_MAX], to[WEIR_TIME_TEXT_MAX];
-    bool ok = weir_buf_printf(sql, " WHERE p.event_time >= '%s' AND p.event_time < '%s'", weir_time_format(q->from_us, from), weir_time_format(q->to_us, to));
+    bool ok = weir_buf_printf(sql, " WHERE p.arm <> 'none' AND p.event_time >= '%s' AND p.event_time < '%s'", weir_time_format(q->from_us, from),
+                              weir_time_format(q->to_us, to));
     if (q->by_offset)
         ok = ok && weir_buf_printf(sql, " AND p.source_partition = %" PRId32 " AND p.source_offset BETWEEN %" PRId64 " AND %" PRId64, q->partition,
                                    q->first_offset, q->last_offset);

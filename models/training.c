@@ -346,7 +346,8 @@ static weir_status give_aliases(const weir_training *t, weir_pg *pg, const cJSON
         cJSON *aliases = NULL;
         status = weir_alias_list(pg, t->pipeline->name, &aliases, err);
         /* The challenger first: from the champion's event on, scorers that know both split at once. A first champion has nobody to be compared with but another candidate. */
-        bool alone = !find_named(aliases, "alias", "champion") && t->recipe->challenger && !strcmp(t->recipe->challenger, t->recipe->champion);
+        bool alone = t->recipe->task == WEIR_TASK_MULTICLASS; /* no loss tells which of two such models is better for the stream */
+        alone |= !find_named(aliases, "alias", "champion") && t->recipe->challenger && !strcmp(t->recipe->challenger, t->recipe->champion);
         if (!status && !alone) status = give_alias(t, pg, aliases, versions, "challenger", t->recipe->challenger, false, err);
         if (!status) status = give_alias(t, pg, aliases, versions, "champion", t->recipe->champion, true, err);
         cJSON_Delete(aliases);
@@ -379,9 +380,7 @@ static weir_status fit_candidates(const weir_training *t, weir_pg *pg, const wei
             cJSON_AddItemToArray(late, cJSON_CreateString(t->recipe->candidates[i].name));
         }
     }
-    /* The arms serve one score a row (consumers/serving.c). */
-    bool served = t->recipe->task != WEIR_TASK_MULTICLASS;
-    return status || !served ? status : give_aliases(t, pg, versions, err);
+    return status ? status : give_aliases(t, pg, versions, err);
 }
 
 weir_status weir_training_fit(const weir_training *t, weir_pg *pg, cJSON *detail, weir_err *err) {

@@ -44,6 +44,9 @@ weir_status weir_prediction_id_parse(const char *text, weir_prediction_id *ret_i
     long long offset = digits ? strtoll(second + 1, &end, 10) : 0;
     if (!digits || len >= sizeof ret_id->pipeline || end_of_partition != second || *end || partition > INT32_MAX)
         return WEIR_FAIL(err, WEIR_EINVAL, "'%.100s' is no id of a prediction; expected PIPELINE-PARTITION-OFFSET, such as fraud-3-12345", text);
+    static const char of_request[] = "-request"; /* no pipeline's name has a '-' before the last part of an id of an event */
+    ret_id->of_request = len > sizeof of_request - 1 && !memcmp(text + len - (sizeof of_request - 1), of_request, sizeof of_request - 1);
+    if (ret_id->of_request) len -= sizeof of_request - 1;
     memcpy(ret_id->pipeline, text, len);
     ret_id->pipeline[len] = 0;
     ret_id->partition = (int32_t)partition;
@@ -109,7 +112,7 @@ static weir_status find_row(why *w, const char *id, weir_err *err) {
     weir_status status = weir_offline_has_table(w->pg, w->pipeline, "predictions", &there, err);
     if (status) return status;
     if (!there) return WEIR_FAIL(err, WEIR_ENOTFOUND, "the offline store has no predictions of pipeline %s yet", w->pipeline->name);
-    snprintf(partition, sizeof partition, "%" PRId32, placed ? where.partition : 0);
+    snprintf(partition, sizeof partition, "%" PRId32, placed ? weir_prediction_id_source(&where) : 0);
     snprintf(offset, sizeof offset, "%" PRId64, placed ? where.offset : 0);
     snprintf(sql, sizeof sql, "SELECT * FROM \"%s\".predictions WHERE %sprediction_id = $3", w->pipeline->name,
              placed ? "source_partition = $1::int4 AND source_offset = $2::int8 AND " : "$1::text IS NOT NULL AND $2::text IS NOT NULL AND ");
@@ -127,7 +130,7 @@ static double threshold_of(const why *w) {
 }
 
 static bool tell_prediction(why *w) {
-    static const char *const texts[] = {"tenant", "entity", "join_id", NULL};
+    static const char *const texts[] = {"tenant", "entity", "join_id", "request_id", "outcome", "reason", "class", NULL};
     cJSON *p = cJSON_AddObjectToObject(w->out, "prediction");
     const char *decision = cell(w, "decision");
     bool ok = p && add_text(p, "id", cell(w, "prediction_id")) && add_text(p, "pipeline", w->pipeline->name);
@@ -139,8 +142,14 @@ static bool tell_prediction(why *w) {
 
 static bool tell_source(why *w) {
     cJSON *source = cJSON_AddObjectToObject(w->out, "source");
-    return source && add_text(source, "topic", w->pipeline->events.topic) && add_count(source, "partition", cell(w, "source_partition")) &&
-           add_count(source, "offset", cell(w, "source_offset"));
+    const char *partition = cell(w, "source_partition");
+    char requests[160], own[16];
+    if (!source || !partition || *partition != '-')
+        return source && add_text(source, "topic", w->pipeline->events.topic) && add_count(source, "partition", partition) &&
+               add_count(source, "offset", cell(w, "source_offset"));
+    snprintf(requests, sizeof requests, "%.128s.requests", w->pipeline->name);
+    snprintf(own, sizeof own, "%d", -1 - atoi(partition));
+    return add_text(source, "topic", requests) && add_count(source, "partition", own) && add_count(source, "offset", cell(w, "source_offset"));
 }
 
 /* ---- views ---- */

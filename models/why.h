@@ -7,12 +7,17 @@
 #include "core/pg.h"
 #include "features/pipeline.h"
 
-/* An id says where its event was: "PIPELINE-PARTITION-OFFSET". */
+/* An id says where its event was, "PIPELINE-PARTITION-OFFSET", or its request, "PIPELINE-request-PARTITION-OFFSET". */
 typedef struct weir_prediction_id {
     char pipeline[128];
     int32_t partition;
     int64_t offset;
+    bool of_request;
 } weir_prediction_id;
+/** As it stands in source_partition of the prediction: requests count theirs from -1 down. */
+static inline int32_t weir_prediction_id_source(const weir_prediction_id *id) {
+    return id->of_request ? -1 - id->partition : id->partition;
+}
 /** WEIR_EINVAL for a text that is none. */
 weir_status weir_prediction_id_parse(const char *text, weir_prediction_id *ret_id, weir_err *err) WEIR_MUST_CHECK;
 

@@ -133,7 +133,7 @@ class Pipeline:
         for line in get("http://127.0.0.1:%d/metrics" % self.processes[worker, instance].port)[1].splitlines():
             if line.startswith("#"):
                 continue
-            series, value = line.rsplit(" ", 1)
+            series, value = line.split(" # ", 1)[0].rsplit(" ", 1)
             name, _, labels = series.partition("{")
             pairs = [p.split("=", 1) for p in labels.rstrip("}").split(",") if "=" in p]
             samples[name, frozenset((k, v.strip('"')) for k, v in pairs)] = float(value)

@@ -38,7 +38,7 @@ def numbers(url, query, minutes):
 # What a pipeline has only if its file says so, as the fraud pipeline's does not (checks, regressions), where an MLflow server is named, where a search is shared, or where `triggers.performance` is set.
 OPTIONAL = ("weir_ingest_check_value", "weir_ingest_check_failing", "weir_mlflow_", "weir_schedule_", "weir_batch_", "weir_trigger_", "weir_drift_", "weir_rollout_", "weir_train_error_value", "weir_experiment_error_value", "weir_train_trials_total",
             "weir_experiment_degrad", "weir_experiment_estimate", "weir_experiment_slice_", "weir_score_shadows_", "weir_train_queued_runs", "weir_train_running_runs", "weir_train_wait_", "weir_train_retries_total", "weir_train_lost_total", "weir_train_timeouts_total",
-            "weir_train_cpu_", "weir_train_peak_")
+            "weir_train_cpu_", "weir_train_peak_", "weir_model_cache_evictions_")
 
 
 def main():

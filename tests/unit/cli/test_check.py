@@ -65,7 +65,8 @@ WRONG = [
     ("training.candidates.0.params", {"l2": "1"}), ("training.candidates.1.params", {"rounds": 0}), ("training.candidates.1.params", {"rounds": 1.5}),
     ("training.candidates.2.params", {"eta": 0.1}), ("training.champion", ""), ("training.colums", []), ("triggers", []), ("rollout", 0.5), ("rollout.salt", 7),
     ("rollout.salt", "s" * 64), ("rollout.challenger_share", 1.01), ("rollout.challenger_share", "0.5"), ("rollout.steps", []), ("serving.threshold", -0.1),
-    ("serving.treshold", 0.5), ("serving.batches", {}), ("serving.batches", [{"name": "a", "schedule": "@daily", "file": "f"}]),
+    ("serving.treshold", 0.5), ("serving.requests", 1), ("serving.tenants", "yes"), ("serving.model_memory_mib", 0), ("serving.features", {"missing": "guess"}),
+    ("serving.features", {"max_age": 5}), ("serving.features", {"views": {"customer": {"late": 1}}}), ("serving.batches", {}), ("serving.batches", [{"name": "a", "schedule": "@daily", "file": "f"}]),
     ("serving.batches", [{**BATCH, "catch_up": "all"}]), ("serving.batches", [{**BATCH, "format": "xml"}]), ("serving.batches", [{**BATCH, "colums": ["id"]}]), ("training.use_case", "Fraud"), ("training.use_case", 3), ("training.experiment", ""), ("training.use_cases", []),
     ("training.use_cases", {"a b": {}}), ("training.use_cases", {"x": 3}), ("training.use_cases", {"x": {"seeds": 1}}), ("training.use_cases", {"x": {"seed": -1}}),
     ("training.use_cases", {"x": {"candidates": []}}), ("training.use_cases", {"x": {"use_cases": {}}}),
@@ -108,7 +109,8 @@ RIGHT = [
     ("views.0.features.3.agg", "${WEIR_TEST_AGG}"), ("views.0.features.3.default", -1.5), ("training", ABSENT), ("training.split", ABSENT),
     ("training.split.delay", "0d"), ("training.split.test", "48h"), ("training.candidates.0.params", ABSENT), ("training.candidates.1.params", {"rounds": 20, "eta": 0.3}),
     ("training.challenger", ABSENT), ("training.card_k", 0), ("rollout", ABSENT), ("rollout.challenger_share", 0), ("serving", ABSENT), ("serving.batches", []),
-    ("serving.batches", [BATCH, {**BATCH, "name": "b", "out": "h-%Y.csv", "errors": "e.csv", "time_zone": "UTC", "model": "m", "version": "1.2.0", "columns": ["id"]}]), ("triggers", {"schedule": "0 3 * * *"}),
+    ("serving.batches", [BATCH, {**BATCH, "name": "b", "out": "h-%Y.csv", "errors": "e.csv", "time_zone": "UTC", "model": "m", "version": "1.2.0", "columns": ["id"]}]), ("serving", {"requests": True, "tenants": False, "model_memory_mib": 64}),
+    ("serving.features", {"missing": "abstain", "late": "fallback", "max_age": "1h", "fallback": "m/1", "views": {"customer": {"missing": "score"}}}), ("triggers", {"schedule": "0 3 * * *"}),
 ]  # fmt: skip
 ENVIRONMENT = {"WEIR_TEST_TOPIC": "payments", "WEIR_TEST_AGG": "max"}
 
@@ -175,7 +177,7 @@ class Judgement(unittest.TestCase):
         """and the other way round, so that neither gets a key alone."""
         known = set()
         for source in ("features/pipeline.c", "features/pipeline_views.c", "features/pipeline_features.c", "features/pipeline_checks.c", "features/pipeline_decisions.c",
-                       "features/pipeline_batches.c", "models/recipe.c"):
+                       "features/pipeline_batches.c", "features/pipeline_serving.c", "models/recipe.c"):
             for words in re.findall(r"\bkeys\[\] = \{([^}]*)\}|_keys\[\] = \{([^}]*)\}", (ROOT / source).read_text()):
                 known |= set(re.findall(r'"([^"]+)"', "".join(words)))
         listed = set()

@@ -81,9 +81,10 @@ static void predictions_have_their_columns_in_order(void **state) {
     if (weir_recipe_load(p, &recipe, &err)) fail_msg("%s", err.message);
     if (weir_prediction_codec_init(&codec, r, p, recipe.columns, recipe.column_count, &err)) fail_msg("%s", err.message);
     const weir_schema *schema = codec.codec.schema;
-    const char *const names[PRED_VIEWS] = {"prediction_id", "tenant",       "entity",   "join_id",      "event_time", "source_partition",
-                                           "source_offset", "predicted_at", "model",    "version",      "digest",     "arm",
-                                           "propensity",    "score",        "decision", "feature_hash", "policy",     "bucket"};
+    const char *const names[PRED_VIEWS] = {"prediction_id", "tenant",       "entity",   "join_id",      "event_time",  "source_partition",
+                                           "source_offset", "predicted_at", "model",    "version",      "digest",      "arm",
+                                           "propensity",    "score",        "decision", "feature_hash", "policy",      "bucket",
+                                           "class",         "scores",       "outcome",  "reason",       "age_seconds", "request_id"};
     for (int i = 0; i < PRED_VIEWS; i++) assert_string_equal(column(schema, i), names[i]);
     assert_string_equal(column(schema, PRED_VIEWS), "views.customer.source_partition");
     assert_string_equal(column(schema, PRED_VIEWS + PRED_VIEW_COLUMNS + PRED_VIEW_VERSION), "views.terminal.version");
@@ -95,8 +96,8 @@ static void predictions_have_their_columns_in_order(void **state) {
     weir_pipeline_free(p);
 }
 
-/* A yes-or-no score always comes with its decision, any other never. */
-static void only_binary_predictions_decide(void **state) {
+/* A score may be missing, and a decision with it: who abstains says neither. */
+static void scores_and_decisions_may_be_missing(void **state) {
     (void)state;
     static const char *const names[] = {"fraud", "traffic"};
     for (int i = 0; i < 2; i++) {
@@ -106,7 +107,7 @@ static void only_binary_predictions_decide(void **state) {
         weir_err err;
         if (weir_prediction_codec_init(&codec, r, p, (const char *const[]){"x"}, 1, &err)) fail_msg("%s", err.message);
         assert_int_equal(weir_schema_field_at(codec.codec.schema, PRED_DECISION)->type, WEIR_T_BOOL);
-        assert_int_equal(weir_schema_field_at(codec.codec.schema, PRED_DECISION)->nullable, i);
+        assert_true(weir_schema_field_at(codec.codec.schema, PRED_DECISION)->nullable && weir_schema_field_at(codec.codec.schema, PRED_SCORE)->nullable);
         weir_prediction_codec_done(&codec);
         weir_registry_free(r);
         weir_pipeline_free(p);
@@ -117,7 +118,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_of_every_view_have_their_columns_in_order),
         cmocka_unit_test(predictions_have_their_columns_in_order),
-        cmocka_unit_test(only_binary_predictions_decide),
+        cmocka_unit_test(scores_and_decisions_may_be_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "consumers/answered.h"
 #include "consumers/events.h"
 #include "consumers/kinds.h"
 #include "consumers/shared.h"
@@ -27,6 +28,8 @@ static weir_arena scratch;
 static void *worker;
 static weir_model *model; /* of all versions: what tells them apart is the column that they read */
 static weir_served versions[4];
+static weir_served stand_in; /* what is found by name; without a model nothing is */
+static int dropped, abstained, fell_back;
 static weir_arms arms;
 static int finite_column[1], infinite_column[1]; /* a model fails where it is given what is infinite */
 static int noted_failed[4], noted_rows[4], answers_before_shadows;
@@ -66,6 +69,34 @@ weir_status weir_worker_reject(weir_worker *w, const weir_bus_record *record, co
 }
 weir_status weir_worker_subscribe(weir_worker *w, const char *const *topics, size_t count, weir_err *err) {
     (void)w, (void)topics, (void)count, (void)err;
+    return WEIR_OK;
+}
+weir_consumer *weir_worker_consumer(weir_worker *w) {
+    (void)w;
+    return NULL;
+}
+weir_status weir_serving_find(weir_serving *s, const char *what, const char *arm, weir_served **ret_served, weir_err *err) {
+    (void)s, (void)what, (void)arm;
+    if (!stand_in.model) return WEIR_FAIL(err, WEIR_ENOTFOUND, "no model %s", what);
+    *ret_served = &stand_in;
+    return WEIR_OK;
+}
+void weir_served_drop(weir_served *of) {
+    dropped += of != NULL;
+}
+void weir_answered_done(weir_answered *answered) {
+    (void)answered;
+}
+void weir_answered_forget(weir_answered *answered) {
+    (void)answered;
+}
+bool weir_answered_has(const weir_answered *answered, int64_t offset) {
+    (void)answered, (void)offset;
+    return false;
+}
+weir_status weir_answered_read(weir_answered *answered, weir_consumer *asker, const char *brokers, weir_clock *clock, const char *predictions_topic,
+                               int32_t partition, int64_t first_offset, int64_t since_ms, weir_err *err) {
+    (void)answered, (void)asker, (void)brokers, (void)clock, (void)predictions_topic, (void)partition, (void)first_offset, (void)since_ms, (void)err;
     return WEIR_OK;
 }
 weir_status weir_shared_take_serving(weir_shared *s, const weir_worker_env *e, weir_serving **ret_serving, weir_err *err) {
@@ -115,6 +146,7 @@ weir_status weir_serving_check(weir_serving *s, weir_err *err) {
 }
 void weir_serving_note(weir_serving *s, const weir_served *of, const weir_guard_rows *rows) {
     (void)s;
+    if (of == &stand_in) return;
     noted_failed[of - versions] += (int)(rows->failed + rows->nan);
     noted_rows[of - versions] += (int)rows->rows;
 }
@@ -210,6 +242,25 @@ static void check_bucket(const weir_datum *row) {
     answers_in_bucket[bucket]++;
 }
 
+static bool is(const weir_datum *d, const char *text) {
+    return d->type == WEIR_T_STR && d->len == strlen(text) && !memcmp(d->p, text, d->len);
+}
+
+/* Who abstains says why, and no number; the terminal's record is always missing here. */
+static void check_outcome(const weir_datum *row) {
+    if (is(&row[PRED_OUTCOME], "abstained")) {
+        assert_true(is(&row[PRED_ARM], "none") && is(&row[PRED_MODEL], "") && row[PRED_SCORE].type == WEIR_T_NULL && row[PRED_DECISION].type == WEIR_T_NULL);
+        assert_true(row[PRED_REASON].type == WEIR_T_STR && !memcmp(row[PRED_REASON].p, "terminal no_record", 18));
+        abstained++;
+    } else if (is(&row[PRED_OUTCOME], "fallback")) {
+        assert_true(is(&row[PRED_ARM], "fallback") && row[PRED_SCORE].type == WEIR_T_F64 && is(&row[PRED_REASON], "terminal no_record"));
+        fell_back++;
+    } else {
+        assert_true(is(&row[PRED_OUTCOME], "scored") && row[PRED_SCORE].type == WEIR_T_F64);
+    }
+    assert_true(row[PRED_REQUEST].type == WEIR_T_NULL);
+}
+
 static bool encoding_shadow;
 static int encoded_version;
 static bool encoded_policy;
@@ -219,6 +270,7 @@ weir_status weir_serde_encode(weir_serde *serde, const weir_datum *row, weir_buf
     encoded_version = version_of(row, encoding_shadow ? SHADOW_VERSION : PRED_VERSION);
     encoded_policy = !encoding_shadow && row[PRED_POLICY].type == WEIR_T_STR;
     if (!encoding_shadow) check_bucket(row);
+    if (!encoding_shadow) check_outcome(row);
     return weir_buf_append(out, "x", 1) ? WEIR_OK : WEIR_ENOMEM;
 }
 static weir_producer *const shadow_producer = (weir_producer *)&in_shadow;
@@ -284,7 +336,9 @@ static int setup(void **state) {
     memset(shadows_of_version, 0, sizeof shadows_of_version);
     memset(answers_of_version, 0, sizeof answers_of_version);
     memset(answers_in_bucket, 0, sizeof answers_in_bucket);
-    served = in_shadow = with_policy = 0;
+    served = in_shadow = with_policy = dropped = abstained = fell_back = 0;
+    stand_in = (weir_served){0};
+    memset(pipeline->serving.views, 0, sizeof *pipeline->serving.views * (size_t)pipeline->view_count);
     kafka_refuses_shadows = kafka_is_behind = false;
     arms = (weir_arms){.champion = &versions[0], .splits = {{.champion_share = 1}}};
     for (int v = 0; v < 4; v++) {
@@ -396,6 +450,54 @@ static void what_kafka_does_not_take_of_shadows_is_lost_and_no_failure(void **st
     assert_true(served == 400 && in_shadow == 0 && noted_rows[1] == noted);
 }
 
+/* ---- features that are missing ---- */
+
+static void policy(weir_feature_policy missing) {
+    for (int v = 0; v < pipeline->view_count; v++) {
+        pipeline->serving.views[v].missing = missing;
+        if (v != pipeline->primary_view) arms.champion->views = 1u << v;
+    }
+    pipeline->serving.fallback = "rules";
+}
+
+static void without_a_policy_what_is_missing_is_scored(void **state) {
+    (void)state;
+    policy(WEIR_POLICY_SCORE);
+    assert_int_equal(score(100), WEIR_OK);
+    assert_true(served == 100 && answers_of_version[0] == 100 && abstained == 0 && fell_back == 0);
+}
+
+static void who_abstains_says_so_in_a_prediction_without_a_score(void **state) {
+    (void)state;
+    policy(WEIR_POLICY_ABSTAIN);
+    int noted = noted_rows[0];
+    assert_int_equal(score(100), WEIR_OK);
+    assert_true(served == 100 && abstained == 100 && noted_rows[0] == noted);
+}
+
+static void another_model_stands_in_and_is_given_back(void **state) {
+    (void)state;
+    policy(WEIR_POLICY_FALLBACK);
+    stand_in = (weir_served){.arm = "fallback", .name = "rules", .version = 3, .model = model, .threshold = 0.5, .columns = finite_column};
+    assert_int_equal(score(100), WEIR_OK);
+    assert_true(served == 100 && fell_back == 100 && answers_of_version[3] == 100 && dropped == 1);
+}
+
+static void without_a_stand_in_or_where_it_fails_it_abstains(void **state) {
+    (void)state;
+    policy(WEIR_POLICY_FALLBACK);
+    assert_int_equal(score(100), WEIR_OK);
+    assert_true(served == 100 && abstained == 100);
+}
+
+static void views_that_the_model_does_not_read_may_be_missing(void **state) {
+    (void)state;
+    policy(WEIR_POLICY_ABSTAIN);
+    arms.champion->views = 1u << pipeline->primary_view;
+    assert_int_equal(score(100), WEIR_OK);
+    assert_true(served == 100 && abstained == 0);
+}
+
 /* One that takes a column; what it says of it does not matter here. */
 static void fit(void) {
     static const double values[] = {0, 1, 2, 3}, labels[] = {0, 1, 0, 1};
@@ -436,6 +538,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_shadow_scores_what_the_champion_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_shadow_that_fails_costs_nobody_anything, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_shadow_delays_no_answer_and_has_its_budget, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_a_policy_what_is_missing_is_scored, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_abstains_says_so_in_a_prediction_without_a_score, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_model_stands_in_and_is_given_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_a_stand_in_or_where_it_fails_it_abstains, setup, teardown),
+        cmocka_unit_test_setup_teardown(views_that_the_model_does_not_read_may_be_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(what_kafka_does_not_take_of_shadows_is_lost_and_no_failure, setup, teardown),
     };
     return cmocka_run_group_tests(tests, load, unload);

@@ -42,7 +42,7 @@ static void table_names_follow_the_contract(void **state) {
         assert_memory_equal(def->name, "weir_", 5);
         for (const char *c = def->name; *c; c++) assert_true(islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '_');
         assert_int_equal(ends_with(def->name, "_total"), def->type == WEIR_COUNTER);
-        if (def->type == WEIR_HISTOGRAM) assert_true(ends_with(def->name, "_seconds"));
+        if (def->type == WEIR_HISTOGRAM) assert_true(ends_with(def->name, "_seconds") || ends_with(def->name, "_rows"));
         /* These would clash with what a histogram adds. */
         assert_false(ends_with(def->name, "_bucket") || ends_with(def->name, "_sum") || ends_with(def->name, "_count"));
         assert_true(def->help && *def->help);
@@ -137,6 +137,29 @@ static void histogram_buckets_are_cumulative_and_include_their_bound(void **stat
     assert_non_null(strstr(page.data, "weir_train_run_seconds_sum{pipeline=\"hand\"} 1101.0000035\n"));
 }
 
+/* Of what is not sampled, or no traceparent, there is none; the last one of a bucket counts. */
+static void buckets_show_the_trace_they_were_measured_in(void **state) {
+    (void)state;
+    static const char *const none[] = {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                                       "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                                       "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",    ""};
+    static const char sampled[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                      later[] = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
+    weir_metric *metric = WEIR_METRIC("weir_train_run_seconds", "traced");
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) weir_metric_observe_traced(metric, 0.3, none[i], strlen(none[i]));
+    weir_metric_observe_traced(metric, 0.3, NULL, 0);
+    assert_non_null(strstr(render(), "weir_train_run_seconds_bucket{pipeline=\"traced\",le=\"0.5\"} 7\n"));
+    weir_metric_observe_traced(metric, 0.3, sampled, strlen(sampled));
+    weir_metric_observe_traced(metric, 0.4, later, strlen(later));
+    weir_metric_observe_traced(metric, 3, sampled, strlen(sampled));
+    weir_metric_observe_traced(metric, NAN, sampled, strlen(sampled));
+    render();
+    assert_non_null(strstr(page.data, "traced\",le=\"0.5\"} 9 # {trace_id=\"1af7651916cd43dd8448eb211c80319c\"} 0.4 "));
+    assert_non_null(strstr(page.data, "traced\",le=\"5.0\"} 10 # {trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 3 "));
+    assert_non_null(strstr(page.data, "traced\",le=\"1.0\"} 9\n"));
+    assert_true(weir_metric_value(metric) == 10);
+}
+
 static void label_values_are_escaped(void **state) {
     (void)state;
     (void)WEIR_METRIC("weir_store_repeats_total", "a\"b\\c\nd\xFF");
@@ -173,7 +196,7 @@ static void *update_much(void *unused) {
     weir_metric *counter = WEIR_METRIC("weir_score_unserved_total", "threads"), *histogram = WEIR_METRIC("weir_score_swap_seconds", "threads");
     for (int i = 0; i < ROUNDS; i++) {
         weir_metric_add(counter, 1);
-        weir_metric_observe(histogram, 1e-3);
+        weir_metric_observe_traced(histogram, 1e-3, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 55);
     }
     return NULL;
 }
@@ -186,7 +209,7 @@ static void updates_of_many_threads_all_count(void **state) {
     for (int i = 0; i < 20; i++) {
         const char *inf = strstr(render(), "weir_score_swap_seconds_bucket{pipeline=\"threads\",le=\"+Inf\"} ");
         if (!inf) continue;
-        long bucket = strtol(strrchr(strtok(strdupa(inf), "\n"), ' '), NULL, 10);
+        long bucket = strtol(strchr(strtok(strdupa(inf), "\n"), ' '), NULL, 10);
         long count = strtol(strstr(inf, "_count{pipeline=\"threads\"} ") + strlen("_count{pipeline=\"threads\"} "), NULL, 10);
         assert_int_equal(bucket, count);
     }
@@ -232,7 +255,7 @@ static void undeclared_names_abort(void **state) {
     assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGABRT);
 }
 
-/* promtool reads the older text format, in which the family of a counter carries "_total". */
+/* promtool reads the older text format, in which the family of a counter carries "_total" and there are no exemplars. */
 static void promtool_accepts_the_page(void **state) {
     (void)state;
     if (system("command -v promtool >/dev/null") != 0) {
@@ -246,6 +269,8 @@ static void promtool_accepts_the_page(void **state) {
     assert_non_null(pipe);
     char name[200] = "", type[20] = "", rest[400];
     for (char *line = strtok(page.data, "\n"); line; line = strtok(NULL, "\n")) {
+        char *exemplar = strstr(line, " # {");
+        if (exemplar) *exemplar = 0;
         bool is_type = sscanf(line, "# TYPE %199s %19s", name, type) == 2;
         const char *suffix = !strcmp(type, "counter") ? "_total" : "";
         if (is_type)
@@ -266,6 +291,7 @@ int main(void) {
         cmocka_unit_test(gauge_is_set_moved_hidden_and_shown),
         cmocka_unit_test(gauges_show_every_number),
         cmocka_unit_test(histogram_buckets_are_cumulative_and_include_their_bound),
+        cmocka_unit_test(buckets_show_the_trace_they_were_measured_in),
         cmocka_unit_test(label_values_are_escaped),
         cmocka_unit_test(process_metrics_are_there),
         cmocka_unit_test(updates_of_many_threads_all_count),

@@ -276,6 +276,17 @@ static void wrong_files_are_told_where_and_how(void **state) {
         {"serving/batches", "[" BATCH "\"schedule\": \"@daily\", \"format\": \"xml\"}]", "$.serving.batches[0].format~xml"},
         {"serving/batches", "[" BATCH "\"schedule\": \"@daily\", \"errors\": \"%s.csv\"}]", "$.serving.batches[0].errors: found '%s.csv'~%j"},
         {"serving/batches", "[" BATCH "\"schedule\": \"@daily\"}, " BATCH "\"schedule\": \"@daily\"}]", "$.serving.batches[1].name~called a, too"},
+        {"serving", "[]", "$.serving~an array~an object"},
+        {"serving/requests", "1", "$.serving.requests~found 1"},
+        {"serving/tenants", "\"yes\"", "$.serving.tenants~\"yes\""},
+        {"serving/model_memory_mib", "0", "$.serving.model_memory_mib~found 0"},
+        {"serving/features", "{\"missing\": \"abstein\"}", "$.serving.features.missing~did you mean \"abstain\"?"},
+        {"serving/features", "{\"late\": \"abstain\"}", "$.serving.features.late~\"max_age\" beside it"},
+        {"serving/features", "{\"max_age\": \"0s\"}", "$.serving.features.max_age~longer than 0"},
+        {"serving/features", "{\"missing\": \"fallback\"}", "$.serving.features.fallback~nothing~customer falls back to"},
+        {"serving/features", "{\"fallback\": \"\"}", "$.serving.features.fallback~a text"},
+        {"serving/features", "{\"views\": {\"custmer\": {}}}", "$.serving.features.views:~did you mean \"customer\"?"},
+        {"serving/features", "{\"views\": {\"terminal\": {\"mising\": \"score\"}}}", "$.serving.features.views.terminal:~did you mean \"missing\"?"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -617,6 +628,32 @@ static void expressions_may_use_what_stands_behind_them(void **state) {
     weir_pipeline_free(p);
 }
 
+static void serving_has_policies_for_all_views_and_for_single_ones(void **state) {
+    (void)state;
+    weir_err err;
+    char *text =
+        with("serving", "{\"requests\": true, \"tenants\": true, \"model_memory_mib\": 3, \"features\": {\"missing\": \"abstain\", \"late\": \"fallback\", "
+                        "\"max_age\": \"2h\", \"fallback\": \"rules/3\", \"views\": {\"terminal\": {\"missing\": \"score\", \"max_age\": \"1d\"}}}}");
+    weir_pipeline *p = NULL, *plain = fraud();
+    if (weir_pipeline_parse(text, NULL, &p, &err)) fail_msg("%s", err.message);
+    const weir_serving_def *serving = &p->serving;
+    assert_true(serving->requests && serving->tenants && serving->model_memory_bytes == 3 << 20 && !strcmp(serving->fallback, "rules/3"));
+    for (int v = 0; v < p->view_count; v++) {
+        bool terminal = !strcmp(p->views[v].name, "terminal");
+        const weir_view_policy *policy = &serving->views[v];
+        assert_int_equal(policy->missing, terminal ? WEIR_POLICY_SCORE : WEIR_POLICY_ABSTAIN);
+        assert_int_equal(policy->late, WEIR_POLICY_FALLBACK);
+        assert_true(policy->max_age_us == (terminal ? 24 : 2) * INT64_C(3600000000));
+    }
+    assert_string_equal(p->feature_hash, plain->feature_hash);
+    for (int v = 0; v < plain->view_count; v++)
+        assert_true(!plain->serving.views[v].missing && !plain->serving.views[v].late && !plain->serving.views[v].max_age_us);
+    assert_true(!plain->serving.requests && !plain->serving.tenants && !plain->serving.fallback && plain->serving.model_memory_bytes == INT64_C(1) << 30);
+    weir_pipeline_free(p);
+    weir_pipeline_free(plain);
+    free(text);
+}
+
 static void every_failed_allocation_is_an_error(void **state) {
     (void)state;
     weir_allocator kept = weir_mem;
@@ -657,6 +694,7 @@ int main(void) {
         cmocka_unit_test(parameters_are_read_by_their_tables),
         cmocka_unit_test(lists_are_sorted_numbers),
         cmocka_unit_test(expressions_may_use_what_stands_behind_them),
+        cmocka_unit_test(serving_has_policies_for_all_views_and_for_single_ones),
         cmocka_unit_test(every_failed_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
