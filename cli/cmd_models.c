@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/models_compare.h"
 #include "cli/models_export.h"
+#include "cli/models_import.h"
 #include "cli/table.h"
 #include "core/json.h"
 #include "features/pipeline.h"
@@ -16,7 +17,9 @@
 enum { METRICS_SHOWN = 6, NAME_MAX_SHOWN = 80 };
 
 typedef struct models_options {
-    char *action, *pipeline, *model, *version, *with, *alias, *environment, *reason, *actor, *out, *layout;
+    char *action, *pipeline, *model, *version, *with, *alias, *environment, *reason, *actor, *out, *layout, *file;
+    char **columns;
+    double threshold;
     bool force;
     int format, output;
 } models_options;
@@ -30,7 +33,7 @@ static const weir_conf_item models_table[] = {
      .type = WEIR_CONF_STRING,
      FIELD(action),
      .flags = WEIR_CONF_POSITIONAL | WEIR_CONF_REQUIRED,
-     .doc = "list, show, compare, promote, rollback, export or delete"},
+     .doc = "list, show, compare, promote, rollback, export, import or delete"},
     WEIR_PIPELINE_ITEM(models_options, pipeline),
     {.name = "model", .type = WEIR_CONF_STRING, FIELD(model), .flags = WEIR_CONF_POSITIONAL, .doc = "name of a model; list: only its versions"},
     {.name = "version", .type = WEIR_CONF_STRING, FIELD(version), .fallback = "latest", .doc = "its version: 3, 1.2.0, an alias, or latest"},
@@ -54,6 +57,18 @@ static const weir_conf_item models_table[] = {
     {.name = "format", .type = WEIR_CONF_ENUM, FIELD(format), .choices = formats, .fallback = "native", .doc = "export: form of the file"},
     {.name = "out", .type = WEIR_CONF_STRING, FIELD(out), .doc = "export: file to write"},
     {.name = "layout", .type = WEIR_CONF_STRING, FIELD(layout), .doc = "export: folder of models to add the version to, in every format"},
+    {.name = "file", .type = WEIR_CONF_STRING, FIELD(file), .doc = "import: a model that XGBoost saved, in JSON or UBJSON"},
+    {.name = "columns",
+     .type = WEIR_CONF_LIST,
+     FIELD(columns),
+     .doc = "import: its inputs in their order, where the file does not name them, or names them otherwise"},
+    {.name = "threshold",
+     .type = WEIR_CONF_NUMBER,
+     FIELD(threshold),
+     .min = 0,
+     .max = 1,
+     .fallback = "0.5",
+     .doc = "import: score from which on a binary model says yes"},
     WEIR_OUTPUT_ITEM(models_options, output),
     {.name = NULL},
 };
@@ -317,6 +332,20 @@ static weir_status export_version(call *c, weir_err *err) {
     return st;
 }
 
+static weir_status import_version(call *c, weir_err *err) {
+    const models_options *o = c->o;
+    weir_pipeline *pipeline = NULL;
+    int version = 0;
+    if (!is_given(o->file)) return WEIR_FAIL(err, WEIR_EINVAL, "import needs --file FILE, a model that XGBoost saved");
+    weir_status st = weir_pipeline_load(c->given, &pipeline, err);
+    const weir_models_import import = {
+        .pipeline = pipeline, .model = o->model, .file = o->file, .columns = (const char *const *)o->columns, .threshold = o->threshold};
+    if (!st) st = weir_models_import_file(c->settings, c->pg, &import, &version, err);
+    weir_pipeline_free(pipeline);
+    if (!st) printf("version %d of %s is registered\n", version, o->model);
+    return st;
+}
+
 static weir_status delete_version(call *c, weir_err *err) {
     static const char *const fates[] = {[WEIR_ARTIFACT_REMOVED] = "its artifact is removed",
                                         [WEIR_ARTIFACT_KEPT] = "its artifact is kept: another version has it",
@@ -332,14 +361,16 @@ static weir_status delete_version(call *c, weir_err *err) {
 /* ---- the command ---- */
 
 static weir_status act(call *c, weir_err *err) {
-    static const char *const actions[] = {"list", "show", "compare", "promote", "rollback", "export", "delete", NULL};
-    static weir_status (*const does[])(call *, weir_err *) = {list_versions, show_version, compare, promote, roll_back, export_version, delete_version};
+    static const char *const actions[] = {"list", "show", "compare", "promote", "rollback", "export", "delete", "import", NULL};
+    static weir_status (*const does[])(call *, weir_err *) = {list_versions, show_version,   compare,        promote,
+                                                              roll_back,     export_version, delete_version, import_version};
     const models_options *o = c->o;
     const char *model = is_given(o->model) ? o->model : NULL;
     int action = 0;
     weir_status st = weir_action_find(o->action, actions, &action, err);
-    bool lists = does[action] == list_versions, needs_version = !lists && does[action] != roll_back;
-    if (!st && needs_version && !model) st = WEIR_FAIL(err, WEIR_EINVAL, "%s needs the name of a model", o->action);
+    bool lists = does[action] == list_versions, imports = does[action] == import_version;
+    bool needs_version = !lists && !imports && does[action] != roll_back;
+    if (!st && (needs_version || imports) && !model) st = WEIR_FAIL(err, WEIR_EINVAL, "%s needs the name of a model", o->action);
     if (!st) st = weir_pg_new(c->settings->pg_url, &c->pg, err);
     if (!st && lists) st = weir_version_list(c->pg, o->pipeline, model, &c->versions, err);
     if (!st && needs_version) st = find_version(c, model, o->version, &c->versions, &c->version, err);
@@ -372,8 +403,8 @@ static weir_status run_models(const weir_settings *settings, const void *options
 
 const weir_command weir_command_models = {
     .name = "models",
-    .args = "list|show|compare|promote|rollback|export|delete PIPELINE [MODEL] [--version V]",
-    .doc = "Model versions: lists, shows or compares them, moves an alias to one or back again, exports one, deletes one.\n"
+    .args = "list|show|compare|promote|rollback|export|import|delete PIPELINE [MODEL] [--version V]",
+    .doc = "Model versions: lists, shows or compares them, moves an alias to one or back again, exports, imports or deletes one.\n"
            "Exit code 1: a version has not reached the baseline of the environment, and no alias moved. docs/registry.md tells more.",
     .options = models_table,
     .options_size = sizeof(models_options),

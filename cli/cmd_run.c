@@ -15,7 +15,7 @@
 #include "core/pg.h"
 #include "core/worker.h"
 
-enum { HTTP_THREADS = 2, HTTP_BODY_MAX = 8 << 20, KINDS_MAX = 16, BACKOFF_FIRST_US = 250 * 1000, BACKOFF_MOST_US = 10 * 1000 * 1000 };
+enum { TIMEOUT_LEAST_MS = 1000, TIMEOUT_MOST_MS = 86400000, KINDS_MAX = 16, BACKOFF_FIRST_US = 250 * 1000, BACKOFF_MOST_US = 10 * 1000 * 1000 };
 
 typedef struct run_options {
     char *pipeline;
@@ -79,6 +79,31 @@ static bool has_work(const weir_worker_ops *kind, const weir_settings *settings,
     return true;
 }
 
+/* At least a second, at most a day. */
+static int timeout_ms(int64_t timeout_us) {
+    int64_t ms = timeout_us / 1000;
+    return (int)(ms < TIMEOUT_LEAST_MS ? TIMEOUT_LEAST_MS : ms > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : ms);
+}
+
+static weir_status start_http(const weir_settings *settings, weir_http_server **ret_http, weir_err *err) {
+    const weir_http_options options = {
+        .host = settings->http_host,
+        .port = (int)settings->http_port,
+        .threads = (unsigned)settings->http_threads,
+        .max_body_bytes = (size_t)settings->http_body_mib << 20,
+        .connections_max = (int)settings->http_connections,
+        .address_connections_max = (int)settings->http_connections_per_address,
+        .requests_max = (int)settings->http_requests,
+        .body_bytes_max = settings->http_bodies_mib << 20,
+        .request_timeout_ms = timeout_ms(settings->http_request_timeout),
+        .idle_timeout_ms = timeout_ms(settings->http_idle_timeout),
+        .tls_certificate = settings->http_tls_cert,
+        .tls_key = settings->http_tls_key,
+        .access_log = settings->http_access_log,
+    };
+    return weir_http_server_start_with(&options, ret_http, err);
+}
+
 weir_status weir_run_workers(const weir_settings *settings, const char *name, const char *only, weir_err *err) {
     const weir_worker_ops *kinds[KINDS_MAX];
     size_t count = 0;
@@ -105,7 +130,7 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
         weir_pipeline_free(pipeline);
         return status;
     }
-    status = weir_http_server_start(settings->http_host, (int)settings->http_port, HTTP_THREADS, HTTP_BODY_MAX, &http, err);
+    status = start_http(settings, &http, err);
     const weir_disk_place places[] = {{"state", settings->state_dir}, {"objects", settings->objects_dir}};
     int place_count = strstr(settings->objects_dir, "://") ? 1 : 2; /* a plugin's store is no folder */
     if (!status) status = weir_disk_watch_start(places, place_count, &disk, err);
@@ -127,6 +152,7 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
             .batch_max = (int)settings->batch_max,
             .poll_ms = (int)settings->poll_ms,
             .http_tokens = settings->http_auth == 1,
+            .http_linger_ms = (int)settings->http_linger_ms,
             .drain_ms = (int)settings->drain_ms,
             .checkpoint_ms = (int)settings->checkpoint_ms,
             .memory_bytes = settings->memory_mib << 20,

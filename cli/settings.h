@@ -11,6 +11,9 @@ typedef struct weir_settings {
     char *http_host;
     int64_t http_port;
     int http_auth; /* index into http_auths: none, token */
+    int64_t http_threads, http_body_mib, http_connections, http_connections_per_address, http_requests, http_bodies_mib, http_linger_ms;
+    int64_t http_request_timeout, http_idle_timeout; /* microseconds */
+    char *http_tls_cert, *http_tls_key, *http_access_log; /* may be NULL */
     int log_format, log_level; /* weir_log_format, weir_log_level */
     int compression; /* of what is produced; see weir_settings_apply */
     char *mlflow_tracking_uri, *mlflow_token;

@@ -116,11 +116,11 @@ test_environment() {
 
 cmd_bench() {
     bench_what=${1:-all}
-    case $bench_what in all | training | distributed | workers | decisions | drift) ;;
-    *) usage_error "bench knows training, distributed, workers, decisions, drift and all, not '$bench_what'" ;; esac
+    case $bench_what in all | training | distributed | workers | decisions | drift | scorer) ;;
+    *) usage_error "bench knows training, distributed, workers, decisions, drift, scorer and all, not '$bench_what'" ;; esac
     need build
-    build "$ROOT/build-release" "weir weir_bench weir_bench_training weir_bench_distributed weir_bench_decisions weir_bench_drift" -DCMAKE_BUILD_TYPE=Release
-    case $bench_what in distributed | drift) # need no stack
+    build "$ROOT/build-release" "weir weir_bench weir_bench_training weir_bench_distributed weir_bench_decisions weir_bench_drift weir_bench_scorer" -DCMAKE_BUILD_TYPE=Release
+    case $bench_what in distributed | drift | scorer) # need no stack
         shift
         foreground "$ROOT/build-release/weir_bench_$bench_what" "$@"
         return
@@ -133,6 +133,7 @@ cmd_bench() {
     case $bench_what in training) stack_up postgres ;; *) stack_up kafka postgres registry ;; esac
     unlock_stack
     bench_rc=0
+    case $bench_what in all) foreground "$ROOT/build-release/weir_bench_scorer" || bench_rc=$? ;; esac
     case $bench_what in all) foreground "$ROOT/build-release/weir_bench_drift" || bench_rc=$? ;; esac
     case $bench_what in all | training) foreground "$ROOT/build-release/weir_bench_training" || bench_rc=$? ;; esac
     case $bench_what in all) foreground "$ROOT/build-release/weir_bench_distributed" || bench_rc=$? ;; esac

@@ -9,7 +9,7 @@
 #include "core/clock.h"
 #include "core/conf.h"
 
-enum { ARENA_BYTES_MAX = 64 << 20, NAME_BYTES_MAX = 256 };
+enum { ARENA_BYTES_MAX = 64 << 20, NAME_BYTES_MAX = 256, ANSWER_BYTES = 1024 /* mostly enough */ };
 #define WHOLE_MAX 9007199254740992.0 /* 2^53: JSON numbers are doubles here */
 
 /* ---- parsing: a body, its members, its values ---- */
@@ -39,24 +39,6 @@ static weir_status text_member(const cJSON *object, const char *name, const char
     if (!item || cJSON_IsNull(item)) return WEIR_OK;
     if (!cJSON_IsString(item)) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\": expected a string", name);
     *ret_text = item->valuestring;
-    return WEIR_OK;
-}
-
-/* A JSON value as it stands. */
-static weir_status any_value(const cJSON *item, weir_datum *ret_value, weir_err *err) {
-    if (cJSON_IsNull(item)) {
-        *ret_value = weir_null();
-    } else if (cJSON_IsBool(item)) {
-        *ret_value = weir_bool(cJSON_IsTrue(item));
-    } else if (cJSON_IsString(item)) {
-        *ret_value = weir_text(item->valuestring);
-    } else if (cJSON_IsNumber(item)) {
-        double v = item->valuedouble;
-        if (!isfinite(v)) return WEIR_REJECT(err, WEIR_EDATA, "number out of range");
-        *ret_value = v == floor(v) && fabs(v) <= WHOLE_MAX ? weir_i64((int64_t)v) : weir_f64(v);
-    } else {
-        return WEIR_REJECT(err, WEIR_EDATA, "expected a string, a number, a boolean or null");
-    }
     return WEIR_OK;
 }
 
@@ -108,13 +90,13 @@ static weir_status parse_columns(weir_json_table *table, const char *member, wei
             return weir_err_prefix(err, "\"%s\".\"%s\"", member, item->string);
         int row = 0;
         for (const cJSON *value = item->child; value; value = value->next, row++) {
-            if ((status = any_value(value, &column->values[row], err))) return weir_err_prefix(err, "\"%s\".\"%s\"[%d]", member, item->string, row);
+            if ((status = weir_datum_of_json(value, &column->values[row], err))) return weir_err_prefix(err, "\"%s\".\"%s\"[%d]", member, item->string, row);
         }
     }
     return WEIR_OK;
 }
 
-static weir_status parse_names(weir_json_table *table, const cJSON *array, const char *member, bool objects, const char ***ret_names, weir_err *err) {
+static weir_status parse_names(weir_json_table *table, const cJSON *array, const char *member, const char ***ret_names, weir_err *err) {
     if (!cJSON_IsArray(array)) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\": expected an array", member);
     int count = cJSON_GetArraySize(array), i = 0;
     if (count < 1 || count > WEIR_JSON_COLUMNS_MAX)
@@ -122,10 +104,9 @@ static weir_status parse_names(weir_json_table *table, const cJSON *array, const
     const char **names = weir_arena_alloc(&table->arena, ((size_t)count + 1) * sizeof *names);
     if (!names) return no_memory(err);
     for (const cJSON *item = array->child; item; item = item->next, i++) {
-        const cJSON *name = objects ? cJSON_GetObjectItemCaseSensitive(item, "name") : item;
-        if (!cJSON_IsString(name)) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\"[%d]: expected a %s", member, i, objects ? "name" : "string");
-        if (strlen(name->valuestring) > NAME_BYTES_MAX) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\"[%d]: longer than %d bytes", member, i, NAME_BYTES_MAX);
-        names[i] = name->valuestring;
+        if (!cJSON_IsString(item)) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\"[%d]: expected a string", member, i);
+        if (strlen(item->valuestring) > NAME_BYTES_MAX) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\"[%d]: longer than %d bytes", member, i, NAME_BYTES_MAX);
+        names[i] = item->valuestring;
     }
     names[count] = NULL;
     *ret_names = names;
@@ -133,6 +114,20 @@ static weir_status parse_names(weir_json_table *table, const cJSON *array, const
 }
 
 /* ---- Open Inference Protocol ---- */
+
+/* A number from 1 on, or an alias, which begins with a letter. */
+static bool read_version(const char *text, size_t len, weir_model_path *path) {
+    if (!len || len >= sizeof path->alias) return false;
+    memcpy(path->alias, text, len);
+    path->alias[len] = 0;
+    if (*text < '0' || *text > '9') return strspn(path->alias, "abcdefghijklmnopqrstuvwxyz0123456789-") == len && *text != '-';
+    char *end;
+    long version = strtol(path->alias, &end, 10);
+    if (*text == '0' || *end || version > INT32_MAX) return false;
+    path->version = (int)version;
+    path->alias[0] = 0;
+    return true;
+}
 
 weir_status weir_model_path_parse(const char *path, weir_model_path *ret_path, weir_err *err) {
     static const char prefix[] = "/v2/models/", versions[] = "/versions/";
@@ -145,12 +140,10 @@ weir_status weir_model_path_parse(const char *path, weir_model_path *ret_path, w
     memcpy(found.name, rest, name_len);
     rest += name_len;
     if (!strncmp(rest, versions, sizeof versions - 1)) {
-        char *end;
         rest += sizeof versions - 1;
-        long version = *rest >= '1' && *rest <= '9' ? strtol(rest, &end, 10) : 0;
-        if (version < 1 || version > INT32_MAX) goto unknown;
-        found.version = (int)version;
-        rest = end;
+        size_t len = strcspn(rest, "/");
+        if (!read_version(rest, len, &found)) goto unknown;
+        rest += len;
     }
     for (weir_model_verb verb = WEIR_MODEL_METADATA; verb <= WEIR_MODEL_INFER; verb++) {
         if (strcmp(rest, verbs[verb])) continue;
@@ -159,42 +152,23 @@ weir_status weir_model_path_parse(const char *path, weir_model_path *ret_path, w
         return WEIR_OK;
     }
 unknown:
-    return WEIR_REJECT(err, WEIR_ENOTFOUND, "no such path: expected /v2/models/NAME[/versions/VERSION][/ready|/infer]");
+    return WEIR_REJECT(err, WEIR_ENOTFOUND, "no such path: expected /v2/models/NAME[/versions/VERSION or ALIAS][/ready|/infer]");
 }
 
-typedef enum tensor_kind { TENSOR_BOOL, TENSOR_WHOLE, TENSOR_REAL, TENSOR_TEXT } tensor_kind;
-typedef struct tensor_type {
-    const char *name;
-    tensor_kind kind;
-    double min, max; /* WHOLE; 64 bits are cut to what a JSON number can say exactly */
-} tensor_type;
-
-static const tensor_type tensor_types[] = {
-    {"BOOL", TENSOR_BOOL, 0, 0},
-    {"UINT8", TENSOR_WHOLE, 0, 255},
-    {"UINT16", TENSOR_WHOLE, 0, 65535},
-    {"UINT32", TENSOR_WHOLE, 0, 4294967295.0},
-    {"UINT64", TENSOR_WHOLE, 0, WHOLE_MAX},
-    {"INT8", TENSOR_WHOLE, -128, 127},
-    {"INT16", TENSOR_WHOLE, -32768, 32767},
-    {"INT32", TENSOR_WHOLE, -2147483648.0, 2147483647.0},
-    {"INT64", TENSOR_WHOLE, -WHOLE_MAX, WHOLE_MAX},
-    {"FP32", TENSOR_REAL, 0, 0},
-    {"FP64", TENSOR_REAL, 0, 0},
-    {"BYTES", TENSOR_TEXT, 0, 0},
-};
-
-static weir_status tensor_type_of(const cJSON *input, const tensor_type **ret_type, weir_err *err) {
+static weir_status tensor_type_of(const cJSON *input, const weir_tensor_type **ret_type, weir_err *err) {
     const char *name;
     weir_status status = text_member(input, "datatype", &name, err);
     if (status) return status;
-    for (size_t i = 0; name && i < sizeof tensor_types / sizeof *tensor_types; i++) {
-        if (strcmp(tensor_types[i].name, name)) continue;
-        *ret_type = &tensor_types[i];
-        return WEIR_OK;
-    }
-    return WEIR_REJECT(err, WEIR_EDATA, "datatype %.32s: expected BOOL, UINT8 to UINT64, INT8 to INT64, FP32, FP64 or BYTES", name ? name : "is missing");
+    if (name && (*ret_type = weir_tensor_type_find(name))) return WEIR_OK;
+    return WEIR_REJECT(err, WEIR_EDATA, "datatype %.32s: expected BOOL, UINT8 to UINT64, INT8 to INT64, FP16, BF16, FP32, FP64 or BYTES",
+                       name ? name : "is missing");
 }
+
+/* The bytes after the JSON, which the inputs take one after the other. */
+typedef struct tail {
+    const char *bytes; /* NULL: the body is JSON alone */
+    size_t len, used;
+} tail;
 
 static weir_status tensor_shape(const cJSON *input, int64_t *ret_rows, int64_t *ret_width, weir_err *err) {
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(input, "shape");
@@ -211,88 +185,108 @@ static weir_status tensor_shape(const cJSON *input, int64_t *ret_rows, int64_t *
     return WEIR_OK;
 }
 
-static weir_status tensor_value(const tensor_type *type, const cJSON *item, weir_datum *ret_value, weir_err *err) {
-    weir_status status = any_value(item, ret_value, err);
-    if (status || ret_value->type == WEIR_T_NULL) return status;
-    uint32_t found = ret_value->type;
-    double number = weir_datum_number(ret_value);
-    switch (type->kind) {
-    case TENSOR_BOOL:
-        if (found == WEIR_T_BOOL) return WEIR_OK;
-        break;
-    case TENSOR_TEXT:
-        if (found == WEIR_T_STR) return WEIR_OK;
-        break;
-    case TENSOR_WHOLE:
-        if (found == WEIR_T_I64 && number >= type->min && number <= type->max) return WEIR_OK;
-        break;
-    case TENSOR_REAL:
-        if (found != WEIR_T_I64 && found != WEIR_T_F64) break;
-        if (!strcmp(type->name, "FP32")) number = (float)number; /* the value that the client had */
-        if (!isfinite(number)) break;
-        *ret_value = weir_f64(number);
-        return WEIR_OK;
-    }
-    return WEIR_REJECT(err, WEIR_EDATA, "expected %s that fits %s",
-                       type->kind == TENSOR_TEXT   ? "a string"
-                       : type->kind == TENSOR_BOOL ? "a boolean"
-                                                   : "a number",
-                       type->name);
+/* A member of "parameters"; NULL: absent or null. */
+static const cJSON *parameter(const cJSON *object, const char *name) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(object, "parameters"), name);
+    return cJSON_IsNull(item) ? NULL : item;
 }
 
-/* Flat, or one array a row: both are row-major. */
-static weir_status tensor_data(const cJSON *data, const tensor_type *type, int64_t rows, int width, weir_datum *values, weir_err *err) {
-    int64_t at = 0, count = rows * width;
-    for (const cJSON *item = data->child; item; item = item->next) {
-        bool nested = cJSON_IsArray(item);
-        if (nested && cJSON_GetArraySize(item) != width)
-            return WEIR_REJECT(err, WEIR_EDATA, "\"data\" has a row of %d values: the shape says %d", cJSON_GetArraySize(item), width);
-        for (const cJSON *value = nested ? item->child : item; value; value = value->next) {
-            if (at == count) return WEIR_REJECT(err, WEIR_EDATA, "\"data\" has more values than the %" PRId64 " of the shape", count);
-            weir_status status = tensor_value(type, value, &values[at], err);
-            if (status) return weir_err_prefix(err, "\"data\", value %" PRId64, at);
-            at++;
-            if (!nested) break;
-        }
-    }
-    if (at != count) return WEIR_REJECT(err, WEIR_EDATA, "\"data\" has %" PRId64 " values: the shape says %" PRId64, at, count);
+static weir_status flag_parameter(const cJSON *object, const char *name, bool fallback, bool *ret_flag, weir_err *err) {
+    const cJSON *item = parameter(object, name);
+    if (item && !cJSON_IsBool(item)) return WEIR_REJECT(err, WEIR_EDATA, "parameter \"%s\": expected a boolean", name);
+    *ret_flag = item ? cJSON_IsTrue(item) : fallback;
     return WEIR_OK;
 }
 
-static weir_status parse_input(weir_json_table *table, const cJSON *input, weir_err *err) {
-    const char *name;
-    const tensor_type *type = NULL;
+/* The next bytes of the binary part belong to this input. */
+static weir_status take_bytes(tail *rest, const cJSON *size, const char **ret_bytes, size_t *ret_len, weir_err *err) {
+    double v = cJSON_IsNumber(size) ? size->valuedouble : -1;
+    if (!(v >= 0 && v <= WHOLE_MAX && v == floor(v))) return WEIR_REJECT(err, WEIR_EDATA, "\"binary_data_size\": expected a whole number of bytes");
+    if (!rest->bytes)
+        return WEIR_REJECT(err, WEIR_EDATA,
+                           "\"binary_data_size\" is given, but the request has no header Inference-Header-Content-Length, which says where the JSON ends");
+    if (v > (double)(rest->len - rest->used))
+        return WEIR_REJECT(err, WEIR_EDATA, "\"binary_data_size\" is %.0f, but only %zu bytes are left after the JSON and the inputs before", v,
+                           rest->len - rest->used);
+    *ret_bytes = rest->bytes + rest->used;
+    *ret_len = (size_t)v;
+    rest->used += *ret_len;
+    return WEIR_OK;
+}
+
+static weir_status parse_input(weir_json_table *table, const cJSON *input, tail *rest, weir_err *err) {
+    const char *name, *bytes = NULL;
+    const weir_tensor_type *type = NULL;
     int64_t rows = 0, width = 0;
+    size_t len = 0;
     weir_json_column *column = NULL;
     weir_status status;
     if (!cJSON_IsObject(input)) return WEIR_REJECT(err, WEIR_EDATA, "expected an object with name, shape, datatype and data");
     if ((status = text_member(input, "name", &name, err)) || (status = tensor_type_of(input, &type, err)) || (status = tensor_shape(input, &rows, &width, err)))
-        return status;
-    const cJSON *data = cJSON_GetObjectItemCaseSensitive(input, "data");
-    if (cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(input, "parameters"), "binary_data_size")) {
-        return WEIR_REJECT(err, WEIR_EDATA, "binary tensor data is not supported: send \"data\" as JSON");
-    }
-    if (!cJSON_IsArray(data)) return WEIR_REJECT(err, WEIR_EDATA, "\"data\": expected an array");
+        return name ? weir_err_prefix(err, "\"%.64s\"", name) : status;
+    const cJSON *data = cJSON_GetObjectItemCaseSensitive(input, "data"), *size = parameter(input, "binary_data_size");
+    if (size && data) return WEIR_REJECT(err, WEIR_EDATA, "\"data\" and \"binary_data_size\": expected one of them");
+    if (!size && !cJSON_IsArray(data)) return WEIR_REJECT(err, WEIR_EDATA, "\"data\": expected an array");
+    if (size && (status = take_bytes(rest, size, &bytes, &len, err))) return status;
     if ((status = add_column(table, name, rows, width, &column, err))) return status;
-    return tensor_data(data, type, rows, column->width, column->values, err);
+    status = size ? weir_tensor_of_bytes(type, bytes, len, rows * width, column->values, err)
+                  : weir_tensor_of_json(type, data, rows, column->width, column->values, err);
+    return status ? weir_err_prefix(err, "\"%.64s\"", name) : WEIR_OK;
 }
 
-weir_status weir_infer_parse(const char *body, size_t len, weir_infer_request *ret_request, weir_err *err) {
-    weir_infer_request *request = ret_request;
-    *request = (weir_infer_request){0};
-    weir_json_table *table = &request->inputs;
-    weir_status status = parse_object(body, len, table, err);
-    if (status || (status = text_member(table->json, "id", &request->id, err))) return status;
+static weir_status parse_inputs(weir_json_table *table, tail *rest, weir_err *err) {
     const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(table->json, "inputs");
     if (!cJSON_IsArray(inputs)) return WEIR_REJECT(err, WEIR_EDATA, "\"inputs\": expected an array of tensors");
-    if ((status = reserve_columns(table, cJSON_GetArraySize(inputs), err))) return weir_err_prefix(err, "\"inputs\"");
+    weir_status status = reserve_columns(table, cJSON_GetArraySize(inputs), err);
+    if (status) return weir_err_prefix(err, "\"inputs\"");
     int i = 0;
     for (const cJSON *input = inputs->child; input; input = input->next, i++) {
-        if ((status = parse_input(table, input, err))) return weir_err_prefix(err, "\"inputs\"[%d]", i);
+        if ((status = parse_input(table, input, rest, err))) return weir_err_prefix(err, "\"inputs\"[%d]", i);
     }
+    if (rest->used != rest->len) return WEIR_REJECT(err, WEIR_EDATA, "the inputs take %zu bytes after the JSON, but there are %zu", rest->used, rest->len);
+    return WEIR_OK;
+}
+
+static weir_status parse_output(const cJSON *item, bool binary, weir_infer_wanted *ret_wanted, weir_err *err) {
+    const char *name;
+    weir_status status = text_member(item, "name", &name, err);
+    if (status) return status;
+    if (!cJSON_IsObject(item) || !name) return WEIR_REJECT(err, WEIR_EDATA, "expected an object with a name");
+    if (strlen(name) > NAME_BYTES_MAX) return WEIR_REJECT(err, WEIR_EDATA, "longer than %d bytes", NAME_BYTES_MAX);
+    if (parameter(item, "classification")) return WEIR_REJECT(err, WEIR_EDATA, "parameter \"classification\" is not offered: ask for \"score\" and \"class\"");
+    ret_wanted->name = name;
+    return flag_parameter(item, "binary_data", binary, &ret_wanted->binary, err);
+}
+
+static weir_status parse_outputs(weir_infer_request *request, weir_err *err) {
+    weir_json_table *table = &request->inputs;
     const cJSON *outputs = cJSON_GetObjectItemCaseSensitive(table->json, "outputs");
-    if (!outputs || cJSON_IsNull(outputs)) return WEIR_OK;
-    return parse_names(table, outputs, "outputs", true, &request->outputs, err);
+    weir_status status = flag_parameter(table->json, "binary_data_output", false, &request->binary, err);
+    if (status || !outputs || cJSON_IsNull(outputs)) return status;
+    int count = cJSON_GetArraySize(outputs);
+    if (!cJSON_IsArray(outputs) || count < 1 || count > WEIR_JSON_COLUMNS_MAX)
+        return WEIR_REJECT(err, WEIR_EDATA, "\"outputs\": expected an array of 1 to %d", WEIR_JSON_COLUMNS_MAX);
+    request->outputs = weir_arena_alloc(&table->arena, (size_t)count * sizeof *request->outputs);
+    if (!request->outputs) return no_memory(err);
+    for (const cJSON *item = outputs->child; item; item = item->next) {
+        if ((status = parse_output(item, request->binary, &request->outputs[request->output_count], err)))
+            return weir_err_prefix(err, "\"outputs\"[%d]", request->output_count);
+        request->output_count++;
+    }
+    return WEIR_OK;
+}
+
+weir_status weir_infer_parse(const char *body, size_t len, size_t json_len, weir_infer_request *ret_request, weir_err *err) {
+    weir_infer_request *request = ret_request;
+    *request = (weir_infer_request){0};
+    if (json_len != WEIR_INFER_ALL_JSON && json_len > len)
+        return WEIR_REJECT(err, WEIR_EDATA, "Inference-Header-Content-Length is %zu, but the body has %zu bytes", json_len, len);
+    bool all = json_len == WEIR_INFER_ALL_JSON;
+    tail rest = {.bytes = all ? NULL : body + json_len, .len = all ? 0 : len - json_len};
+    weir_status status = parse_object(body, all ? len : json_len, &request->inputs, err);
+    if (!status) status = text_member(request->inputs.json, "id", &request->id, err);
+    if (!status) status = parse_inputs(&request->inputs, &rest, err);
+    return status ? status : parse_outputs(request, err);
 }
 
 void weir_infer_request_done(weir_infer_request *request) {
@@ -331,7 +325,7 @@ static weir_status parse_times(weir_features_request *request, weir_err *err) {
     if (!request->at_us) return no_memory(err);
     for (int row = 0; row < table->row_count; row++) {
         weir_datum datum;
-        weir_status status = any_value(value, &datum, err);
+        weir_status status = weir_datum_of_json(value, &datum, err);
         if (status || (status = time_value(&datum, &request->at_us[row], err))) return weir_err_prefix(err, "\"event_timestamp\"");
         if (cJSON_IsArray(item)) value = value->next;
     }
@@ -347,7 +341,7 @@ weir_status weir_features_parse(const char *body, size_t len, weir_features_requ
     const cJSON *features = cJSON_GetObjectItemCaseSensitive(table->json, "features");
     bool listed = features && !cJSON_IsNull(features);
     if (listed == (request->service != NULL)) return WEIR_REJECT(err, WEIR_EDATA, "expected either \"features\" or \"feature_service\"");
-    if (listed && (status = parse_names(table, features, "features", false, &request->features, err))) return status;
+    if (listed && (status = parse_names(table, features, "features", &request->features, err))) return status;
     const cJSON *full = cJSON_GetObjectItemCaseSensitive(table->json, "full_feature_names");
     if (full && !cJSON_IsBool(full) && !cJSON_IsNull(full)) return WEIR_REJECT(err, WEIR_EDATA, "\"full_feature_names\": expected a boolean");
     request->full_names = cJSON_IsTrue(full);
@@ -417,8 +411,15 @@ static const char *suggestion(const char *name, const char *const *known, char t
     return text;
 }
 
+/* Whether a double can say it. */
+static bool is_exact(const weir_datum *value) {
+    return value->type != WEIR_T_I64 || (value->i >= -(INT64_C(1) << 53) && value->i <= INT64_C(1) << 53) ||
+           (value->i < INT64_MAX - 1023 && (int64_t)(double)value->i == value->i);
+}
+
 static weir_status number_at(const weir_datum *value, double *out, const char *name, int row, weir_err *err) {
-    if (value->type == WEIR_T_STR) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\" of row %d is text: the model takes a number", name, row);
+    if (value->type == WEIR_T_STR) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\" of row %d is text: the model takes a number, FP64", name, row);
+    if (!is_exact(value)) return WEIR_REJECT(err, WEIR_EDATA, "\"%s\" of row %d is %" PRId64 ", which FP64 cannot say exactly", name, row, value->i);
     *out = weir_datum_number(value);
     return WEIR_OK;
 }
@@ -484,7 +485,7 @@ static weir_status fit(const weir_schema_field *field, const weir_datum *value, 
         if (value->type == WEIR_T_I64) return WEIR_OK;
         break;
     case WEIR_T_F64:
-        if (value->type == WEIR_T_STR) break;
+        if (value->type == WEIR_T_STR || !is_exact(value)) break;
         *ret_value = weir_f64(weir_datum_number(value));
         return WEIR_OK;
     case WEIR_T_BOOL:
@@ -611,9 +612,13 @@ bool weir_json_put(weir_buf *out, const weir_datum *value) {
     return weir_buf_append(out, "null", 4);
 }
 
-/* ,"name":"text" */
-static bool put_member(weir_buf *out, const char *comma, const char *name, const char *text) {
-    return weir_buf_printf(out, "%s\"%s\":", comma, name) && weir_json_put_text(out, text);
+static bool put_raw(weir_buf *out, const char *text) {
+    return weir_buf_append(out, text, strlen(text));
+}
+
+/* A member's name with what stands before it, as {"id": or ,"id":, and its text. */
+static bool put_member(weir_buf *out, const char *name, const char *text) {
+    return put_raw(out, name) && weir_json_put_text(out, text);
 }
 
 static bool put_values(weir_buf *out, const weir_datum *values, int count) {
@@ -624,26 +629,40 @@ static bool put_values(weir_buf *out, const weir_datum *values, int count) {
     return weir_buf_append(out, "]", 1);
 }
 
-bool weir_infer_encode(const weir_infer_answer *answer, weir_buf *out) {
-    if (!put_member(out, "{", "model_name", answer->model_name)) return false;
-    if (answer->model_version && !put_member(out, ",", "model_version", answer->model_version)) return false;
-    if (answer->id && !put_member(out, ",", "id", answer->id)) return false;
-    if (!weir_buf_printf(out, ",\"parameters\":{")) return false;
-    for (int p = 0; p < answer->parameter_count; p++) {
+static bool put_head(const weir_infer_answer *answer, weir_buf *out) {
+    bool ok = put_member(out, "{\"model_name\":", answer->model_name) &&
+              (!answer->model_version || put_member(out, ",\"model_version\":", answer->model_version)) &&
+              (!answer->id || put_member(out, ",\"id\":", answer->id)) && put_raw(out, ",\"parameters\":{");
+    for (int p = 0; ok && p < answer->parameter_count; p++) {
         const weir_infer_parameter *parameter = &answer->parameters[p];
-        if ((p && !weir_buf_append(out, ",", 1)) || !weir_json_put_text(out, parameter->name) || !weir_buf_append(out, ":", 1) ||
-            !weir_json_put(out, &parameter->value))
-            return false;
+        ok = (!p || weir_buf_append(out, ",", 1)) && weir_json_put_text(out, parameter->name) && weir_buf_append(out, ":", 1) &&
+             weir_json_put(out, &parameter->value);
     }
-    if (!weir_buf_printf(out, "},\"outputs\":[")) return false;
-    for (int o = 0; o < answer->output_count; o++) {
-        const weir_infer_output *output = &answer->outputs[o];
-        if (!put_member(out, o ? ",{" : "{", "name", output->name) || !put_member(out, ",", "datatype", output->datatype)) return false;
-        if (!weir_buf_printf(out, ",\"shape\":[%d],\"data\":", answer->row_count) || !put_values(out, output->values, answer->row_count) ||
-            !weir_buf_append(out, "}", 1))
-            return false;
-    }
-    return weir_buf_append(out, "]}", 2);
+    return ok && put_raw(out, "},\"outputs\":[");
+}
+
+static bool put_output(const weir_infer_output *output, int rows, bool first, weir_buf *out, weir_buf *bytes) {
+    const weir_tensor_type *type = weir_tensor_type_find(output->datatype);
+    int width = output->width ? output->width : 1, count = rows * width;
+    size_t before = bytes->len;
+    bool ok = put_member(out, first ? "{\"name\":" : ",{\"name\":", output->name) && put_member(out, ",\"datatype\":", output->datatype) &&
+              put_raw(out, ",\"shape\":[") && put_whole(out, rows) && (!output->width || (put_raw(out, ",") && put_whole(out, width)));
+    if (ok && output->binary && weir_tensor_has_bytes(type, output->values, count))
+        return weir_tensor_put_bytes(type, output->values, count, bytes) && put_raw(out, "],\"parameters\":{\"binary_data_size\":") &&
+               put_whole(out, (int64_t)(bytes->len - before)) && put_raw(out, "}}");
+    return ok && put_raw(out, "],\"data\":") && put_values(out, output->values, count) && put_raw(out, "}");
+}
+
+bool weir_infer_encode(const weir_infer_answer *answer, weir_buf *out, size_t *ret_json_len) {
+    weir_buf bytes = {0};
+    size_t before = out->len;
+    bool ok = weir_buf_reserve(out, ANSWER_BYTES) && put_head(answer, out);
+    for (int o = 0; ok && o < answer->output_count; o++) ok = put_output(&answer->outputs[o], answer->row_count, !o, out, &bytes);
+    ok = ok && weir_buf_append(out, "]}", 2);
+    *ret_json_len = bytes.len ? out->len - before : WEIR_INFER_ALL_JSON;
+    ok = ok && (!bytes.len || weir_buf_append(out, bytes.data, bytes.len));
+    weir_buf_done(&bytes);
+    return ok;
 }
 
 static bool put_statuses(weir_buf *out, const char *const *statuses, int row_count) {

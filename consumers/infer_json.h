@@ -5,8 +5,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "core/mem.h"
-#include "core/row.h"
+#include "consumers/infer_tensor.h"
 #include "features/pipeline.h"
 
 enum { WEIR_JSON_ROWS_MAX = 10000, WEIR_JSON_COLUMNS_MAX = 1024, WEIR_JSON_VALUES_MAX = 1 << 20 };
@@ -15,7 +14,7 @@ enum { WEIR_JSON_ROWS_MAX = 10000, WEIR_JSON_COLUMNS_MAX = 1024, WEIR_JSON_VALUE
 typedef struct weir_json_column {
     const char *name;
     int width;
-    weir_datum *values; /* [row_count][width]: NULL, BOOL, I64 (whole numbers up to 2^53), F64, STR */
+    weir_datum *values; /* [row_count][width]: NULL, BOOL, I64 (of JSON: up to 2^53), F64, STR */
 } weir_json_column;
 
 /* Columns of one length. Owns all that it and its values point to; zeroed memory is an empty one. */
@@ -29,25 +28,38 @@ typedef struct weir_json_table {
 void weir_json_table_done(weir_json_table *table);
 const weir_json_column *weir_json_table_find(const weir_json_table *table, const char *name); /* NULL when there is none */
 
-/* /v2/models/NAME[/versions/VERSION][/ready|/infer] */
+/* /v2/models/NAME[/versions/VERSION|/versions/ALIAS][/ready|/infer] */
 typedef enum weir_model_verb { WEIR_MODEL_METADATA, WEIR_MODEL_READY, WEIR_MODEL_INFER } weir_model_verb;
 typedef struct weir_model_path {
     char name[64];
     int version; /* 0: none given */
+    char alias[16]; /* given in place of a version: "champion", "challenger", …; else empty */
     weir_model_verb verb;
 } weir_model_path;
 /** Errors: WEIR_ENOTFOUND for any other path. */
 weir_status weir_model_path_parse(const char *path, weir_model_path *ret_path, weir_err *err) WEIR_MUST_CHECK;
 
-/* POST …/infer */
+/* POST …/infer. With the binary tensor data extension the JSON is followed by the inputs' bytes, which values of the table then point into:
+ *
+ *   Inference-Header-Content-Length: J
+ *   {"inputs":[{…,"parameters":{"binary_data_size":A}},{…"data":[…]},{…,"parameters":{"binary_data_size":B}}]}   J bytes
+ *   first input                                                                                                  A bytes
+ *   third input                                                                                                  B bytes */
+typedef struct weir_infer_wanted {
+    const char *name;
+    bool binary;
+} weir_infer_wanted;
 typedef struct weir_infer_request {
     weir_json_table inputs;
     const char *id; /* NULL: none given */
-    const char **outputs; /* names asked for, NULL-terminated; NULL: the usual ones */
+    bool binary; /* binary_data_output: those outputs that do not say otherwise are wanted as bytes */
+    int output_count; /* 0: the usual ones are wanted */
+    weir_infer_wanted *outputs;
 } weir_infer_request;
-/** Errors (all parsers): WEIR_EDATA saying which member, what was found, what was expected; WEIR_ELIMIT beyond the limits above; WEIR_ENOMEM. body needs no NUL.
- *  *ret_request is to be done with also after an error. */
-weir_status weir_infer_parse(const char *body, size_t len, weir_infer_request *ret_request, weir_err *err) WEIR_MUST_CHECK;
+#define WEIR_INFER_ALL_JSON SIZE_MAX
+/** Errors (all parsers): WEIR_EDATA saying which member, what was found, what was expected; WEIR_ELIMIT beyond the limits above; WEIR_ENOMEM. body needs no NUL, and lives
+ *  as long as the request. json_len: bytes of JSON before those of the inputs, WEIR_INFER_ALL_JSON without any. *ret_request is to be done with also after an error. */
+weir_status weir_infer_parse(const char *body, size_t len, size_t json_len, weir_infer_request *ret_request, weir_err *err) WEIR_MUST_CHECK;
 void weir_infer_request_done(weir_infer_request *request);
 
 /* POST /get-online-features */
@@ -84,7 +96,9 @@ weir_status weir_json_rows(weir_json_table *table, const weir_feed_def *feed, bo
 /* An answer of …/infer. */
 typedef struct weir_infer_output {
     const char *name, *datatype; /* "score", "FP64" */
-    const weir_datum *values; /* [row_count] */
+    const weir_datum *values; /* [row_count][width] */
+    int width; /* 0: a column, of the shape [row_count] */
+    bool binary; /* as bytes, where every value has a form in them; else as JSON */
 } weir_infer_output;
 typedef struct weir_infer_parameter {
     const char *name;
@@ -96,8 +110,8 @@ typedef struct weir_infer_answer {
     const weir_infer_output *outputs;
     const weir_infer_parameter *parameters;
 } weir_infer_answer;
-/** Appends the JSON. False when memory ran out. */
-bool weir_infer_encode(const weir_infer_answer *answer, weir_buf *out) WEIR_MUST_CHECK;
+/** Appends the JSON, and the bytes of outputs after it: *ret_json_len is where they begin, WEIR_INFER_ALL_JSON without any. False when memory ran out. */
+bool weir_infer_encode(const weir_infer_answer *answer, weir_buf *out, size_t *ret_json_len) WEIR_MUST_CHECK;
 
 /* One column of a /get-online-features answer. Neighbours that share their times (the same array) are printed faster. */
 typedef struct weir_features_result {

@@ -91,8 +91,11 @@ static weir_status want_listed(lookup *l, weir_err *err) {
 /* A feature service is a served model, or the pipeline for its champion: the features that it reads. */
 static weir_status want_service(lookup *l, weir_err *err) {
     const weir_served *served = NULL;
+    weir_model_path path = {0};
+    if (snprintf(path.name, sizeof path.name, "%s", l->request->service) >= (int)sizeof path.name)
+        return WEIR_REJECT(err, WEIR_ENOTFOUND, "\"feature_service\" is longer than any model's name");
     weir_arms *arms = weir_serving_arms(l->s->serving);
-    weir_status status = serve_find(l->s, arms, l->request->service, 0, &served, err);
+    weir_status status = serve_find(l->s, arms, &path, &served, err);
     for (int c = 0; !status && c < weir_model_column_count(served->model); c++) {
         int view, feature;
         if (find_feature(l, NULL, 0, weir_model_columns(served->model)[c], &view, &feature)) status = add_wanted(l, view, feature, err);

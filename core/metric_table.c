@@ -125,6 +125,10 @@ const weir_metric_def weir_metric_table[] = {
     /* HTTP serving */
     {"weir_serve_requests_total", WEIR_COUNTER, "HTTP requests by status class", {"pipeline", "endpoint", "outcome"}},
     {"weir_serve_request_seconds", WEIR_HISTOGRAM, "time to answer a request", {"pipeline", "endpoint"}},
+    {"weir_http_refused_total",
+     WEIR_COUNTER,
+     "HTTP requests that were not taken: too much at once (busy, 429), too long (long, 413), not whole in time (late, 408)",
+     {"reason"}},
     /* experiments */
     {"weir_experiment_predictions_joined_total", WEIR_COUNTER, "predictions whose label arrived", {"pipeline", "arm"}},
     {"weir_experiment_error_value",

@@ -55,6 +55,7 @@ typedef struct weir_worker_env {
     weir_clock *clock;
     weir_http_server *http; /* may be NULL in tests */
     bool http_tokens; /* the API asks for tokens */
+    int http_linger_ms; /* the API goes on answering so long after a stop, while it says that it is not ready */
     int batch_max; /* records a poll hands over at most */
     int poll_ms; /* longest wait for the first record */
     int drain_ms; /* deadline for draining at stop */

@@ -160,7 +160,7 @@ static const weir_conf_item persistence_table[] = {
     {.name = "export_formats",
      .type = WEIR_CONF_LIST,
      IN(weir_training_persistence, export_formats),
-     .doc = "native (pickle is taken for it), json, onnx, pmml"},
+     .doc = "native (pickle is taken for it), json, onnx, pmml, score"},
     {.name = NULL},
 };
 

@@ -5,8 +5,8 @@
  *                                                 newest    the features as of the newest record, which stand beside the state
  *                                                 at time   as of any time: the state is decoded and evaluated
  *                                               then batches of 10 000 keys in random order and in the order of the keys
- *   weir_bench_online http PORT RATE READS CONNECTIONS FILE
- *                                               POST /get-online-features with the bodies of FILE (one a line, in turn) on keep-alive connections, one request at a time on
+ *   weir_bench_online http PORT RATE READS CONNECTIONS FILE [PATH]
+ *                                               POST /get-online-features (or PATH) with the bodies of FILE (one a line, in turn) on keep-alive connections, one request at a time on
  *                                               each; request i is due at i / RATE, and latency counts from then, so that a server that stalls is not spared;
  *                                               RATE 0: each connection asks again as soon as it is answered, and latency counts from the request
  *
@@ -29,7 +29,7 @@
 #include "features/online.h"
 #include "tests/bench/harness.h"
 
-enum { RUNS = 5, READS = 100000, TEMPLATES = 64, DAYS = 31, PER_DAY = 3, KEYS_AT_ONCE = 10000, FEATURES_ID = 1 };
+enum { RUNS = 5, READS = 100000, TEMPLATES = 64, DAYS = 31, PER_DAY = 3, KEYS_AT_ONCE = 10000, FEATURES_ID = 1, HEAD_BYTES_MAX = 400 };
 
 static void die(const char *what) {
     fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
@@ -270,6 +270,7 @@ typedef struct connection {
 } connection;
 
 typedef struct load {
+    const char *path;
     char **requests; /* whole, head and body */
     int request_count, port, connection_count, epoll_fd, timer_fd;
     connection *connections;
@@ -287,11 +288,10 @@ static void read_requests(load *l, const char *path) {
     if (!file) die(path);
     while ((len = getline(&line, &room, file)) > 0) {
         if (line[len - 1] == '\n') line[--len] = 0;
-        char **requests = realloc(l->requests, (size_t)(l->request_count + 1) * sizeof *requests), *request = malloc((size_t)len + 200);
+        char **requests = realloc(l->requests, (size_t)(l->request_count + 1) * sizeof *requests), *request = malloc((size_t)len + HEAD_BYTES_MAX);
         if (!requests || !request) die("no memory");
-        snprintf(request, (size_t)len + 200,
-                 "POST /get-online-features HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nContent-Length: %zd\r\n\r\n%s", l->port, len,
-                 line);
+        snprintf(request, (size_t)len + HEAD_BYTES_MAX,
+                 "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nContent-Length: %zd\r\n\r\n%s", l->path, l->port, len, line);
         l->requests = requests;
         l->requests[l->request_count++] = request;
     }
@@ -383,13 +383,13 @@ static void run_load(load *l) {
     }
 }
 
-static void bench_http(int port, double rate, int reads, int connections, const char *path) {
-    load l = {.port = port, .connection_count = connections, .total = reads, .interval_ns = rate > 0 ? (int64_t)(1e9 / rate) : 0};
+static void bench_http(int port, double rate, int reads, int connections, const char *file, const char *path) {
+    load l = {.path = path, .port = port, .connection_count = connections, .total = reads, .interval_ns = rate > 0 ? (int64_t)(1e9 / rate) : 0};
     prctl(PR_SET_TIMERSLACK, 1);
     l.us = calloc((size_t)l.total, sizeof *l.us);
     l.late_us = calloc((size_t)l.total, sizeof *l.late_us);
     if (!l.us || !l.late_us) die("no memory");
-    read_requests(&l, path);
+    read_requests(&l, file);
     connect_all(&l);
     run_load(&l);
     double took_s = (double)(now_ns() - l.begun_ns) / 1e9;
@@ -411,10 +411,11 @@ static void bench_http(int port, double rate, int reads, int connections, const 
 int main(int argc, char **argv) {
     if (argc > 2 && !strcmp(argv[1], "embedded")) {
         bench_embedded(argv + 2);
-    } else if (argc == 7 && !strcmp(argv[1], "http") && atof(argv[3]) >= 0 && atoi(argv[4]) > 0 && atoi(argv[5]) > 0) {
-        bench_http(atoi(argv[2]), atof(argv[3]), atoi(argv[4]), atoi(argv[5]), argv[6]);
+    } else if ((argc == 7 || argc == 8) && strlen(argv[argc - 1]) < HEAD_BYTES_MAX / 2 && !strcmp(argv[1], "http") && atof(argv[3]) >= 0 && atoi(argv[4]) > 0 &&
+               atoi(argv[5]) > 0) {
+        bench_http(atoi(argv[2]), atof(argv[3]), atoi(argv[4]), atoi(argv[5]), argv[6], argc == 8 ? argv[7] : "/get-online-features");
     } else {
-        fprintf(stderr, "usage: %s embedded ENTITIES… | http PORT RATE READS CONNECTIONS FILE\n", argv[0]);
+        fprintf(stderr, "usage: %s embedded ENTITIES… | http PORT RATE READS CONNECTIONS FILE [PATH]\n", argv[0]);
         return 2;
     }
     return 0;

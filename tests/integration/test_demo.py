@@ -55,6 +55,7 @@ def main():
             assert "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page, "the page loads something from elsewhere"
         print("demo: reported")
         child("consumers/test_serve.py", WEIR_API_URL="http://127.0.0.1:" + os.environ["WEIR_HTTP_PORT"])
+        child("consumers/test_serve_protocol.py", WEIR_API_URL="http://127.0.0.1:" + os.environ["WEIR_HTTP_PORT"])
         time.sleep(6)  # one more scrape of the final figures
         child("monitoring/test_dashboard.py", WEIR_DASHBOARD_MINUTES="20")
     finally:

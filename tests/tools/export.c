@@ -4,6 +4,7 @@
  *   export artifact FORMAT file
  *   explain artifact values out          contributions [rows][outputs][columns + 1]
  *   importance artifact out
+ *   import file COLUMNS artifact         what XGBoost saved, past the gate; COLUMNS: a JSON array, or null
  *   combine KIND WEIGHTS artifact member…        a model of several; KIND: average, weighted, stacking (the last member is the meta model), targets; WEIGHTS: a JSON array */
 #include <math.h>
 #include <stdio.h>
@@ -12,8 +13,10 @@
 
 #include "models/explain.h"
 #include "models/export.h"
+#include "models/import_model.h"
 #include "models/model_internal.h"
 #include "models/prep.h"
+#include "models/scorer_gate.h"
 #include "tests/tools/files.h"
 
 static void must(weir_status status, const weir_err *err) {
@@ -104,6 +107,25 @@ static void importance(char **args) {
     weir_model_free(model);
 }
 
+static void import(char **args) {
+    size_t len;
+    char *bytes = read_file(args[0], &len);
+    cJSON *list = cJSON_Parse(args[1]);
+    const char *columns[WEIR_MODEL_COLUMNS_MAX + 1] = {NULL};
+    for (int c = 0; c < cJSON_GetArraySize(list); c++) columns[c] = cJSON_GetStringValue(cJSON_GetArrayItem(list, c));
+    weir_buf artifact = {0};
+    weir_model *model = NULL;
+    weir_gate_count compared;
+    weir_err err;
+    must(weir_import_xgboost(bytes, len, cJSON_IsArray(list) ? columns : NULL, "", &artifact, &err), &err);
+    must(weir_model_load(artifact.data, artifact.len, &model, &err), &err);
+    must(weir_scorer_gate(model, NULL, 0, &compared, &err), &err);
+    write_file(args[2], artifact.data, artifact.len);
+    weir_model_free(model);
+    weir_buf_done(&artifact);
+    cJSON_Delete(list);
+}
+
 static weir_composition find_kind(const char *name) {
     for (int kind = WEIR_MODEL_AVERAGE; kind <= WEIR_MODEL_TARGETS; kind++)
         if (!strcmp(weir_composition_name((weir_composition)kind), name)) return (weir_composition)kind;
@@ -151,7 +173,7 @@ int main(int argc, char **argv) {
         const char *name;
         int args;
         void (*run)(char **args);
-    } commands[] = {{"fit", 4, fit}, {"export", 3, export}, {"explain", 3, explain}, {"importance", 2, importance}};
+    } commands[] = {{"fit", 4, fit}, {"export", 3, export}, {"explain", 3, explain}, {"importance", 2, importance}, {"import", 3, import}};
     if (argc > 6 && !strcmp(argv[1], "combine")) {
         combine(argv + 2, argc - 5);
         return 0;

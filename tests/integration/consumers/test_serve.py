@@ -63,7 +63,7 @@ def check_health():
     assert good("GET", "/v2/health/live") == {"live": True}
     assert good("GET", "/v2/health/ready") == {"ready": True}
     server = good("GET", "/v2")
-    assert server["name"] == "weir" and server["version"] and server["extensions"] == []
+    assert server["name"] == "weir" and server["version"] and server["extensions"] == ["binary_tensor_data"]
 
 
 def check_metadata():

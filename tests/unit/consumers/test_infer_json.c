@@ -39,7 +39,7 @@ static int free_feed(void **state) {
 static const char *refusal(const char *body) {
     static weir_err err;
     weir_infer_request request;
-    weir_status status = weir_infer_parse(body, strlen(body), &request, &err);
+    weir_status status = weir_infer_parse(body, strlen(body), WEIR_INFER_ALL_JSON, &request, &err);
     assert_int_not_equal(status, WEIR_OK);
     assert_int_equal(err.action, WEIR_ACTION_REJECT);
     weir_infer_request_done(&request);
@@ -48,7 +48,7 @@ static const char *refusal(const char *body) {
 
 static void parse(const char *body, weir_infer_request *request) {
     weir_err err = {0};
-    if (weir_infer_parse(body, strlen(body), request, &err)) fail_msg("%s", err.message);
+    if (weir_infer_parse(body, strlen(body), WEIR_INFER_ALL_JSON, request, &err)) fail_msg("%s", err.message);
 }
 
 #define INPUT(name, type, shape, data) "{\"name\":\"" name "\",\"datatype\":\"" type "\",\"shape\":" shape ",\"data\":" data "}"
@@ -64,9 +64,10 @@ static void one_tensor_per_input_becomes_a_row_major_matrix(void **state) {
               "amount", "FP64", "[2,1]", "[[10.5],[null]]") "]} \n",
           &request);
     assert_string_equal(request.id, "42");
-    assert_string_equal(request.outputs[0], "score");
-    assert_string_equal(request.outputs[1], "arm");
-    assert_null(request.outputs[2]);
+    assert_int_equal(request.output_count, 2);
+    assert_string_equal(request.outputs[0].name, "score");
+    assert_string_equal(request.outputs[1].name, "arm");
+    assert_false(request.binary || request.outputs[0].binary || request.outputs[1].binary);
     assert_int_equal(request.inputs.row_count, 2);
     assert_int_equal(weir_infer_features(&request.inputs, columns, 2, out, NULL), WEIR_OK);
     assert_true(out[0] == 10.5 && out[1] == 3 && isnan(out[2]) && out[3] == 4);
@@ -105,7 +106,7 @@ static void wrong_bodies_are_refused_with_the_place_and_the_reason(void **state)
         {"{\"inputs\":[]}", "\"inputs\": it is empty"},
         {"{\"inputs\":[7]}", "\"inputs\"[0]: expected an object"},
         {"{\"id\":7,\"inputs\":[]}", "\"id\": expected a string"},
-        {INFER(INPUT("a", "FP64", "[2]", "[1]")), "\"inputs\"[0]: \"data\" has 1 values: the shape says 2"},
+        {INFER(INPUT("a", "FP64", "[2]", "[1]")), "\"inputs\"[0]: \"a\": \"data\" has 1 values: the shape says 2"},
         {INFER(INPUT("a", "FP64", "[2]", "[1,2,3]")), "more values than the 2 of the shape"},
         {INFER(INPUT("a", "FP64", "[1,2]", "[[1],[2]]")), "a row of 1 values: the shape says 2"},
         {INFER(INPUT("a", "FP64", "[2,2,2]", "[1]")), "expected [rows] or [rows, columns]"},
@@ -114,7 +115,8 @@ static void wrong_bodies_are_refused_with_the_place_and_the_reason(void **state)
         {INFER(INPUT("a", "FP64", "[0]", "[]")), "no rows"},
         {INFER(INPUT("a", "FP64", "[1000000000000]", "[1]")), "at most 10000 in one request"},
         {INFER(INPUT("a", "FP64", "[10000,1000]", "[1]")), "at most 1048576 in one request"},
-        {INFER(INPUT("a", "FP16", "[1]", "[1]")), "datatype FP16: expected BOOL"},
+        {INFER(INPUT("a", "FP8", "[1]", "[1]")), "\"a\": datatype FP8: expected BOOL"},
+        {INFER(INPUT("a", "FP16", "[1]", "[1]")), "datatype FP16 has no JSON form"},
         {INFER(INPUT("a", "FP64", "[1]", "[\"1\"]")), "\"data\", value 0: expected a number that fits FP64"},
         {INFER(INPUT("a", "FP64", "[1]", "[1e999]")), "number out of range"},
         {INFER(INPUT("a", "FP32", "[1]", "[1e300]")), "expected a number that fits FP32"},
@@ -127,8 +129,12 @@ static void wrong_bodies_are_refused_with_the_place_and_the_reason(void **state)
         {INFER(INPUT("", "FP64", "[1]", "[1]")), "expected a name"},
         {INFER(INPUT("a", "FP64", "[1]", "[1]") "," INPUT("a", "FP64", "[1]", "[1]")), "\"inputs\"[1]: \"a\" is there twice"},
         {INFER(INPUT("a", "FP64", "[1]", "[1]") "," INPUT("b", "FP64", "[2]", "[1,2]")), "2 rows, but \"a\" has 1"},
-        {"{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP64\",\"shape\":[1],\"parameters\":{\"binary_data_size\":8}}]}", "binary tensor data is not supported"},
-        {"{\"outputs\":[{}],\"inputs\":[" INPUT("a", "FP64", "[1]", "[1]") "]}", "\"outputs\"[0]: expected a name"},
+        {"{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP64\",\"shape\":[1],\"parameters\":{\"binary_data_size\":8}}]}",
+         "no header Inference-Header-Content-Length"},
+        {"{\"outputs\":[{}],\"inputs\":[" INPUT("a", "FP64", "[1]", "[1]") "]}", "\"outputs\"[0]: expected an object with a name"},
+        {"{\"outputs\":[],\"inputs\":[" INPUT("a", "FP64", "[1]", "[1]") "]}", "\"outputs\": expected an array of 1 to"},
+        {"{\"parameters\":{\"binary_data_output\":1},\"inputs\":[" INPUT("a", "FP64", "[1]", "[1]") "]}", "\"binary_data_output\": expected a boolean"},
+        {"{\"outputs\":[{\"name\":\"score\",\"parameters\":{\"classification\":2}}],\"inputs\":[" INPUT("a", "FP64", "[1]", "[1]") "]}", "not offered"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *message = refusal(cases[i][0]);
@@ -191,6 +197,10 @@ static void model_paths_are_read_whole(void **state) {
     assert_int_equal(path.verb, WEIR_MODEL_INFER);
     assert_int_equal(weir_model_path_parse("/v2/models/a/ready", &path, NULL), WEIR_OK);
     assert_int_equal(path.verb, WEIR_MODEL_READY);
+    assert_string_equal(path.alias, "");
+    assert_int_equal(weir_model_path_parse("/v2/models/a/versions/challenger-2/infer", &path, NULL), WEIR_OK);
+    assert_string_equal(path.alias, "challenger-2");
+    assert_true(path.version == 0 && path.verb == WEIR_MODEL_INFER);
     const char *const wrong[] = {"/v2/models/",
                                  "/v2/models//infer",
                                  "/v2/models/a/",
@@ -199,6 +209,10 @@ static void model_paths_are_read_whole(void **state) {
                                  "/v2/models/a/versions/-1",
                                  "/v2/models/a/versions/1x",
                                  "/v2/models/a/versions/99999999999999999999",
+                                 "/v2/models/a/versions/99999999999",
+                                 "/v2/models/a/versions/Champion",
+                                 "/v2/models/a/versions/-champion",
+                                 "/v2/models/a/versions/an-alias-of-more-than-15-bytes",
                                  "/v2/models/a/inferx",
                                  "/v2/model/a"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_int_equal(weir_model_path_parse(wrong[i], &path, NULL), WEIR_ENOTFOUND);
@@ -343,15 +357,133 @@ static void push_needs_a_source_and_a_known_destination(void **state) {
 static void answers_are_json_that_reads_back(void **state) {
     (void)state;
     const weir_datum scores[] = {weir_f64(0.1), weir_f64(NAN)}, decisions[] = {weir_bool(true), weir_null()};
-    const weir_infer_output outputs[] = {{"score", "FP64", scores}, {"decision", "BOOL", decisions}};
+    const weir_infer_output outputs[] = {{.name = "score", .datatype = "FP64", .values = scores},
+                                         {.name = "decision", .datatype = "BOOL", .values = decisions}};
     const weir_infer_parameter parameters[] = {{"model", weir_text("a\"b")}, {"version", weir_i64(3)}};
     const weir_infer_answer answer = {"m", "3", NULL, 2, 2, 2, outputs, parameters};
     weir_buf out = {0};
-    assert_true(weir_infer_encode(&answer, &out));
+    size_t json_len = 0;
+    assert_true(weir_infer_encode(&answer, &out, &json_len));
+    assert_true(json_len == WEIR_INFER_ALL_JSON);
     assert_string_equal(out.data, "{\"model_name\":\"m\",\"model_version\":\"3\",\"parameters\":{\"model\":\"a\\\"b\",\"version\":3},\"outputs\":["
                                   "{\"name\":\"score\",\"datatype\":\"FP64\",\"shape\":[2],\"data\":[0.1,null]},"
                                   "{\"name\":\"decision\",\"datatype\":\"BOOL\",\"shape\":[2],\"data\":[true,null]}]}");
     weir_buf_done(&out);
+}
+
+/* A request with the binary tensor data extension: the JSON, then bytes. */
+typedef struct binary_body {
+    char bytes[1024];
+    size_t json_len, len;
+} binary_body;
+
+static binary_body binary_of(const char *json, const void *bytes, size_t len) {
+    binary_body body = {.json_len = strlen(json), .len = strlen(json) + len};
+    memcpy(body.bytes, json, body.json_len);
+    memcpy(body.bytes + body.json_len, bytes, len);
+    return body;
+}
+
+#define BINARY(name, type, shape, size) "{\"name\":\"" name "\",\"datatype\":\"" type "\",\"shape\":" shape ",\"parameters\":{\"binary_data_size\":" size "}}"
+
+static void bytes_after_the_json_belong_to_the_inputs_in_their_order(void **state) {
+    (void)state;
+    const struct __attribute__((packed)) {
+        double amount[2];
+        uint32_t first_len;
+        char first[2];
+        uint32_t second_len;
+        char second[3];
+    } tail = {{1.5, -2}, 2, {'1', '0'}, 3, {'9', '9', '9'}};
+    const char json[] =
+        "{\"parameters\":{\"binary_data_output\":true},\"outputs\":[{\"name\":\"score\"},{\"name\":\"arm\",\"parameters\":{\"binary_data\":false}}],"
+        "\"inputs\":[" BINARY("amount", "FP64", "[2]", "16") "," INPUT("n", "INT64", "[2]", "[7,8]") "," BINARY("id", "BYTES", "[2]", "13") "]}";
+    binary_body body = binary_of(json, &tail, sizeof tail);
+    weir_infer_request request;
+    weir_err err = {0};
+    if (weir_infer_parse(body.bytes, body.len, body.json_len, &request, &err)) fail_msg("%s", err.message);
+    const weir_json_column *columns_of = request.inputs.columns;
+    assert_true(columns_of[0].values[0].f == 1.5 && columns_of[0].values[1].f == -2);
+    assert_true(columns_of[1].values[1].i == 8);
+    assert_true(columns_of[2].values[1].len == 3 && !memcmp(columns_of[2].values[1].p, "999", 3));
+    assert_true(request.binary && request.outputs[0].binary && !request.outputs[1].binary);
+    weir_infer_request_done(&request);
+}
+
+static void bytes_that_do_not_fit_the_json_are_refused(void **state) {
+    (void)state;
+    const double values[4] = {1, 2, 3, 4};
+    const struct {
+        const char *json, *words;
+        size_t bytes;
+    } cases[] = {
+        {INFER(BINARY("a", "FP64", "[2]", "16")), "only 8 bytes are left", 8},
+        {INFER(BINARY("a", "FP64", "[2]", "8")), "2 values of FP64 are 16 bytes", 8},
+        {INFER(BINARY("a", "FP64", "[1]", "16")), "\"a\": 16 bytes of binary data: 1 values", 16},
+        {INFER(BINARY("a", "FP64", "[2]", "16")), "the inputs take 16 bytes after the JSON, but there are 24", 24},
+        {INFER(BINARY("a", "FP64", "[2]", "-16")), "expected a whole number of bytes", 16},
+        {INFER(BINARY("a", "FP64", "[2]", "1.5")), "expected a whole number of bytes", 16},
+        {INFER(BINARY("a", "FP64", "[2]", "18446744073709551616")), "expected a whole number of bytes", 16},
+        {INFER(BINARY("a", "FP64", "[2]", "\"16\"")), "expected a whole number of bytes", 16},
+        {INFER(BINARY("a", "FP64", "[4294967297]", "8")), "at most 10000", 8},
+        {INFER(BINARY("a", "BYTES", "[3]", "8")), "value 1: it goes on after the end", 8}, /* the bytes of 1.0: an empty text, and a length of a GiB */
+        {INFER("{\"name\":\"a\",\"datatype\":\"FP64\",\"shape\":[1],\"data\":[1],\"parameters\":{\"binary_data_size\":8}}"), "expected one of them", 8},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        binary_body body = binary_of(cases[i].json, values, cases[i].bytes);
+        char *exact = malloc(body.len); /* so that a byte read beyond is seen */
+        weir_infer_request request;
+        weir_err err = {0};
+        memcpy(exact, body.bytes, body.len);
+        assert_int_equal(weir_infer_parse(exact, body.len, body.json_len, &request, &err), i == 8 ? WEIR_ELIMIT : WEIR_EDATA);
+        if (!strstr(err.message, cases[i].words)) fail_msg("case %zu: \"%s\" does not say \"%s\"", i, err.message, cases[i].words);
+        weir_infer_request_done(&request);
+        free(exact);
+    }
+    weir_infer_request request;
+    weir_err err = {0};
+    assert_int_equal(weir_infer_parse("{}", 2, 3, &request, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "is 3, but the body has 2 bytes"));
+    weir_infer_request_done(&request);
+}
+
+static void outputs_are_bytes_after_the_json_where_that_was_asked(void **state) {
+    (void)state;
+    const weir_datum scores[] = {weir_f64(0.5), weir_f64(NAN), weir_f64(2), weir_f64(3)}, decisions[] = {weir_bool(true), weir_null()},
+                     arms[] = {weir_text("a"), weir_text("bc")};
+    const weir_infer_output outputs[] = {{.name = "score", .datatype = "FP64", .values = scores, .width = 2, .binary = true},
+                                         {.name = "decision", .datatype = "BOOL", .values = decisions, .binary = true}, /* null has no bytes */
+                                         {.name = "arm", .datatype = "BYTES", .values = arms, .binary = true}};
+    const weir_infer_answer answer = {.model_name = "m", .row_count = 2, .output_count = 3, .outputs = outputs};
+    static const char json[] = "{\"model_name\":\"m\",\"parameters\":{},\"outputs\":["
+                               "{\"name\":\"score\",\"datatype\":\"FP64\",\"shape\":[2,2],\"parameters\":{\"binary_data_size\":32}},"
+                               "{\"name\":\"decision\",\"datatype\":\"BOOL\",\"shape\":[2],\"data\":[true,null]},"
+                               "{\"name\":\"arm\",\"datatype\":\"BYTES\",\"shape\":[2],\"parameters\":{\"binary_data_size\":11}}]}";
+    static const char texts[] = "\1\0\0\0a\2\0\0\0bc";
+    weir_buf out = {0};
+    size_t json_len = 0;
+    assert_true(weir_infer_encode(&answer, &out, &json_len));
+    assert_int_equal(json_len, sizeof json - 1);
+    assert_memory_equal(out.data, json, sizeof json - 1);
+    assert_int_equal(out.len, sizeof json - 1 + 32 + 11);
+    double numbers[4];
+    memcpy(numbers, out.data + json_len, sizeof numbers);
+    assert_true(numbers[0] == 0.5 && isnan(numbers[1]) && numbers[2] == 2 && numbers[3] == 3);
+    assert_memory_equal(out.data + json_len + 32, texts, 11);
+    weir_buf_done(&out);
+}
+
+static void a_whole_number_that_a_double_cannot_say_is_refused(void **state) {
+    (void)state;
+    const int64_t values[2] = {INT64_C(1) << 60, (INT64_C(1) << 53) + 1};
+    binary_body body = binary_of(INFER(BINARY("amount", "INT64", "[2]", "16") "," INPUT("count_1d", "FP64", "[2]", "[1,1]")), values, sizeof values);
+    weir_infer_request request;
+    weir_err err = {0};
+    double out[4];
+    if (weir_infer_parse(body.bytes, body.len, body.json_len, &request, &err)) fail_msg("%s", err.message);
+    assert_int_equal(weir_infer_features(&request.inputs, columns, 2, out, &err), WEIR_EDATA);
+    assert_non_null(strstr(err.message, "\"amount\" of row 1 is 9007199254740993, which FP64 cannot say exactly"));
+    weir_infer_request_done(&request);
 }
 
 static void a_double_is_told_from_a_whole_number_and_reads_back_to_the_same_bits(void **state) {
@@ -457,6 +589,10 @@ int main(void) {
         cmocka_unit_test(wrong_online_feature_requests_are_refused),
         cmocka_unit_test(push_needs_a_source_and_a_known_destination),
         cmocka_unit_test(answers_are_json_that_reads_back),
+        cmocka_unit_test(bytes_after_the_json_belong_to_the_inputs_in_their_order),
+        cmocka_unit_test(bytes_that_do_not_fit_the_json_are_refused),
+        cmocka_unit_test(outputs_are_bytes_after_the_json_where_that_was_asked),
+        cmocka_unit_test(a_whole_number_that_a_double_cannot_say_is_refused),
         cmocka_unit_test(a_double_is_told_from_a_whole_number_and_reads_back_to_the_same_bits),
         cmocka_unit_test(online_features_are_answered_column_by_column),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),

@@ -155,9 +155,10 @@ const weir_worker_env *weir_worker_env_of(const weir_worker *worker) {
     (void)worker;
     return &env;
 }
+static _Atomic bool stopping;
 bool weir_worker_stopping(const weir_worker *worker) {
     (void)worker;
-    return false;
+    return stopping;
 }
 
 static struct {
@@ -211,7 +212,8 @@ weir_status weir_serde_encode(weir_serde *serde, const weir_datum *row, weir_buf
 
 static weir_pipeline *pipeline;
 static weir_shared shared;
-static weir_served champion, challenger;
+static weir_served champion, challenger, sorter;
+static const char *const classes[] = {"fine", "odd", "stolen"};
 static weir_http_server *http;
 static void *worker;
 static weir_clock_manual stopped_clock;
@@ -227,18 +229,24 @@ static int input_of(const char *name) {
     return column;
 }
 
-static void make_served(weir_served *served, const char *arm, const char *name, int version, const char *const columns[2]) {
+/* class_names: of three classes; NULL: two. */
+static void make_served(weir_served *served, const char *arm, const char *name, int version, const char *const columns[2], const char *const *class_names) {
     double values[40], label[20];
     weir_buf artifact = {0};
     weir_err err = {0};
     for (int i = 0; i < 20; i++) {
         values[2 * i] = (i * 7) % 20;
         values[2 * i + 1] = version * i % 5;
-        label[i] = i % 3 == 0;
+        label[i] = class_names ? i % 3 : i % 3 == 0;
     }
     weir_matrix matrix = {20, 2, values, label, columns};
+    if (class_names) {
+        matrix.task = WEIR_TASK_MULTICLASS;
+        matrix.class_count = 3;
+        matrix.class_names = class_names;
+    }
     if (weir_model_fit("logistic", NULL, NULL, &matrix, "hash", 1, 1, &artifact, &err)) fail_msg("%s", err.message);
-    *served = (weir_served){.version = version, .threshold = 0.5, .columns = malloc(2 * sizeof(int))};
+    *served = (weir_served){.version = version, .threshold = class_names ? NAN : 0.5, .columns = malloc(2 * sizeof(int))};
     snprintf(served->arm, sizeof served->arm, "%s", arm);
     snprintf(served->name, sizeof served->name, "%s", name);
     if (weir_model_load(artifact.data, artifact.len, &served->model, &err)) fail_msg("%s", err.message);
@@ -281,8 +289,9 @@ static int setup(void **state) {
     if (weir_pipeline_load("fraud", &pipeline, &err)) fail_msg("%s", err.message);
     fake.pipeline = pipeline;
     for (int v = 0; v < 2; v++) assert_int_equal(weir_view_new(pipeline, &pipeline->views[v], &fake.views[v], NULL), WEIR_OK);
-    make_served(&champion, "champion", "fraud-logistic", 3, counted);
-    make_served(&challenger, "challenger", "fraud-boosted", 4, meant);
+    make_served(&champion, "champion", "fraud-logistic", 3, counted, NULL);
+    make_served(&challenger, "challenger", "fraud-boosted", 4, meant, NULL);
+    make_served(&sorter, "champion", "fraud-sorter", 5, counted, classes);
     store_payment("10", NOON - 2 * HOUR, 20);
     store_payment("10", NOON - HOUR, 30);
     store_payment("11", NOON - HOUR, 50);
@@ -306,6 +315,8 @@ static int teardown(void **state) {
     for (int i = 0; i < fake.state_count; i++) weir_state_done(&fake.states[i].state);
     weir_model_free(champion.model);
     weir_model_free(challenger.model);
+    weir_model_free(sorter.model);
+    free(sorter.columns);
     free(champion.columns);
     free(challenger.columns);
     for (int v = 0; v < 2; v++) weir_view_free(fake.views[v]);
@@ -377,6 +388,16 @@ static void health_follows_the_replica_and_the_champion(void **state) {
     fake.arms.champion = &champion;
 }
 
+static void a_worker_that_stops_is_not_ready_and_goes_on_answering(void **state) {
+    (void)state;
+    stopping = true;
+    cJSON_Delete(call("GET", "/v2/health/ready", NULL, 503));
+    cJSON_Delete(call("GET", "/v2/health/live", NULL, 200));
+    cJSON_Delete(call("POST", "/v2/models/fraud/infer", EVENTS("\"10\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 200));
+    stopping = false;
+    cJSON_Delete(call("GET", "/v2/health/ready", NULL, 200));
+}
+
 static void metadata_names_versions_and_tensors(void **state) {
     (void)state;
     cJSON *model = call("GET", "/v2/models/fraud-logistic", NULL, 200);
@@ -387,8 +408,15 @@ static void metadata_names_versions_and_tensors(void **state) {
     cJSON_Delete(model);
     cJSON *whole = call("GET", "/v2/models/fraud", NULL, 200);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(whole, "inputs")), EVENT_FIELDS);
+    assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(whole, "versions"), 1)->valuestring, "challenger");
     cJSON_Delete(whole);
     cJSON_Delete(call("GET", "/v2/models/fraud-boosted/versions/4/ready", NULL, 200));
+    cJSON *index = call("POST", "/v2/repository/index", "", 200);
+    assert_int_equal(cJSON_GetArraySize(index), 2);
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetArrayItem(index, 1), "name")->valuestring, "fraud-boosted");
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetArrayItem(index, 1), "version")->valuestring, "4");
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetArrayItem(index, 1), "state")->valuestring, "READY");
+    cJSON_Delete(index);
     assert_refused("GET", "/v2/models/fraud-boosted/versions/3", NULL, 404, "served now: fraud-logistic version 3 and fraud-boosted version 4");
     assert_refused("GET", "/v2/models/fraud/versions/3", NULL, 404, "no model \"fraud\" version 3");
 }
@@ -466,6 +494,82 @@ static void the_champion_answers_for_a_challenger_that_fails(void **state) {
     assert_refused("POST", "/v2/models/fraud-boosted/infer", EVENTS("\"13\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 400, "infinite value");
 }
 
+static void a_model_of_several_classes_gives_a_score_each_and_the_class(void **state) {
+    (void)state;
+    fake.arms.champion = &sorter; /* the challenger has one score: the champion answers for it */
+    cJSON *answer = call("POST", "/v2/models/fraud/infer", EVENTS("\"10\",\"11\"", "2") "\"1\",\"1\"" AMOUNTS("2") "5,10]}]}", 200);
+    double rows[] = {5, 3, 10, 2}, scores[6];
+    assert_int_equal(weir_model_predict(sorter.model, rows, 2, scores, NULL), WEIR_OK);
+    for (int row = 0; row < 2; row++) {
+        int best = 0;
+        for (int class = 0; class < 3; class ++) {
+            assert_true(output(answer, "score", row * 3 + class)->valuedouble == scores[row * 3 + class]);
+            if (scores[row * 3 + class] > scores[row * 3 + best]) best = class;
+        }
+        assert_string_equal(output(answer, "class", row)->valuestring, classes[best]);
+    }
+    assert_true(output(answer, "version", 0)->valuedouble == 5 && output(answer, "propensity", 1)->valuedouble == 1 && !output(answer, "decision", 0));
+    const cJSON *shape = cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(answer, "outputs"), 0), "shape");
+    assert_true(cJSON_GetArraySize(shape) == 2 && cJSON_GetArrayItem(shape, 0)->valueint == 2 && cJSON_GetArrayItem(shape, 1)->valueint == 3);
+    cJSON_Delete(answer);
+    assert_refused("POST", "/v2/models/fraud/infer",
+                   "{\"outputs\":[{\"name\":\"decision\"}],\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP64\",\"shape\":[1,2],\"data\":[5,3]}]}", 400,
+                   "no output \"decision\": there are score, class, arm");
+    cJSON *model = call("GET", "/v2/models/fraud-sorter", NULL, 200);
+    const cJSON *score = cJSON_GetArrayItem(cJSON_GetObjectItem(model, "outputs"), 0), *about = cJSON_GetObjectItem(model, "parameters");
+    assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(cJSON_GetObjectItem(score, "parameters"), "classes"), 2)->valuestring, "stolen");
+    assert_string_equal(cJSON_GetObjectItem(about, "task")->valuestring, "multiclass");
+    assert_null(cJSON_GetObjectItem(about, "threshold"));
+    cJSON_Delete(model);
+    fake.arms.champion = &champion;
+}
+
+static void an_alias_is_a_version_of_the_pipeline_or_a_model(void **state) {
+    (void)state;
+    const char body[] = "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP64\",\"shape\":[1,2],\"data\":[5,1]}]}";
+    const char *const paths[] = {"/v2/models/fraud/versions/challenger/infer", "/v2/models/fraud-boosted/versions/challenger/infer"};
+    for (int i = 0; i < 2; i++) {
+        cJSON *answer = call("POST", paths[i], body, 200);
+        assert_true(output(answer, "score", 0)->valuedouble == score_of(&challenger, 5, 1));
+        assert_string_equal(cJSON_GetObjectItem(answer, "model_name")->valuestring, "fraud-boosted");
+        assert_string_equal(cJSON_GetObjectItem(answer, "model_version")->valuestring, "4");
+        cJSON_Delete(answer);
+    }
+    cJSON *model = call("GET", "/v2/models/fraud/versions/champion", NULL, 200);
+    const cJSON *about = cJSON_GetObjectItem(model, "parameters");
+    assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(about, "aliases"), 0)->valuestring, "champion");
+    assert_true(cJSON_GetObjectItem(about, "version")->valueint == 3 && cJSON_GetObjectItem(about, "threshold")->valuedouble == 0.5);
+    assert_string_equal(cJSON_GetObjectItem(about, "digest")->valuestring, weir_model_digest(champion.model));
+    cJSON_Delete(model);
+    cJSON_Delete(call("GET", "/v2/models/fraud/versions/champion/ready", NULL, 200));
+    assert_refused("POST", "/v2/models/fraud-logistic/versions/challenger/infer", body, 404, "no model \"fraud-logistic\" as challenger is served");
+    assert_refused("POST", "/v2/models/fraud/versions/challenger-2/infer", body, 404, "no model \"fraud\" as challenger-2 is served");
+}
+
+static void every_endpoint_is_in_the_openapi_document(void **state) {
+    (void)state;
+    cJSON *document = call("GET", "/openapi.json", NULL, 200);
+    const cJSON *paths = cJSON_GetObjectItem(document, "paths"), *path, *operation;
+    const cJSON *schemas = cJSON_GetObjectItem(cJSON_GetObjectItem(document, "components"), "schemas");
+    int posts = 0;
+    cJSON_ArrayForEach(path, paths) {
+        cJSON_ArrayForEach(operation, path) {
+            const cJSON *answer = cJSON_GetObjectItem(cJSON_GetObjectItem(operation, "responses"), "200");
+            const char *ref = cJSON_GetStringValue(
+                cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(answer, "content"), "application/json"), "schema"), "$ref"));
+            assert_non_null(ref);
+            assert_non_null(cJSON_GetObjectItem(schemas, strrchr(ref, '/') + 1));
+            posts += !strcmp(operation->string, "post");
+            /* what the document names is there: a path without parameters has no 404 */
+            if (!strchr(path->string, '{') && !strcmp(operation->string, "get")) cJSON_Delete(call("GET", path->string, NULL, 200));
+        }
+    }
+    assert_int_equal(posts, 6);
+    assert_int_equal(cJSON_GetArraySize(paths), 14);
+    assert_null(cJSON_GetObjectItem(document, "security"));
+    cJSON_Delete(document);
+}
+
 static void infer_refuses_what_it_cannot_answer(void **state) {
     (void)state;
     const char *infer = "/v2/models/fraud/infer";
@@ -477,8 +581,8 @@ static void infer_refuses_what_it_cannot_answer(void **state) {
                    "{\"outputs\":[{\"name\":\"x\"}],\"inputs\":[{\"name\":\"customer_id\",\"datatype\":\"BYTES\",\"shape\":[1],\"data\":[\"5\"]}]}", 400,
                    "no output \"x\"");
     assert_refused("POST", "/v2/models/none/infer", EVENTS("\"10\"", "1") "\"1\"" AMOUNTS("1") "5]}]}", 404, "no model \"none\" is served");
-    assert_refused("POST", "/v2/models/fraud/ready", "{}", 404, "only");
-    assert_refused("GET", infer, NULL, 404, "POST");
+    assert_refused("POST", "/v2/models/fraud/ready", "{}", 405, "only");
+    assert_refused("GET", infer, NULL, 405, "POST");
 }
 
 static const cJSON *feature(const cJSON *answer, int column, const char *member, int row) {
@@ -595,12 +699,16 @@ static void threads_answer_side_by_side(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(health_follows_the_replica_and_the_champion),
+        cmocka_unit_test(a_worker_that_stops_is_not_ready_and_goes_on_answering),
         cmocka_unit_test(metadata_names_versions_and_tensors),
         cmocka_unit_test(features_are_scored_as_they_are),
         cmocka_unit_test(a_version_decides_by_its_threshold_or_not_at_all),
         cmocka_unit_test(an_event_counts_in_its_own_features),
         cmocka_unit_test(a_batch_is_answered_by_each_entitys_arm),
         cmocka_unit_test(the_champion_answers_for_a_challenger_that_fails),
+        cmocka_unit_test(a_model_of_several_classes_gives_a_score_each_and_the_class),
+        cmocka_unit_test(an_alias_is_a_version_of_the_pipeline_or_a_model),
+        cmocka_unit_test(every_endpoint_is_in_the_openapi_document),
         cmocka_unit_test(infer_refuses_what_it_cannot_answer),
         cmocka_unit_test(online_features_are_those_of_the_newest_event),
         cmocka_unit_test(online_features_are_asked_for_at_a_time),

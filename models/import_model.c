@@ -1,0 +1,169 @@
+#include "models/import_model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xgboost/c_api.h>
+
+#include "models/algorithms.h"
+#include "models/memory.h"
+#include "models/model_internal.h"
+#include "models/ubjson.h"
+#include "models/xgb_internal.h"
+
+static weir_status no_memory(weir_err *err) {
+    return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to import a model");
+}
+
+/* ---- what newer releases write otherwise ---- */
+
+/* The text of base_score in a file: since XGBoost 3.1 it is a list of one, "[5E-1]", which the library here does not read. */
+typedef struct base_text {
+    size_t at, len; /* of the text */
+    size_t length_at; /* UBJSON: where its length stands, 8 bytes, big-endian; 0: JSON */
+} base_text;
+
+static bool find_base_score(const char *bytes, size_t len, base_text *ret_text) {
+    static const char name[] = "base_score";
+    enum { NAME = sizeof name - 1, UBJ_FRONT = 10 /* S, L, 8 bytes */ };
+    const char *found = memmem(bytes, len, name, NAME), *end = bytes + len;
+    if (!found || end - found < NAME + UBJ_FRONT) return false;
+    const char *p = found + NAME, *stop;
+    if (p[0] == 'S' && p[1] == 'L') {
+        uint64_t text_len = 0;
+        for (int i = 2; i < UBJ_FRONT; i++) text_len = text_len << 8 | (unsigned char)p[i];
+        *ret_text = (base_text){(size_t)(p + UBJ_FRONT - bytes), text_len, (size_t)(p + 2 - bytes)};
+        return text_len <= (uint64_t)(end - p - UBJ_FRONT);
+    }
+    if (*p != '"' || !(p = memchr(p + 1, '"', (size_t)(end - p - 1))) || !(stop = memchr(p + 1, '"', (size_t)(end - p - 1)))) return false;
+    *ret_text = (base_text){.at = (size_t)(p + 1 - bytes), .len = (size_t)(stop - p - 1)};
+    return true;
+}
+
+/* The length of the first of a list's items; 0 where others differ from it. text: what stands between the brackets. */
+static size_t only_item(const char *text, size_t len) {
+    const char *comma = memchr(text, ',', len);
+    size_t first = comma ? (size_t)(comma - text) : len;
+    for (size_t at = first; at < len; at += first + 1)
+        if (len - at < first + 1 || memcmp(text + at + 1, text, first) != 0 || (len - at > first + 1 && text[at + first + 1] != ',')) return 0;
+    return first;
+}
+
+/* The file with a list of one, or of equal ones, as the number in it. */
+static weir_status plain_base_score(const char *bytes, size_t len, weir_buf *ret_file, weir_err *err) {
+    base_text text;
+    bool list = find_base_score(bytes, len, &text) && text.len > 2 && bytes[text.at] == '[' && bytes[text.at + text.len - 1] == ']';
+    size_t kept = list ? only_item(bytes + text.at + 1, text.len - 2) : 0;
+    if (list && !kept)
+        return WEIR_FAIL(err, WEIR_EDATA,
+                         "base_score is %.*s: one a class, as newer releases of XGBoost estimate them, is not supported; trained with base_score 0.5 the model "
+                         "can be imported",
+                         text.len < 80 ? (int)text.len : 80, bytes + text.at);
+    bool ok = !list ? weir_buf_append(ret_file, bytes, len)
+                    : weir_buf_append(ret_file, bytes, text.at) && weir_buf_append(ret_file, bytes + text.at + 1, kept) &&
+                          weir_buf_append(ret_file, bytes + text.at + text.len, len - text.at - text.len);
+    if (!ok) return no_memory(err);
+    for (int i = 0; list && text.length_at && i < 8; i++) ret_file->data[text.length_at + (size_t)i] = (char)((uint64_t)kept >> (56 - 8 * i));
+    return WEIR_OK;
+}
+
+/* ---- what the model is ---- */
+
+static bool find_at(weir_ubjson value, const char *const *path, weir_ubjson *ret_value) {
+    for (; *path; path++)
+        if (!weir_ubjson_find(value, *path, &value)) return false;
+    *ret_value = value;
+    return true;
+}
+
+static bool text_at(weir_ubjson root, const char *const *path, char *text, size_t size) {
+    weir_ubjson value;
+    const char *found;
+    size_t len;
+    if (!find_at(root, path, &value) || !weir_ubjson_text(value, &found, &len) || len >= size) return false;
+    memcpy(text, found, len);
+    text[len] = 0;
+    return true;
+}
+
+/* The task of an objective, and the number of its classes. weir_trees_parse, when the artifact is loaded, says which objectives there are. */
+static weir_status read_task(const weir_buf *body, weir_matrix *model, weir_err *err) {
+    char objective[64], classes[32];
+    weir_ubjson root;
+    if (!weir_ubjson_open(body->data, body->len, &root) ||
+        !text_at(root, (const char *const[]){"learner", "objective", "name", NULL}, objective, sizeof objective) ||
+        !text_at(root, (const char *const[]){"learner", "learner_model_param", "num_class", NULL}, classes, sizeof classes))
+        return WEIR_FAIL(err, WEIR_EDATA, "the model says no objective or number of classes");
+    model->task = !strncmp(objective, "binary:", 7) ? WEIR_TASK_BINARY : !strncmp(objective, "multi:", 6) ? WEIR_TASK_MULTICLASS : WEIR_TASK_REGRESSION;
+    model->class_count = model->task == WEIR_TASK_MULTICLASS ? atoi(classes) : 0;
+    return WEIR_OK;
+}
+
+/* names: the library's, good as long as the booster is asked nothing else. */
+static weir_status take_columns(BoosterHandle booster, const char *const *columns, weir_matrix *model, const char ***ret_names, weir_err *err) {
+    bst_ulong wanted = 0, named = 0;
+    const char **own = NULL;
+    int given = 0;
+    if (XGBoosterGetNumFeature(booster, &wanted) || XGBoosterGetStrFeatureInfo(booster, "feature_name", &named, &own))
+        return weir_xgb_failed("feature names", err);
+    while (columns && columns[given]) given++;
+    if (columns && (bst_ulong)given != wanted)
+        return WEIR_FAIL(err, WEIR_EINVAL, "%d columns are named, the model has %llu", given, (unsigned long long)wanted);
+    if (!columns && named != wanted)
+        return WEIR_FAIL(err, WEIR_EINVAL, "the model does not name its %llu columns: name them, in their order", (unsigned long long)wanted);
+    if (wanted < 1 || wanted > WEIR_MODEL_COLUMNS_MAX)
+        return WEIR_FAIL(err, WEIR_EDATA, "the model has %llu columns, expected 1 to %d", (unsigned long long)wanted, WEIR_MODEL_COLUMNS_MAX);
+    const char **names = weir_models_calloc(wanted, sizeof *names);
+    if (!names) return no_memory(err);
+    for (bst_ulong c = 0; c < wanted; c++) names[c] = columns ? columns[c] : own[c];
+    model->column_count = (int)wanted;
+    model->column_names = *ret_names = names;
+    return WEIR_OK;
+}
+
+/* ---- the artifact ---- */
+
+/* The library's own hyperparameters are in the body; Weir's did not make it. */
+static weir_status append_artifact(const weir_matrix *model, const weir_buf *body, const char *feature_hash, weir_buf *artifact, weir_err *err) {
+    cJSON *none = cJSON_CreateObject();
+    if (!none) return no_memory(err);
+    const weir_artifact_header header = {.algorithm = &weir_algorithm_xgboost, .params = none, .train = model, .feature_hash = feature_hash, .threads = 1};
+    weir_status status = weir_artifact_append(&header, body, artifact, err);
+    cJSON_Delete(none);
+    return status;
+}
+
+static weir_status import_booster(BoosterHandle booster, const char *const *columns, const char *feature_hash, weir_buf *ret_artifact, weir_err *err) {
+    weir_buf body = {0};
+    weir_matrix model = {0};
+    const char **names = NULL;
+    weir_model *loaded = NULL;
+    size_t before = ret_artifact->len;
+    weir_status status = take_columns(booster, columns, &model, &names, err);
+    if (!status) status = weir_xgb_append_model(booster, names, model.column_count, &body, err);
+    if (!status) status = read_task(&body, &model, err);
+    if (!status) status = append_artifact(&model, &body, feature_hash, ret_artifact, err);
+    if (!status) status = weir_model_load(ret_artifact->data + before, ret_artifact->len - before, &loaded, err);
+    if (status) ret_artifact->len = before;
+    weir_model_free(loaded);
+    weir_models_free(names);
+    weir_buf_done(&body);
+    return status;
+}
+
+weir_status weir_import_xgboost(const void *bytes, size_t len, const char *const *columns, const char *feature_hash, weir_buf *ret_artifact, weir_err *err) {
+    weir_buf file = {0};
+    BoosterHandle booster = NULL;
+    if (!len) return WEIR_FAIL(err, WEIR_EDATA, "the file is empty");
+    weir_status status = plain_base_score(bytes, len, &file, err);
+    if (!status && XGBoosterCreate(NULL, 0, &booster) != 0) status = weir_xgb_failed("booster", err);
+    if (!status && XGBoosterSetParam(booster, "nthread", "1") != 0) status = weir_xgb_failed("parameters", err);
+    if (!status && XGBoosterLoadModelFromBuffer(booster, file.data, file.len) != 0) {
+        (void)weir_xgb_failed("the file is no model that XGBoost can load", err);
+        status = WEIR_EDATA;
+        if (err) err->code = WEIR_EDATA;
+    }
+    if (!status) status = import_booster(booster, columns, feature_hash, ret_artifact, err);
+    if (booster) XGBoosterFree(booster);
+    weir_buf_done(&file);
+    return status;
+}

@@ -1,0 +1,105 @@
+"""Models that XGBoost's own package trained and saved, JSON and UBJSON, become Weir's: the same bits for every objective, and a reason for what is not taken.
+
+Reads WEIR_BUILD (default build)."""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+import xgboost
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD = Path(os.environ.get("WEIR_BUILD", ROOT / "build"))
+NAMES = ["amount", "rate", "gaps"]
+OBJECTIVES = ["binary:logistic", "multi:softprob", "reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "count:poisson", "reg:tweedie", "reg:gamma"]
+
+
+def rows(seed, count=800):
+    r = np.random.default_rng(seed)
+    x = np.column_stack([r.uniform(0, 100, count), r.normal(size=count), r.uniform(size=count)]).astype(np.float32)
+    x[r.random(count) < 0.2, 2] = np.nan
+    return x
+
+
+def labels(x, objective):
+    eta = 0.04 * (x[:, 0] - 50) + x[:, 1] + np.nan_to_num(x[:, 2], nan=1)
+    if objective.startswith("binary"):
+        return eta > 0.5
+    return np.digitize(eta, [0, 1.5]) if objective.startswith("multi") else eta - eta.min() + 0.1
+
+
+class Import(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def train(self, objective, names=NAMES, **params):
+        x = rows(1)
+        params = {"objective": objective, "max_depth": 5, "eta": 0.3, "seed": 1, **({"num_class": 3, "base_score": 0.5} if objective.startswith("multi") else {}), **params}
+        return xgboost.train(params, xgboost.DMatrix(x, labels(x, objective), feature_names=names), 25)
+
+    def tool(self, name, *args):
+        return subprocess.run([BUILD / f"weir_tool_{name}", *map(str, args)], capture_output=True, text=True)
+
+    def import_model(self, content, columns=None):
+        (self.folder / "model").write_bytes(content)
+        return self.tool("export", "import", self.folder / "model", json.dumps(columns), self.folder / "artifact")
+
+    def predict(self, x):
+        x.astype("<f8").tofile(self.folder / "x")
+        done = self.tool("models", "predict", self.folder / "artifact", self.folder / "x", self.folder / "scores")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return np.fromfile(self.folder / "scores", dtype="<f8").reshape(len(x), -1)
+
+    def check_bits(self, booster, format, columns=None):
+        done = self.import_model(bytes(booster.save_raw(format)), columns)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        x = rows(2)
+        expected = booster.inplace_predict(x).astype(float).reshape(len(x), -1)
+        if expected.shape[1] > 1:  # float32 leaves a sum a little off 1; Weir's probabilities sum to 1
+            expected = expected / np.array([sum(row) for row in expected])[:, None]
+        np.testing.assert_array_equal(self.predict(x), expected)
+
+    def test_every_objective_in_both_forms_gives_the_same_bits(self):
+        for objective in OBJECTIVES:
+            for format in ("json", "ubj"):
+                with self.subTest(objective=objective, format=format):
+                    self.check_bits(self.train(objective), format)
+
+    def test_forests_and_lossguide_trees_too(self):
+        self.check_bits(self.train("binary:logistic", num_parallel_tree=5, subsample=0.6), "ubj")
+        self.check_bits(self.train("reg:squarederror", grow_policy="lossguide", max_leaves=40, max_depth=0), "json")
+
+    def test_columns_may_be_named_by_the_caller_and_must_be_by_somebody(self):
+        unnamed = self.train("binary:logistic", names=None)
+        self.check_bits(unnamed, "json", NAMES)
+        self.assertIn("does not name its 3 columns", self.import_model(bytes(unnamed.save_raw("json"))).stderr)
+        self.assertIn("2 columns are named, the model has 3", self.import_model(bytes(unnamed.save_raw("json")), NAMES[:2]).stderr)
+
+    def test_what_is_not_taken_has_a_reason(self):
+        categorical = xgboost.DMatrix(np.column_stack([rows(1)[:, :2], np.arange(800) % 5]), labels(rows(1), "binary:logistic"), feature_names=NAMES, feature_types=["q", "q", "c"],
+                                      enable_categorical=True)
+        cases = {"gbtree": self.train("binary:logistic", booster="dart"), "gblinear": self.train("binary:logistic", booster="gblinear"), "objective": self.train("binary:logitraw"),
+                 "base_score 0.5": self.train("multi:softprob", base_score=None),
+                 "categories": xgboost.train({"objective": "binary:logistic", "max_cat_to_onehot": 1}, categorical, 10)}
+        for part, booster in cases.items():
+            with self.subTest(part=part):
+                done = self.import_model(bytes(booster.save_raw("ubj")))
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(part if part != "gblinear" else "gbtree", done.stderr)
+
+    def test_damaged_files_are_refused(self):
+        whole = bytes(self.train("binary:logistic").save_raw("ubj"))
+        for content in (b"", b"{", b"{}", os.urandom(300), whole[:len(whole) // 2], whole[:-40], b'{"learner": {"base_score": "'):
+            done = self.import_model(content)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertTrue(done.stderr.strip())
+
+
+if __name__ == "__main__":
+    unittest.main()
