@@ -68,8 +68,7 @@ static weir_status infer_features(inference *in, const weir_json_table *table, w
     int columns = weir_model_column_count(served->model);
     double *rows = weir_arena_alloc(&in->thread->arena, (size_t)in->row_count * (size_t)columns * sizeof *rows);
     if (!rows) return serve_no_memory(err);
-    weir_status status = weir_model_check_single_output(served->model, err);
-    if (!status) status = weir_infer_features(table, weir_model_columns(served->model), columns, rows, err);
+    weir_status status = weir_infer_features(table, weir_model_columns(served->model), columns, rows, err);
     return status ? status : weir_model_predict(served->model, rows, in->row_count, in->score, err);
 }
 
