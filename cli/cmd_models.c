@@ -57,7 +57,7 @@ static const weir_conf_item models_table[] = {
     {.name = "format", .type = WEIR_CONF_ENUM, FIELD(format), .choices = formats, .fallback = "native", .doc = "export: form of the file"},
     {.name = "out", .type = WEIR_CONF_STRING, FIELD(out), .doc = "export: file to write"},
     {.name = "layout", .type = WEIR_CONF_STRING, FIELD(layout), .doc = "export: folder of models to add the version to, in every format"},
-    {.name = "file", .type = WEIR_CONF_STRING, FIELD(file), .doc = "import: a model that XGBoost saved, in JSON or UBJSON"},
+    {.name = "file", .type = WEIR_CONF_STRING, FIELD(file), .doc = "import: a model that XGBoost saved, in JSON or UBJSON, or LightGBM as text"},
     {.name = "columns",
      .type = WEIR_CONF_LIST,
      FIELD(columns),
@@ -336,7 +336,7 @@ static weir_status import_version(call *c, weir_err *err) {
     const models_options *o = c->o;
     weir_pipeline *pipeline = NULL;
     int version = 0;
-    if (!is_given(o->file)) return WEIR_FAIL(err, WEIR_EINVAL, "import needs --file FILE, a model that XGBoost saved");
+    if (!is_given(o->file)) return WEIR_FAIL(err, WEIR_EINVAL, "import needs --file FILE, a model that XGBoost or LightGBM saved");
     weir_status st = weir_pipeline_load(c->given, &pipeline, err);
     const weir_models_import import = {
         .pipeline = pipeline, .model = o->model, .file = o->file, .columns = (const char *const *)o->columns, .threshold = o->threshold};

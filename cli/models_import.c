@@ -62,7 +62,7 @@ weir_status weir_models_import_file(const weir_settings *settings, weir_pg *pg, 
     weir_gate_count compared = {0};
     weir_status status = weir_artifact_read_file(import->file, &file, err);
     if (!status) {
-        status = weir_import_xgboost(file.data ? file.data : "", file.len, import->columns, import->pipeline->feature_hash, &artifact, err);
+        status = weir_import_model(file.data ? file.data : "", file.len, import->columns, import->pipeline->feature_hash, &artifact, err);
         if (status) (void)weir_err_prefix(err, "%s", import->file);
     }
     if (!status) status = weir_recipe_load(import->pipeline, &recipe, err);
@@ -72,8 +72,8 @@ weir_status weir_models_import_file(const weir_settings *settings, weir_pg *pg, 
     if (!status) status = register_model(settings, pg, import, &recipe, model, &artifact, ret_version, err);
     if (!status)
         fprintf(stderr,
-                "compiled scores equal XGBoost's to the bit on %" PRId64 " random rows, %" PRId64 " thresholds with their neighbours and %" PRId64 " splits\n",
-                compared.random_rows, compared.thresholds, compared.splits);
+                "compiled scores equal %s's to the bit on %" PRId64 " random rows, %" PRId64 " thresholds with their neighbours and %" PRId64 " splits\n",
+                weir_model_algorithm(model), compared.random_rows, compared.thresholds, compared.splits);
     weir_model_free(model);
     weir_recipe_done(&recipe);
     weir_buf_done(&artifact);

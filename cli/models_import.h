@@ -14,7 +14,7 @@ typedef struct weir_models_import {
 } weir_models_import;
 
 /** Reads the file, holds compiled scores against the library's (models/scorer_gate.h), keeps the artifact and registers the version. Prints what was compared to stderr.
- *  Errors: WEIR_EINVAL for a task or column that the pipeline's training does not have; those of weir_import_xgboost, the gate and the registry. */
+ *  Errors: WEIR_EINVAL for a task or column that the pipeline's training does not have; those of weir_import_model, the gate and the registry. */
 weir_status weir_models_import_file(const weir_settings *settings, weir_pg *pg, const weir_models_import *import, int *ret_version,
                                     weir_err *err) WEIR_MUST_CHECK;
 

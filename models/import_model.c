@@ -5,6 +5,7 @@
 #include <xgboost/c_api.h>
 
 #include "models/algorithms.h"
+#include "models/lightgbm.h"
 #include "models/memory.h"
 #include "models/model_internal.h"
 #include "models/ubjson.h"
@@ -122,13 +123,26 @@ static weir_status take_columns(BoosterHandle booster, const char *const *column
 
 /* ---- the artifact ---- */
 
-/* The library's own hyperparameters are in the body; Weir's did not make it. */
-static weir_status append_artifact(const weir_matrix *model, const weir_buf *body, const char *feature_hash, weir_buf *artifact, weir_err *err) {
+/* Hyperparameters are in the body, as far as the library wrote them there; Weir's made nothing. */
+static weir_status append_artifact(const weir_algorithm *algorithm, const weir_matrix *model, const weir_buf *body, const char *feature_hash,
+                                   weir_buf *artifact, weir_err *err) {
     cJSON *none = cJSON_CreateObject();
     if (!none) return no_memory(err);
-    const weir_artifact_header header = {.algorithm = &weir_algorithm_xgboost, .params = none, .train = model, .feature_hash = feature_hash, .threads = 1};
+    const weir_artifact_header header = {.algorithm = algorithm, .params = none, .train = model, .feature_hash = feature_hash, .threads = 1};
     weir_status status = weir_artifact_append(&header, body, artifact, err);
     cJSON_Delete(none);
+    return status;
+}
+
+/* Appends the artifact, and loads it once: what is appended can be scored. */
+static weir_status append_loadable(const weir_algorithm *algorithm, const weir_matrix *model, const weir_buf *body, const char *feature_hash,
+                                   weir_buf *artifact, weir_err *err) {
+    weir_model *loaded = NULL;
+    size_t before = artifact->len;
+    weir_status status = append_artifact(algorithm, model, body, feature_hash, artifact, err);
+    if (!status) status = weir_model_load(artifact->data + before, artifact->len - before, &loaded, err);
+    if (status) artifact->len = before;
+    weir_model_free(loaded);
     return status;
 }
 
@@ -136,21 +150,16 @@ static weir_status import_booster(BoosterHandle booster, const char *const *colu
     weir_buf body = {0};
     weir_matrix model = {0};
     const char **names = NULL;
-    weir_model *loaded = NULL;
-    size_t before = ret_artifact->len;
     weir_status status = take_columns(booster, columns, &model, &names, err);
     if (!status) status = weir_xgb_append_model(booster, names, model.column_count, &body, err);
     if (!status) status = read_task(&body, &model, err);
-    if (!status) status = append_artifact(&model, &body, feature_hash, ret_artifact, err);
-    if (!status) status = weir_model_load(ret_artifact->data + before, ret_artifact->len - before, &loaded, err);
-    if (status) ret_artifact->len = before;
-    weir_model_free(loaded);
+    if (!status) status = append_loadable(&weir_algorithm_xgboost, &model, &body, feature_hash, ret_artifact, err);
     weir_models_free(names);
     weir_buf_done(&body);
     return status;
 }
 
-weir_status weir_import_xgboost(const void *bytes, size_t len, const char *const *columns, const char *feature_hash, weir_buf *ret_artifact, weir_err *err) {
+static weir_status import_xgboost(const void *bytes, size_t len, const char *const *columns, const char *feature_hash, weir_buf *ret_artifact, weir_err *err) {
     weir_buf file = {0};
     BoosterHandle booster = NULL;
     if (!len) return WEIR_FAIL(err, WEIR_EDATA, "the file is empty");
@@ -166,4 +175,34 @@ weir_status weir_import_xgboost(const void *bytes, size_t len, const char *const
     if (booster) XGBoosterFree(booster);
     weir_buf_done(&file);
     return status;
+}
+
+/* ---- LightGBM ---- */
+
+static bool is_lightgbm(const char *bytes, size_t len) {
+    return len > 5 && !memcmp(bytes, "tree", 4) && (bytes[4] == '\n' || bytes[4] == '\r');
+}
+
+static weir_status import_lightgbm(const void *bytes, size_t len, const char *const *columns, const char *feature_hash, weir_buf *ret_artifact, weir_err *err) {
+    weir_lgb *lgb = NULL;
+    weir_buf body = {0};
+    int given = 0;
+    weir_status status = weir_lgb_parse(bytes, len, &lgb, err);
+    if (status) return status;
+    while (columns && columns[given]) given++;
+    if (columns && given != lgb->column_count) status = WEIR_FAIL(err, WEIR_EINVAL, "%d columns are named, the model has %d", given, lgb->column_count);
+    const weir_matrix model = {.column_count = lgb->column_count,
+                               .column_names = columns ? columns : lgb->names,
+                               .task = lgb->task,
+                               .class_count = lgb->task == WEIR_TASK_MULTICLASS ? lgb->output_count : 0};
+    if (!status && !weir_buf_append(&body, bytes, len)) status = no_memory(err);
+    if (!status) status = append_loadable(&weir_algorithm_lightgbm, &model, &body, feature_hash, ret_artifact, err);
+    weir_lgb_free(lgb);
+    weir_buf_done(&body);
+    return status;
+}
+
+weir_status weir_import_model(const void *bytes, size_t len, const char *const *columns, const char *feature_hash, weir_buf *ret_artifact, weir_err *err) {
+    return is_lightgbm(bytes, len) ? import_lightgbm(bytes, len, columns, feature_hash, ret_artifact, err)
+                                   : import_xgboost(bytes, len, columns, feature_hash, ret_artifact, err);
 }

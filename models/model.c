@@ -21,6 +21,7 @@
 
 #include "models/artifact_file.h"
 #include "models/distributed.h"
+#include "models/lightgbm.h"
 #include "models/memory.h"
 #include "models/model_internal.h"
 #include "models/model_parts.h"
@@ -368,6 +369,7 @@ static weir_status find_algorithm(weir_model *model, nesting where, weir_err *er
             return WEIR_FAIL(err, WEIR_EDATA, "the artifact is a member, and of the kind %s: models of several do not go so deep", name);
         model->algorithm = composites[i];
     }
+    if (name && !model->algorithm && !strcmp(name, weir_algorithm_lightgbm.name)) model->algorithm = &weir_algorithm_lightgbm;
     return model->algorithm ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "the artifact's header names the unknown algorithm '%s'", name ? name : "");
 }
 
@@ -564,7 +566,8 @@ weir_status weir_model_trees(weir_model *model, const weir_trees **ret_trees, we
 
 int64_t weir_model_memory_bytes(const weir_model *model) {
     const weir_model *meta = weir_model_meta(model);
-    int64_t bytes = (int64_t)(sizeof *model + model->artifact_len + model->body_len);
+    /* Trees are held compiled; of other algorithms what they loaded is about as large as the body. */
+    int64_t bytes = (int64_t)(sizeof *model + model->artifact_len + model->scorer.len + (weir_model_has_trees(model) ? 0 : model->body_len));
     for (int i = 0; i < weir_model_member_count(model); i++) bytes += weir_model_memory_bytes(weir_model_member(model, i));
     return bytes + (meta ? weir_model_memory_bytes(meta) : 0);
 }

@@ -12,21 +12,13 @@
 #include "models/model_parts.h"
 #include "models/online_linear.h"
 #include "models/prep_internal.h"
-#include "models/scorer/format.h"
-
-typedef struct compiler {
-    weir_buf *out;
-    size_t start; /* of the file in out */
-    score_model *models; /* [capacity] */
-    uint32_t count, capacity; /* capacity: of the model and all its members */
-} compiler;
+#include "models/scorer_compile_internal.h"
 
 static weir_status no_memory(weir_err *err) {
     return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a compiled model");
 }
 
-/* Room for count elements at the next multiple of 64, zeroed; *ret_room is good until the next call. */
-static weir_status put_room(compiler *c, uint64_t count, size_t size, score_span *ret_span, void **ret_room, weir_err *err) {
+weir_status weir_score_room(weir_score_writer *c, uint64_t count, size_t size, score_span *ret_span, void **ret_room, weir_err *err) {
     static const char zeros[SCORE_ALIGN];
     size_t used = c->out->len - c->start, pad = (SCORE_ALIGN - used % SCORE_ALIGN) % SCORE_ALIGN;
     if (count > (SIZE_MAX >> 8) / size || !weir_buf_reserve(c->out, pad + count * size) || !weir_buf_append(c->out, zeros, pad)) return no_memory(err);
@@ -36,9 +28,9 @@ static weir_status put_room(compiler *c, uint64_t count, size_t size, score_span
     return WEIR_OK;
 }
 
-static weir_status put(compiler *c, const void *elements, uint64_t count, size_t size, score_span *ret_span, weir_err *err) {
+static weir_status put(weir_score_writer *c, const void *elements, uint64_t count, size_t size, score_span *ret_span, weir_err *err) {
     void *room = NULL;
-    weir_status status = put_room(c, count, size, ret_span, &room, err);
+    weir_status status = weir_score_room(c, count, size, ret_span, &room, err);
     if (!status && count) memcpy(room, elements, count * size);
     return status;
 }
@@ -57,28 +49,28 @@ static const score_step_op step_ops[WEIR_PREP_OP_COUNT] = {
 };
 
 /* All levels one after the other; first [level_count]: where each list begins. */
-static weir_status put_levels(compiler *c, const weir_prep *prep, score_model *m, uint32_t *first, weir_err *err) {
+static weir_status put_levels(weir_score_writer *c, const weir_prep *prep, score_model *m, uint32_t *first, weir_err *err) {
     uint64_t count = 0;
     void *values = NULL, *codes = NULL;
     for (int l = 0; l < prep->level_count; l++) {
         first[l] = (uint32_t)count;
         count += (uint64_t)prep->levels[l].count;
     }
-    weir_status status = put_room(c, count, sizeof(double), &m->level_values, &values, err);
+    weir_status status = weir_score_room(c, count, sizeof(double), &m->level_values, &values, err);
     for (int l = 0; !status && l < prep->level_count; l++)
         memcpy((double *)values + first[l], prep->levels[l].sorted, (size_t)prep->levels[l].count * sizeof(double));
-    if (!status) status = put_room(c, count, sizeof(uint32_t), &m->level_codes, &codes, err);
+    if (!status) status = weir_score_room(c, count, sizeof(uint32_t), &m->level_codes, &codes, err);
     for (int l = 0; !status && l < prep->level_count; l++)
         for (int i = 0; i < prep->levels[l].count; i++) ((uint32_t *)codes)[first[l] + (uint32_t)i] = (uint32_t)prep->levels[l].code[i];
     return status;
 }
 
-static weir_status put_steps(compiler *c, const weir_prep *prep, score_model *m, weir_err *err) {
+static weir_status put_steps(weir_score_writer *c, const weir_prep *prep, score_model *m, weir_err *err) {
     uint32_t *first = weir_models_calloc((size_t)prep->level_count + 1, sizeof *first);
     void *room = NULL;
     if (!first) return no_memory(err);
     weir_status status = put_levels(c, prep, m, first, err);
-    if (!status) status = put_room(c, (uint64_t)prep->node_count, sizeof(score_step), &m->steps, &room, err);
+    if (!status) status = weir_score_room(c, (uint64_t)prep->node_count, sizeof(score_step), &m->steps, &room, err);
     for (int i = 0; !status && i < prep->node_count; i++) {
         const weir_prep_node *node = &prep->nodes[i];
         bool levels = node->op == WEIR_PREP_OTHER || node->op == WEIR_PREP_CODE;
@@ -90,7 +82,7 @@ static weir_status put_steps(compiler *c, const weir_prep *prep, score_model *m,
                                                .a = node->a,
                                                .b = node->b};
     }
-    if (!status) status = put_room(c, (uint64_t)prep->output_count, sizeof(uint32_t), &m->step_outputs, &room, err);
+    if (!status) status = weir_score_room(c, (uint64_t)prep->output_count, sizeof(uint32_t), &m->step_outputs, &room, err);
     for (int i = 0; !status && i < prep->output_count; i++) ((uint32_t *)room)[i] = (uint32_t)prep->outputs[i];
     weir_models_free(first);
     return status;
@@ -204,24 +196,24 @@ static void fill_ranks(const forest *f, int column, score_ranks *ranks) {
     }
 }
 
-static weir_status put_ranks(compiler *c, const forest *f, score_model *m, weir_err *err) {
+static weir_status put_ranks(weir_score_writer *c, const forest *f, score_model *m, weir_err *err) {
     void *room = NULL;
-    weir_status status = put_room(c, f->list[f->used], sizeof(score_ranks), &m->ranks, &room, err);
+    weir_status status = weir_score_room(c, f->list[f->used], sizeof(score_ranks), &m->ranks, &room, err);
     for (int column = 0; !status && column < f->trees->column_count; column++)
         if (f->place[column] >= 0) fill_ranks(f, column, (score_ranks *)room + f->list[f->place[column]]);
     return status;
 }
 
-static weir_status put_perfect(compiler *c, const forest *f, score_model *m, weir_err *err) {
+static weir_status put_perfect(weir_score_writer *c, const forest *f, score_model *m, weir_err *err) {
     size_t leaves = (size_t)1 << f->trees->depth, splits = leaves - 1, trees = (size_t)f->trees->tree_count;
     bool sliced = can_slice(f);
     void *room = NULL;
     score_span *spans[] = {&m->nodes, &m->leaves, &m->slices};
     m->perfect = 1;
     m->depth = (uint32_t)f->trees->depth;
-    weir_status status = put_room(c, trees * splits, sizeof(score_node), spans[0], &room, err);
-    if (!status) status = put_room(c, trees * leaves, sizeof(float), spans[1], &room, err);
-    if (!status && sliced) status = put_room(c, trees * splits, sizeof(score_slice), spans[2], &room, err);
+    weir_status status = weir_score_room(c, trees * splits, sizeof(score_node), spans[0], &room, err);
+    if (!status) status = weir_score_room(c, trees * leaves, sizeof(float), spans[1], &room, err);
+    if (!status && sliced) status = weir_score_room(c, trees * splits, sizeof(score_slice), spans[2], &room, err);
     for (size_t t = 0; !status && t < trees; t++) {
         char *file = c->out->data + c->start;
         const layout l = {.f = f,
@@ -251,7 +243,7 @@ static void link_tree(const forest *f, const weir_tree *tree, score_link_node *o
     }
 }
 
-static weir_status put_linked(compiler *c, const forest *f, score_model *m, const score_tree *trees, weir_err *err) {
+static weir_status put_linked(weir_score_writer *c, const forest *f, score_model *m, const score_tree *trees, weir_err *err) {
     uint64_t count = 0;
     int most = 0;
     void *room = NULL;
@@ -262,13 +254,13 @@ static weir_status put_linked(compiler *c, const forest *f, score_model *m, cons
     if (count > UINT32_MAX)
         return WEIR_FAIL(err, WEIR_ELIMIT, "the trees have %llu nodes, a compiled model has room for %u", (unsigned long long)count, UINT32_MAX);
     int *from = weir_models_calloc((size_t)most + 1, sizeof *from);
-    weir_status status = from ? put_room(c, count, sizeof(score_link_node), &m->nodes, &room, err) : no_memory(err);
+    weir_status status = from ? weir_score_room(c, count, sizeof(score_link_node), &m->nodes, &room, err) : no_memory(err);
     for (int t = 0; !status && t < f->trees->tree_count; t++) link_tree(f, &f->trees->trees[t], (score_link_node *)room + trees[t].first, from);
     weir_models_free(from);
     return status;
 }
 
-static weir_status put_tree_list(compiler *c, const forest *f, score_model *m, score_tree **ret_trees, weir_err *err) {
+static weir_status put_tree_list(weir_score_writer *c, const forest *f, score_model *m, score_tree **ret_trees, weir_err *err) {
     uint32_t first = 0;
     score_tree *trees = weir_models_calloc((size_t)f->trees->tree_count, sizeof *trees);
     if (!trees) return no_memory(err);
@@ -281,13 +273,13 @@ static weir_status put_tree_list(compiler *c, const forest *f, score_model *m, s
     return put(c, trees, (uint64_t)f->trees->tree_count, sizeof *trees, &m->trees, err);
 }
 
-static weir_status put_forest(compiler *c, const forest *f, score_model *m, weir_err *err) {
+static weir_status put_forest(weir_score_writer *c, const forest *f, score_model *m, weir_err *err) {
     score_tree *trees = NULL;
     void *columns = NULL;
     m->kind = SCORE_TREES;
     m->link = (uint32_t)f->trees->link;
     m->base = f->trees->base;
-    weir_status status = put_room(c, f->used, sizeof(uint32_t), &m->columns, &columns, err);
+    weir_status status = weir_score_room(c, f->used, sizeof(uint32_t), &m->columns, &columns, err);
     for (int i = 0; !status && i < f->trees->column_count; i++)
         if (f->place[i] >= 0) ((uint32_t *)columns)[f->place[i]] = (uint32_t)i;
     if (!status) status = put_tree_list(c, f, m, &trees, err);
@@ -301,7 +293,7 @@ _Static_assert((int)WEIR_LINK_VALUE == (int)SCORE_LINK_VALUE && (int)WEIR_LINK_L
                    (int)WEIR_LINK_EXP == (int)SCORE_LINK_EXP,
                "links of trees have the numbers of files");
 
-static weir_status put_trees(compiler *c, weir_model *model, score_model *m, weir_err *err) {
+static weir_status put_trees(weir_score_writer *c, weir_model *model, score_model *m, weir_err *err) {
     const weir_trees *trees;
     forest f;
     weir_status status = weir_model_trees(model, &trees, err);
@@ -314,13 +306,13 @@ static weir_status put_trees(compiler *c, weir_model *model, score_model *m, wei
 
 /* ---- other kinds ---- */
 
-static weir_status put_linear(compiler *c, const weir_linear_form *form, score_model *m, weir_err *err) {
+static weir_status put_linear(weir_score_writer *c, const weir_linear_form *form, score_model *m, weir_err *err) {
     size_t p = (size_t)form->column_count, k = (size_t)form->output_count;
     m->kind = SCORE_LINEAR;
     return put(c, form->intercept, k + 2 * p + k * p, sizeof(double), &m->numbers, err);
 }
 
-static weir_status put_svr(compiler *c, const weir_svr *svr, score_model *m, weir_err *err) {
+static weir_status put_svr(weir_score_writer *c, const weir_svr *svr, score_model *m, weir_err *err) {
     size_t p = (size_t)svr->form->column_count, n = (size_t)svr->head.count;
     void *room = NULL;
     m->kind = SCORE_SVR;
@@ -329,7 +321,7 @@ static weir_status put_svr(compiler *c, const weir_svr *svr, score_model *m, wei
     m->gamma = svr->head.gamma;
     m->coef0 = svr->head.coef0;
     m->intercept = svr->head.intercept;
-    weir_status status = put_room(c, 2 * p + n + n * p, sizeof(double), &m->numbers, &room, err);
+    weir_status status = weir_score_room(c, 2 * p + n + n * p, sizeof(double), &m->numbers, &room, err);
     if (status) return status;
     double *numbers = room;
     memcpy(numbers, svr->form->mean, p * sizeof *numbers);
@@ -343,11 +335,12 @@ static bool is_online(const weir_algorithm *algorithm) {
     return algorithm == &weir_algorithm_sgd || algorithm == &weir_algorithm_ftrl;
 }
 
-static weir_status put_single(compiler *c, weir_model *model, const weir_model_parts *parts, score_model *m, weir_err *err) {
+static weir_status put_single(weir_score_writer *c, weir_model *model, const weir_model_parts *parts, score_model *m, weir_err *err) {
     const weir_linear_form *form = weir_model_linear_form(model);
     bool classes = parts->shape.task == WEIR_TASK_MULTICLASS, binary = parts->shape.task == WEIR_TASK_BINARY;
     if (weir_model_has_trees(model)) return put_trees(c, model, m, err);
     if (weir_model_svr(model)) return put_svr(c, weir_model_svr(model), m, err);
+    if (parts->algorithm == &weir_algorithm_lightgbm) return weir_score_put_lightgbm(c, weir_lgb_of(parts->predictor), m, err);
     m->link = classes ? SCORE_LINK_SOFTMAX : binary ? SCORE_LINK_LOGISTIC : SCORE_LINK_VALUE;
     if (form) return put_linear(c, form, m, err);
     if (!is_online(parts->algorithm)) return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s has no compiled form", parts->algorithm->name);
@@ -358,9 +351,9 @@ static weir_status put_single(compiler *c, weir_model *model, const weir_model_p
 
 /* ---- models ---- */
 
-static weir_status put_model(compiler *c, weir_model *model, uint32_t index, weir_err *err);
+static weir_status put_model(weir_score_writer *c, weir_model *model, uint32_t index, weir_err *err);
 
-static weir_status put_members(compiler *c, weir_model *model, score_model *m, weir_err *err) {
+static weir_status put_members(weir_score_writer *c, weir_model *model, score_model *m, weir_err *err) {
     static const score_kind kinds[] = {
         [WEIR_MODEL_AVERAGE] = SCORE_MEAN, [WEIR_MODEL_WEIGHTED] = SCORE_MEAN, [WEIR_MODEL_STACKING] = SCORE_STACK, [WEIR_MODEL_TARGETS] = SCORE_TARGETS};
     weir_composition composition = weir_model_composition(model);
@@ -379,7 +372,7 @@ static weir_status put_members(compiler *c, weir_model *model, score_model *m, w
 
 static const score_task tasks[] = {[WEIR_TASK_BINARY] = SCORE_BINARY, [WEIR_TASK_MULTICLASS] = SCORE_CLASSES, [WEIR_TASK_REGRESSION] = SCORE_REGRESSION};
 
-static weir_status put_model(compiler *c, weir_model *model, uint32_t index, weir_err *err) {
+static weir_status put_model(weir_score_writer *c, weir_model *model, uint32_t index, weir_err *err) {
     weir_model_parts parts = weir_model_inside(model);
     score_model *m = &c->models[index];
     if (parts.shape.column_count > SCORE_COLUMNS_MAX || parts.fitted.column_count > SCORE_COLUMNS_MAX || parts.shape.output_count > SCORE_OUTPUTS_MAX)
@@ -403,7 +396,7 @@ static const char *output_name(const weir_model *model, int i) {
     return "score";
 }
 
-static weir_status put_names(compiler *c, const weir_model *model, score_span *ret_span, weir_err *err) {
+static weir_status put_names(weir_score_writer *c, const weir_model *model, score_span *ret_span, weir_err *err) {
     weir_buf names = {0};
     bool ok = true;
     for (int i = 0; ok && i < weir_model_column_count(model); i++)
@@ -421,7 +414,7 @@ static void read_hex(const char *hex, uint8_t out[32]) {
     }
 }
 
-static weir_status put_file(compiler *c, weir_model *model, weir_err *err) {
+static weir_status put_file(weir_score_writer *c, weir_model *model, weir_err *err) {
     score_head head = {.magic = SCORE_MAGIC, .version = SCORE_VERSION};
     score_span front, models;
     read_hex(weir_model_digest(model), head.source);
@@ -447,7 +440,7 @@ static uint32_t model_count(const weir_model *model) {
 }
 
 weir_status weir_scorer_compile(weir_model *model, weir_buf *ret_file, weir_err *err) {
-    compiler c = {.out = ret_file, .start = ret_file->len, .capacity = model_count(model)};
+    weir_score_writer c = {.out = ret_file, .start = ret_file->len, .capacity = model_count(model)};
     if (c.capacity > SCORE_MODELS_MAX)
         return WEIR_FAIL(err, WEIR_ELIMIT, "the model is made of %u models, a compiled one of at most %d", c.capacity, SCORE_MODELS_MAX);
     c.models = weir_models_calloc(c.capacity, sizeof *c.models);
@@ -459,7 +452,8 @@ weir_status weir_scorer_compile(weir_model *model, weir_buf *ret_file, weir_err 
 
 bool weir_scorer_can(weir_model *model) {
     if (weir_model_composition(model) == WEIR_MODEL_SINGLE)
-        return weir_model_has_trees(model) || weir_model_svr(model) || weir_model_linear_form(model) || is_online(weir_model_inside(model).algorithm);
+        return weir_model_has_trees(model) || weir_model_svr(model) || weir_model_linear_form(model) || is_online(weir_model_inside(model).algorithm) ||
+               weir_model_inside(model).algorithm == &weir_algorithm_lightgbm;
     bool can = !weir_model_meta(model) || weir_scorer_can(weir_model_meta(model));
     for (int i = 0; can && i < weir_model_member_count(model); i++) can = weir_scorer_can(weir_model_member(model, i));
     return can;

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "models/lightgbm.h"
 #include "models/memory.h"
 #include "models/model_parts.h"
 #include "models/random.h"
@@ -259,6 +260,31 @@ static weir_status gate_trees(gate *g, weir_gate_count *count, weir_err *err) {
     return status ? status : flush(g, err);
 }
 
+/* Splits of LightGBM's trees, with numbers of float64: at the threshold, next to it on both sides, missing, and a category; other columns are random. */
+static weir_status gate_lightgbm(gate *g, const weir_lgb *lgb, weir_gate_count *count, weir_err *err) {
+    uint64_t random = 37;
+    int64_t splits = 0;
+    weir_status status = WEIR_OK;
+    for (int t = 0; t < lgb->tree_count; t++) splits += lgb->trees[t].leaf_count - 1;
+    int64_t every = splits / WEIR_GATE_SPLITS_MAX + 1, seen = 0;
+    for (int t = 0; !status && t < lgb->tree_count; t++) {
+        const weir_lgb_tree *tree = &lgb->trees[t];
+        for (int i = 0; !status && i < tree->leaf_count - 1; i++) {
+            if (seen++ % every) continue;
+            const double tried[] = {fmin(fmax(tree->threshold[i], -DBL_MAX), DBL_MAX), nextafter(tree->threshold[i], 0), nextafter(tree->threshold[i], DBL_MAX),
+                                    NAN, floor(64 * uniform(&random))};
+            for (size_t k = 0; !status && k < sizeof tried / sizeof *tried; k++) {
+                double *row;
+                if ((status = next_row(g, &row, err))) break;
+                for (size_t c = 0; c < g->columns; c++) row[c] = random_value(&random, NULL, 0, g->columns, c);
+                row[tree->column[i]] = tried[k];
+            }
+            count->splits++;
+        }
+    }
+    return status ? status : flush(g, err);
+}
+
 /* The trees of a model and of its members, each behind its preprocessing. */
 static weir_status gate_parts(weir_model *model, const weirscore *scorer, const score_model *compiled, weir_gate_count *count, weir_err *err) {
     weir_status status = WEIR_OK;
@@ -266,11 +292,12 @@ static weir_status gate_parts(weir_model *model, const weirscore *scorer, const 
     for (uint32_t i = 0; !status && i < all; i++)
         status = gate_parts(i < members ? weir_model_member(model, (int)i) : weir_model_meta(model), scorer, &scorer->models[compiled->first_member + i], count,
                             err);
-    if (status || all || !weir_model_has_trees(model)) return status;
+    bool lightgbm = weir_model_inside(model).algorithm == &weir_algorithm_lightgbm;
+    if (status || all || (!weir_model_has_trees(model) && !lightgbm)) return status;
     gate g;
     status = gate_init(&g, model, scorer, compiled, true, err);
     if (status) return status;
-    status = gate_trees(&g, count, err);
+    status = lightgbm ? gate_lightgbm(&g, weir_lgb_of(weir_model_inside(model).predictor), count, err) : gate_trees(&g, count, err);
     gate_done(&g);
     return status;
 }

@@ -35,10 +35,12 @@ enum {
     SCORE_RANKS_MAX = 255, /* thresholds a list */
     SCORE_SLOTS_MAX = 2 * SCORE_COLUMNS_MAX,
     SCORE_SLICED_SLOTS_MAX = 1024,
+    SCORE_WIDE_SLOTS_MAX = 8192,
     SCORE_PREP_DEPTH_MAX = 64,
 };
 
-typedef enum score_kind { SCORE_TREES, SCORE_LINEAR, SCORE_SVR, SCORE_MEAN, SCORE_STACK, SCORE_TARGETS, SCORE_KINDS } score_kind;
+/* WIDE: trees of float64 with sets of categories, as LightGBM has them. Models of several come last. */
+typedef enum score_kind { SCORE_TREES, SCORE_WIDE, SCORE_LINEAR, SCORE_SVR, SCORE_MEAN, SCORE_STACK, SCORE_TARGETS, SCORE_KINDS } score_kind;
 
 /* What becomes of sums of leaves (in float32, as the library does it), or of linear forms (in float64). */
 typedef enum score_link {
@@ -96,6 +98,26 @@ typedef struct score_link_node { /* linked */
     float value; /* of a leaf */
 } score_link_node;
 
+/* What a row is turned into for wide trees: a number a slot, which every split compares with its threshold. */
+typedef enum score_slot_kind {
+    SCORE_SLOT_BELOW, /* the value; missing: −∞ */
+    SCORE_SLOT_ABOVE, /* the value; missing: +∞ */
+    SCORE_SLOT_ZERO, /* the value; missing: 0 */
+    SCORE_SLOT_ZERO_BELOW, /* the value; missing, and 0: −∞ */
+    SCORE_SLOT_ZERO_ABOVE, /* the value; missing, and 0: +∞ */
+    SCORE_SLOT_SET, /* −∞ where the value, cut to a whole number, is in a set; else, and missing, +∞ */
+    SCORE_SLOT_KINDS,
+} score_slot_kind;
+typedef struct score_slot {
+    uint32_t kind, column;
+    uint32_t first_word, word_count; /* SET: bit c of its words: category c is in it */
+} score_slot;
+
+typedef struct score_wide_node { /* as score_link_node */
+    double threshold, value; /* x < threshold goes left */
+    uint32_t slot, left;
+} score_wide_node;
+
 typedef struct score_tree {
     uint32_t output;
     uint32_t first; /* linked: its root among all nodes */
@@ -125,7 +147,8 @@ typedef struct score_model {
     score_span level_values, level_codes; /* double ascending within each list, uint32_t */
     score_span columns; /* uint32_t: TREES: those that any tree splits; slots 2i and 2i + 1 are those of columns[i] */
     score_span trees; /* score_tree */
-    score_span nodes, leaves; /* score_node and float, or score_link_node and none */
+    score_span nodes, leaves; /* score_node and float, or score_link_node and none; WIDE: score_wide_node and none */
+    score_span slots, words; /* WIDE: score_slot, uint32_t */
     score_span slices, ranks; /* score_slice, score_ranks: slots 2i and 2i + 1 of slices are those of ranks[i]; none: not sliced */
     score_span
         numbers; /* double: LINEAR intercept [k], mean [p], scale [p], coefficient [k][p]; SVR mean, scale, coefficient [n], vector [n][p]; MEAN weights [members] */
@@ -134,7 +157,7 @@ typedef struct score_model {
     float base; /* what a sum of leaves begins with */
     uint32_t kernel, degree, spare; /* SVR */
     double gamma, coef0, intercept; /* SVR */
-    double link_a, link_b;
+    double link_a, link_b; /* AFFINE; of WIDE: 1 / (1 + e^(−link_a · sum)), and what sums are divided by */
 } score_model;
 
 typedef struct score_head {

@@ -46,6 +46,9 @@ void score_trees_block(const weirscore *s, const score_model *m, const double *r
 /** values [slots] of a row [fitted_count]. */
 void score_fill_slots(const weirscore *s, const score_model *m, const double *row, float *values);
 
+/** Sums of the leaves of a row [fitted_count] down wide trees; sums [output_count] is set. */
+void score_wide_row(const weirscore *s, const score_model *m, const double *row, double *sums);
+
 /** Scores of a model, preprocessing included. rows [n][input_count], out [n][output_count]. */
 void score_model_rows(const weirscore *s, const score_model *m, const double *rows, size_t n, double *out);
 /** The same without the preprocessing: rows [n][fitted_count]. */

@@ -122,6 +122,45 @@ static int check_trees(const complaint *c, const score_model *m) {
     return code ? code : check_sliced(c, m);
 }
 
+static int check_slots(const complaint *c, const score_model *m) {
+    const score_slot *slots = score_at(c->s, m->slots);
+    for (uint64_t i = 0; i < m->slots.count; i++)
+        if (slots[i].kind >= SCORE_SLOT_KINDS || slots[i].column >= m->fitted_count || slots[i].first_word > m->words.count ||
+            slots[i].word_count > m->words.count - slots[i].first_word)
+            return DAMAGED(c, "a slot is of no column or set");
+    return WEIRSCORE_OK;
+}
+
+/* As of linked trees. A leaf's slot is the first, and no value is at +∞ there. */
+static int check_wide_tree(const complaint *c, const score_model *m, const score_tree *tree, const score_wide_node *nodes) {
+    for (uint32_t i = 0; i < tree->node_count; i++) {
+        const score_wide_node *n = &nodes[i];
+        bool leaf = n->left == i;
+        if (!isfinite(n->value) || isnan(n->threshold)) return DAMAGED(c, "a node has no threshold or value");
+        if (leaf ? n->threshold != INFINITY || n->slot != 0 : n->slot >= m->slots.count || n->left < i || n->left >= tree->node_count - 1)
+            return DAMAGED(c, "a leaf can be left, or a split has no slot or children");
+    }
+    return WEIRSCORE_OK;
+}
+
+static int check_wide(const complaint *c, const score_model *m) {
+    const score_tree *trees = score_at(c->s, m->trees);
+    if (!inside(c->s, m->trees, sizeof *trees) || !inside(c->s, m->nodes, sizeof(score_wide_node)) || !inside(c->s, m->slots, sizeof(score_slot)) ||
+        !inside(c->s, m->words, sizeof(uint32_t)))
+        return DAMAGED(c, "its trees lie outside of the file");
+    if (m->slots.count < 1 || m->slots.count > SCORE_WIDE_SLOTS_MAX || ((const score_slot *)score_at(c->s, m->slots))->kind != SCORE_SLOT_BELOW ||
+        !isfinite(m->link_a) || !(m->link_b > 0) || m->link >= SCORE_LINKS)
+        return DAMAGED(c, "it has an impossible number of slots, link or divisor");
+    int code = check_slots(c, m);
+    for (uint64_t t = 0; !code && t < m->trees.count; t++) {
+        const score_tree *tree = &trees[t];
+        if (tree->output >= m->output_count || !tree->node_count || tree->first >= m->nodes.count || tree->node_count > m->nodes.count - tree->first)
+            return DAMAGED(c, "a tree has no nodes or output");
+        code = check_wide_tree(c, m, tree, (const score_wide_node *)score_at(c->s, m->nodes) + tree->first);
+    }
+    return code;
+}
+
 /* ---- other kinds ---- */
 
 static int check_linear(const complaint *c, const score_model *m) {
@@ -225,6 +264,7 @@ static int check_model(const complaint *c, const score_model *m) {
     if (code) return code;
     switch (m->kind) {
     case SCORE_TREES: return check_trees(c, m);
+    case SCORE_WIDE: return check_wide(c, m);
     case SCORE_LINEAR: return check_linear(c, m);
     case SCORE_SVR: return check_svr(c, m);
     default: return check_members(c, m);
@@ -236,8 +276,8 @@ static int check_model(const complaint *c, const score_model *m) {
 static int check_names(const complaint *c, weirscore *s) {
     const score_model *whole = &s->models[0];
     size_t count = (size_t)whole->input_count + whole->output_count;
-    const char *text = score_at(s, s->head->names), *end = text + s->head->names.count;
     if (!inside(s, s->head->names, 1)) return DAMAGED(c, "its names lie outside of the file");
+    const char *text = score_at(s, s->head->names), *end = text + s->head->names.count;
     if (!(s->names = calloc(count, sizeof *s->names))) return refuse(c, WEIRSCORE_MEMORY, "no memory for %zu names", count);
     for (size_t i = 0; i < count; i++) {
         const char *stop = text < end ? memchr(text, 0, (size_t)(end - text)) : NULL;

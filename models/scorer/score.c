@@ -108,19 +108,21 @@ static void finish_trees(const score_model *m, float *sums, double *out) {
     for (uint32_t k = 0; k < count; k++) out[k] = total == 0 ? 1.0 / count : out[k] / total;
 }
 
+static void softmax(double *scores, uint32_t count) {
+    double largest = scores[0], sum = 0;
+    for (uint32_t k = 1; k < count; k++) largest = fmax(largest, scores[k]);
+    for (uint32_t k = 0; k < count; k++) sum += scores[k] = exp(scores[k] - largest);
+    for (uint32_t k = 0; k < count; k++) scores[k] /= sum;
+}
+
 static void finish_linear(const score_model *m, double *out) {
-    uint32_t count = m->output_count;
     if (m->link == SCORE_LINK_AFFINE) out[0] = m->link_a + m->link_b * out[0];
     if (m->link == SCORE_LINK_PLAIN_LOGISTIC) out[0] = 1 / (1 + exp(-out[0]));
     if (m->link == SCORE_LINK_LOGISTIC) {
         double e = exp(-fabs(out[0]));
         out[0] = out[0] >= 0 ? 1 / (1 + e) : e / (1 + e);
     }
-    if (m->link != SCORE_LINK_SOFTMAX) return;
-    double largest = out[0], sum = 0;
-    for (uint32_t k = 1; k < count; k++) largest = fmax(largest, out[k]);
-    for (uint32_t k = 0; k < count; k++) sum += out[k] = exp(out[k] - largest);
-    for (uint32_t k = 0; k < count; k++) out[k] /= sum;
+    if (m->link == SCORE_LINK_SOFTMAX) softmax(out, m->output_count);
 }
 
 /* ---- kinds ---- */
@@ -147,6 +149,14 @@ static void score_by_trees(const weirscore *s, const score_model *m, const doubl
         for (uint32_t k = 0; k < outputs; k++) one[k] = sums[k * SCORE_BLOCK_ROWS + r];
         finish_trees(m, one, out + r * outputs);
     }
+}
+
+static void score_by_wide_trees(const weirscore *s, const score_model *m, const double *row, double *out) {
+    score_wide_row(s, m, row, out);
+    for (uint32_t k = 0; k < m->output_count; k++) out[k] /= m->link_b;
+    if (m->link == SCORE_LINK_PLAIN_LOGISTIC) out[0] = 1 / (1 + exp(-m->link_a * out[0]));
+    if (m->link == SCORE_LINK_EXP) out[0] = exp(out[0]);
+    if (m->link == SCORE_LINK_SOFTMAX) softmax(out, m->output_count);
 }
 
 static void score_by_form(const weirscore *s, const score_model *m, const double *row, double *out) {
@@ -242,10 +252,14 @@ static void score_block(const weirscore *s, const score_model *m, const double *
     default: break;
     }
     for (size_t r = 0; r < n; r++) {
+        const double *row = rows + r * m->fitted_count;
+        double *scores = out + r * m->output_count;
         if (m->kind == SCORE_LINEAR)
-            score_by_form(s, m, rows + r * m->fitted_count, out + r * m->output_count);
+            score_by_form(s, m, row, scores);
+        else if (m->kind == SCORE_WIDE)
+            score_by_wide_trees(s, m, row, scores);
         else
-            score_by_vectors(s, m, rows + r * m->fitted_count, out + r * m->output_count);
+            score_by_vectors(s, m, row, scores);
     }
 }
 

@@ -4,7 +4,7 @@
  *   export artifact FORMAT file
  *   explain artifact values out          contributions [rows][outputs][columns + 1]
  *   importance artifact out
- *   import file COLUMNS artifact         what XGBoost saved, past the gate; COLUMNS: a JSON array, or null
+ *   import file COLUMNS artifact         what XGBoost or LightGBM saved, past the gate; COLUMNS: a JSON array, or null
  *   combine KIND WEIGHTS artifact member…        a model of several; KIND: average, weighted, stacking (the last member is the meta model), targets; WEIGHTS: a JSON array */
 #include <math.h>
 #include <stdio.h>
@@ -117,7 +117,7 @@ static void import(char **args) {
     weir_model *model = NULL;
     weir_gate_count compared;
     weir_err err;
-    must(weir_import_xgboost(bytes, len, cJSON_IsArray(list) ? columns : NULL, "", &artifact, &err), &err);
+    must(weir_import_model(bytes, len, cJSON_IsArray(list) ? columns : NULL, "", &artifact, &err), &err);
     must(weir_model_load(artifact.data, artifact.len, &model, &err), &err);
     must(weir_scorer_gate(model, NULL, 0, &compared, &err), &err);
     write_file(args[2], artifact.data, artifact.len);
