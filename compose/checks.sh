@@ -116,8 +116,8 @@ test_environment() {
 
 cmd_bench() {
     bench_what=${1:-all}
-    case $bench_what in all | training | distributed | workers | decisions | drift | scorer) ;;
-    *) usage_error "bench knows training, distributed, workers, decisions, drift, scorer and all, not '$bench_what'" ;; esac
+    case $bench_what in all | training | distributed | workers | decisions | drift | scorer | scoring) ;;
+    *) usage_error "bench knows training, distributed, workers, decisions, drift, scorer, scoring and all, not '$bench_what'" ;; esac
     need build
     build "$ROOT/build-release" "weir weir_bench weir_bench_training weir_bench_distributed weir_bench_decisions weir_bench_drift weir_bench_scorer" -DCMAKE_BUILD_TYPE=Release
     case $bench_what in distributed | drift | scorer) # need no stack
@@ -139,7 +139,17 @@ cmd_bench() {
     case $bench_what in all) foreground "$ROOT/build-release/weir_bench_distributed" || bench_rc=$? ;; esac
     case $bench_what in all | workers) foreground "$ROOT/build-release/weir_bench" || bench_rc=$? ;; esac
     case $bench_what in all | decisions) bench_decisions || bench_rc=$? ;; esac
+    case $bench_what in all | scoring) bench_scoring || bench_rc=$? ;; esac
     return "$bench_rc"
+}
+
+# Scoring on Kafka: how soon, how many, with how much memory.
+bench_scoring() {
+    need test
+    c_peer paced
+    WEIR_BINARY=$WEIR WEIR_BUILD=$ROOT/build-release WEIR_PEERS_DIR=$PEERS_DIR
+    export WEIR_BINARY WEIR_BUILD WEIR_PEERS_DIR
+    foreground "$ROOT/.weir/python/bin/python" -u "$ROOT/tests/bench/scoring.py"
 }
 
 # What a decision costs a prediction, then how fast it reaches running workers.

@@ -1,6 +1,6 @@
 /* Latency from the time an event is due to the time a consumer has its features record.
- * Arguments: brokers, input topic, output topic, schema id, events a second, seconds, warm-up seconds, format of the output: weir (tenant, entity, event time first) or plain
- * (key, event time). Prints one JSON line. Events carry their due time as event time, which both outputs repeat; nothing is left out when the sender falls behind. */
+ * Arguments: brokers, input topic, output topic, schema id, events a second, seconds, warm-up seconds, format of the output: weir (tenant, entity, event time first), prediction
+ * (an id, tenant, entity, the label's id or none, event time) or plain (key, event time). Prints one JSON line. Events carry their due time as event time, which both outputs repeat; nothing is left out when the sender falls behind. */
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,7 +16,7 @@ typedef struct run {
     const char *brokers, *in, *out;
     uint32_t schema;
     long rate, total, warm;
-    int weir;
+    int texts, optional; /* before the event time: texts, then perhaps one that may be null */
     int64_t start_us;
     int64_t *latency_us;
     long received;
@@ -110,8 +110,8 @@ static void *receive(void *context) {
         if (!m) continue;
         if (!m->err && m->len > 10) {
             const uint8_t *p = (const uint8_t *)m->payload + 5;
-            skip_text(&p);
-            if (r->weir) skip_text(&p);
+            for (int i = 0; i < r->texts; i++) skip_text(&p);
+            if (r->optional && get_long(&p)) skip_text(&p);
             int64_t due_us = get_long(&p);
             /* A snapshot repeats a value with the state behind it: its due time is long known. */
             long index = (long)(((due_us - r->start_us) * r->rate + 500000) / 1000000);
@@ -162,8 +162,8 @@ static int by_value(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 9) die("arguments: brokers, input topic, output topic, schema id, rate, seconds, warm-up seconds, weir|plain");
-    run r = {.brokers = argv[1], .in = argv[2], .out = argv[3], .schema = (uint32_t)atol(argv[4]), .rate = atol(argv[5]), .weir = !strcmp(argv[8], "weir")};
+    if (argc != 9) die("arguments: brokers, input topic, output topic, schema id, rate, seconds, warm-up seconds, weir|prediction|plain");
+    run r = {.brokers = argv[1], .in = argv[2], .out = argv[3], .schema = (uint32_t)atol(argv[4]), .rate = atol(argv[5]), .texts = !strcmp(argv[8], "prediction") ? 3 : !strcmp(argv[8], "weir") ? 2 : 1, .optional = !strcmp(argv[8], "prediction")};
     r.warm = r.rate * atol(argv[7]);
     r.total = r.rate * atol(argv[6]) + r.warm;
     r.latency_us = malloc((size_t)r.total * sizeof *r.latency_us);
