@@ -31,14 +31,14 @@ static weir_status check_fits(const weir_recipe *recipe, const weir_model *model
 }
 
 static weir_status register_model(const weir_settings *settings, weir_pg *pg, const weir_models_import *import, const weir_recipe *recipe, weir_model *model,
-                                  const weir_buf *artifact, int *ret_version, weir_err *err) {
+                                  const weir_buf *artifact, const weir_gate_count *compared, int *ret_version, weir_err *err) {
     char path[512];
     weir_recipe own = *recipe; /* with the columns of the model */
     own.columns = (const char **)weir_model_columns(model);
     own.column_count = weir_model_column_count(model);
     cJSON *signature = weir_recipe_signature(&own, import->threshold), *lineage = cJSON_CreateObject();
     bool ok = signature && lineage && cJSON_AddStringToObject(lineage, "imported_from", import->file) &&
-              cJSON_AddStringToObject(lineage, "code_version", WEIR_VERSION);
+              cJSON_AddStringToObject(lineage, "code_version", WEIR_VERSION) && weir_gate_describe(lineage, compared);
     snprintf(path, sizeof path, "models/%s/%s/%s.weirmodel", import->pipeline->name, import->model, weir_model_digest(model));
     const weir_version_new version = {.pipeline = import->pipeline->name,
                                       .model = import->model,
@@ -69,7 +69,7 @@ weir_status weir_models_import_file(const weir_settings *settings, weir_pg *pg, 
     if (!status) status = weir_model_load(artifact.data, artifact.len, &model, err);
     if (!status) status = check_fits(&recipe, model, err);
     if (!status) status = weir_scorer_gate(model, NULL, 0, &compared, err);
-    if (!status) status = register_model(settings, pg, import, &recipe, model, &artifact, ret_version, err);
+    if (!status) status = register_model(settings, pg, import, &recipe, model, &artifact, &compared, ret_version, err);
     if (!status)
         fprintf(stderr,
                 "compiled scores equal %s's to the bit on %" PRId64 " random rows, %" PRId64 " thresholds with their neighbours and %" PRId64 " splits\n",

@@ -286,7 +286,7 @@ static cJSON *describe_lineage(const working *w) {
 }
 
 /* A model that was written has been read back. */
-static weir_status write_artifact(const working *w, char digest[65], char path[1024], weir_err *err) {
+static weir_status write_artifact(const working *w, char digest[65], char path[1024], cJSON *lineage, weir_err *err) {
     weir_model *model = NULL;
     weir_gate_count compared;
     weir_status status = weir_model_load(w->learnt.artifact.data, w->learnt.artifact.len, &model, err);
@@ -295,6 +295,7 @@ static weir_status write_artifact(const working *w, char digest[65], char path[1
     status = weir_scorer_gate(model, w->set.matrix.values, w->set.matrix.row_count, &compared, err);
     weir_model_free(model);
     if (status) return status;
+    if (!weir_gate_describe(lineage, &compared)) return no_memory(err);
     snprintf(path, 1024, "models/%s/%s/%s.weirmodel", w->job->pipeline->name, weir_json_text(w->parent, "model"), digest);
     return weir_artifact_write(w->job->objects_dir, path, &w->learnt.artifact, err);
 }
@@ -317,7 +318,7 @@ static weir_status register_version(working *w, weir_err *err) {
     char digest[65], path[1024];
     int number = 0;
     cJSON *lineage = describe_lineage(w);
-    weir_status status = lineage ? write_artifact(w, digest, path, err) : no_memory(err);
+    weir_status status = lineage ? write_artifact(w, digest, path, lineage, err) : no_memory(err);
     const weir_version_new version = {
         .pipeline = pipeline,
         .model = model,

@@ -268,6 +268,7 @@ static weir_status register_winner(running *r, const weir_finalist *winner, int 
     };
     weir_gate_count compared;
     weir_status status = weir_scorer_gate(winner->model, r->train->matrix.values, r->train->matrix.row_count, &compared, err);
+    (void)weir_gate_describe(lineage, &compared);
     if (!status) status = copy_artifact(r, winner, path, err);
     if (!status) status = weir_signature_add_ranges(signature, &r->train->matrix, err);
     if (!status) status = weir_version_register(r->pg, &version, ret_version, err);

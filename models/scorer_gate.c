@@ -317,3 +317,10 @@ weir_status weir_scorer_gate(weir_model *model, const double *rows, int64_t row_
     if (!status) *ret_count = count;
     return status;
 }
+
+bool weir_gate_describe(cJSON *lineage, const weir_gate_count *compared) {
+    cJSON *gate = cJSON_AddObjectToObject(lineage, "gate");
+    return gate && cJSON_AddNumberToObject(gate, "training_rows", (double)compared->training_rows) &&
+           cJSON_AddNumberToObject(gate, "random_rows", (double)compared->random_rows) &&
+           cJSON_AddNumberToObject(gate, "thresholds", (double)compared->thresholds) && cJSON_AddNumberToObject(gate, "splits", (double)compared->splits);
+}

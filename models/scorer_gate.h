@@ -22,4 +22,7 @@ enum {
  *  Errors: WEIR_EDATA naming the row's values and both scores; those of scoring; WEIR_ENOMEM. */
 weir_status weir_scorer_gate(weir_model *model, const double *rows, int64_t row_count, weir_gate_count *ret_count, weir_err *err) WEIR_MUST_CHECK;
 
+/** Adds "gate": {"training_rows", "random_rows", "thresholds", "splits"} to the lineage of a version. False when memory ran out. */
+bool weir_gate_describe(cJSON *lineage, const weir_gate_count *compared);
+
 #endif

@@ -35,6 +35,7 @@ typedef struct made {
     char name[400], experiment[WEIR_EXPERIMENT_MAX + 1], path[1024];
     weir_trainset rows;
     weir_model *model;
+    weir_gate_count compared;
     weir_run run;
     int version;
     cJSON *metrics, *tags, *entry; /* entry: of `models` */
@@ -110,12 +111,11 @@ static weir_fit_options fit_options(const working *w) {
 
 static weir_status fit(const working *w, made *m, weir_err *err) {
     const weir_fit_options options = fit_options(w);
-    weir_gate_count compared;
     weir_buf artifact = {0};
     weir_status status = m->tenant < 0 ? weir_shared_set(&w->train, &m->rows, err) : take_tenant(&w->train, m->tenant_id, &m->rows, err);
     if (!status) status = weir_spec_fit(w->candidate->spec, &m->rows, &options, &artifact, err);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &m->model, err);
-    if (!status) status = weir_scorer_gate(m->model, m->rows.matrix.values, m->rows.matrix.row_count, &compared, err);
+    if (!status) status = weir_scorer_gate(m->model, m->rows.matrix.values, m->rows.matrix.row_count, &m->compared, err);
     if (!status) {
         snprintf(m->path, sizeof m->path, "models/%s/%s/%s.weirmodel", w->job->pipeline->name, m->name, weir_model_digest(m->model));
         status = weir_artifact_write(w->job->objects_dir, m->path, &artifact, err);
@@ -189,6 +189,7 @@ static cJSON *describe_lineage(const working *w, const made *m) {
     cJSON_AddItemToObject(lineage, "spec", cJSON_Duplicate(w->candidate->spec, true));
     cJSON_AddItemToObject(lineage, "request", cJSON_Duplicate(w->request, true));
     cJSON_AddNumberToObject(lineage, "seed", (double)w->job->recipe->seed);
+    (void)weir_gate_describe(lineage, &m->compared);
     return lineage;
 }
 

@@ -248,6 +248,7 @@ typedef struct fitted {
     char path[512];
     double threshold, fit_s;
     int version;
+    weir_gate_count compared;
 } fitted;
 
 static weir_status register_version(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, fitted *f, const cJSON *dataset, weir_err *err) {
@@ -265,6 +266,7 @@ static weir_status register_version(const weir_training *t, weir_pg *pg, const w
         .signature = signature,
     };
     double own = NAN;
+    (void)weir_gate_describe(lineage, &f->compared); /* as of all that describe_lineage adds: a version with less of it is better than none */
     weir_status status = weir_version_register(pg, &new, &f->version, err);
     if (!status) status = weir_version_threshold(pg, t->pipeline->name, candidate->name, f->version, &own, err);
     if (!status && !isnan(own)) f->threshold = own; /* the same bytes as before: it decides as it did, and is measured so */
@@ -289,7 +291,6 @@ static void add_version(const weir_training *t, const weir_candidate *candidate,
 static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, const weir_trainset *set, const cJSON *dataset,
                                  cJSON *versions, weir_err *err) {
     weir_buf artifact = {0};
-    weir_gate_count compared;
     fitted f = {0};
     int64_t started = weir_clock_mono_us(weir_clock_system());
     const weir_distributed here = {.objects_dir = t->objects_dir};
@@ -299,7 +300,7 @@ static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir
     if (!status) status = weir_spec_fit(candidate->spec, set, &options, &artifact, err);
     f.fit_s = seconds_since(started);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &f.model, err); /* what is registered has been read back */
-    if (!status) status = weir_scorer_gate(f.model, set->matrix.values, set->matrix.row_count, &compared, err);
+    if (!status) status = weir_scorer_gate(f.model, set->matrix.values, set->matrix.row_count, &f.compared, err);
     if (!status) status = weir_training_threshold(t, candidate, set, &f.threshold, err);
     if (!status) {
         snprintf(f.path, sizeof f.path, "models/%s/%s/%s.weirmodel", t->pipeline->name, candidate->name, weir_model_digest(f.model));

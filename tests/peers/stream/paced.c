@@ -163,7 +163,15 @@ static int by_value(const void *a, const void *b) {
 
 int main(int argc, char **argv) {
     if (argc != 9) die("arguments: brokers, input topic, output topic, schema id, rate, seconds, warm-up seconds, weir|prediction|plain");
-    run r = {.brokers = argv[1], .in = argv[2], .out = argv[3], .schema = (uint32_t)atol(argv[4]), .rate = atol(argv[5]), .texts = !strcmp(argv[8], "prediction") ? 3 : !strcmp(argv[8], "weir") ? 2 : 1, .optional = !strcmp(argv[8], "prediction")};
+    run r = {.brokers = argv[1],
+             .in = argv[2],
+             .out = argv[3],
+             .schema = (uint32_t)atol(argv[4]),
+             .rate = atol(argv[5]),
+             .texts = !strcmp(argv[8], "prediction") ? 3
+                      : !strcmp(argv[8], "weir")     ? 2
+                                                     : 1,
+             .optional = !strcmp(argv[8], "prediction")};
     r.warm = r.rate * atol(argv[7]);
     r.total = r.rate * atol(argv[6]) + r.warm;
     r.latency_us = malloc((size_t)r.total * sizeof *r.latency_us);
