@@ -1,4 +1,5 @@
 /* `weir models …`: the versions in the model registry and the aliases that serve them. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,9 +18,8 @@
 enum { METRICS_SHOWN = 6, NAME_MAX_SHOWN = 80 };
 
 typedef struct models_options {
-    char *action, *pipeline, *model, *version, *with, *alias, *environment, *reason, *actor, *out, *layout, *file;
+    char *action, *pipeline, *model, *version, *with, *alias, *environment, *reason, *actor, *out, *layout, *file, *threshold;
     char **columns;
-    double threshold;
     bool force;
     int format, output;
 } models_options;
@@ -63,12 +63,9 @@ static const weir_conf_item models_table[] = {
      FIELD(columns),
      .doc = "import: its inputs in their order, where the file does not name them, or names them otherwise"},
     {.name = "threshold",
-     .type = WEIR_CONF_NUMBER,
+     .type = WEIR_CONF_STRING,
      FIELD(threshold),
-     .min = 0,
-     .max = 1,
-     .fallback = "0.5",
-     .doc = "import: score from which on a binary model says yes"},
+     .doc = "import: score from which on a binary model says yes, 0 to 1; not given: serving.threshold of the pipeline"},
     WEIR_OUTPUT_ITEM(models_options, output),
     {.name = NULL},
 };
@@ -332,14 +329,24 @@ static weir_status export_version(call *c, weir_err *err) {
     return st;
 }
 
+/* NaN: none is given. */
+static weir_status read_threshold(const char *text, double *ret_threshold, weir_err *err) {
+    char *end = NULL;
+    *ret_threshold = is_given(text) ? strtod(text, &end) : NAN;
+    if (!is_given(text) || (end != text && !*end && *ret_threshold >= 0 && *ret_threshold <= 1)) return WEIR_OK;
+    return WEIR_FAIL(err, WEIR_EINVAL, "--threshold: found \"%s\", expected a number from 0 to 1", text);
+}
+
 static weir_status import_version(call *c, weir_err *err) {
     const models_options *o = c->o;
+    double threshold;
     weir_pipeline *pipeline = NULL;
     int version = 0;
     if (!is_given(o->file)) return WEIR_FAIL(err, WEIR_EINVAL, "import needs --file FILE, a model that XGBoost or LightGBM saved");
-    weir_status st = weir_pipeline_load(c->given, &pipeline, err);
+    weir_status st = read_threshold(o->threshold, &threshold, err);
+    if (!st) st = weir_pipeline_load(c->given, &pipeline, err);
     const weir_models_import import = {
-        .pipeline = pipeline, .model = o->model, .file = o->file, .columns = (const char *const *)o->columns, .threshold = o->threshold};
+        .pipeline = pipeline, .model = o->model, .file = o->file, .columns = (const char *const *)o->columns, .threshold = threshold};
     if (!st) st = weir_models_import_file(c->settings, c->pg, &import, &version, err);
     weir_pipeline_free(pipeline);
     if (!st) printf("version %d of %s is registered\n", version, o->model);

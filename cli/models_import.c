@@ -1,6 +1,7 @@
 #include "cli/models_import.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ static weir_status register_model(const weir_settings *settings, weir_pg *pg, co
     weir_recipe own = *recipe; /* with the columns of the model */
     own.columns = (const char **)weir_model_columns(model);
     own.column_count = weir_model_column_count(model);
+    own.threshold.rule = isnan(import->threshold) ? WEIR_THRESHOLD_SERVING : WEIR_THRESHOLD_FIXED;
     cJSON *signature = weir_recipe_signature(&own, import->threshold), *lineage = cJSON_CreateObject();
     bool ok = signature && lineage && cJSON_AddStringToObject(lineage, "imported_from", import->file) &&
               cJSON_AddStringToObject(lineage, "code_version", WEIR_VERSION) && weir_gate_describe(lineage, compared);

@@ -10,7 +10,7 @@ typedef struct weir_models_import {
     const weir_pipeline *pipeline;
     const char *model, *file;
     const char *const *columns; /* NULL-terminated; NULL: as the file names them */
-    double threshold; /* of a binary task */
+    double threshold; /* of a binary task; NaN: the pipeline's serving.threshold */
 } weir_models_import;
 
 /** Reads the file, holds compiled scores against the library's (models/scorer_gate.h), keeps the artifact and registers the version. Prints what was compared to stderr.

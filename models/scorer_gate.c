@@ -319,8 +319,8 @@ weir_status weir_scorer_gate(weir_model *model, const double *rows, int64_t row_
 }
 
 bool weir_gate_describe(cJSON *lineage, const weir_gate_count *compared) {
-    cJSON *gate = cJSON_AddObjectToObject(lineage, "gate");
-    return gate && cJSON_AddNumberToObject(gate, "training_rows", (double)compared->training_rows) &&
-           cJSON_AddNumberToObject(gate, "random_rows", (double)compared->random_rows) &&
-           cJSON_AddNumberToObject(gate, "thresholds", (double)compared->thresholds) && cJSON_AddNumberToObject(gate, "splits", (double)compared->splits);
+    cJSON *json = cJSON_AddObjectToObject(lineage, "gate");
+    return json && cJSON_AddNumberToObject(json, "training_rows", (double)compared->training_rows) &&
+           cJSON_AddNumberToObject(json, "random_rows", (double)compared->random_rows) &&
+           cJSON_AddNumberToObject(json, "thresholds", (double)compared->thresholds) && cJSON_AddNumberToObject(json, "splits", (double)compared->splits);
 }

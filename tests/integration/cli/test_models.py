@@ -247,13 +247,57 @@ class Models(unittest.TestCase):
         self.add(2, "1.1.0", {"auc_roc": 0.8}, seed=3)
         for version in ("2", "1"):
             self.weir("export", self.pipeline, "risk", "--version", version, "--layout", folder)
-        self.assertEqual(sorted(os.listdir(os.path.join(folder, "risk", "v1.0.0"))), ["artifacts", "metadata.json", "model.json", "model.onnx", "model.pmml", "model.weirmodel"])
+        self.assertEqual(sorted(os.listdir(os.path.join(folder, "risk", "v1.0.0"))), ["artifacts", "metadata.json", "model.json", "model.onnx", "model.pmml", "model.score", "model.weirmodel"])
         self.assertEqual(os.readlink(os.path.join(folder, "risk", "latest")), "v1.1.0")
         with open(os.path.join(folder, "risk", "latest", "metadata.json")) as f:
             metadata = json.load(f)
         self.assertEqual((metadata["version"], metadata["number"], metadata["feature_columns"], metadata["not_exported"]), ("1.1.0", 2, ["a", "b"], {}))
         with open(os.path.join(folder, "global_metrics.json")) as f:
             self.assertEqual(json.load(f)["metrics"]["auc_roc"]["max"], {"value": 0.9, "model": "risk", "version": "1.0.0"})
+
+    def imported(self, names, library="xgboost", **params):
+        """A model of the fraud pipeline's features, or of others, as XGBoost or LightGBM save it."""
+        import lightgbm
+        import numpy
+        import xgboost
+        draw = numpy.random.default_rng(1)
+        x = draw.normal(size=(300, len(names)))
+        y = (x[:, 0] + draw.normal(size=300) > 0).astype(float)
+        path = os.path.join(self.dir, "%s-%s-%s%s" % (self.pipeline, "-".join(names), library, "-".join(params)))
+        if library == "xgboost":
+            model = xgboost.train({"objective": "binary:logistic", **params}, xgboost.DMatrix(x, y, feature_names=names), 5)
+            pathlib.Path(path).write_bytes(bytes(model.save_raw("json")))
+        else:
+            lightgbm.train({"objective": "binary", "verbose": -1, **params}, lightgbm.Dataset(x, y, feature_name=names), 5).save_model(path)
+        return path
+
+    def test_models_from_elsewhere_become_versions_past_the_gate(self):
+        pipeline, names = self.pipeline_file({}), ["amount", "customer_tx_count_1d"]
+        told = self.weir("import", pipeline, "theirs", "--file", self.imported(names), "--threshold", "0.3")
+        self.assertEqual(told.stdout, "version 1 of theirs is registered\n")
+        self.assertRegex(told.stderr, r"compiled scores equal xgboost's to the bit on 2048 random rows, \d+ thresholds with their neighbours and \d+ splits")
+        self.weir("import", pipeline, "theirs", "--file", self.imported(names, "lightgbm"))
+        self.assertIn('--threshold: found "much"', self.weir("import", pipeline, "theirs", "--file", "none", "--threshold", "much", code=2).stderr)
+        self.weir("promote", self.pipeline, "theirs", "--version", "2", "--alias", "challenger")
+        versions = {v["version"]: v for v in self.listed()}
+        self.assertEqual({n: (v["algorithm"], v["aliases"]) for n, v in versions.items()}, {1: ("xgboost", []), 2: ("lightgbm", ["challenger"])})
+        self.assertEqual(([i["name"] for i in versions[1]["signature"]["inputs"]], versions[1]["signature"]["threshold"], versions[1]["lineage"]["gate"]["random_rows"]), (names, 0.3, 2048))
+        out = os.path.join(self.dir, self.pipeline + ".score")
+        self.weir("export", self.pipeline, "theirs", "--version", "2", "--format", "score", "--out", out)
+        self.assertEqual(pathlib.Path(out).read_bytes()[:8], b"WEIRSCR1")
+        self.weir("import", pipeline, "theirs", "--file", self.imported(names))
+        self.assertEqual(len(self.listed()), 2, "the same model again is the version that it is")
+
+    def test_models_that_do_not_fit_the_pipeline_are_refused(self):
+        pipeline = self.pipeline_file({})
+        for path, flags, part, code in ((self.imported(["amount", "height"]), [], "takes column 'height', which is none of $.training.columns", 2),
+                                        (self.imported(["amount", "b"]), ["--columns", "amount"], "1 columns are named, the model has 2", 2),
+                                        (self.imported(["amount"], objective="reg:squarederror"), [], "the model is regression, the pipeline's training is binary", 2),
+                                        (os.path.join(self.dir, "values"), [], "values: ", 1), (os.path.join(self.dir, "none"), [], "none", 1)):
+            with self.subTest(part=part):
+                self.assertIn(part, self.weir("import", pipeline, "theirs", "--file", path, *flags, code=code).stderr)
+        self.assertIn("import needs --file", self.weir("import", pipeline, "theirs", code=2).stderr)
+        self.assertEqual(self.listed(), [])
 
     def test_a_version_in_use_is_not_deleted(self):
         path = self.add(1, "1.0.0", {})
