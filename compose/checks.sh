@@ -139,7 +139,8 @@ cmd_bench() {
     case $bench_what in all) foreground "$ROOT/build-release/weir_bench_distributed" || bench_rc=$? ;; esac
     case $bench_what in all | workers) foreground "$ROOT/build-release/weir_bench" || bench_rc=$? ;; esac
     case $bench_what in all | decisions) bench_decisions || bench_rc=$? ;; esac
-    case $bench_what in all | scoring) bench_scoring || bench_rc=$? ;; esac
+    case $bench_what in all) bench_scoring || bench_rc=$? ;; esac
+    case $bench_what in scoring) shift && bench_scoring "$@" || bench_rc=$? ;; esac
     return "$bench_rc"
 }
 
@@ -149,7 +150,7 @@ bench_scoring() {
     c_peer paced
     WEIR_BINARY=$WEIR WEIR_BUILD=$ROOT/build-release WEIR_PEERS_DIR=$PEERS_DIR
     export WEIR_BINARY WEIR_BUILD WEIR_PEERS_DIR
-    foreground "$ROOT/.weir/python/bin/python" -u "$ROOT/tests/bench/scoring.py"
+    foreground "$ROOT/.weir/python/bin/python" -u "$ROOT/tests/bench/scoring.py" "$@"
 }
 
 # What a decision costs a prediction, then how fast it reaches running workers.

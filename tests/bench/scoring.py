@@ -2,6 +2,7 @@
 
   prediction  at a steady rate, from when a payment is due to when its prediction is read from the topic: medians of rounds of p50 and p99
   drain       features records that wait, to predictions that are acknowledged: predictions a second, with one arm and with two
+  soak        with --soak MINUTES instead of all that: at a steady rate, minute by minute: p50 and p99, and memory and descriptors of the workers, which must not grow
   start       a serve worker, from its first instruction to ready; and what it, and the score worker, have in memory
 """
 import argparse
@@ -67,6 +68,32 @@ def memory_mib(pid):
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS")) / 1024
 
 
+def descriptors(pid):
+    return len(os.listdir("/proc/%d/fd" % pid))
+
+
+def soak(p, rate, minutes):
+    """The first fifth fills caches and rings; after that nothing may grow by a tenth, least squares over the minutes."""
+    rows = []
+    for minute in range(minutes):
+        found = paced(p, rate, 55)
+        held = {w: (memory_mib(p.processes[w, "0"].pid), descriptors(p.processes[w, "0"].pid)) for w in ("ingest", "score")}
+        rows.append((found["p50_ms"], found["p99_ms"], *held["ingest"], *held["score"]))
+        print("minute %d: p50 %.2f ms, p99 %.2f ms; ingest %.0f MiB, %d descriptors; score %.0f MiB, %d descriptors; %d missing" % (minute + 1, *rows[-1], found["missing"]), flush=True)
+        assert not found["missing"]
+    kept = rows[len(rows) // 5:]
+    names = ("p50", "p99", "memory of ingest", "descriptors of ingest", "memory of score", "descriptors of score")
+    middle, failed = (len(kept) - 1) / 2, []
+    for i, name in enumerate(names):
+        mean = statistics.mean(r[i] for r in kept)
+        slope = sum((m - middle) * (r[i] - mean) for m, r in enumerate(kept)) / max(sum((m - middle) ** 2 for m in range(len(kept))), 1)
+        growth = slope * (len(kept) - 1) / mean
+        print("%s: %.2f on average, %+.1f %% over the time" % (name, mean, 100 * growth), flush=True)
+        if growth > 0.1 and name != "p99":  # which one busy minute moves
+            failed.append(name)
+    assert not failed, "these grew: %s" % ", ".join(failed)
+
+
 def start(p, times):
     took = []
     for _ in range(times):
@@ -87,7 +114,7 @@ def start(p, times):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name, value in (("rate", 20000), ("seconds", 15), ("rounds", 3), ("records", 1000000), ("starts", 5)):
+    for name, value in (("rate", 20000), ("seconds", 15), ("rounds", 3), ("records", 1000000), ("starts", 5), ("soak", 0)):
         parser.add_argument("--" + name, type=int, default=value)
     o = parser.parse_args()
     payments = Payments(6000, seed=7, days=24)
@@ -104,6 +131,9 @@ def main():
         p.wait_ready("score")
         for worker in ("store", "train"):
             p.kill(worker, sig=signal.SIGTERM)
+        if o.soak:
+            soak(p, o.rate, o.soak)
+            return
         latency(p, o.rate, o.seconds, o.rounds)
         two = drain(p, o.records, "two arms")
         p.spec["rollout"]["challenger_share"] = 0
