@@ -119,7 +119,7 @@ cmd_bench() {
     case $bench_what in all | training | distributed | workers | decisions | drift | scorer | scoring) ;;
     *) usage_error "bench knows training, distributed, workers, decisions, drift, scorer, scoring and all, not '$bench_what'" ;; esac
     need build
-    build "$ROOT/build-release" "weir weir_bench weir_bench_training weir_bench_distributed weir_bench_decisions weir_bench_drift weir_bench_scorer" -DCMAKE_BUILD_TYPE=Release
+    build "$ROOT/build-release" "weir weir_bench weir_bench_training weir_bench_distributed weir_bench_decisions weir_bench_drift weir_bench_scorer weir_bench_online" -DCMAKE_BUILD_TYPE=Release
     case $bench_what in distributed | drift | scorer) # need no stack
         shift
         foreground "$ROOT/build-release/weir_bench_$bench_what" "$@"

@@ -3,6 +3,7 @@
   prediction  at a steady rate, from when a payment is due to when its prediction is read from the topic: medians of rounds of p50 and p99
   drain       features records that wait, to predictions that are acknowledged: predictions a second, with one arm and with two
   soak        with --soak MINUTES instead of all that: at a steady rate, minute by minute: p50 and p99, and memory and descriptors of the workers, which must not grow
+  HTTP        one row by entity id, lookup included
   start       a serve worker, from its first instruction to ready; and what it, and the score worker, have in memory
 """
 import argparse
@@ -94,6 +95,23 @@ def soak(p, rate, minutes):
     assert not failed, "these grew: %s" % ", ".join(failed)
 
 
+def over_http(p, payments, rate, seconds):
+    """One row by entity id a request: as fast as 8 connections go, and at a steady rate."""
+    process = p.start("serve")
+    body = os.path.join(p.dir, "requests")
+    with open(body, "w") as f:
+        for row in payments.rows[:1000]:
+            inputs = [("customer_id", "BYTES", row["customer_id"]), ("terminal_id", "BYTES", row["terminal_id"]), ("amount", "FP64", row["amount"]), ("tx_time", "BYTES", at(row["us"]).isoformat())]
+            f.write(json.dumps({"inputs": [{"name": n, "datatype": t, "shape": [1], "data": [v]} for n, t, v in inputs]}) + "\n")
+    for what, arguments in (("8 connections", ("0", "200000", "8")), ("%d/s on 16 connections" % rate, (str(rate), str(rate * seconds), "16"))):
+        done = subprocess.run([os.path.join(os.environ["WEIR_BUILD"], "weir_bench_online"), "http", str(process.port), *arguments, body, "/v2/models/%s/infer" % p.name], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        print("HTTP, one row by entity id, %s: %.0f/s, p50 %.0f us, p99 %.0f us, 99.9 %% %.0f us; the client sent %.0f us late at p99"
+              % (what, found["reads_per_s"], found["p50_us"], found["p99_us"], found["p999_us"], found["sent_late_p99_us"]), flush=True)
+    p.kill("serve", sig=signal.SIGTERM)
+
+
 def start(p, times):
     took = []
     for _ in range(times):
@@ -142,6 +160,9 @@ def main():
         one = drain(p, o.records, "one arm")
         print("two arms cost %.0f %% over one" % (100 * (one / two - 1)))
         start(p, o.starts)
+        p.kill("score", sig=signal.SIGTERM)
+        p.kill("ingest", sig=signal.SIGTERM)
+        over_http(p, payments, 10000, o.seconds)
 
 
 if __name__ == "__main__":
