@@ -1,5 +1,7 @@
 #include "models/import_model.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xgboost/c_api.h>
@@ -40,30 +42,130 @@ static bool find_base_score(const char *bytes, size_t len, base_text *ret_text) 
     return true;
 }
 
-/* The length of the first of a list's items; 0 where others differ from it. text: what stands between the brackets. */
-static size_t only_item(const char *text, size_t len) {
-    const char *comma = memchr(text, ',', len);
-    size_t first = comma ? (size_t)(comma - text) : len;
-    for (size_t at = first; at < len; at += first + 1)
-        if (len - at < first + 1 || memcmp(text + at + 1, text, first) != 0 || (len - at > first + 1 && text[at + first + 1] != ',')) return 0;
-    return first;
+/* What sums of leaves begin with, where it is not the same for all classes. */
+typedef struct base_scores {
+    float values[WEIR_MODEL_CLASSES_MAX];
+    int count; /* 0: the library reads it itself */
+} base_scores;
+
+/* text: what stands between the brackets, ended by one. */
+static bool read_list(const char *text, base_scores *ret_bases) {
+    char *end;
+    ret_bases->count = 0;
+    do {
+        if (ret_bases->count == WEIR_MODEL_CLASSES_MAX) return false;
+        float value = strtof(text, &end);
+        if (end == text || !isfinite(value)) return false;
+        ret_bases->values[ret_bases->count++] = value;
+        text = end + 1;
+    } while (*end == ',');
+    return *end == ']';
 }
 
-/* The file with a list of one, or of equal ones, as the number in it. */
-static weir_status plain_base_score(const char *bytes, size_t len, weir_buf *ret_file, weir_err *err) {
+/* The file with the first of a list as the number in it. ret_bases: the list, where it has others. */
+static weir_status plain_base_score(const char *bytes, size_t len, weir_buf *ret_file, base_scores *ret_bases, weir_err *err) {
     base_text text;
-    bool list = find_base_score(bytes, len, &text) && text.len > 2 && bytes[text.at] == '[' && bytes[text.at + text.len - 1] == ']';
-    size_t kept = list ? only_item(bytes + text.at + 1, text.len - 2) : 0;
-    if (list && !kept)
-        return WEIR_FAIL(err, WEIR_EDATA,
-                         "base_score is %.*s: one a class, as newer releases of XGBoost estimate them, is not supported; trained with base_score 0.5 the model "
-                         "can be imported",
-                         text.len < 80 ? (int)text.len : 80, bytes + text.at);
+    bool list = find_base_score(bytes, len, &text) && text.len > 2 && bytes[text.at] == '[' && bytes[text.at + text.len - 1] == ']', same = true;
+    ret_bases->count = 0;
+    if (list && !read_list(bytes + text.at + 1, ret_bases))
+        return WEIR_FAIL(err, WEIR_EDATA, "base_score is %.*s, expected numbers, at most %d", text.len < 80 ? (int)text.len : 80, bytes + text.at,
+                         WEIR_MODEL_CLASSES_MAX);
+    for (int k = 1; k < ret_bases->count; k++) same = same && ret_bases->values[k] == ret_bases->values[0];
+    if (same) ret_bases->count = 0;
+    size_t kept = list ? strcspn(bytes + text.at + 1, ",]") : 0;
     bool ok = !list ? weir_buf_append(ret_file, bytes, len)
                     : weir_buf_append(ret_file, bytes, text.at) && weir_buf_append(ret_file, bytes + text.at + 1, kept) &&
                           weir_buf_append(ret_file, bytes + text.at + text.len, len - text.at - text.len);
     if (!ok) return no_memory(err);
     for (int i = 0; list && text.length_at && i < 8; i++) ret_file->data[text.length_at + (size_t)i] = (char)((uint64_t)kept >> (56 - 8 * i));
+    return WEIR_OK;
+}
+
+/* ---- a number for each class to begin with ---- */
+
+/* XGBoost's JSON tells 0 from 0E0, which no other JSON library does: its text is changed in place. */
+typedef struct edit {
+    const char *at, *end; /* what is not copied yet */
+    weir_buf out;
+} edit;
+
+/* Copies up to a text and with it. A quote in a name is escaped there, so a text with quotes of its own stands in no name. */
+static bool copy_past(edit *e, const char *text) {
+    const char *found = memmem(e->at, (size_t)(e->end - e->at), text, strlen(text));
+    if (!found || !weir_buf_append(&e->out, e->at, (size_t)(found - e->at) + strlen(text))) return false;
+    e->at = found + strlen(text);
+    return true;
+}
+
+/* A tree of one leaf. */
+static bool put_constant(edit *e, int id, float value, const char *columns) {
+    return weir_buf_printf(
+        &e->out,
+        "{\"base_weights\":[%.9E],\"categories\":[],\"categories_nodes\":[],\"categories_segments\":[],\"categories_sizes\":[],\"default_left\":[0],\"id\":%d,"
+        "\"left_children\":[-1],\"loss_changes\":[0E0],\"parents\":[2147483647],\"right_children\":[-1],\"split_conditions\":[%.9E],\"split_indices\":[0],"
+        "\"split_type\":[0],\"sum_hessian\":[0E0],\"tree_param\":{\"num_deleted\":\"0\",\"num_feature\":\"%s\",\"num_nodes\":\"1\",\"size_leaf_vector\":\"0\"}"
+        "}",
+        (double)value, id, (double)value, columns);
+}
+
+/* A number that stands next, more by so many. */
+static bool raise_number(edit *e, int more) {
+    char *after;
+    long number = strtol(e->at, &after, 10);
+    if (after == e->at || !weir_buf_printf(&e->out, "%ld", number + more)) return false;
+    e->at = after;
+    return true;
+}
+
+/* Sums begin with 0 and a tree of one leaf for each class: 0 + b is b, and what follows is added to it as it was to b. false: no memory, or not what XGBoost writes: the keys in the order of
+ * the alphabet, "gradient_booster" before "learner_model_param". */
+static bool begin_with_trees(edit *e, const base_scores *bases, const char *columns) {
+    bool ok = copy_past(e, "\"num_trees\":\"") && raise_number(e, bases->count) && copy_past(e, "\"tree_info\":[");
+    bool any = ok && *e->at != ']';
+    for (int k = 0; ok && k < bases->count; k++) ok = weir_buf_printf(&e->out, "%s%d", k ? "," : "", k);
+    ok = ok && (!any || weir_buf_append(&e->out, ",", 1)) && copy_past(e, "\"trees\":[");
+    for (int k = 0; ok && k < bases->count; k++) ok = weir_buf_append(&e->out, ",", k > 0) && put_constant(e, k, bases->values[k], columns);
+    ok = ok && weir_buf_append(&e->out, ",", any);
+    while (ok && memmem(e->at, (size_t)(e->end - e->at), "\"id\":", 5)) ok = copy_past(e, "\"id\":") && raise_number(e, bases->count);
+    ok = ok && copy_past(e, "\"base_score\":\"") && weir_buf_append(&e->out, "0E0", 3);
+    const char *stop = ok ? memchr(e->at, '"', (size_t)(e->end - e->at)) : NULL;
+    return stop && weir_buf_append(&e->out, stop, (size_t)(e->end - stop));
+}
+
+static weir_status load_booster(const void *bytes, size_t len, BoosterHandle *ret_booster, weir_err *err) {
+    BoosterHandle booster = NULL;
+    weir_status status = XGBoosterCreate(NULL, 0, &booster) == 0 ? WEIR_OK : weir_xgb_failed("booster", err);
+    if (!status && XGBoosterSetParam(booster, "nthread", "1") != 0) status = weir_xgb_failed("parameters", err);
+    if (!status && XGBoosterLoadModelFromBuffer(booster, bytes, len) != 0) {
+        (void)weir_xgb_failed("the file is no model that XGBoost can load", err);
+        status = WEIR_EDATA;
+        if (err) err->code = WEIR_EDATA;
+    }
+    if (!status)
+        *ret_booster = booster;
+    else if (booster)
+        XGBoosterFree(booster);
+    return status;
+}
+
+/* Exchanges the booster for one that begins so. */
+static weir_status begin_with(const base_scores *bases, BoosterHandle *booster, weir_err *err) {
+    const char *text = NULL;
+    char columns[24];
+    bst_ulong len = 0, column_count = 0;
+    BoosterHandle changed = NULL;
+    if (XGBoosterGetNumFeature(*booster, &column_count) != 0 || XGBoosterSaveModelToBuffer(*booster, "{\"format\": \"json\"}", &len, &text) != 0)
+        return weir_xgb_failed("saving", err);
+    snprintf(columns, sizeof columns, "%llu", (unsigned long long)column_count);
+    edit e = {.at = text, .end = text + len};
+    weir_status status = WEIR_OK;
+    if (!begin_with_trees(&e, bases, columns))
+        status = WEIR_FAIL(err, WEIR_EDATA, "the model has a base_score for each of %d classes, and is otherwise not what XGBoost writes", bases->count);
+    if (!status) status = load_booster(e.out.data, e.out.len, &changed, err);
+    weir_buf_done(&e.out);
+    if (status) return status;
+    XGBoosterFree(*booster);
+    *booster = changed;
     return WEIR_OK;
 }
 
@@ -163,14 +265,10 @@ static weir_status import_xgboost(const void *bytes, size_t len, const char *con
     weir_buf file = {0};
     BoosterHandle booster = NULL;
     if (!len) return WEIR_FAIL(err, WEIR_EDATA, "the file is empty");
-    weir_status status = plain_base_score(bytes, len, &file, err);
-    if (!status && XGBoosterCreate(NULL, 0, &booster) != 0) status = weir_xgb_failed("booster", err);
-    if (!status && XGBoosterSetParam(booster, "nthread", "1") != 0) status = weir_xgb_failed("parameters", err);
-    if (!status && XGBoosterLoadModelFromBuffer(booster, file.data, file.len) != 0) {
-        (void)weir_xgb_failed("the file is no model that XGBoost can load", err);
-        status = WEIR_EDATA;
-        if (err) err->code = WEIR_EDATA;
-    }
+    base_scores bases;
+    weir_status status = plain_base_score(bytes, len, &file, &bases, err);
+    if (!status) status = load_booster(file.data, file.len, &booster, err);
+    if (!status && bases.count) status = begin_with(&bases, &booster, err);
     if (!status) status = import_booster(booster, columns, feature_hash, ret_artifact, err);
     if (booster) XGBoosterFree(booster);
     weir_buf_done(&file);

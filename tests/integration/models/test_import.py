@@ -76,6 +76,13 @@ class Import(unittest.TestCase):
         self.check_bits(self.train("binary:logistic", num_parallel_tree=5, subsample=0.6), "ubj")
         self.check_bits(self.train("reg:squarederror", grow_policy="lossguide", max_leaves=40, max_depth=0), "json")
 
+    def test_a_base_score_for_each_class_is_what_sums_begin_with(self):
+        booster = self.train("multi:softprob", base_score=None)
+        self.assertIn(",", json.loads(booster.save_config())["learner"]["learner_model_param"]["base_score"])
+        for format in ("json", "ubj"):
+            self.check_bits(booster, format)
+        self.assertIn("base_score is [1,x", self.import_model(bytes(booster.save_raw("json")).replace(b'"base_score":"[', b'"base_score":"[1,x')).stderr)
+
     def test_columns_may_be_named_by_the_caller_and_must_be_by_somebody(self):
         unnamed = self.train("binary:logistic", names=None)
         self.check_bits(unnamed, "json", NAMES)
@@ -86,7 +93,6 @@ class Import(unittest.TestCase):
         categorical = xgboost.DMatrix(np.column_stack([rows(1)[:, :2], np.arange(800) % 5]), labels(rows(1), "binary:logistic"), feature_names=NAMES, feature_types=["q", "q", "c"],
                                       enable_categorical=True)
         cases = {"gbtree": self.train("binary:logistic", booster="dart"), "gblinear": self.train("binary:logistic", booster="gblinear"), "objective": self.train("binary:logitraw"),
-                 "base_score 0.5": self.train("multi:softprob", base_score=None),
                  "categories": xgboost.train({"objective": "binary:logistic", "max_cat_to_onehot": 1}, categorical, 10)}
         for part, booster in cases.items():
             with self.subTest(part=part):
