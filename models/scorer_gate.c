@@ -101,6 +101,14 @@ static weir_status flush(gate *g, weir_err *err) {
     return status;
 }
 
+/* How many of `most` are tried: fewer where there are thousands of trees, so that a gate takes seconds whatever the model. */
+static int64_t affordable(const weirscore *scorer, int64_t most) {
+    int64_t trees = 0, fit;
+    for (uint32_t i = 0; i < scorer->head->model_count; i++) trees += (int64_t)scorer->models[i].trees.count;
+    fit = most * WEIR_GATE_TREES / (trees > WEIR_GATE_TREES ? trees : WEIR_GATE_TREES);
+    return fit > most / 20 ? fit : most / 20;
+}
+
 /* Room for the next row. */
 static weir_status next_row(gate *g, double **ret_row, weir_err *err) {
     weir_status status = g->count == BLOCK ? flush(g, err) : WEIR_OK;
@@ -116,7 +124,7 @@ static double uniform(uint64_t *random) {
 }
 
 static weir_status training_rows(gate *g, const double *rows, int64_t row_count, int64_t *ret_count, weir_err *err) {
-    int64_t n = row_count < WEIR_GATE_ROWS_MAX ? row_count : WEIR_GATE_ROWS_MAX;
+    int64_t most = affordable(g->scorer, WEIR_GATE_ROWS_MAX), n = row_count < most ? row_count : most;
     weir_status status = WEIR_OK;
     for (int64_t i = 0; !status && i < n; i++) {
         double *row;
@@ -241,7 +249,7 @@ static weir_status every_split(gate *g, const weir_trees *trees, int64_t *count,
         w.high[c] = FLT_MAX;
     }
     for (int t = 0; t < trees->tree_count; t++) splits += trees->trees[t].node_count / 2;
-    w.every = splits / WEIR_GATE_SPLITS_MAX + 1;
+    w.every = splits / affordable(g->scorer, WEIR_GATE_SPLITS_MAX) + 1;
     weir_status status = WEIR_OK;
     for (int t = 0; !status && t < trees->tree_count; t++) status = walk(g, &w, &trees->trees[t], trees->trees[t].nodes, err);
     weir_models_free(w.low);
@@ -266,7 +274,7 @@ static weir_status gate_lightgbm(gate *g, const weir_lgb *lgb, weir_gate_count *
     int64_t splits = 0;
     weir_status status = WEIR_OK;
     for (int t = 0; t < lgb->tree_count; t++) splits += lgb->trees[t].leaf_count - 1;
-    int64_t every = splits / WEIR_GATE_SPLITS_MAX + 1, seen = 0;
+    int64_t every = splits / affordable(g->scorer, WEIR_GATE_SPLITS_MAX) + 1, seen = 0;
     for (int t = 0; !status && t < lgb->tree_count; t++) {
         const weir_lgb_tree *tree = &lgb->trees[t];
         for (int i = 0; !status && i < tree->leaf_count - 1; i++) {
