@@ -12,9 +12,10 @@ typedef struct weir_gate_count {
 } weir_gate_count;
 
 enum {
-    WEIR_GATE_ROWS_MAX = 20000 /* of the training rows, evenly */,
+    WEIR_GATE_ROWS_MAX = 20000, /* of the training rows, evenly */
     WEIR_GATE_RANDOM_ROWS = 2048,
-    WEIR_GATE_SPLITS_MAX = 5000 /* of all trees of a model, evenly */
+    WEIR_GATE_SPLITS_MAX = 5000, /* of all trees of a model, evenly */
+    WEIR_GATE_TREES = 500, /* of more trees than that proportionally fewer training rows and splits, a twentieth at least */
 };
 
 /** Compares weir_model_predict with weir_model_predict_by_library: on rows [row_count][column_count] (NULL: none), on random ones between and far from them, on rows alone and rows together;
