@@ -6,6 +6,7 @@
 #include "models/artifact_file.h"
 #include "models/memory.h"
 #include "models/model.h"
+#include "models/scorer_gate.h"
 #include "models/spec.h"
 
 /* Deviations of columns are then so small that what is served, less the mean, over the deviation, is infinite; and of two infinite terms of different sign the sum is no number. Still within what
@@ -75,6 +76,7 @@ weir_status weir_harm_register(const weir_training *t, weir_harm harm, weir_pg *
     spoiled bad = {0};
     weir_buf artifact = {0};
     weir_model *model = NULL;
+    weir_gate_count compared;
     char path[512];
     if (t->recipe->task != WEIR_TASK_BINARY)
         return WEIR_FAIL(err, WEIR_EINVAL, "pipeline %s learns no yes or no: there are no labels to exchange", t->pipeline->name);
@@ -83,6 +85,7 @@ weir_status weir_harm_register(const weir_training *t, weir_harm harm, weir_pg *
     status = spoil(&set, harm, &bad, err);
     if (!status) status = fit(t, harm, &bad.set, &artifact, err);
     if (!status) status = weir_model_load(artifact.data, artifact.len, &model, err);
+    if (!status) status = weir_scorer_gate(model, bad.set.matrix.values, bad.set.matrix.row_count, &compared, err);
     if (!status) {
         snprintf(path, sizeof path, "models/%s/%s-%s/%s.weirmodel", t->pipeline->name, t->pipeline->name, names[harm], weir_model_digest(model));
         status = weir_artifact_write(t->objects_dir, path, &artifact, err);

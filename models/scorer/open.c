@@ -228,11 +228,10 @@ static int check_nesting(const complaint *c) {
 
 static int check_steps(const complaint *c, const score_model *m) {
     const score_step *steps = score_at(c->s, m->steps);
-    const uint32_t *outputs = score_at(c->s, m->step_outputs), *codes = score_at(c->s, m->level_codes);
-    (void)codes;
+    const uint32_t *outputs = score_at(c->s, m->step_outputs);
     if (!m->steps.count) return m->fitted_count == m->input_count ? WEIRSCORE_OK : DAMAGED(c, "it takes other columns than there are");
     if (!inside(c->s, m->steps, sizeof *steps) || !inside(c->s, m->step_outputs, sizeof *outputs) || !inside(c->s, m->level_values, sizeof(double)) ||
-        !inside(c->s, m->level_codes, sizeof *codes) || m->level_codes.count != m->level_values.count || m->step_outputs.count != m->fitted_count ||
+        !inside(c->s, m->level_codes, sizeof(uint32_t)) || m->level_codes.count != m->level_values.count || m->step_outputs.count != m->fitted_count ||
         m->steps.count > UINT32_C(1) << 20)
         return DAMAGED(c, "its preprocessing lies outside of the file");
     uint8_t *depth = calloc(m->steps.count, 1);
