@@ -17,10 +17,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration", 
 from test_rollout import *  # noqa: E402,F403
 
 WARM_S = 5
+SOAK_WINDOWS = {"1d": "5s", "7d": "15s", "30d": "60s"}  # what is in them leaves again while we watch: states are as large as they get after a minute
 
 
-def scoring_spec(partitions):
+def scoring_spec(partitions, windows=None):
+    """windows: other ones for the customer's."""
     def change(spec):
+        for feature in spec["views"][0]["features"]:
+            if windows and "window" in feature:
+                feature["window"] = windows[feature["window"]]
         short_training(spec)
         spec["partitions"] = partitions
         spec["training"]["candidates"] = [c for c in spec["training"]["candidates"] if c["algorithm"] == "xgboost"]
@@ -217,7 +222,7 @@ def main():
         parser.add_argument("--" + name, type=int, default=value)
     o = parser.parse_args()
     payments = Payments(6000, seed=7, days=24)
-    with Pipeline(scoring_spec(o.partitions)) as p:
+    with Pipeline(scoring_spec(o.partitions, SOAK_WINDOWS if o.soak else None)) as p:
         model = prepare(p, payments, 1 if o.soak else 3)
         if o.soak:
             soak(p, o.rate or int(flood(p, o.records) / 2), o.soak)
