@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/decimal.h"
 
 enum { ARENA_BYTES_MAX = 64 << 20, NAME_BYTES_MAX = 256, ANSWER_BYTES = 1024 /* mostly enough */ };
 #define WHOLE_MAX 9007199254740992.0 /* 2^53: JSON numbers are doubles here */
@@ -562,17 +563,8 @@ bool weir_json_put_text(weir_buf *out, const char *text) {
     return weir_json_put(out, &(weir_datum){.type = WEIR_T_STR, .len = (uint32_t)strlen(text), .p = text});
 }
 
-/* Decimal digits of v, ending before end; where they begin. printf is several times slower, more so once a library has registered conversions of its own with it. */
-static char *digits_before(char *end, uint64_t v) {
-    do {
-        *--end = (char)('0' + v % 10);
-    } while (v /= 10);
-    return end;
-}
-
 static bool put_whole(weir_buf *out, int64_t v) {
-    char text[24], *end = text + sizeof text, *p = digits_before(end, v < 0 ? -(uint64_t)v : (uint64_t)v);
-    if (v < 0) *--p = '-';
+    char text[WEIR_DECIMAL_MAX], *end = text + sizeof text, *p = weir_decimal_before(end, v);
     return weir_buf_append(out, p, (size_t)(end - p));
 }
 
@@ -583,10 +575,10 @@ static bool put_decimal(weir_buf *out, double v) {
     int64_t scaled = (int64_t)(v * SCALE + (v < 0 ? -0.5 : 0.5));
     if ((double)scaled / SCALE != v) return false;
     uint64_t all = (uint64_t)(scaled < 0 ? -scaled : scaled), fraction = all % SCALE;
-    char text[32], *end = text + sizeof text, *p = digits_before(end, fraction + SCALE); /* the 1 before the fraction keeps its zeros */
+    char text[32], *end = text + sizeof text, *p = weir_digits_before(end, fraction + SCALE); /* the 1 before the fraction keeps its zeros */
     *p = '.';
     while (end > p + 2 && end[-1] == '0') end--;
-    p = digits_before(p, all / SCALE);
+    p = weir_digits_before(p, all / SCALE);
     if (scaled < 0) *--p = '-';
     return weir_buf_append(out, p, (size_t)(end - p));
 }

@@ -4,17 +4,24 @@
 
 #include "consumers/outputs.h"
 #include "consumers/score_parts.h"
+#include "core/decimal.h"
 #include "core/log.h"
 
-enum { SHADOW_PORTION = 64, SHADOW_PENDING_MAX = 20000 };
+enum { SHADOW_PORTION = 64, SHADOW_PENDING_MAX = 20000, PREDICTION_ID_MAX = 256 };
 #define SHADOW_BUDGET_US (50 * WEIR_SECOND_US / 1000) /* of a batch, for all shadows together; no new portion is begun after it */
 
 /* By the place of the event in its topic, or of the request in its. */
-static weir_datum prediction_id(const score *s, const scored *r, char id[256]) {
-    const weir_bus_record *of = r->record;
-    int len = score_is_request(r) ? snprintf(id, 256, "%s-request-%d-%lld", s->pipeline->name, (int)of->partition, (long long)of->offset)
-                                  : snprintf(id, 256, "%s-%d-%lld", s->pipeline->name, (int)r->source.partition, (long long)r->source.offset);
-    return weir_str(id, (size_t)len);
+static weir_datum prediction_id(const score *s, const scored *r, char id[PREDICTION_ID_MAX]) {
+    static const char request[] = "-request";
+    bool is_request = score_is_request(r);
+    char *end = id + PREDICTION_ID_MAX, *p = weir_decimal_before(end, is_request ? r->record->offset : r->source.offset);
+    *--p = '-';
+    p = weir_decimal_before(p, is_request ? r->record->partition : r->source.partition);
+    *--p = '-';
+    if (is_request) p = memcpy(p - (sizeof request - 1), request, sizeof request - 1);
+    size_t len = strlen(s->pipeline->name);
+    p = memcpy(p - len, s->pipeline->name, len);
+    return weir_str(p, (size_t)(end - p));
 }
 
 static weir_datum number_or_null(double value) {
@@ -22,12 +29,13 @@ static weir_datum number_or_null(double value) {
 }
 
 /* A column of the event that identifies it to its label, as text. */
-static weir_datum join_id(const score *s, const weir_datum *event, char text[32]) {
+static weir_datum join_id(const score *s, const weir_datum *event, char text[WEIR_DECIMAL_MAX]) {
     if (s->join_column < 0) return weir_null();
     const weir_datum *d = &event[s->join_column];
     if (d->type == WEIR_T_STR) return *d;
     if (d->type != WEIR_T_I64) return weir_null();
-    return weir_str(text, (size_t)snprintf(text, 32, "%lld", (long long)d->i));
+    char *end = text + WEIR_DECIMAL_MAX, *p = weir_decimal_before(end, d->i);
+    return weir_str(p, (size_t)(end - p));
 }
 
 /* All scores as text, from the memory of the batch; null where one is all there is. */
@@ -44,11 +52,11 @@ static weir_status scores_of(score *s, const weir_served *served, const double *
 static weir_status send(weir_producer *producer, const char *topic, const scored *r, const weir_buf *buf, weir_err *err) {
     const weir_bus_record *record = r->record;
     weir_bus_header headers[2];
-    char offset[24];
+    char offset[WEIR_DECIMAL_MAX], *end = offset + sizeof offset;
     size_t count = weir_bus_header_get(record, "traceparent", &headers[0]) ? 1 : 0;
     if (score_is_request(r)) {
-        size_t len = (size_t)snprintf(offset, sizeof offset, "%lld", (long long)record->offset);
-        headers[count++] = (weir_bus_header){WEIR_HEADER_REQUEST, offset, len};
+        const char *digits = weir_decimal_before(end, record->offset);
+        headers[count++] = (weir_bus_header){WEIR_HEADER_REQUEST, digits, (size_t)(end - digits)};
     }
     return weir_producer_send(producer, topic, record->partition, record->key, record->key_len, buf->data, buf->len, headers, count, 0, err);
 }
@@ -89,7 +97,7 @@ static void fill_views(const score *s, const scored *r, weir_datum *out) {
 weir_status score_emit(score *s, const weir_arms *arms, const scored *r, int64_t now_us, weir_err *err) {
     static const char *const outcomes[] = {[SCORE_SCORED] = "scored", [SCORE_FALLBACK] = "fallback", [SCORE_ABSTAINED] = "abstained"};
     weir_datum *out = s->predictions.row;
-    char id[256], join[32], number[16];
+    char id[PREDICTION_ID_MAX], join[WEIR_DECIMAL_MAX], number[16];
     weir_status status = fill_scorer(s, arms, r, number, out, err);
     if (status) return status;
     out[PRED_ID] = prediction_id(s, r, id);
@@ -123,7 +131,7 @@ typedef struct shadow_row {
 } shadow_row;
 
 static weir_status emit_shadow(score *s, const weir_served *served, double share, const scored *r, const shadow_row *said, int64_t now_us, weir_err *err) {
-    char id[256], join[32], number[16];
+    char id[PREDICTION_ID_MAX], join[WEIR_DECIMAL_MAX], number[16];
     weir_buf *buf = &s->shadows.buf;
     weir_datum scores;
     weir_status status = scores_of(s, served, said->outputs, &scores, err);

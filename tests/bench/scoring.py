@@ -1,10 +1,11 @@
 """Scoring on Kafka on a real stack, an ingest and a score worker with a boosted champion of the fraud pipeline, broker and clients on the same cores. ./run bench scoring runs it.
 
-  prediction  at a steady rate, from when a payment is due to when its prediction is read from the topic: medians of rounds of p50 and p99
-  drain       features records that wait, to predictions that are acknowledged: predictions a second, with one arm and with two
-  soak        with --soak MINUTES instead of all that: at a steady rate, minute by minute: p50 and p99, and memory and descriptors of the workers, which must not grow
+  prediction  at a steady rate, from when a payment is due to when its prediction is read from the topic: medians of rounds of p50 and p99, and who takes how much of a core
+  drain       features records that wait, to predictions that are acknowledged: predictions a second, with one arm and with three
+  flood       payments as fast as they can be sent, to predictions: how many a second the whole takes
   HTTP        one row by entity id, lookup included
   start       a serve worker, from its first instruction to ready; and what it, and the score worker, have in memory
+  soak        with --soak MINUTES instead of all that: at half the rate that a flood finds, or at --rate; minute by minute p50 and p99, and memory and descriptors of the workers, which must not grow
 """
 import argparse
 import os
@@ -18,50 +19,112 @@ from test_rollout import *  # noqa: E402,F403
 WARM_S = 5
 
 
-def scoring_spec(spec):
-    short_training(spec)
-    spec["rollout"] = {"salt": spec["pipeline"], "challenger_share": 0.5}
+def scoring_spec(partitions):
+    def change(spec):
+        short_training(spec)
+        spec["partitions"] = partitions
+        spec["training"]["candidates"] = [c for c in spec["training"]["candidates"] if c["algorithm"] == "xgboost"]
+        spec["training"]["champion"] = spec["training"]["candidates"][0]["name"]
+        del spec["training"]["challenger"]
+        spec["rollout"] = {"salt": spec["pipeline"], "split": "request", "routing": "thompson", "floor": 0.1, "loss": "brier", "min_rows": 200, "automatic": False, "guards": {"latency": "10s"}}
+    return change
 
 
 def total(p, name, worker="score"):
     return sum(value for (metric, _), value in p.metrics(worker).items() if metric == name)
 
 
-def paced(p, rate, seconds):
+def answers(p, worker):
+    try:
+        return p.metrics(worker)
+    except OSError:
+        return None
+
+
+def seconds_of(pid):
+    """CPU time of a process."""
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu(p):
+    with open(os.path.join(os.environ["WEIR_STACK_DIR"], "run", "kafka.pid")) as f:
+        pids = {"broker": int(f.read().split()[0])}
+    pids.update((worker, p.processes[worker, "0"].pid) for worker in ("ingest", "score"))
+    return {name: seconds_of(pid) for name, pid in pids.items()}
+
+
+def load(p, rate, seconds, warm, topic, form):
     schema_id = p.registry.get_latest_version(p.topic("events") + "-value").schema_id
-    done = subprocess.run([os.path.join(os.environ["WEIR_PEERS_DIR"], "paced"), BROKERS, p.topic("events"), p.topic("predictions"), str(schema_id), str(rate), str(seconds), str(WARM_S), "prediction"],
-                          capture_output=True, text=True, timeout=60 + 2 * seconds)
+    done = subprocess.run([os.path.join(os.environ["WEIR_PEERS_DIR"], "paced"), BROKERS, p.topic("events"), p.topic(topic), str(schema_id), str(rate), str(seconds), str(warm), form],
+                          capture_output=True, text=True, timeout=120 + 2 * seconds)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
+def paced(p, rate, seconds):
+    return load(p, rate, seconds, WARM_S, "predictions", "prediction")
+
+
 def latency(p, rate, seconds, rounds):
+    before, began = cpu(p), time.monotonic()
     found = [paced(p, rate, seconds) for _ in range(rounds)]
-    print("payment due to prediction read, at %d/s: p50 %.2f ms, p99 %.2f ms (medians of %d rounds; p99 of each: %s); %d missing"
-          % (rate, statistics.median(f["p50_ms"] for f in found), statistics.median(f["p99_ms"] for f in found), rounds, ", ".join("%.1f" % f["p99_ms"] for f in found), sum(f["missing"] for f in found)), flush=True)
+    took = time.monotonic() - began
+    used = ", ".join("%s %.2f" % (name, (after - before[name]) / took) for name, after in cpu(p).items())
+    print("payment due to prediction read, at %d/s: p50 %.2f ms, p99 %.2f ms (medians of %d rounds; p99 of each: %s); %d missing; of a core: %s"
+          % (rate, statistics.median(f["p50_ms"] for f in found), statistics.median(f["p99_ms"] for f in found), rounds, ", ".join("%.1f" % f["p99_ms"] for f in found),
+             sum(f["missing"] for f in found), used), flush=True)
+
+
+def rate_of(p, base, count, until_s=120):
+    """Predictions a second, from the first of them to nearly the last. base: what was counted before; count: how many are due."""
+    began, first = time.monotonic(), None
+    while True:
+        now, scored = time.monotonic(), total(p, "weir_score_predictions_total") - base
+        if scored > 0 and first is None:
+            first = now, scored
+        if scored >= count * 0.99:
+            return (scored - first[1]) / max(now - first[0], 1e-9)
+        assert now - began < until_s, "%d of %d records were scored" % (scored, count)
+        time.sleep(0.02)
 
 
 def drain(p, count, what):
     """While nobody scores, ingest makes features records; then they are scored."""
     p.kill("score", sig=signal.SIGTERM)
-    before = total(p, "weir_ingest_records_total", "ingest")
-    done = subprocess.run([os.path.join(os.environ["WEIR_PEERS_DIR"], "paced"), BROKERS, p.topic("events"), p.topic("features.customer"),
-                           str(p.registry.get_latest_version(p.topic("events") + "-value").schema_id), str(40000), str(count // 40000), "0", "weir"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    made = total(p, "weir_ingest_records_total", "ingest") - before
-    p.start("score")
-    began, first, samples = time.monotonic(), None, []
-    while time.monotonic() - began < 120:
-        scored = total(p, "weir_score_predictions_total")
-        samples.append((time.monotonic(), scored))
-        if scored and first is None:
-            first = samples[-1]
-        if scored >= made * 0.98:
-            break
-        time.sleep(0.05)
-    rate = (samples[-1][1] - first[1]) / max(samples[-1][0] - first[0], 1e-9)
-    print("%s: %d of %d records scored, %.0f predictions/s, %d MiB in memory" % (what, samples[-1][1], made, rate, memory_mib(p.processes["score", "0"].pid)), flush=True)
+    made = load(p, 40000, count // 40000, 0, "features.customer", "weir")
+    assert not made["missing"]
+    p.start("score", wait=False)
+    wait_for("score to be there", lambda: answers(p, "score"), 30, 0.01)
+    pid, count = p.processes["score", "0"].pid, count // 40000 * 40000
+    before = seconds_of(pid)
+    rate = rate_of(p, 0, count)
+    cost = (seconds_of(pid) - before) / count * 1e6
+    print("%s: %.0f predictions/s, %.2f CPU s a million, %d MiB in memory" % (what, rate, cost, memory_mib(pid)), flush=True)
+    return rate, cost
+
+
+def flood(p, count):
+    """Faster than anybody takes them: the load is behind all the time, and what is measured is the others."""
+    base, began = total(p, "weir_score_predictions_total"), time.monotonic()
+    assert not load(p, 1000000, count // 1000000, 0, "predictions", "prediction")["missing"]
+    rate = count // 1000000 * 1000000 / (time.monotonic() - began)
+    assert total(p, "weir_score_predictions_total") - base >= count // 1000000 * 1000000
+    print("payments to predictions, as many as go: %.0f/s" % rate, flush=True)
     return rate
+
+
+def three_arms(p, model):
+    """Of three versions of the model; train tells of aliases."""
+    for worker in ("train", "rollout"):
+        p.start(worker)
+    weir(p, "rollout", p.path, "--start", "%s:2,%s:3" % (model, model))
+    arms = lambda: {dict(labels)["arm"] for (n, labels), v in p.metrics("score").items() if n == "weir_score_model_info" and v == 1}
+    wait_for("the challengers", lambda: arms() == {"champion", "challenger", "challenger-2"}, 30, 0.1)
+    wait_for("their shares", lambda: [e for e in own_events(p, "weir.rollouts") if e["type"] == "started"], 30, 0.2)
+    for worker in ("train", "rollout"):
+        p.kill(worker, sig=signal.SIGTERM)
 
 
 def memory_mib(pid):
@@ -130,35 +193,42 @@ def start(p, times):
     print("serve: ready after %.0f ms (median of %d), %.0f MiB in memory" % (statistics.median(took), times, held), flush=True)
 
 
+def prepare(p, payments, versions):
+    """A champion, and so many versions of its model; what is not measured has stopped."""
+    for worker in ("ingest", "store", "train", "score"):
+        p.start(worker, wait=worker != "score")
+    Source(p, payments).publish(5000)
+    wait_for("features of the first payments", lambda: len(feature_records(p)) >= 5000, 60, 0.5)
+    time.sleep(2)
+    first_day = payments.rows[0]["us"] // DAY_US
+    for version in range(versions):
+        train(p, at((first_day + version) * DAY_US).strftime("%Y-%m-%d"))
+    model = p.spec["training"]["candidates"][0]["name"]
+    alias(p, "champion", model, 1)
+    p.wait_ready("score")
+    for worker in ("store", "train"):
+        p.kill(worker, sig=signal.SIGTERM)
+    return model
+
+
 def main():
     parser = argparse.ArgumentParser()
-    for name, value in (("rate", 20000), ("seconds", 15), ("rounds", 3), ("records", 1000000), ("starts", 5), ("soak", 0)):
+    for name, value in (("rate", 0), ("seconds", 15), ("rounds", 3), ("records", 1000000), ("starts", 5), ("partitions", 1), ("soak", 0)):
         parser.add_argument("--" + name, type=int, default=value)
     o = parser.parse_args()
     payments = Payments(6000, seed=7, days=24)
-    with Pipeline(scoring_spec) as p:
-        for worker in ("ingest", "store", "train", "score"):
-            p.start(worker, wait=worker != "score")
-        source = Source(p, payments)
-        source.publish(5000)
-        wait_for("features of the first payments", lambda: len(feature_records(p)) >= 5000, 60, 0.5)
-        time.sleep(2)
-        train(p, at(payments.rows[0]["us"] // DAY_US * DAY_US).strftime("%Y-%m-%d"))
-        boosted = next(c["name"] for c in p.spec["training"]["candidates"] if c["algorithm"] == "xgboost")
-        alias(p, "champion", boosted, 1)
-        p.wait_ready("score")
-        for worker in ("store", "train"):
-            p.kill(worker, sig=signal.SIGTERM)
+    with Pipeline(scoring_spec(o.partitions)) as p:
+        model = prepare(p, payments, 1 if o.soak else 3)
         if o.soak:
-            soak(p, o.rate, o.soak)
+            soak(p, o.rate or int(flood(p, o.records) / 2), o.soak)
             return
-        latency(p, o.rate, o.seconds, o.rounds)
-        two = drain(p, o.records, "two arms")
-        p.spec["rollout"]["challenger_share"] = 0
-        with open(p.path, "w") as f:
-            json.dump(p.spec, f)
+        print("score: %d MiB in memory with one model" % memory_mib(p.processes["score", "0"].pid), flush=True)
+        latency(p, o.rate or 20000, o.seconds, o.rounds)
+        flood(p, o.records)
         one = drain(p, o.records, "one arm")
-        print("two arms cost %.0f %% over one" % (100 * (one / two - 1)))
+        three_arms(p, model)
+        three = drain(p, o.records, "three arms")
+        print("three arms cost %.0f %% over one by the watch, %.0f %% by CPU" % (100 * (one[0] / three[0] - 1), 100 * (three[1] / one[1] - 1)), flush=True)
         start(p, o.starts)
         p.kill("score", sig=signal.SIGTERM)
         p.kill("ingest", sig=signal.SIGTERM)

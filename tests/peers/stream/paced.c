@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CUSTOMERS = 5000, TERMINALS = 10007, DRAIN_S = 10 };
+enum { CUSTOMERS = 5000, TERMINALS = 10007, DRAIN_S = 30 };
 
 typedef struct run {
     const char *brokers, *in, *out;
@@ -134,7 +134,7 @@ static void send_all(run *r) {
     uint8_t value[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", r->brokers);
-    set(conf, "linger.ms", getenv("XL") ? getenv("XL") : "2");
+    set(conf, "linger.ms", "2");
     set(conf, "partitioner", "murmur2_random");
     rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (!producer) die(why);
