@@ -15,7 +15,7 @@
 #include "models/registry.h"
 #include "models/stage.h"
 
-enum { METRICS_SHOWN = 6, NAME_MAX_SHOWN = 80 };
+enum { METRICS_SHOWN = 6, NAME_MAX_SHOWN = 80, IMPORT_COLUMNS_MAX = 1024 };
 
 typedef struct models_options {
     char *action, *pipeline, *model, *version, *with, *alias, *environment, *reason, *actor, *out, *layout, *file, *threshold;
@@ -340,13 +340,14 @@ static weir_status read_threshold(const char *text, double *ret_threshold, weir_
 static weir_status import_version(call *c, weir_err *err) {
     const models_options *o = c->o;
     double threshold;
+    const char *columns[IMPORT_COLUMNS_MAX + 1] = {NULL};
     weir_pipeline *pipeline = NULL;
     int version = 0;
     if (!is_given(o->file)) return WEIR_FAIL(err, WEIR_EINVAL, "import needs --file FILE, a model that XGBoost or LightGBM saved");
     weir_status st = read_threshold(o->threshold, &threshold, err);
+    if (!st) st = weir_names_split(o->columns, columns, IMPORT_COLUMNS_MAX, err);
     if (!st) st = weir_pipeline_load(c->given, &pipeline, err);
-    const weir_models_import import = {
-        .pipeline = pipeline, .model = o->model, .file = o->file, .columns = (const char *const *)o->columns, .threshold = threshold};
+    const weir_models_import import = {.pipeline = pipeline, .model = o->model, .file = o->file, .columns = *columns ? columns : NULL, .threshold = threshold};
     if (!st) st = weir_models_import_file(c->settings, c->pg, &import, &version, err);
     weir_pipeline_free(pipeline);
     if (!st) printf("version %d of %s is registered\n", version, o->model);

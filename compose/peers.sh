@@ -66,6 +66,15 @@ peers_visible() {
     PEERS_PYTHON=$PYTHON_DIR/bin/python PEERS_SCRIPT=visible.py
 }
 
+peers_mlserver() {
+    ensure_packages python3:python3 python3-venv
+    build "$ROOT/build-release" "weir weir_bench_online" -DCMAKE_BUILD_TYPE=Release
+    python_peer mlserver mlserver
+    PEERS_PYTHON=$PEERS_DIR/mlserver/bin/python PEERS_SCRIPT=mlserver.py
+    WEIR_BENCH_ONLINE=$ROOT/build-release/weir_bench_online
+    export WEIR_BENCH_ONLINE
+}
+
 peers_accuracy() {
     build "$ROOT/build-release" "weir weir_tool_training weir_tool_models" -DCMAKE_BUILD_TYPE=Release
     WEIR_BUILD=$ROOT/build-release
@@ -104,8 +113,8 @@ peers_scorer() {
 cmd_peers() {
     peers_what=${1:-}
     case $peers_what in
-    stream | asof | feast | feast-remote | visible | tuning | drift | accuracy | scorer) ;;
-    *) usage_error "peers knows stream, asof, feast, feast-remote, visible, tuning, drift, accuracy and scorer, not '$peers_what'" ;;
+    stream | asof | feast | feast-remote | visible | tuning | drift | accuracy | scorer | mlserver) ;;
+    *) usage_error "peers knows stream, asof, feast, feast-remote, visible, tuning, drift, accuracy, scorer and mlserver, not '$peers_what'" ;;
     esac
     shift
     case $peers_what in tuning | drift | scorer)

@@ -177,9 +177,36 @@ static void on_server(const weir_http_request *request, weir_http_response *resp
     finish(s, ENDPOINT_METADATA, began_us, status, &err, response);
 }
 
-static bool put_tensor(weir_buf *out, bool first, const char *name, const char *datatype) {
+/* Without its closing brace. */
+static bool open_tensor(weir_buf *out, bool first, const char *name, const char *datatype) {
     return weir_buf_printf(out, "%s{\"name\":", first ? "" : ",") && weir_json_put_text(out, name) &&
-           weir_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]}", datatype);
+           weir_buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1]", datatype);
+}
+
+static bool put_tensor(weir_buf *out, bool first, const char *name, const char *datatype) {
+    return open_tensor(out, first, name, datatype) && weir_buf_append(out, "}", 1);
+}
+
+/* What the rows that the model was fitted on held in that input, as far as its signature says. */
+static bool put_range(const weir_input_range *range, weir_buf *out) {
+    const char *const names[] = {"min", "max", "missing"};
+    const double values[] = {range->min, range->max, range->missing};
+    bool ok = true, any = false;
+    for (int i = 0; ok && i < 3; i++) {
+        if (!isfinite(values[i])) continue;
+        ok = weir_buf_printf(out, "%s\"%s\":", any ? "," : ",\"parameters\":{", names[i]) &&
+             weir_json_put(out, &(weir_datum){.type = WEIR_T_F64, .f = values[i]});
+        any = true;
+    }
+    return ok && (!any || weir_buf_append(out, "}", 1));
+}
+
+static bool put_model_inputs(const weir_served *served, weir_buf *out) {
+    bool ok = true;
+    for (int c = 0; ok && c < weir_model_column_count(served->model); c++)
+        ok = open_tensor(out, !c, weir_model_columns(served->model)[c], "FP64") && (!served->ranges || put_range(&served->ranges[c], out)) &&
+             weir_buf_append(out, "}", 1);
+    return ok;
 }
 
 /* What the columns of a score are, where there are several. */
@@ -207,11 +234,11 @@ static bool put_inputs(const serve *s, const weir_served *served, bool pipeline,
     static const char *const datatypes[] = {"BYTES", "BOOL", "INT64", "FP64", "BYTES", "BYTES"}; /* by weir_type */
     const weir_schema *schema = s->pipeline->events.schema;
     bool ok = true;
-    for (int f = 0; pipeline && ok && f < weir_schema_field_count(schema); f++) {
+    if (!pipeline) return put_model_inputs(served, out);
+    for (int f = 0; ok && f < weir_schema_field_count(schema); f++) {
         const weir_schema_field *field = weir_schema_field_at(schema, f);
         ok = put_tensor(out, !f, field->name, datatypes[field->type]);
     }
-    for (int c = 0; !pipeline && ok && c < weir_model_column_count(served->model); c++) ok = put_tensor(out, !c, weir_model_columns(served->model)[c], "FP64");
     return ok;
 }
 

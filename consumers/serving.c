@@ -11,6 +11,7 @@
 #include "consumers/changelog.h"
 #include "consumers/events.h"
 #include "consumers/rollout_state.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/model_cache.h"
@@ -24,6 +25,7 @@ enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20, ASK_FLUSH_MS = 2000, ASK_TIMEOUT_MS
 /* What the newest alias event says an arm should serve. */
 typedef struct wanted_model {
     weir_catalogue_entry of; /* version 0: nobody */
+    cJSON *signature; /* the version's, until it serves */
     int64_t event_id, moved_us; /* of the move that said so */
     bool dirty;
 } wanted_model;
@@ -112,6 +114,7 @@ static void free_served(weir_served *served) {
     if (!served) return;
     weir_model_cache_give_back(box->cache, box->held);
     free(served->columns);
+    free(served->ranges);
     free(box);
 }
 
@@ -243,7 +246,16 @@ static weir_status map_columns(const weir_serving *s, weir_served *served, weir_
     return WEIR_OK;
 }
 
-static weir_status load_served(const weir_serving *s, const weir_catalogue_entry *of, const char *arm, weir_served **ret_served, weir_err *err) {
+static weir_status note_ranges(weir_served *served, const cJSON *signature, weir_err *err) {
+    int count = weir_model_column_count(served->model);
+    if (!(served->ranges = calloc((size_t)count, sizeof *served->ranges))) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", served->name);
+    for (int i = 0; i < count; i++) served->ranges[i] = weir_signature_range(signature, weir_model_columns(served->model)[i]);
+    return WEIR_OK;
+}
+
+/* signature: NULL where nobody asks what its inputs were like. */
+static weir_status load_served(const weir_serving *s, const weir_catalogue_entry *of, const cJSON *signature, const char *arm, weir_served **ret_served,
+                               weir_err *err) {
     served_box *box = calloc(1, sizeof *box);
     if (!box) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for model %s", of->name);
     *box = (served_box){.references = 1, .cache = s->cache};
@@ -257,6 +269,7 @@ static weir_status load_served(const weir_serving *s, const weir_catalogue_entry
     bool decides = !status && weir_model_task(served->model) == WEIR_TASK_BINARY;
     served->threshold = !decides ? NAN : isnan(of->threshold) ? serving_threshold(s->pipeline) : of->threshold;
     if (!status) status = map_columns(s, served, err);
+    if (!status && signature) status = note_ranges(served, signature, err);
     if (status)
         free_served(served);
     else
@@ -271,7 +284,7 @@ weir_status weir_serving_find(weir_serving *serving, const char *what, const cha
     if (found) of = *found;
     pthread_mutex_unlock(&serving->lock);
     if (!found) return WEIR_FAIL(err, WEIR_ENOTFOUND, "pipeline %s has no model or alias %s", serving->pipeline->name, what);
-    return load_served(serving, &of, arm, ret_served, err);
+    return load_served(serving, &of, NULL, arm, ret_served, err);
 }
 
 static weir_metric *model_info(const weir_serving *s, const weir_served *served) {
@@ -473,7 +486,7 @@ static void apply_wanted(weir_serving *s, int64_t now_us) {
         if (!wanted->dirty) continue;
         weir_err err;
         weir_served *served = NULL;
-        weir_status status = wanted->of.version ? load_served(s, &wanted->of, arm_name(arm), &served, &err) : WEIR_OK;
+        weir_status status = wanted->of.version ? load_served(s, &wanted->of, wanted->signature, arm_name(arm), &served, &err) : WEIR_OK;
         if (!status) status = swap_arm(s, arm, served, &err);
         if (status) {
             weir_log_err(WEIR_LOG_ERROR, "a model could not be swapped in; the arm stays as it is", &err);
@@ -481,6 +494,8 @@ static void apply_wanted(weir_serving *s, int64_t now_us) {
             continue;
         }
         wanted->dirty = false;
+        cJSON_Delete(wanted->signature);
+        wanted->signature = NULL;
         weir_metric_observe(WEIR_METRIC("weir_score_swap_seconds", s->pipeline->name), (double)(weir_clock_mono_us(s->env->clock) - now_us) / 1e6);
         WEIR_INFO("serving", WEIR_S("arm", arm_name(arm)), WEIR_S("model", wanted->of.version ? wanted->of.name : "nobody"),
                   WEIR_I("version", wanted->of.version));
@@ -507,13 +522,12 @@ static bool is_text(const weir_datum *d, const char *text) {
     return d->type == WEIR_T_STR && d->len == strlen(text) && !memcmp(d->p, text, d->len);
 }
 
-/* Of the signature in an alias event; NaN where a version was registered without one. */
-static double threshold_of(const weir_datum *payload) {
+/* Of the version in an event; NULL where it was registered without one. */
+static cJSON *signature_of(const weir_datum *payload) {
     cJSON *json = payload->type == WEIR_T_STR ? cJSON_ParseWithLength(payload->p, payload->len) : NULL;
-    const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "signature"), "threshold");
-    double value = cJSON_IsNumber(threshold) ? threshold->valuedouble : NAN;
+    cJSON *signature = cJSON_DetachItemFromObjectCaseSensitive(json, "signature");
     cJSON_Delete(json);
-    return value;
+    return signature;
 }
 
 /* A repeat of a move that a later one has followed, as a broker that was away can make it. A database that was made anew counts from 1 again, but later. */
@@ -521,8 +535,9 @@ static bool is_late(const wanted_model *wanted, const weir_datum row[MOD_COUNT])
     return row[MOD_ID].i < wanted->event_id && row[MOD_AT].i <= wanted->moved_us;
 }
 
-static weir_catalogue_entry entry_of(const weir_datum row[MOD_COUNT], bool of_alias) {
-    weir_catalogue_entry entry = {.version = row[MOD_MODEL].type == WEIR_T_NULL ? 0 : (int)row[MOD_VERSION].i, .threshold = threshold_of(&row[MOD_PAYLOAD])};
+static weir_catalogue_entry entry_of(const weir_datum row[MOD_COUNT], const cJSON *signature, bool of_alias) {
+    weir_catalogue_entry entry = {.version = row[MOD_MODEL].type == WEIR_T_NULL ? 0 : (int)row[MOD_VERSION].i,
+                                  .threshold = weir_json_number(signature, "threshold", NAN)};
     if (of_alias) copy_text(entry.alias, sizeof entry.alias, &row[MOD_ALIAS]);
     copy_text(entry.name, sizeof entry.name, &row[MOD_MODEL]);
     copy_text(entry.digest, sizeof entry.digest, &row[MOD_DIGEST]);
@@ -544,6 +559,14 @@ static weir_status take_into_catalogue(weir_serving *s, const weir_datum row[MOD
     return status;
 }
 
+/* An alias that is an arm's was moved. Takes the signature. */
+static void want_model(weir_serving *s, int arm, const weir_datum row[MOD_COUNT], const weir_catalogue_entry *entry, cJSON *signature) {
+    wanted_model *wanted = &s->wanted[arm];
+    cJSON_Delete(wanted->signature);
+    *wanted = (wanted_model){.of = *entry, .signature = signature, .event_id = row[MOD_ID].i, .moved_us = row[MOD_AT].i, .dirty = true};
+    s->reload_at_us = 0;
+}
+
 static weir_status take_model_event(weir_serving *s, const weir_bus_record *record, weir_err *err) {
     weir_datum row[MOD_COUNT];
     if (!record->value) return WEIR_OK;
@@ -551,15 +574,16 @@ static weir_status take_model_event(weir_serving *s, const weir_bus_record *reco
     if (status) return status;
     if (!is_text(&row[MOD_PIPELINE], s->pipeline->name)) return WEIR_OK;
     bool moved = is_text(&row[MOD_TYPE], "alias.moved");
-    const weir_catalogue_entry entry = entry_of(row, moved);
-    if ((status = take_into_catalogue(s, row, &entry, err))) return status;
-    for (int arm = 0; moved && arm < ARM_COUNT; arm++) {
-        wanted_model *wanted = &s->wanted[arm];
-        if (!is_text(&row[MOD_ALIAS], arm_name(arm)) || is_late(wanted, row)) continue;
-        *wanted = (wanted_model){.of = entry, .event_id = row[MOD_ID].i, .moved_us = row[MOD_AT].i, .dirty = true};
-        s->reload_at_us = 0;
+    cJSON *signature = signature_of(&row[MOD_PAYLOAD]);
+    const weir_catalogue_entry entry = entry_of(row, signature, moved);
+    status = take_into_catalogue(s, row, &entry, err);
+    for (int arm = 0; !status && moved && arm < ARM_COUNT; arm++) {
+        if (!is_text(&row[MOD_ALIAS], arm_name(arm)) || is_late(&s->wanted[arm], row)) continue;
+        want_model(s, arm, row, &entry, signature);
+        signature = NULL;
     }
-    return WEIR_OK;
+    cJSON_Delete(signature);
+    return status;
 }
 
 /* A challenger's share in each bucket: its share of all where the event does not speak of these buckets. */
@@ -947,6 +971,7 @@ void weir_serving_stop(weir_serving *s) {
     }
     weir_arms_drop(s->arms);
     drop_served(s->fallback);
+    for (int arm = 0; arm < ARM_COUNT; arm++) cJSON_Delete(s->wanted[arm].signature);
     weir_catalogue_done(&s->catalogue);
     weir_model_cache_free(s->cache);
     weir_online_close(s->online);

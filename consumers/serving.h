@@ -11,6 +11,7 @@
 #include "core/worker.h"
 #include "features/online.h"
 #include "models/model.h"
+#include "models/signature.h"
 
 /* One served model version; immutable once published. */
 typedef struct weir_served {
@@ -21,6 +22,7 @@ typedef struct weir_served {
     unsigned views; /* a bit for each view that it reads */
     double threshold; /* a score of this or more is a positive decision; NaN: the model decides nothing */
     int *columns; /* [weir_model_column_count] how to fill each input: see weir_serving_columns */
+    weir_input_range *ranges; /* [weir_model_column_count] of the rows that it was fitted on, as its signature says; NULL: of a model that is no arm */
 } weir_served;
 
 enum { WEIR_POLICY_MAX = 32 * (1 + WEIR_CHALLENGERS_MAX) };

@@ -13,6 +13,7 @@
 #include "models/memory.h"
 #include "models/model.h"
 #include "models/scorer_gate.h"
+#include "models/signature.h"
 #include "models/spec.h"
 
 enum { ALIAS_ATTEMPTS = 5, THRESHOLD_FOLDS = 5 };
@@ -251,7 +252,8 @@ typedef struct fitted {
     weir_gate_count compared;
 } fitted;
 
-static weir_status register_version(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, fitted *f, const cJSON *dataset, weir_err *err) {
+static weir_status register_version(const weir_training *t, weir_pg *pg, const weir_candidate *candidate, const weir_matrix *train, fitted *f,
+                                    const cJSON *dataset, weir_err *err) {
     cJSON *lineage = describe_lineage(t, candidate, dataset), *signature = weir_recipe_signature(t->recipe, f->threshold);
     const weir_version_new new = {
         .pipeline = t->pipeline->name,
@@ -267,7 +269,8 @@ static weir_status register_version(const weir_training *t, weir_pg *pg, const w
     };
     double own = NAN;
     (void)weir_gate_describe(lineage, &f->compared); /* as of all that describe_lineage adds: a version with less of it is better than none */
-    weir_status status = weir_version_register(pg, &new, &f->version, err);
+    weir_status status = weir_signature_add_ranges(signature, train, err);
+    if (!status) status = weir_version_register(pg, &new, &f->version, err);
     if (!status) status = weir_version_threshold(pg, t->pipeline->name, candidate->name, f->version, &own, err);
     if (!status && !isnan(own)) f->threshold = own; /* the same bytes as before: it decides as it did, and is measured so */
     cJSON_Delete(lineage);
@@ -306,7 +309,7 @@ static weir_status fit_candidate(const weir_training *t, weir_pg *pg, const weir
         snprintf(f.path, sizeof f.path, "models/%s/%s/%s.weirmodel", t->pipeline->name, candidate->name, weir_model_digest(f.model));
         status = weir_artifact_write(t->objects_dir, f.path, &artifact, err);
     }
-    if (!status) status = register_version(t, pg, candidate, &f, dataset, err);
+    if (!status) status = register_version(t, pg, candidate, &set->matrix, &f, dataset, err);
     if (!status) add_version(t, candidate, &f, versions);
     weir_model_free(f.model);
     weir_buf_done(&artifact);

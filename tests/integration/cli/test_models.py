@@ -288,6 +288,14 @@ class Models(unittest.TestCase):
         self.weir("import", pipeline, "theirs", "--file", self.imported(names))
         self.assertEqual(len(self.listed()), 2, "the same model again is the version that it is")
 
+    def test_columns_of_an_imported_model_are_named_in_one_word_or_in_many(self):
+        pipeline, names = self.pipeline_file({}), ["amount", "customer_tx_count_1d"]
+        for model, flags in (("one", ["--columns", ",".join(names)]), ("many", [f for n in names for f in ("--columns", n)])):
+            with self.subTest(model=model):
+                self.weir("import", pipeline, model, "--file", self.imported(["x", "y"]), *flags)
+                version = json.loads(self.weir("show", self.pipeline, model, "--output", "json").stdout)
+                self.assertEqual([i["name"] for i in version["signature"]["inputs"]], names)
+
     def test_models_that_do_not_fit_the_pipeline_are_refused(self):
         pipeline = self.pipeline_file({})
         for path, flags, part, code in ((self.imported(["amount", "height"]), [], "takes column 'height', which is none of $.training.columns", 2),

@@ -234,6 +234,22 @@ def ask(p, amounts, when):
     return answer["parameters"], outputs
 
 
+def ranges(p, model):
+    """The metadata of a trained version says what its training rows held in each input, as the registry does; of one without a signature it says nothing."""
+    def inputs_of(version):
+        status, body = get("http://127.0.0.1:%d/v2/models/%s/versions/%d" % (p.processes["serve", "0"].port, model, version))
+        return {i["name"]: i.get("parameters") for i in json.loads(body)["inputs"]} if status == 200 else None
+
+    alias(p, "champion", model, GOOD)
+    told = wait_for("the made version", lambda: inputs_of(GOOD), 30, 0.1)
+    assert set(told.values()) == {None}, told
+    alias(p, "champion", model, 1)
+    told = wait_for("the trained version", lambda: inputs_of(1), 30, 0.1)
+    signature = query("SELECT signature FROM weir.model_versions WHERE pipeline = '%s' AND model = '%s' AND version = 1" % (p.name, model))[0][0]
+    assert told == {i["name"]: {k: i[k] for k in ("min", "max", "missing") if k in i} for i in signature["inputs"]}, (told, signature)
+    assert 0 <= told["amount"]["min"] < told["amount"]["max"] and told["amount"]["missing"] == 0, told["amount"]
+
+
 def swaps(p, model, when):
     """Champions are swapped 20 times while requests of 20 rows come: version, digest and all scores of an answer are one version's."""
     amounts = [10.0 + 15 * i for i in range(20)]
@@ -300,6 +316,7 @@ def main():
         better_shadow(p, source, model)
         three(p, source, model)
         p.start("serve")
+        ranges(p, model)
         swaps(p, model, payments.rows[source.at]["us"])
     with Pipeline(routed_spec) as p:
         source, model = prepare(p, payments)

@@ -82,6 +82,9 @@ def check_metadata():
         version = answer["versions"][0]
         assert good("GET", f"/v2/models/{name}/versions/{version}")["inputs"] == answer["inputs"]
         assert good("GET", f"/v2/models/{name}/versions/{version}/ready")["ready"] is True
+        for given in answer["inputs"]:
+            told = given["parameters"]
+            assert 0 <= told["missing"] <= 1 and (told["missing"] == 1 or told["min"] <= told["max"]), given
         models[name] = answer
     assert models, "no model of the pipeline is served: train first"
     return models

@@ -405,6 +405,7 @@ static void metadata_names_versions_and_tensors(void **state) {
     assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItem(model, "versions"), 0)->valuestring, "3");
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(model, "inputs")), 2);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(model, "outputs")), 2);
+    assert_null(cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(model, "inputs"), 0), "parameters"));
     cJSON_Delete(model);
     cJSON *whole = call("GET", "/v2/models/fraud", NULL, 200);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(whole, "inputs")), EVENT_FIELDS);
@@ -419,6 +420,25 @@ static void metadata_names_versions_and_tensors(void **state) {
     cJSON_Delete(index);
     assert_refused("GET", "/v2/models/fraud-boosted/versions/3", NULL, 404, "served now: fraud-logistic version 3 and fraud-boosted version 4");
     assert_refused("GET", "/v2/models/fraud/versions/3", NULL, 404, "no model \"fraud\" version 3");
+}
+
+static void inputs_tell_what_the_model_was_fitted_on(void **state) {
+    (void)state;
+    weir_input_range ranges[] = {{0.25, 512, 0}, {NAN, NAN, 1}};
+    champion.ranges = ranges;
+    cJSON *want =
+        cJSON_Parse("[{\"name\": \"amount\", \"datatype\": \"FP64\", \"shape\": [-1], \"parameters\": {\"min\": 0.25, \"max\": 512, \"missing\": 0}}, "
+                    "{\"name\": \"customer_tx_count_1d\", \"datatype\": \"FP64\", \"shape\": [-1], \"parameters\": {\"missing\": 1}}]");
+    cJSON *model = call("GET", "/v2/models/fraud-logistic/versions/champion", NULL, 200);
+    assert_true(cJSON_Compare(cJSON_GetObjectItem(model, "inputs"), want, true));
+    cJSON_Delete(model);
+    ranges[1].missing = NAN; /* its signature says nothing of it */
+    model = call("GET", "/v2/models/fraud-logistic", NULL, 200);
+    cJSON_DeleteItemFromObject(cJSON_GetArrayItem(want, 1), "parameters");
+    assert_true(cJSON_Compare(cJSON_GetObjectItem(model, "inputs"), want, true));
+    cJSON_Delete(model);
+    cJSON_Delete(want);
+    champion.ranges = NULL;
 }
 
 static void features_are_scored_as_they_are(void **state) {
@@ -701,6 +721,7 @@ int main(void) {
         cmocka_unit_test(health_follows_the_replica_and_the_champion),
         cmocka_unit_test(a_worker_that_stops_is_not_ready_and_goes_on_answering),
         cmocka_unit_test(metadata_names_versions_and_tensors),
+        cmocka_unit_test(inputs_tell_what_the_model_was_fitted_on),
         cmocka_unit_test(features_are_scored_as_they_are),
         cmocka_unit_test(a_version_decides_by_its_threshold_or_not_at_all),
         cmocka_unit_test(an_event_counts_in_its_own_features),
