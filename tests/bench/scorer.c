@@ -2,7 +2,7 @@
  *
  *   one row      30 columns, depth 6, 100 and 500 trees: a call by itself, each row another one; median and 99th of a hundred    ceiling: XGBoost's C call for the same row
  *   10 000 rows  the same models, one core: rows a second                                                                ceiling: XGBoost's in-place prediction, one thread
- *   open         from a file to the first score                                                                           ceiling: XGBoost reads its own file
+ *   three models 100 trees each, for the same row and for the same 10 000: what a pass through all of them at once could save   ceiling: one model of 300 trees, which is such a pass
  *
  * Medians of RUNS, the two sides taking turns. The clock is read around every single call: what reading it costs (some 25 ns) is part of the figures. */
 #include <inttypes.h>
@@ -67,20 +67,31 @@ typedef struct side {
     double p50[RUNS], p99[RUNS], rate[RUNS];
 } side;
 
-typedef weir_status (*predict_fn)(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err);
+/* models: one, or three for by_each_of_three. */
+typedef weir_status (*predict_fn)(weir_model *const *models, const double *rows, int64_t row_count, double *out, weir_err *err);
 
-static weir_status by_scorer(weir_model *model, const double *rows, int64_t row_count, double *out, weir_err *err) {
+static weir_status by_scorer(weir_model *const *models, const double *rows, int64_t row_count, double *out, weir_err *err) {
     (void)err;
-    return weirscore_score(weir_model_scorer(model), rows, (size_t)row_count, out) ? WEIR_ENUMERIC : WEIR_OK;
+    return weirscore_score(weir_model_scorer(*models), rows, (size_t)row_count, out) ? WEIR_ENUMERIC : WEIR_OK;
 }
 
-static void measure(predict_fn predict, weir_model *model, const double *rows, side *s, int run) {
+static weir_status by_each_of_three(weir_model *const *models, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && i < 3; i++) status = by_scorer(models + i, rows, row_count, out, err);
+    return status;
+}
+
+static weir_status by_library(weir_model *const *models, const double *rows, int64_t row_count, double *out, weir_err *err) {
+    return weir_model_predict_by_library(*models, rows, row_count, out, err);
+}
+
+static void measure(predict_fn predict, weir_model *const *models, const double *rows, side *s, int run) {
     static double took[ROWS], out[ROWS];
     weir_err err;
     for (int warm = 0; warm < 2; warm++) {
         for (int i = 0; i < ROWS; i++) {
             uint64_t from = now_ns();
-            die_on(predict(model, rows + i * COLUMNS, 1, &out[i], &err), &err);
+            die_on(predict(models, rows + i * COLUMNS, 1, &out[i], &err), &err);
             took[i] = (double)(now_ns() - from);
         }
     }
@@ -90,7 +101,7 @@ static void measure(predict_fn predict, weir_model *model, const double *rows, s
     uint64_t from = now_ns();
     int times = 0;
     do {
-        die_on(predict(model, rows, ROWS, out, &err), &err);
+        die_on(predict(models, rows, ROWS, out, &err), &err);
         times++;
     } while (now_ns() - from < 200000000u);
     s->rate[run] = (double)times * ROWS / ((double)(now_ns() - from) / 1e9);
@@ -101,10 +112,20 @@ static double median(double *values) {
     return values[RUNS / 2];
 }
 
-static void show(const char *what, double *own, const char *unit, double *ceiling) {
+static void show(const char *what, double *own, const char *unit, const char *of, double *ceiling) {
     double value = median(own), other = median(ceiling);
-    printf("%-34s %14.3f %-10s  %-32s %14.3f  ratio %.2f\n", what, value, unit, "XGBoost's C API", other, value / other);
+    printf("%-34s %14.3f %-10s  %-32s %14.3f  ratio %.2f\n", what, value, unit, of, other, value / other);
     fflush(stdout);
+}
+
+static void show_all(const char *what, side *own, const char *of, side *ceiling) {
+    char line[96];
+    snprintf(line, sizeof line, "%s: one row, median", what);
+    show(line, own->p50, "us", of, ceiling->p50);
+    snprintf(line, sizeof line, "%s: one row, 99 %%", what);
+    show(line, own->p99, "us", of, ceiling->p99);
+    snprintf(line, sizeof line, "%s: 10 000 rows, one core", what);
+    show(line, own->rate, "rows/s", of, ceiling->rate);
 }
 
 static void compare(int trees, const double *values, const double *label, const double *rows) {
@@ -112,16 +133,25 @@ static void compare(int trees, const double *values, const double *label, const 
     side own, library;
     char what[64];
     for (int run = 0; run < RUNS; run++) {
-        measure(by_scorer, model, rows, &own, run);
-        measure(weir_model_predict_by_library, model, rows, &library, run);
+        measure(by_scorer, &model, rows, &own, run);
+        measure(by_library, &model, rows, &library, run);
     }
-    snprintf(what, sizeof what, "%d trees: one row, median", trees);
-    show(what, own.p50, "us", library.p50);
-    snprintf(what, sizeof what, "%d trees: one row, 99 %%", trees);
-    show(what, own.p99, "us", library.p99);
-    snprintf(what, sizeof what, "%d trees: 10 000 rows, one core", trees);
-    show(what, own.rate, "rows/s", library.rate);
+    snprintf(what, sizeof what, "%d trees", trees);
+    show_all(what, &own, "XGBoost's C API", &library);
     weir_model_free(model);
+}
+
+static void compare_three(const double *values, const double *label, const double *rows) {
+    weir_model *three[3], *one = fit(300, values, label);
+    side apart, together;
+    for (int i = 0; i < 3; i++) three[i] = fit(100, values, label);
+    for (int run = 0; run < RUNS; run++) {
+        measure(by_each_of_three, three, rows, &apart, run);
+        measure(by_scorer, &one, rows, &together, run);
+    }
+    show_all("3 x 100 trees", &apart, "one model of 300 trees", &together);
+    for (int i = 0; i < 3; i++) weir_model_free(three[i]);
+    weir_model_free(one);
 }
 
 int main(void) {
@@ -132,6 +162,7 @@ int main(void) {
     fill(rows, unused, ROWS, 11);
     compare(100, values, label, rows);
     compare(500, values, label, rows);
+    compare_three(values, label, rows);
     free(values);
     free(label);
     free(rows);

@@ -17,15 +17,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration", 
 from test_rollout import *  # noqa: E402,F403
 
 WARM_S = 5
-SOAK_WINDOWS = {"1d": "5s", "7d": "15s", "30d": "60s"}  # what is in them leaves again while we watch: states are as large as they get after a minute
+SOAK_WINDOWS = {"1d": "5s", "7d": "15s", "30d": "60s"}  # what is in them leaves again while we watch, so states are as large as they get after a minute
 
 
-def scoring_spec(partitions, windows=None):
-    """windows: other ones for the customer's."""
+def scoring_spec(partitions, short=False):
     def change(spec):
-        for feature in spec["views"][0]["features"]:
-            if windows and "window" in feature:
-                feature["window"] = windows[feature["window"]]
+        for feature in spec["views"][0]["features"] if short else []:
+            if "window" in feature:
+                feature["window"] = SOAK_WINDOWS[feature["window"]]
+        if short:
+            spec["source"]["allowed_lateness"] = "5s"
         short_training(spec)
         spec["partitions"] = partitions
         spec["training"]["candidates"] = [c for c in spec["training"]["candidates"] if c["algorithm"] == "xgboost"]
@@ -222,7 +223,7 @@ def main():
         parser.add_argument("--" + name, type=int, default=value)
     o = parser.parse_args()
     payments = Payments(6000, seed=7, days=24)
-    with Pipeline(scoring_spec(o.partitions, SOAK_WINDOWS if o.soak else None)) as p:
+    with Pipeline(scoring_spec(o.partitions, short=o.soak > 0)) as p:
         model = prepare(p, payments, 1 if o.soak else 3)
         if o.soak:
             soak(p, o.rate or int(flood(p, o.records) / 2), o.soak)
