@@ -79,6 +79,13 @@ static bool has_work(const weir_worker_ops *kind, const weir_settings *settings,
     return true;
 }
 
+/* The views that workers look up. A feature record brings the primary view's values to who scores it: only where anything else is scored need they be looked up. */
+static unsigned looked_up_views(const weir_worker_ops *const *kinds, size_t count, const weir_pipeline *pipeline) {
+    bool all = pipeline->serving.requests;
+    for (size_t i = 0; i < count; i++) all |= kinds[i] == &weir_serve_ops;
+    return all ? ~0u : ~(1u << pipeline->primary_view);
+}
+
 /* At least a second, at most a day. */
 static int timeout_ms(int64_t timeout_us) {
     int64_t ms = timeout_us / 1000;
@@ -136,6 +143,7 @@ weir_status weir_run_workers(const weir_settings *settings, const char *name, co
     if (!status) status = weir_disk_watch_start(places, place_count, &disk, err);
     if (!status) status = prepare_patiently(settings, pipeline, err);
     if (!status) status = weir_shared_init(&shared, pipeline, settings->registry_url, only ? only : "serving", err); /* score and serve may be two processes */
+    shared.replicated = looked_up_views(kinds, count, pipeline);
     shared.training = &service.service;
     shared.mlflow_uri = settings->mlflow_tracking_uri;
     shared.mlflow_token = settings->mlflow_token;

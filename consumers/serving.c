@@ -15,7 +15,7 @@
 #include "core/metrics.h"
 #include "models/model_cache.h"
 
-enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20, ASK_FLUSH_MS = 2000, TOPIC_MODELS = 0, TOPIC_ROLLOUTS };
+enum { TAIL_BATCH = 4096, TAIL_POLL_MS = 20, ASK_FLUSH_MS = 2000, ASK_TIMEOUT_MS = 10000, TOPIC_MODELS = 0, TOPIC_ROLLOUTS };
 #define RELOAD_AFTER_US (5 * WEIR_SECOND_US)
 #define STATS_EVERY_US (5 * WEIR_SECOND_US)
 #define ONLINE_MAX_BYTES (INT64_C(64) << 30)
@@ -73,7 +73,8 @@ struct weir_serving {
     pthread_t thread;
     bool thread_started;
     _Atomic bool stop, ready, settled; /* features, and aliases, as they stood at start have been read, and the champion that those name is served */
-    weir_consumer *features_tail, *models_tail;
+    unsigned replicated; /* a bit for each view that the replica has */
+    weir_consumer *features_tail, *models_tail; /* features_tail: NULL where no view is replicated */
     weir_event_codec model_events, rollout_events;
     weir_producer *producer; /* NULL until a guard is broken */
     weir_bus_record *records; /* [TAIL_BATCH] */
@@ -713,7 +714,7 @@ static bool models_were_read(weir_serving *s) {
 /* Have all ends known at start been reached? */
 static void note_progress(weir_serving *s) {
     size_t total = (size_t)s->pipeline->view_count * (size_t)s->pipeline->partitions, missing = 0;
-    size_t count = weir_consumer_assignment(s->features_tail, s->positions, total);
+    size_t count = s->features_tail ? weir_consumer_assignment(s->features_tail, s->positions, total) : 0;
     for (size_t i = 0; i < count && i < total; i++) {
         const weir_partition *at = &s->positions[i];
         int64_t *end = &s->ends[at->topic_index * s->pipeline->partitions + at->partition];
@@ -725,6 +726,10 @@ static void note_progress(weir_serving *s) {
 
 static weir_status poll_features(weir_serving *s, weir_err *err) {
     size_t count = 0;
+    if (!s->features_tail) {
+        weir_clock_sleep_us(s->env->clock, 1000 * TAIL_POLL_MS);
+        return WEIR_OK;
+    }
     weir_status status = weir_consumer_poll(s->features_tail, s->records, TAIL_BATCH, TAIL_POLL_MS, &count, err);
     if (!status && count) status = replicate_batch(s, count, err);
     weir_consumer_release(s->features_tail, s->records, count);
@@ -749,6 +754,7 @@ static weir_status report_stats(weir_serving *s, weir_err *err) {
     s->stats_at_us = now_us + STATS_EVERY_US;
     report_models(s);
     for (int v = 0; v < s->pipeline->view_count; v++) {
+        if (!(s->replicated >> v & 1)) continue;
         weir_status status = weir_online_stats(s->online, v, &entities, &of_view, err);
         if (status) return status;
         bytes += of_view;
@@ -797,42 +803,59 @@ static weir_status find_models_ends(weir_serving *s, weir_err *err) {
     s->models_positions = calloc(s->models_partitions + 1, sizeof *s->models_positions);
     if (!s->models_ends || !s->models_positions) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
     (void)weir_consumer_assignment(s->models_tail, s->models_ends, s->models_partitions);
-    weir_status status = WEIR_OK;
-    for (size_t i = 0; !status && i < s->models_partitions; i++) {
-        weir_partition *end = &s->models_ends[i];
-        int64_t first;
-        status = weir_consumer_range(s->models_tail, end->topic, end->partition, &first, &end->offset, 10000, err);
-        if (!status && first == end->offset) end->offset = -1;
-    }
+    (void)weir_consumer_assignment(s->models_tail, s->models_positions, s->models_partitions);
+    weir_status status = weir_consumer_firsts(s->models_tail, s->models_positions, s->models_partitions, ASK_TIMEOUT_MS, err);
+    if (!status) status = weir_consumer_ends(s->models_tail, s->models_ends, s->models_partitions, ASK_TIMEOUT_MS, err);
+    for (size_t i = 0; !status && i < s->models_partitions; i++)
+        if (s->models_positions[i].offset == s->models_ends[i].offset) s->models_ends[i].offset = -1;
     return status;
 }
 
-/* Where each partition's replica goes on, and how far the topic reaches now. */
+/* Where the replica of a partition goes on; from: its first offset, then that. end: how far the topic reaches now. */
+static weir_status find_start(weir_serving *s, weir_partition *from, int64_t end, weir_err *err) {
+    int64_t next = -1;
+    weir_status status = weir_online_offset(s->online, from->topic, from->partition, &next, err);
+    if (!status) status = weir_changelog_get_epoch(s->logs[from->topic_index], from->topic, from->partition, err);
+    if (status) return status;
+    if (next > end)
+        return WEIR_FAIL(err, WEIR_ECONFLICT, "the replica is ahead of %s [%d] (%lld > %lld): the topic was made anew; remove the state directory", from->topic,
+                         from->partition, (long long)next, (long long)end);
+    if (from->offset < next) from->offset = next;
+    if (from->offset < end) s->ends[from->topic_index * s->pipeline->partitions + from->partition] = end;
+    return WEIR_OK;
+}
+
+/* Of all partitions together: one by one each would cost the start of a worker two round trips. */
+static weir_status open_features_tail(weir_serving *s, weir_partition *from, weir_partition *ends, weir_err *err) {
+    size_t count = 0;
+    for (int i = 0; i < s->pipeline->view_count * s->pipeline->partitions; i++) {
+        int view = i / s->pipeline->partitions;
+        s->ends[i] = -1;
+        if (s->replicated >> view & 1)
+            from[count++] = (weir_partition){.topic = s->topics[view], .topic_index = view, .partition = i % s->pipeline->partitions};
+    }
+    if (!count) return WEIR_OK;
+    memcpy(ends, from, sizeof *from * count);
+    weir_status status = weir_consumer_firsts(s->models_tail, from, count, ASK_TIMEOUT_MS, err);
+    if (!status) status = weir_consumer_ends(s->models_tail, ends, count, ASK_TIMEOUT_MS, err);
+    for (size_t i = 0; !status && i < count; i++) status = find_start(s, &from[i], ends[i].offset, err);
+    return status ? status : weir_consumer_new_assigned(s->env->brokers, from, count, &s->features_tail, err);
+}
+
 static weir_status open_tails(weir_serving *s, weir_err *err) {
-    int partitions = s->pipeline->partitions, total = s->pipeline->view_count * partitions;
-    weir_partition *from = calloc((size_t)total, sizeof *from);
-    s->ends = calloc((size_t)total, sizeof *s->ends);
-    s->positions = calloc((size_t)total, sizeof *s->positions);
+    size_t total = (size_t)s->pipeline->view_count * (size_t)s->pipeline->partitions;
+    weir_partition *from = calloc(total, sizeof *from), *ends = calloc(total, sizeof *ends);
+    s->ends = calloc(total, sizeof *s->ends);
+    s->positions = calloc(total, sizeof *s->positions);
     s->records = calloc(TAIL_BATCH, sizeof *s->records);
     const char *const control[] = {[TOPIC_MODELS] = WEIR_TOPIC_MODELS, [TOPIC_ROLLOUTS] = WEIR_TOPIC_ROLLOUTS};
-    weir_status status = from && s->ends && s->positions && s->records ? weir_consumer_new_tail(s->env->brokers, control, 2, false, &s->models_tail, err)
-                                                                       : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
+    weir_status status = from && ends && s->ends && s->positions && s->records
+                             ? weir_consumer_new_tail(s->env->brokers, control, 2, false, &s->models_tail, err)
+                             : WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the tails");
     if (!status) status = find_models_ends(s, err);
-    for (int i = 0; !status && i < total; i++) {
-        int64_t next = -1, first;
-        from[i] = (weir_partition){.topic = s->topics[i / partitions], .topic_index = i / partitions, .partition = i % partitions};
-        status = weir_online_offset(s->online, from[i].topic, from[i].partition, &next, err);
-        if (!status) status = weir_changelog_get_epoch(s->logs[i / partitions], from[i].topic, from[i].partition, err);
-        if (!status) status = weir_consumer_range(s->models_tail, from[i].topic, from[i].partition, &first, &s->ends[i], 10000, err);
-        if (status) break;
-        if (next > s->ends[i])
-            status = WEIR_FAIL(err, WEIR_ECONFLICT, "the replica is ahead of %s [%d] (%lld > %lld): the topic was made anew; remove the state directory",
-                               from[i].topic, from[i].partition, (long long)next, (long long)s->ends[i]);
-        from[i].offset = next < first ? first : next;
-        if (from[i].offset >= s->ends[i]) s->ends[i] = -1;
-    }
-    if (!status) status = weir_consumer_new_assigned(s->env->brokers, from, (size_t)total, &s->features_tail, err);
+    if (!status) status = open_features_tail(s, from, ends, err);
     free(from);
+    free(ends);
     return status;
 }
 
@@ -875,12 +898,13 @@ static weir_status init_logs(weir_serving *s, weir_err *err) {
     return status;
 }
 
-weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, const char *name, weir_serving **ret_serving,
-                               weir_err *err) {
+weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, unsigned views, const char *name,
+                               weir_serving **ret_serving, weir_err *err) {
     weir_serving *s = calloc(1, sizeof *s);
     if (!s) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for the serving state");
     s->env = env;
     s->pipeline = pipeline;
+    s->replicated = views;
     pthread_mutex_init(&s->lock, NULL);
     const weir_model_cache_settings models = {
         .objects_dir = env->objects_dir, .budget_bytes = pipeline->serving.model_memory_bytes, .retry_us = RELOAD_AFTER_US / 2, .clock = env->clock};

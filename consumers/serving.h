@@ -50,9 +50,10 @@ typedef struct weir_arms {
 } weir_arms;
 
 typedef struct weir_serving weir_serving;
-/** name: of the replica's folder, <state_dir>/<pipeline>/<name>-<instance>, which one process has for itself. */
-weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, const char *name, weir_serving **ret_serving,
-                               weir_err *err) WEIR_MUST_CHECK;
+/** views: a bit for each view that the replica is to have; of another one nothing may be read. name: of the replica's folder, <state_dir>/<pipeline>/<name>-<instance>, which
+ *  one process has for itself. */
+weir_status weir_serving_start(const weir_worker_env *env, const weir_pipeline *pipeline, weir_registry *registry, unsigned views, const char *name,
+                               weir_serving **ret_serving, weir_err *err) WEIR_MUST_CHECK;
 void weir_serving_stop(weir_serving *serving); /* NULL is fine */
 
 /** The arms now; give them back with weir_arms_drop. Never NULL. */

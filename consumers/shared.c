@@ -7,7 +7,7 @@
 #include "consumers/kinds.h"
 
 weir_status weir_shared_init(weir_shared *shared, const weir_pipeline *pipeline, const char *registry_url, const char *serving_name, weir_err *err) {
-    *shared = (weir_shared){.pipeline = pipeline, .serving_name = serving_name};
+    *shared = (weir_shared){.pipeline = pipeline, .serving_name = serving_name, .replicated = ~0u};
     pthread_mutex_init(&shared->lock, NULL);
     return weir_registry_new(registry_url, &shared->registry, err);
 }
@@ -22,7 +22,7 @@ void weir_shared_done(weir_shared *shared) {
 weir_status weir_shared_take_serving(weir_shared *shared, const weir_worker_env *env, weir_serving **ret_serving, weir_err *err) {
     weir_status status = WEIR_OK;
     pthread_mutex_lock(&shared->lock);
-    if (!shared->serving) status = weir_serving_start(env, shared->pipeline, shared->registry, shared->serving_name, &shared->serving, err);
+    if (!shared->serving) status = weir_serving_start(env, shared->pipeline, shared->registry, shared->replicated, shared->serving_name, &shared->serving, err);
     if (!status) {
         shared->serving_users++;
         *ret_serving = shared->serving;

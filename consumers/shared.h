@@ -18,6 +18,7 @@ typedef struct weir_shared {
     weir_registry *registry;
     pthread_mutex_t lock; /* guards serving and serving_users */
     const char *serving_name; /* of the serving state's folder */
+    unsigned replicated; /* a bit for each view that the serving state has; all, unless set otherwise after weir_shared_init */
     const struct weir_train_service *training; /* of train workers (consumers/train_service.h); set after weir_shared_init. Borrowed */
     const char *mlflow_uri, *mlflow_token; /* of the server in which runs are shown; set after weir_shared_init, NULL or "": none. Borrowed */
     weir_serving *serving;

@@ -138,6 +138,8 @@ size_t weir_consumer_assignment(weir_consumer *consumer, weir_partition *partiti
 int64_t weir_consumer_end_cached(weir_consumer *consumer, const char *topic, int32_t partition);
 /** Puts the next-to-be-written offset of each partition into its offset: one request a broker. */
 weir_status weir_consumer_ends(weir_consumer *consumer, weir_partition *partitions, size_t count, int timeout_ms, weir_err *err) WEIR_MUST_CHECK;
+/** As weir_consumer_ends, the offset of its first record. */
+weir_status weir_consumer_firsts(weir_consumer *consumer, weir_partition *partitions, size_t count, int timeout_ms, weir_err *err) WEIR_MUST_CHECK;
 /** Of each partition, whose offset is a time in milliseconds, the offset of the first record with that timestamp or a later one; -1 where there is none. */
 weir_status weir_consumer_at(weir_consumer *consumer, weir_partition *partitions, size_t count, int timeout_ms, weir_err *err) WEIR_MUST_CHECK;
 /** First and next-to-be-written offset, asked of the broker. */

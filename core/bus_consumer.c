@@ -815,7 +815,12 @@ weir_status weir_consumer_at(weir_consumer *consumer, weir_partition *partitions
     return status;
 }
 
-/* Asked for the offset at a time, the protocol takes -1 for the end. */
+/* Asked for the offset at a time, the protocol takes -2 for the first and -1 for the end. */
+weir_status weir_consumer_firsts(weir_consumer *consumer, weir_partition *partitions, size_t count, int timeout_ms, weir_err *err) {
+    for (size_t i = 0; i < count; i++) partitions[i].offset = RD_KAFKA_OFFSET_BEGINNING;
+    return weir_consumer_at(consumer, partitions, count, timeout_ms, err);
+}
+
 weir_status weir_consumer_ends(weir_consumer *consumer, weir_partition *partitions, size_t count, int timeout_ms, weir_err *err) {
     for (size_t i = 0; i < count; i++) partitions[i].offset = RD_KAFKA_OFFSET_END;
     return weir_consumer_at(consumer, partitions, count, timeout_ms, err);

@@ -8,7 +8,19 @@ from test_loop import main  # noqa: E402
 from weirtest import *  # noqa: E402,F403
 
 
+def replicas(p, worker):
+    return {dict(labels)["view"] for name, labels in p.metrics(worker) if name == "weir_online_entities" and dict(labels)["worker"] == "serving"}
+
+
+def check_replicas(p):
+    """A feature record brings the primary view to who scores it, so that a process that scores nothing else keeps no replica of that view."""
+    views = [v["name"] for v in p.spec["views"]]
+    wait_for("serve to tell of its replica", lambda: replicas(p, "serve") == set(views), 30)
+    wait_for("score to tell of its replica", lambda: replicas(p, "score") == set(views[1:]), 30)
+
+
 def stop_training(p):
+    check_replicas(p)
     status = lambda: query("SELECT status FROM weir.runs WHERE pipeline = '%s'" % p.name)
     wait_for("the run to be under way", lambda: status() in ([("running",)], [("awaiting_labels",)]), 60, 0.005)
     began = time.monotonic()

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CUSTOMERS = 5000, DRAIN_S = 10 };
+enum { CUSTOMERS = 5000, TERMINALS = 10007, DRAIN_S = 10 };
 
 typedef struct run {
     const char *brokers, *in, *out;
@@ -68,13 +68,14 @@ static void skip_text(const uint8_t **p) {
 }
 
 static size_t encode(const run *r, long i, int64_t due_us, const char *customer, uint8_t *value) {
-    char id[24];
+    char id[24], terminal[24];
     double amount = (double)(i % 9973) / 100;
     snprintf(id, sizeof id, "%ld", i);
+    snprintf(terminal, sizeof terminal, "%ld", i * 7919 % TERMINALS);
     value[0] = 0;
     for (int b = 0; b < 4; b++) value[1 + b] = (uint8_t)(r->schema >> (24 - 8 * b));
     uint8_t *p = put_text(put_text(value + 5, "default"), id);
-    p = put_text(put_text(put_long(p, due_us), customer), "7");
+    p = put_text(put_text(put_long(p, due_us), customer), terminal);
     memcpy(p, &amount, sizeof amount);
     return (size_t)(p + sizeof amount - value);
 }
@@ -133,7 +134,7 @@ static void send_all(run *r) {
     uint8_t value[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", r->brokers);
-    set(conf, "linger.ms", "2");
+    set(conf, "linger.ms", getenv("XL") ? getenv("XL") : "2");
     set(conf, "partitioner", "murmur2_random");
     rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (!producer) die(why);

@@ -352,6 +352,11 @@ static void tail_from_the_end_and_from_offsets(void **state) {
     must(weir_consumer_range(tail, "t", 1, &first, &end, 5000, &err), &err);
     assert_int_equal(first, 0);
     assert_int_equal(end, 100);
+    weir_partition both[2] = {{.topic = "t", .partition = 0}, {.topic = "t", .partition = 1}};
+    must(weir_consumer_ends(tail, both, 2, 5000, &err), &err);
+    assert_true(both[0].offset == 100 && both[1].offset == 100);
+    must(weir_consumer_firsts(tail, both, 2, 5000, &err), &err);
+    assert_true(both[0].offset == 0 && both[1].offset == 0);
     weir_consumer_free(tail);
 
     must(weir_consumer_new_assigned(b->brokers, &(weir_partition){.topic = "t", .topic_index = 5, .partition = 0, .offset = 30}, 1, &part, &err), &err);
