@@ -37,6 +37,8 @@ weir_status weir_export_trees(const weir_model *model, weir_trees **ret_trees, w
     weir_trees *trees = NULL;
     weir_status status = weir_trees_parse(parts.body, parts.body_len, &parts.fitted, &trees, err);
     if (status == WEIR_OK) status = weir_trees_check_explainable(trees, err); /* JSON has no word for what is not finite */
+    if (status == WEIR_OK && trees->set_count)
+        status = WEIR_FAIL(err, WEIR_EINVAL, "the model's trees split by sets of categories, which are exported in the formats native and score only");
     if (status == WEIR_OK)
         *ret_trees = trees;
     else

@@ -11,6 +11,7 @@
 #include "models/memory.h"
 #include "models/model_internal.h"
 #include "models/ubjson.h"
+#include "models/xgb_file.h"
 #include "models/xgb_internal.h"
 
 static weir_status no_memory(weir_err *err) {
@@ -267,6 +268,7 @@ static weir_status import_xgboost(const void *bytes, size_t len, const char *con
     if (!len) return WEIR_FAIL(err, WEIR_EDATA, "the file is empty");
     base_scores bases;
     weir_status status = plain_base_score(bytes, len, &file, &bases, err);
+    if (!status) status = weir_xgb_check_file(&file, err);
     if (!status) status = load_booster(file.data, file.len, &booster, err);
     if (!status && bases.count) status = begin_with(&bases, &booster, err);
     if (!status) status = import_booster(booster, columns, feature_hash, ret_artifact, err);

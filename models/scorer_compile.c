@@ -110,6 +110,13 @@ static size_t threshold_count(const forest *f, int column) {
     return f->thresholds.first[column + 1] - f->thresholds.first[column];
 }
 
+/* Columns that have no thresholds may be split all the same. */
+static void mark_set_columns(forest *f) {
+    for (int t = 0; t < f->trees->tree_count && f->trees->set_count; t++)
+        for (int i = 0; i < f->trees->trees[t].node_count; i++)
+            if (f->trees->trees[t].nodes[i].set) f->place[f->trees->trees[t].nodes[i].column] = 1;
+}
+
 static weir_status forest_init(forest *f, const weir_trees *trees, weir_err *err) {
     *f = (forest){.trees = trees};
     weir_status status = weir_trees_thresholds_of(trees, &f->thresholds, err);
@@ -120,10 +127,12 @@ static weir_status forest_init(forest *f, const weir_trees *trees, weir_err *err
         forest_done(f);
         return no_memory(err);
     }
+    mark_set_columns(f);
     for (int c = 0; c < trees->column_count; c++) {
         size_t count = threshold_count(f, c);
-        f->place[c] = count ? (int32_t)f->used++ : -1;
-        if (count) f->list[f->used] = f->list[f->used - 1] + (uint32_t)((count + SCORE_RANKS_MAX - 1) / SCORE_RANKS_MAX);
+        bool used = count || f->place[c];
+        f->place[c] = used ? (int32_t)f->used++ : -1;
+        if (used) f->list[f->used] = f->list[f->used - 1] + (uint32_t)((count + SCORE_RANKS_MAX - 1) / SCORE_RANKS_MAX);
     }
     for (int t = 0; t < trees->tree_count; t++) f->leaf_count += (size_t)trees->trees[t].node_count / 2 + 1; /* every split has two children */
     return WEIR_OK;
@@ -136,7 +145,7 @@ static uint32_t slot_of(const forest *f, const weir_tree_node *n) {
 /* Padding must not make too much of them: trees of six levels are so much faster when perfect that eight times their leaves are worth it. */
 static bool is_perfect(const forest *f) {
     int depth = f->trees->depth;
-    if (depth > SCORE_PERFECT_DEPTH_MAX) return false;
+    if (depth > SCORE_PERFECT_DEPTH_MAX || f->trees->set_count) return false;
     size_t padded = (size_t)f->trees->tree_count << depth;
     return padded <= f->leaf_count * (depth > 6 ? 4 : 8);
 }
@@ -237,7 +246,8 @@ static void link_tree(const forest *f, const weir_tree *tree, score_link_node *o
             out[i] = (score_link_node){.threshold = INFINITY, .left = i, .value = n->value};
             continue;
         }
-        out[i] = (score_link_node){.threshold = n->value, .slot = slot_of(f, n), .left = placed};
+        out[i] = (score_link_node){.threshold = n->set ? NAN : n->value, .slot = slot_of(f, n), .left = placed};
+        if (n->set) out[i].set = n->set->number;
         from[placed++] = n->left;
         from[placed++] = n->right;
     }
@@ -257,6 +267,26 @@ static weir_status put_linked(weir_score_writer *c, const forest *f, score_model
     weir_status status = from ? weir_score_room(c, count, sizeof(score_link_node), &m->nodes, &room, err) : no_memory(err);
     for (int t = 0; !status && t < f->trees->tree_count; t++) link_tree(f, &f->trees->trees[t], (score_link_node *)room + trees[t].first, from);
     weir_models_free(from);
+    return status;
+}
+
+/* In the order of their numbers, which is that of trees and nodes. */
+static weir_status put_sets(weir_score_writer *c, const weir_trees *trees, score_model *m, weir_err *err) {
+    void *words = NULL, *sets = NULL;
+    uint32_t used = 0;
+    if (!trees->set_count) return WEIR_OK;
+    weir_status status = weir_score_room(c, trees->set_words, sizeof(uint32_t), &m->words, &words, err);
+    if (!status) status = weir_score_room(c, trees->set_count, sizeof(score_slot), &m->slots, &sets, err);
+    words = c->out->data + c->start + m->words.offset;
+    for (int t = 0; !status && t < trees->tree_count; t++) {
+        for (int i = 0; i < trees->trees[t].node_count; i++) {
+            const weir_tree_node *n = &trees->trees[t].nodes[i];
+            if (!n->set) continue;
+            memcpy((uint32_t *)words + used, n->set->words, n->set->word_count * sizeof(uint32_t));
+            ((score_slot *)sets)[n->set->number] = (score_slot){SCORE_SLOT_SET, (uint32_t)n->column, used, n->set->word_count};
+            used += n->set->word_count;
+        }
+    }
     return status;
 }
 
@@ -284,6 +314,7 @@ static weir_status put_forest(weir_score_writer *c, const forest *f, score_model
         if (f->place[i] >= 0) ((uint32_t *)columns)[f->place[i]] = (uint32_t)i;
     if (!status) status = put_tree_list(c, f, m, &trees, err);
     if (!status) status = is_perfect(f) ? put_perfect(c, f, m, err) : put_linked(c, f, m, trees, err);
+    if (!status) status = put_sets(c, f->trees, m, err);
     weir_models_free(trees);
     return status;
 }
@@ -424,6 +455,8 @@ static weir_status put_file(weir_score_writer *c, weir_model *model, weir_err *e
     if (!status) status = put_model(c, model, 0, err);
     if (!status) status = put(c, c->models, c->count, sizeof *c->models, &models, err);
     if (status) return status;
+    for (uint32_t i = 0; i < c->count; i++)
+        if (c->models[i].kind == SCORE_TREES && c->models[i].slots.count) head.version = SCORE_VERSION_SETS;
     head.model_count = c->count;
     head.models = models.offset;
     head.length = c->out->len - c->start;

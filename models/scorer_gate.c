@@ -196,32 +196,109 @@ static weir_status every_threshold(gate *g, const weir_trees_thresholds *thresho
     return status;
 }
 
-/* The way to a node: values [low, high) of each column lead there. */
+/* The number above the largest category that each column's sets know; 0: it has no sets. */
+static void category_ends(const weir_trees *trees, uint32_t *ends) {
+    for (int t = 0; t < trees->tree_count; t++) {
+        for (int i = 0; i < trees->trees[t].node_count; i++) {
+            const weir_tree_node *n = &trees->trees[t].nodes[i];
+            if (n->set && 32 * n->set->word_count > ends[n->column]) ends[n->column] = 32 * n->set->word_count;
+        }
+    }
+}
+
+/* In row i every column of categories is at its i-th, in the last one beyond all; the others are random. Of many categories not all. */
+static weir_status every_category(gate *g, const weir_trees *trees, weir_err *err) {
+    uint64_t random = 41;
+    uint32_t *ends = weir_models_calloc(g->columns, sizeof *ends), most = 0;
+    if (!ends) return no_memory(err);
+    category_ends(trees, ends);
+    for (size_t c = 0; c < g->columns; c++) most = ends[c] > most ? ends[c] : most;
+    uint32_t step = most / (uint32_t)affordable(g->scorer, WEIR_GATE_ROWS_MAX) + 1;
+    weir_status status = WEIR_OK;
+    for (uint32_t i = 0; !status && most && i <= most; i += step) {
+        double *row;
+        if ((status = next_row(g, &row, err))) break;
+        for (size_t c = 0; c < g->columns; c++)
+            row[c] = !ends[c] ? random_value(&random, NULL, 0, g->columns, c) : i <= ends[c] ? i : floor(uniform(&random) * ends[c]);
+    }
+    weir_models_free(ends);
+    return status;
+}
+
+/* The way to a node: values [low, high) of each column lead there that also take the sides of the splits by sets. */
 typedef struct way {
     float *low, *high; /* [columns] */
+    const weir_tree_node *sets[WEIR_TREES_DEPTH_MAX];
+    bool right[WEIR_TREES_DEPTH_MAX];
+    int set_count;
     uint64_t random;
     int64_t every, seen, *count; /* of the splits that are met each `every`-th is tried */
 } way;
 
+static bool is_on_way(const way *w, size_t column, double x) {
+    bool on_way = isnan(x) ? w->low[column] == -FLT_MAX && w->high[column] == FLT_MAX : x >= (double)w->low[column] && x < (double)w->high[column];
+    for (int i = 0; on_way && i < w->set_count; i++)
+        if ((size_t)w->sets[i]->column == column) on_way = (weir_tree_child(w->sets[i], (float)x) == w->sets[i]->right) == w->right[i];
+    return on_way;
+}
+
+/* A category that leads on, of those that the sets on the way know and the first ones; -1, which all sets have on their left, where there is none. */
+static double category_on_way(const way *w, size_t column) {
+    for (int i = 0; i < w->set_count; i++) {
+        const weir_tree_set *set = w->sets[i]->set;
+        for (uint32_t c = 0; (size_t)w->sets[i]->column == column && c < 32 * set->word_count; c++) {
+            if (set->words[c / 32] == 0) c |= 31;
+            if (is_on_way(w, column, c)) return c;
+        }
+    }
+    return -1;
+}
+
 static double value_on_way(way *w, size_t column) {
     float low = w->low[column], high = w->high[column];
+    for (int i = 0; i < w->set_count; i++)
+        if ((size_t)w->sets[i]->column == column) return category_on_way(w, column);
     if (low == -FLT_MAX && high == FLT_MAX) return uniform(&w->random) < 0.1 ? NAN : 2 * uniform(&w->random) - 1;
     if (low == -FLT_MAX) return (double)nextafterf(high, -FLT_MAX);
     return (double)low; /* the least that is not below the threshold */
 }
 
+/* tried [TRIES]; of a set a category that is in it and one that is not, found at random, and what is none. */
+static void values_at_split(way *w, const weir_tree_node *split, double *tried) {
+    for (int k = 0; k < TRIES; k++) tried[k] = k == 3 ? NAN : (double)neighbour(split->value, k);
+    if (!split->set) return;
+    double end = 32.0 * split->set->word_count;
+    tried[0] = tried[1] = floor(uniform(&w->random) * (end + 1));
+    for (int k = 0; k < 64 && weir_tree_in_set(split->set, (float)tried[0]) == weir_tree_in_set(split->set, (float)tried[1]); k++)
+        tried[1] = floor(uniform(&w->random) * end);
+    tried[2] = uniform(&w->random) < 0.5 ? -1 : tried[1] + 0.5;
+}
+
 static weir_status try_split(gate *g, way *w, const weir_tree_node *split, weir_err *err) {
     weir_status status = WEIR_OK;
+    double tried[TRIES];
+    values_at_split(w, split, tried);
     for (int k = 0; !status && k < TRIES; k++) {
-        double *row, x = k == 3 ? NAN : (double)neighbour(split->value, k);
-        bool leads_here = isnan(x) ? w->low[split->column] == -FLT_MAX && w->high[split->column] == FLT_MAX
-                                   : x >= (double)w->low[split->column] && x < (double)w->high[split->column];
-        if (!leads_here) continue;
+        double *row;
+        if (!is_on_way(w, (size_t)split->column, tried[k])) continue;
         if ((status = next_row(g, &row, err))) break;
         for (size_t c = 0; c < g->columns; c++) row[c] = value_on_way(w, c);
-        row[split->column] = x;
+        row[split->column] = tried[k];
     }
     ++*w->count;
+    return status;
+}
+
+static weir_status walk(gate *g, way *w, const weir_tree *tree, const weir_tree_node *node, weir_err *err);
+
+static weir_status walk_set(gate *g, way *w, const weir_tree *tree, const weir_tree_node *node, weir_err *err) {
+    int own = w->set_count++;
+    w->sets[own] = node;
+    w->right[own] = false;
+    weir_status status = walk(g, w, tree, tree->nodes + node->left, err);
+    w->right[own] = true;
+    if (!status) status = walk(g, w, tree, tree->nodes + node->right, err);
+    w->set_count = own;
     return status;
 }
 
@@ -230,6 +307,7 @@ static weir_status walk(gate *g, way *w, const weir_tree *tree, const weir_tree_
     if (weir_tree_is_leaf(node)) return WEIR_OK;
     float *low = &w->low[node->column], *high = &w->high[node->column], low_before = *low, high_before = *high;
     weir_status status = w->seen++ % w->every == 0 ? try_split(g, w, node, err) : WEIR_OK;
+    if (node->set) return status ? status : walk_set(g, w, tree, node, err);
     *high = fminf(*high, node->value);
     if (!status) status = walk(g, w, tree, tree->nodes + node->left, err);
     *high = high_before;
@@ -264,6 +342,7 @@ static weir_status gate_trees(gate *g, weir_gate_count *count, weir_err *err) {
     if (status) return status;
     status = every_threshold(g, &thresholds, &count->thresholds, err);
     weir_trees_thresholds_done(&thresholds);
+    if (!status) status = every_category(g, trees, err);
     if (!status) status = every_split(g, trees, &count->splits, err);
     return status ? status : flush(g, err);
 }

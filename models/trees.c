@@ -8,7 +8,7 @@
  *       "trees": [{"left_children": [1, -1, -1],              -1: a leaf
  *                  "right_children", "split_indices",         children, columns
  *                  "split_conditions",                        thresholds, and the values of leaves
- *                  "default_left", "sum_hessian", "loss_changes", "split_type": 0, or 1 for sets of categories
+ *                  "default_left", "sum_hessian", "loss_changes", "split_type": 0, or 1 for sets of categories, which are in models/trees_categories.c
  *                  "tree_param": {…}}, …]}}}}
  *
  * Nodes that pruning cut off stay behind in the arrays; what is kept here is what the root leads to, each node before its children. */
@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "models/memory.h"
-#include "models/ubjson.h"
+#include "models/trees_categories.h"
 
 enum { TREES_MAX = 1 << 24, NODES_MAX = 1 << 26 };
 #define ARENA_BYTES_MAX ((size_t)16 << 30)
@@ -32,6 +32,7 @@ typedef struct raw_tree {
     int count;
     double *of[FIELD_COUNT]; /* [count] each */
     bool *seen; /* [count] */
+    weir_raw_sets sets;
 } raw_tree;
 
 /* A node that is to be placed: a child of `parent`, or the root. */
@@ -106,15 +107,19 @@ static weir_status read_link(weir_trees *t, weir_ubjson value, double base_score
     return isfinite(t->base) ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "trees: base_score %g does not give a finite margin", base_score);
 }
 
+static bool is_gbtree(weir_ubjson learner) {
+    weir_ubjson booster;
+    return find_path(learner, (const char *const[]){"gradient_booster", "name", NULL}, &booster) && is_text(booster, "gbtree");
+}
+
 static weir_status read_front(weir_trees *t, weir_ubjson learner, const weir_model_shape *shape, weir_err *err) {
-    weir_ubjson params, goal, booster;
+    weir_ubjson params, goal;
     double base_score, columns;
     if (!weir_ubjson_find(learner, "learner_model_param", &params) || !number_text(params, "base_score", &base_score) ||
         !number_text(params, "num_feature", &columns) || !weir_ubjson_find(learner, "objective", &goal))
         return WEIR_FAIL(err, WEIR_EDATA, "trees: the body has no base_score, num_feature or objective");
     if (columns != shape->column_count) return WEIR_FAIL(err, WEIR_EDATA, "trees: the body has %g columns, the header %d", columns, shape->column_count);
-    if (!find_path(learner, (const char *const[]){"gradient_booster", "name", NULL}, &booster) || !is_text(booster, "gbtree"))
-        return WEIR_FAIL(err, WEIR_EDATA, "trees: the booster is not gbtree");
+    if (!is_gbtree(learner)) return WEIR_FAIL(err, WEIR_EDATA, "trees: the booster is not gbtree");
     t->column_count = shape->column_count;
     t->output_count = shape->output_count;
     return read_link(t, goal, base_score, shape, err);
@@ -125,41 +130,22 @@ static weir_status read_front(weir_trees *t, weir_ubjson learner, const weir_mod
 static void raw_done(raw_tree *raw) {
     for (int f = 0; f < FIELD_COUNT; f++) weir_models_free(raw->of[f]);
     weir_models_free(raw->seen);
+    weir_raw_sets_done(&raw->sets);
     *raw = (raw_tree){0};
 }
 
-/* Counts numbers up to most + 1. */
-static int count_numbers(weir_ubjson value, int most) {
-    weir_ubjson_array array;
-    weir_ubjson element;
-    double number;
-    int count = 0;
-    if (!weir_ubjson_begin(value, &array)) return 0;
-    while (count <= most && weir_ubjson_next(&array, &element) && weir_ubjson_number(element, &number)) count++;
-    return count;
-}
-
-static bool read_numbers(weir_ubjson value, double *out, int count) {
-    weir_ubjson_array array;
-    weir_ubjson element;
-    if (!weir_ubjson_begin(value, &array)) return false;
-    for (int i = 0; i < count; i++)
-        if (!weir_ubjson_next(&array, &element) || !weir_ubjson_number(element, &out[i])) return false;
-    return !weir_ubjson_next(&array, &element);
-}
-
-static weir_status read_raw(weir_ubjson tree, int number, raw_tree *raw, weir_err *err) {
+static weir_status read_raw(weir_ubjson tree, int number, uint64_t *set_words, raw_tree *raw, weir_err *err) {
     weir_ubjson value;
-    raw->count = weir_ubjson_find(tree, field_names[LEFT], &value) ? count_numbers(value, NODES_MAX) : 0;
+    raw->count = weir_ubjson_find(tree, field_names[LEFT], &value) ? weir_ubjson_count_numbers(value, NODES_MAX) : 0;
     if (raw->count < 1 || raw->count > NODES_MAX)
         return WEIR_FAIL(err, WEIR_EDATA, "trees: tree %d has %d nodes, expected 1 to %d", number, raw->count, NODES_MAX);
     if (!(raw->seen = weir_models_calloc((size_t)raw->count, sizeof *raw->seen))) return no_memory(err);
     for (int f = 0; f < FIELD_COUNT; f++) {
         if (!(raw->of[f] = weir_models_calloc((size_t)raw->count, sizeof *raw->of[f]))) return no_memory(err);
-        if (!weir_ubjson_find(tree, field_names[f], &value) || !read_numbers(value, raw->of[f], raw->count))
+        if (!weir_ubjson_find(tree, field_names[f], &value) || !weir_ubjson_read_numbers(value, raw->of[f], raw->count))
             return WEIR_FAIL(err, WEIR_EDATA, "trees: tree %d has no %s of %d numbers", number, field_names[f], raw->count);
     }
-    return WEIR_OK;
+    return weir_raw_sets_read(tree, number, raw->of[SPLIT_TYPE], raw->count, set_words, &raw->sets, err);
 }
 
 static bool is_place(double x, int count) {
@@ -170,34 +156,48 @@ static bool is_place(double x, int count) {
 static const char *fault(const raw_tree *raw, int i, int column_count) {
     double left = raw->of[LEFT][i], right = raw->of[RIGHT][i];
     if (raw->seen[i]) return "is reached twice";
-    if (!isfinite(raw->of[VALUE][i])) return "has a value that is not finite";
+    if (!isfinite(raw->of[VALUE][i]) && (left == -1 || raw->of[SPLIT_TYPE][i] == 0)) return "has a value that is not finite";
     if (left == -1) return right == -1 ? NULL : "has one child";
-    if (raw->of[SPLIT_TYPE][i] != 0) return "splits sets of categories, which is not supported";
     if (!is_place(left, raw->count) || !is_place(right, raw->count)) return "has a child that is not there";
     return is_place(raw->of[COLUMN][i], column_count) ? NULL : "splits a column that is not there";
 }
 
+static bool is_set_split(const raw_tree *raw, int i) {
+    return raw->of[LEFT][i] != -1 && raw->of[SPLIT_TYPE][i] != 0;
+}
+
 static weir_tree_node make_node(const raw_tree *raw, int i) {
     return (weir_tree_node){.column = raw->of[LEFT][i] == -1 ? 0 : (int32_t)raw->of[COLUMN][i],
-                            .value = (float)raw->of[VALUE][i],
+                            .value = is_set_split(raw, i) ? 0 : (float)raw->of[VALUE][i],
                             .cover = (float)raw->of[COVER][i],
                             .gain = (float)raw->of[GAIN][i],
                             .missing_left = raw->of[MISSING_LEFT][i] != 0};
 }
 
+/* The set of a node that splits by one. */
+static weir_status add_set(weir_trees *t, const raw_tree *raw, int i, weir_tree_node *node, weir_err *err) {
+    weir_tree_set *set = weir_raw_sets_make(&raw->sets, weir_raw_sets_find(&raw->sets, i), &t->arena);
+    if (!set) return no_memory(err);
+    set->number = t->set_count++;
+    t->set_words += set->word_count;
+    node->set = set;
+    return WEIR_OK;
+}
+
 /* Places every node that the root leads to, depth first. stack: one entry a level and one more. */
-static weir_status place_nodes(raw_tree *raw, int number, int column_count, weir_tree *tree, weir_tree_node *nodes, weir_err *err) {
+static weir_status place_nodes(weir_trees *t, raw_tree *raw, int number, weir_tree *tree, weir_tree_node *nodes, weir_err *err) {
     pending stack[WEIR_TREES_DEPTH_MAX + 2];
     int waiting = 0;
     tree->explainable = true;
     stack[waiting++] = (pending){.raw = 0, .parent = -1};
     while (waiting) {
         pending p = stack[--waiting];
-        const char *wrong = p.depth > WEIR_TREES_DEPTH_MAX ? "lies too deep" : fault(raw, p.raw, column_count);
+        const char *wrong = p.depth > WEIR_TREES_DEPTH_MAX ? "lies too deep" : fault(raw, p.raw, t->column_count);
         if (wrong) return WEIR_FAIL(err, WEIR_EDATA, "trees: node %d of tree %d %s", p.raw, number, wrong);
         int place = tree->node_count++;
         raw->seen[p.raw] = true;
         nodes[place] = make_node(raw, p.raw);
+        if (is_set_split(raw, p.raw) && add_set(t, raw, p.raw, &nodes[place], err)) return WEIR_ENOMEM;
         tree->explainable = tree->explainable && nodes[place].cover >= 0 && isfinite(nodes[place].cover) && isfinite(nodes[place].gain);
         if (p.depth > tree->depth) tree->depth = p.depth;
         if (p.parent >= 0) *(p.is_right ? &nodes[p.parent].right : &nodes[p.parent].left) = place;
@@ -221,10 +221,11 @@ static double mean_of(const weir_tree *tree, double *mean) {
 static weir_status read_tree(weir_trees *t, weir_ubjson value, int number, weir_err *err) {
     raw_tree raw = {0};
     weir_tree *tree = &t->trees[number];
-    weir_status status = read_raw(value, number, &raw, err);
+    uint64_t set_words = t->set_words;
+    weir_status status = read_raw(value, number, &set_words, &raw, err);
     weir_tree_node *nodes = status == WEIR_OK ? weir_arena_alloc(&t->arena, (size_t)raw.count * sizeof *nodes) : NULL;
     if (status == WEIR_OK && !nodes) status = no_memory(err);
-    if (status == WEIR_OK) status = place_nodes(&raw, number, t->column_count, tree, nodes, err);
+    if (status == WEIR_OK) status = place_nodes(t, &raw, number, tree, nodes, err);
     if (status == WEIR_OK) {
         tree->nodes = nodes;
         tree->mean = mean_of(tree, raw.of[VALUE]); /* which nobody needs any more */
@@ -240,7 +241,7 @@ static weir_status read_outputs(weir_trees *t, weir_ubjson model, weir_err *err)
     weir_ubjson info;
     double *outputs = weir_models_calloc((size_t)t->tree_count, sizeof *outputs);
     if (!outputs) return no_memory(err);
-    bool ok = weir_ubjson_find(model, "tree_info", &info) && read_numbers(info, outputs, t->tree_count);
+    bool ok = weir_ubjson_find(model, "tree_info", &info) && weir_ubjson_read_numbers(info, outputs, t->tree_count);
     for (int i = 0; ok && i < t->tree_count; i++) {
         ok = is_place(outputs[i], t->output_count);
         if (ok) t->trees[i].output = (int)outputs[i];
@@ -285,6 +286,23 @@ weir_status weir_trees_parse(const void *body, size_t len, const weir_model_shap
     return WEIR_OK;
 }
 
+weir_status weir_trees_check_arrays(weir_ubjson root, weir_err *err) {
+    weir_ubjson learner, list, value;
+    weir_ubjson_array array;
+    uint64_t set_words = 0;
+    if (!weir_ubjson_find(root, "learner", &learner)) return WEIR_FAIL(err, WEIR_EDATA, "trees: the file has no learner: it is not a model of XGBoost");
+    if (!is_gbtree(learner)) return WEIR_FAIL(err, WEIR_EDATA, "trees: the booster is not gbtree");
+    if (!find_path(learner, (const char *const[]){"gradient_booster", "model", "trees", NULL}, &list) || !weir_ubjson_begin(list, &array))
+        return WEIR_FAIL(err, WEIR_EDATA, "trees: the file has no trees");
+    weir_status status = WEIR_OK;
+    for (int i = 0; !status && weir_ubjson_next(&array, &value); i++) {
+        raw_tree raw = {0};
+        status = read_raw(value, i, &set_words, &raw, err);
+        raw_done(&raw);
+    }
+    return status;
+}
+
 void weir_trees_free(weir_trees *trees) {
     if (!trees) return;
     weir_arena_done(&trees->arena);
@@ -314,11 +332,15 @@ static int by_float(const void *a, const void *b) {
     return (*x > *y) - (*x < *y);
 }
 
+static bool has_threshold(const weir_tree_node *node) {
+    return !weir_tree_is_leaf(node) && !node->set;
+}
+
 /* first [column_count + 2]: how many of column c come before first[c + 1]. */
 static void count_thresholds(const weir_trees *trees, size_t *first) {
     for (int t = 0; t < trees->tree_count; t++) {
         const weir_tree *tree = &trees->trees[t];
-        for (int i = 0; i < tree->node_count; i++) first[tree->nodes[i].column + 2] += !weir_tree_is_leaf(&tree->nodes[i]);
+        for (int i = 0; i < tree->node_count; i++) first[tree->nodes[i].column + 2] += has_threshold(&tree->nodes[i]);
     }
     for (int c = 0; c < trees->column_count; c++) first[c + 2] += first[c + 1];
 }
@@ -349,7 +371,7 @@ weir_status weir_trees_thresholds_of(const weir_trees *trees, weir_trees_thresho
     for (int t = 0; t < trees->tree_count; t++) {
         const weir_tree *tree = &trees->trees[t];
         for (int i = 0; i < tree->node_count; i++)
-            if (!weir_tree_is_leaf(&tree->nodes[i])) values[first[tree->nodes[i].column + 1]++] = tree->nodes[i].value;
+            if (has_threshold(&tree->nodes[i])) values[first[tree->nodes[i].column + 1]++] = tree->nodes[i].value;
     }
     keep_distinct(values, first, trees->column_count); /* each place has moved to where the next column's begin */
     *ret_thresholds = (weir_trees_thresholds){values, first};

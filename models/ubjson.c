@@ -8,6 +8,8 @@
  * Lengths and counts are numbers with their markers; all numbers are big-endian. With '$' the elements are written without their markers. */
 #include "models/ubjson.h"
 
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 64 };
@@ -188,6 +190,13 @@ bool weir_ubjson_next(weir_ubjson_array *array, weir_ubjson *ret_value) {
     return true;
 }
 
+bool weir_ubjson_length(weir_ubjson value, size_t *ret_len) {
+    cursor c = {value.at, value.end};
+    if (!value.type || !skip(&c, value.type, 0)) return false;
+    *ret_len = (size_t)(c.at - value.at);
+    return true;
+}
+
 bool weir_ubjson_number(weir_ubjson value, double *ret_number) {
     int64_t number;
     int size = value.type ? fixed_size(value.type) : -1;
@@ -212,4 +221,102 @@ bool weir_ubjson_number(weir_ubjson value, double *ret_number) {
 bool weir_ubjson_text(weir_ubjson value, const char **ret_text, size_t *ret_len) {
     cursor c = {value.at, value.end};
     return (value.type == 'S' || value.type == 'H') && take_text(&c, ret_text, ret_len);
+}
+
+int weir_ubjson_count_numbers(weir_ubjson value, int most) {
+    weir_ubjson_array array;
+    weir_ubjson element;
+    double number;
+    int count = 0;
+    if (!weir_ubjson_begin(value, &array)) return 0;
+    while (count <= most && weir_ubjson_next(&array, &element) && weir_ubjson_number(element, &number)) count++;
+    return count;
+}
+
+bool weir_ubjson_read_numbers(weir_ubjson value, double *out, int count) {
+    weir_ubjson_array array;
+    weir_ubjson element;
+    if (!weir_ubjson_begin(value, &array)) return false;
+    for (int i = 0; i < count; i++)
+        if (!weir_ubjson_next(&array, &element) || !weir_ubjson_number(element, &out[i])) return false;
+    return !weir_ubjson_next(&array, &element);
+}
+
+/* ---- from JSON ---- */
+
+typedef struct writer {
+    weir_buf *out;
+    bool starved;
+} writer;
+
+static void skip_space(cursor *c) {
+    while (c->at < c->end && strchr(" \t\r\n", *c->at) && *c->at) c->at++;
+}
+
+static bool take_byte(cursor *c, char wanted) {
+    skip_space(c);
+    if (c->at >= c->end || *c->at != wanted) return false;
+    c->at++;
+    return true;
+}
+
+static bool put_bytes(writer *w, const void *bytes, size_t len) {
+    w->starved = !weir_buf_append(w->out, bytes, len);
+    return !w->starved;
+}
+
+static bool put_big_endian(writer *w, char type, uint64_t bits) {
+    char bytes[9] = {type};
+    for (int i = 0; i < 8; i++) bytes[1 + i] = (char)(bits >> (56 - 8 * i));
+    return put_bytes(w, bytes, sizeof bytes);
+}
+
+/* Behind its first quote: its length and bytes. */
+static bool copy_text(cursor *c, writer *w) {
+    const uint8_t *from = c->at;
+    while (c->at < c->end && *c->at != '"') c->at += 1 + (*c->at == '\\' && c->end - c->at > 1);
+    if (c->at >= c->end) return false;
+    size_t len = (size_t)(c->at++ - from);
+    return put_big_endian(w, 'L', len) && put_bytes(w, from, len);
+}
+
+/* A number, or a word. */
+static bool copy_word(cursor *c, writer *w) {
+    char word[48], *end;
+    size_t len = 0;
+    while (c->at < c->end && len < sizeof word - 1 && (isalnum(*c->at) || strchr("+-.", *c->at)) && *c->at) word[len++] = (char)*c->at++;
+    word[len] = 0;
+    if (!strcmp(word, "true") || !strcmp(word, "false") || !strcmp(word, "null")) return put_bytes(w, word[0] == 't' ? "T" : word[0] == 'f' ? "F" : "Z", 1);
+    double number = strtod(word, &end);
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    return len && !*end && put_big_endian(w, 'D', bits);
+}
+
+static bool copy_value(cursor *c, writer *w, int depth);
+
+static bool copy_members(cursor *c, bool named, writer *w, int depth) {
+    char close = named ? '}' : ']';
+    if (depth > DEPTH_MAX || !put_bytes(w, named ? "{" : "[", 1)) return false;
+    for (bool first = true; !take_byte(c, close); first = false) {
+        if (!first && !take_byte(c, ',')) return false;
+        if (named && !(take_byte(c, '"') && copy_text(c, w) && take_byte(c, ':'))) return false;
+        if (!copy_value(c, w, depth)) return false;
+    }
+    return put_bytes(w, &close, 1);
+}
+
+static bool copy_value(cursor *c, writer *w, int depth) {
+    if (take_byte(c, '{')) return copy_members(c, true, w, depth + 1);
+    if (take_byte(c, '[')) return copy_members(c, false, w, depth + 1);
+    if (take_byte(c, '"')) return put_bytes(w, "S", 1) && copy_text(c, w);
+    return copy_word(c, w);
+}
+
+weir_status weir_ubjson_of_json(const char *text, size_t len, weir_buf *out, weir_err *err) {
+    cursor c = {(const uint8_t *)text, (const uint8_t *)text + len};
+    writer w = {.out = out};
+    if (copy_value(&c, &w, 0)) return WEIR_OK;
+    if (w.starved) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory to read JSON of %zu bytes", len);
+    return WEIR_FAIL(err, WEIR_EDATA, "byte %zu of %zu is not as JSON goes on", (size_t)(c.at - (const uint8_t *)text), len);
 }

@@ -9,7 +9,7 @@
  *
  *   perfect   Every tree is padded to the same depth D: nodes [tree][2^D − 1] by level, the children of node i are 2i + 1 and 2i + 2; leaves [tree][2^D]. What a shallow leaf is
  *             padded with splits by a threshold that everything is below, and every leaf below it is the same.
- *   linked    For trees that would grow too much by that: nodes one after the other, the right child behind the left one; a leaf leads to itself.
+ *   linked    For trees that would grow too much by that, and those that split by sets of categories: nodes one after the other, the right child behind the left one; a leaf leads to itself.
  *
  * A split names a slot, not a column: a row has two slots a column that any tree splits. They differ for missing values, which are below every threshold in the first and above in the second;
  * so the side of missing values costs nothing.
@@ -24,6 +24,8 @@
 #define SCORE_MAGIC "WEIRSCR1"
 enum {
     SCORE_VERSION = 1,
+    SCORE_VERSION_SETS = 2, /* of files whose TREES split by sets of categories, which readers of the first do not know */
+    SCORE_CATEGORY_END = 1 << 24, /* of TREES: what is not less is no category */
     SCORE_ALIGN = 64,
     SCORE_MODELS_MAX = 1 << 13, /* 64 targets of 64 members and a meta model */
     SCORE_COLUMNS_MAX = 8192,
@@ -92,10 +94,13 @@ typedef struct score_node { /* perfect */
 } score_node;
 
 typedef struct score_link_node { /* linked */
-    float threshold; /* of a leaf +∞ */
+    float threshold; /* of a leaf +∞; of a split by a set NaN */
     uint32_t slot; /* of a leaf one that is never above: of a column that is split its first, else 0 */
     uint32_t left; /* of a leaf itself */
-    float value; /* of a leaf */
+    union {
+        float value; /* of a leaf; of a split by a threshold 0 */
+        uint32_t set; /* of a split by a set: which of `slots` has it; its categories go right, all else but missing values left */
+    };
 } score_link_node;
 
 /* What a row is turned into for wide trees: a number a slot, which every split compares with its threshold. */
@@ -148,7 +153,7 @@ typedef struct score_model {
     score_span columns; /* uint32_t: TREES: those that any tree splits; slots 2i and 2i + 1 are those of columns[i] */
     score_span trees; /* score_tree */
     score_span nodes, leaves; /* score_node and float, or score_link_node and none; WIDE: score_wide_node and none */
-    score_span slots, words; /* WIDE: score_slot, uint32_t */
+    score_span slots, words; /* WIDE: score_slot, uint32_t; linked TREES: a SCORE_SLOT_SET for each split by a set */
     score_span slices, ranks; /* score_slice, score_ranks: slots 2i and 2i + 1 of slices are those of ranks[i]; none: not sliced */
     score_span
         numbers; /* double: LINEAR intercept [k], mean [p], scale [p], coefficient [k][p]; SVR mean, scale, coefficient [n], vector [n][p]; MEAN weights [members] */

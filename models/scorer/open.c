@@ -70,10 +70,11 @@ static int check_perfect(const complaint *c, const score_model *m) {
 static int check_linked_tree(const complaint *c, const score_model *m, const score_tree *tree, const score_link_node *nodes) {
     for (uint32_t i = 0; i < tree->node_count; i++) {
         const score_link_node *n = &nodes[i];
-        bool leaf = n->left == i;
-        if (!isfinite(n->value) || n->slot >= 2 * m->columns.count + (m->columns.count == 0)) return DAMAGED(c, "a node has no column or value");
+        bool leaf = n->left == i, set = !leaf && isnan(n->threshold);
+        if ((set ? n->set >= m->slots.count : !isfinite(n->value)) || n->slot >= 2 * m->columns.count + (m->columns.count == 0))
+            return DAMAGED(c, "a node has no column, value or set");
         if (leaf && (n->threshold != INFINITY || n->slot % 2)) return DAMAGED(c, "a leaf can be left");
-        if (!leaf && (!isfinite(n->threshold) || n->left < i || n->left >= tree->node_count - 1)) return DAMAGED(c, "a split has no children");
+        if (!leaf && ((!set && !isfinite(n->threshold)) || n->left < i || n->left >= tree->node_count - 1)) return DAMAGED(c, "a split has no children");
         if (!leaf && !m->columns.count) return DAMAGED(c, "a split is of no column");
     }
     return WEIRSCORE_OK;
@@ -104,13 +105,23 @@ static int check_sliced(const complaint *c, const score_model *m) {
     return WEIRSCORE_OK;
 }
 
+static int check_slots(const complaint *c, const score_model *m) {
+    const score_slot *slots = score_at(c->s, m->slots);
+    for (uint64_t i = 0; i < m->slots.count; i++)
+        if (slots[i].kind >= SCORE_SLOT_KINDS || slots[i].column >= m->fitted_count || slots[i].first_word > m->words.count ||
+            slots[i].word_count > m->words.count - slots[i].first_word)
+            return DAMAGED(c, "a slot is of no column or set");
+    return WEIRSCORE_OK;
+}
+
 static int check_trees(const complaint *c, const score_model *m) {
     const uint32_t *columns = score_at(c->s, m->columns);
     const score_tree *trees = score_at(c->s, m->trees);
     const weirscore *s = c->s;
     if (!inside(s, m->columns, sizeof *columns) || !inside(s, m->trees, sizeof *trees) ||
         !inside(s, m->nodes, m->perfect ? sizeof(score_node) : sizeof(score_link_node)) || !inside(s, m->leaves, sizeof(float)) ||
-        !inside(s, m->slices, sizeof(score_slice)) || !inside(s, m->ranks, sizeof(score_ranks)))
+        !inside(s, m->slices, sizeof(score_slice)) || !inside(s, m->ranks, sizeof(score_ranks)) || !inside(s, m->slots, sizeof(score_slot)) ||
+        !inside(s, m->words, sizeof(uint32_t)))
         return DAMAGED(c, "its trees lie outside of the file");
     if (m->columns.count > m->fitted_count || !isfinite(m->base) || m->link > SCORE_LINK_EXP)
         return DAMAGED(c, "it has an impossible number of columns, base or link");
@@ -119,16 +130,8 @@ static int check_trees(const complaint *c, const score_model *m) {
     for (uint64_t t = 0; t < m->trees.count; t++)
         if (trees[t].output >= m->output_count) return DAMAGED(c, "a tree is for no output");
     int code = m->perfect ? check_perfect(c, m) : check_linked(c, m);
+    if (!code) code = check_slots(c, m);
     return code ? code : check_sliced(c, m);
-}
-
-static int check_slots(const complaint *c, const score_model *m) {
-    const score_slot *slots = score_at(c->s, m->slots);
-    for (uint64_t i = 0; i < m->slots.count; i++)
-        if (slots[i].kind >= SCORE_SLOT_KINDS || slots[i].column >= m->fitted_count || slots[i].first_word > m->words.count ||
-            slots[i].word_count > m->words.count - slots[i].first_word)
-            return DAMAGED(c, "a slot is of no column or set");
-    return WEIRSCORE_OK;
 }
 
 /* As of linked trees. A leaf's slot is the first, and no value is at +∞ there. */
@@ -292,8 +295,8 @@ static int check_file(complaint *c, weirscore *s, size_t len) {
     uint8_t digest[32];
     if (len < sizeof *head || memcmp(head->magic, SCORE_MAGIC, 8) != 0)
         return refuse(c, WEIRSCORE_DAMAGED, "this is no compiled model: it does not begin with " SCORE_MAGIC);
-    if (head->version != SCORE_VERSION)
-        return refuse(c, WEIRSCORE_VERSION, "the compiled model has format version %u, expected %d", head->version, SCORE_VERSION);
+    if (head->version != SCORE_VERSION && head->version != SCORE_VERSION_SETS)
+        return refuse(c, WEIRSCORE_VERSION, "the compiled model has format version %u, expected %d or %d", head->version, SCORE_VERSION, SCORE_VERSION_SETS);
     if (head->length != len)
         return refuse(c, WEIRSCORE_DAMAGED, "the compiled model is damaged: it has %zu bytes, its head says %llu", len, (unsigned long long)head->length);
     score_digest(s->bytes, len, digest);

@@ -51,8 +51,33 @@ static inline __attribute__((always_inline)) void perfect_row(const weirscore *s
     }
 }
 
+/* The sets of a model's splits by categories. */
+typedef struct set_list {
+    const score_slot *sets;
+    const uint32_t *words;
+} set_list;
+
+static set_list sets_of(const weirscore *s, const score_model *m) {
+    return (set_list){score_at(s, m->slots), score_at(s, m->words)};
+}
+
+/* What is no category goes left as one that is in no set does. Missing values are at ∓∞, where no other is. */
+static bool left_of_set(const set_list *list, uint32_t number, float x) {
+    const score_slot *set = &list->sets[number];
+    if (!(x >= 0 && x < (float)SCORE_CATEGORY_END)) return x != INFINITY;
+    uint32_t category = (uint32_t)x;
+    return category / 32 >= set->word_count || !(list->words[set->first_word + category / 32] >> category % 32 & 1);
+}
+
+/* with_sets is a constant where this is called: models without sets pay nothing for them. */
+static inline __attribute__((always_inline)) uint32_t next_linked(const set_list *list, const score_link_node *node, float x, bool with_sets) {
+    bool left = with_sets && isnan(node->threshold) ? left_of_set(list, node->set, x) : x < node->threshold;
+    return node->left + !left;
+}
+
 /* A leaf leads to itself, so all go on until none moves. */
-static void linked_row(const weirscore *s, const score_model *m, const float *values, float *sums) {
+static inline __attribute__((always_inline)) void linked_row(const weirscore *s, const score_model *m, const float *values, float *sums, bool with_sets) {
+    const set_list sets = sets_of(s, m);
     const score_tree *trees = score_at(s, m->trees);
     const score_link_node *nodes = score_at(s, m->nodes);
     for (size_t t = 0; t < m->trees.count; t += ABREAST) {
@@ -64,7 +89,7 @@ static void linked_row(const weirscore *s, const score_model *m, const float *va
             moved = 0;
             for (size_t k = 0; k < ABREAST; k++) {
                 const score_link_node *node = &roots[k][at[k]];
-                uint32_t next = node->left + !(values[node->slot] < node->threshold);
+                uint32_t next = next_linked(&sets, node, values[node->slot], with_sets);
                 moved |= next ^ at[k];
                 at[k] = next;
             }
@@ -76,7 +101,10 @@ static void linked_row(const weirscore *s, const score_model *m, const float *va
 void score_trees_row(const weirscore *s, const score_model *m, const float *values, float *sums) {
     for (uint32_t k = 0; k < m->output_count; k++) sums[k] = m->base;
     if (!m->perfect) {
-        linked_row(s, m, values, sums);
+        if (m->slots.count)
+            linked_row(s, m, values, sums, true);
+        else
+            linked_row(s, m, values, sums, false);
         return;
     }
     switch (m->depth) {
@@ -106,13 +134,14 @@ static void perfect_eight(const score_node *nodes, const float *leaves, uint32_t
     for (uint32_t k = 0; k < ABREAST; k++) sums[k] += leaves[at[k] - ((UINT32_C(1) << depth) - 1)];
 }
 
-static void linked_eight(const score_link_node *root, const float *values, float *sums) {
+static inline __attribute__((always_inline)) void linked_eight(const set_list *sets, const score_link_node *root, const float *values, float *sums,
+                                                               bool with_sets) {
     uint32_t at[ABREAST] = {0}, moved = 1;
     while (moved) {
         moved = 0;
         for (uint32_t k = 0; k < ABREAST; k++) {
             const score_link_node *node = &root[at[k]];
-            uint32_t next = node->left + !(values[node->slot * ABREAST + k] < node->threshold);
+            uint32_t next = next_linked(sets, node, values[node->slot * ABREAST + k], with_sets);
             moved |= next ^ at[k];
             at[k] = next;
         }
@@ -140,6 +169,7 @@ enum { EIGHT_SLOTS_MAX = 2048 }; /* 64 KiB on the stack */
 static void add_eight(const weirscore *s, const score_model *m, const double *rows, size_t n, float *sums) {
     float values[EIGHT_SLOTS_MAX * ABREAST];
     const score_tree *trees = score_at(s, m->trees);
+    const set_list sets = sets_of(s, m);
     size_t splits = ((size_t)1 << m->depth) - 1;
     fill_eight(s, m, rows, n, values);
     for (size_t t = 0; t < m->trees.count; t++) {
@@ -147,8 +177,10 @@ static void add_eight(const weirscore *s, const score_model *m, const double *ro
         if (m->perfect)
             perfect_eight((const score_node *)score_at(s, m->nodes) + t * splits, (const float *)score_at(s, m->leaves) + t * (splits + 1), m->depth, values,
                           sum);
+        else if (m->slots.count)
+            linked_eight(&sets, (const score_link_node *)score_at(s, m->nodes) + trees[t].first, values, sum, true);
         else
-            linked_eight((const score_link_node *)score_at(s, m->nodes) + trees[t].first, values, sum);
+            linked_eight(&sets, (const score_link_node *)score_at(s, m->nodes) + trees[t].first, values, sum, false);
     }
 }
 

@@ -56,6 +56,42 @@ static void margins_are_base_and_leaves(void **state) {
     weir_trees_free(trees);
 }
 
+/* {2, 33} of column 0 goes right, to {0} of column 1; what is missing there goes right too. */
+static raw_nodes sets(void) {
+    raw_nodes t = {0};
+    add_split(&t, 1, 2, 0, NAN, true, 4);
+    add_leaf(&t, 1, 2);
+    add_split(&t, 3, 4, 1, NAN, false, 2);
+    add_leaf(&t, 10, 1);
+    add_leaf(&t, 100, 1);
+    add_set(&t, 0, (const double[]){2, 33}, 2);
+    add_set(&t, 2, (const double[]){0}, 1);
+    return t;
+}
+
+/* Numbers are cut to whole ones; below 0, from 2^24 on and beyond the largest known there is no category. */
+static void categories_in_a_set_go_right(void **state) {
+    (void)state;
+    raw_nodes raw = sets();
+    weir_trees *trees = parse(&raw, 1, &two_columns, "reg:squarederror", "0");
+    const float rows[][2] = {{2, 0},     {33, 0},          {2.9f, -0.0f}, {2, -0.5f}, {2, 0.99f}, {2, NAN}, {2, 1},     {NAN, 0},
+                             {1.99f, 0}, {16777216.0f, 0}, {34, 0},       {-2, 0},    {64, 0},    {1, 0},   {3e38f, 0}, {33, 4294967296.0f}};
+    const float expected[] = {100, 100, 100, 10, 100, 100, 10, 1, 1, 1, 1, 1, 1, 1, 1, 10};
+    for (size_t r = 0; r < sizeof expected / sizeof *expected; r++) {
+        float margin;
+        weir_trees_margin(trees, rows[r], &margin);
+        if (margin != expected[r]) fail_msg("row %zu: %g, expected %g", r, (double)margin, (double)expected[r]);
+    }
+    assert_int_equal(trees->set_count, 2);
+    assert_int_equal(trees->set_words, 3);
+    weir_trees_thresholds thresholds;
+    weir_err err;
+    assert_int_equal(weir_trees_thresholds_of(trees, &thresholds, &err), WEIR_OK);
+    assert_int_equal(thresholds.first[2], 0);
+    weir_trees_thresholds_done(&thresholds);
+    weir_trees_free(trees);
+}
+
 /* base_score is a score: the margin begins with what the link makes of it. */
 static void objectives_have_links(void **state) {
     (void)state;
@@ -241,6 +277,40 @@ static void damaged_nodes_are_refused(void **state) {
     }
 }
 
+static void damaged_sets_are_refused_by_the_name_of_their_field(void **state) {
+    (void)state;
+    const struct {
+        size_t field;
+        int at;
+        double value;
+        const char *part;
+    } spoilt[] = {{offsetof(raw_nodes, set_nodes), 0, 2, "number 1 of categories_nodes"},
+                  {offsetof(raw_nodes, set_nodes), 0, 3, "number 0 of categories_nodes"},
+                  {offsetof(raw_nodes, set_nodes), 1, 5, "number 1 of categories_nodes"},
+                  {offsetof(raw_nodes, set_nodes), 1, NAN, "number 1 of categories_nodes"},
+                  {offsetof(raw_nodes, set_nodes), 0, -1, "number 0 of categories_nodes"},
+                  {offsetof(raw_nodes, set_first), 0, 1, "number 0 of categories_segments"},
+                  {offsetof(raw_nodes, set_first), 1, -3, "number 1 of categories_segments"},
+                  {offsetof(raw_nodes, set_first), 1, 1e300, "number 1 of categories_segments"},
+                  {offsetof(raw_nodes, set_sizes), 0, 4, "number 0 of categories_sizes"},
+                  {offsetof(raw_nodes, set_sizes), 1, 0, "number 1 of categories_sizes"},
+                  {offsetof(raw_nodes, set_sizes), 1, 1e18, "number 1 of categories_sizes"},
+                  {offsetof(raw_nodes, categories), 1, -1, "number 1 of categories"},
+                  {offsetof(raw_nodes, categories), 2, 16777216, "number 2 of categories"},
+                  {offsetof(raw_nodes, categories), 2, 0.5, "number 2 of categories"}};
+    for (size_t i = 0; i < sizeof spoilt / sizeof *spoilt; i++) {
+        raw_nodes raw = sets();
+        ((double *)(void *)((char *)&raw + spoilt[i].field))[spoilt[i].at] = spoilt[i].value;
+        expect_damage(&raw, spoilt[i].part);
+    }
+    raw_nodes raw = sets();
+    raw.category_count++;
+    expect_damage(&raw, "categories_sizes of tree 0 add up to 3, the tree has 4");
+    raw = sets();
+    raw.of[7][1] = 1;
+    expect_damage(&raw, "node 1 of tree 0 has split_type 1 and is not among categories_nodes");
+}
+
 /* Scores do not depend on covers and gains; explanations do. */
 static void trees_with_impossible_covers_score_and_are_not_explained(void **state) {
     (void)state;
@@ -348,7 +418,7 @@ static void a_body_that_ends_early_is_refused(void **state) {
 
 static void memory_may_run_out_anywhere(void **state) {
     (void)state;
-    raw_nodes raw = conjunction();
+    raw_nodes raw = sets();
     weir_buf body = tree_body(&raw, 1, first_output, 2, "reg:squarederror", "0");
     weir_allocator kept = weir_mem;
     weir_status status = WEIR_ENOMEM;
@@ -379,12 +449,14 @@ static int prepare(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(margins_are_base_and_leaves),
+        cmocka_unit_test(categories_in_a_set_go_right),
         cmocka_unit_test(objectives_have_links),
         cmocka_unit_test(contributions_of_a_conjunction),
         cmocka_unit_test(contributions_are_shapley_values),
         cmocka_unit_test(branches_without_cover_count_alike),
         cmocka_unit_test(margins_are_the_library_s_bits),
         cmocka_unit_test(damaged_nodes_are_refused),
+        cmocka_unit_test(damaged_sets_are_refused_by_the_name_of_their_field),
         cmocka_unit_test(trees_with_impossible_covers_score_and_are_not_explained),
         cmocka_unit_test(other_kinds_of_models_are_refused),
         cmocka_unit_test(a_tree_for_an_output_that_is_not_there_is_refused),

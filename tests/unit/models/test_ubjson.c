@@ -123,6 +123,81 @@ static void nesting_has_a_limit(void **state) {
     free(bytes);
 }
 
+static weir_ubjson of_json(const char *text, weir_buf *bytes) {
+    weir_err err;
+    if (weir_ubjson_of_json(text, strlen(text), bytes, &err)) fail_msg("%s: %s", text, err.message);
+    return open_bytes(bytes->data, bytes->len);
+}
+
+static void json_is_read_as_well(void **state) {
+    (void)state;
+    weir_buf bytes = {0};
+    weir_ubjson value,
+        object = of_json(" {\"a\": [1, -2.5e1 ,3,[],{}],\"q\\\"\":\"x\\\\\",\"b\":{\"n\":NaN,\"i\":-Infinity,\"t\":true,\"z\":null},\"c\":7E0}", &bytes);
+    const char *text;
+    size_t len;
+    double sum;
+    assert_true(weir_ubjson_find(object, "a", &value));
+    assert_int_equal(count_elements(value, &sum), 5);
+    assert_true(sum == -21);
+    assert_int_equal(weir_ubjson_count_numbers(value, 10), 3);
+    assert_true(weir_ubjson_find(object, "q\\\"", &value) && weir_ubjson_text(value, &text, &len) && len == 3);
+    assert_true(weir_ubjson_find(object, "b", &value));
+    assert_true(number_at(value, "n") != number_at(value, "n"));
+    assert_true(number_at(value, "i") < -1e308);
+    assert_true(number_at(object, "c") == 7);
+    weir_buf_done(&bytes);
+}
+
+static void what_is_not_json_is_refused(void **state) {
+    (void)state;
+    static const char *const texts[] = {"",
+                                        " ",
+                                        "{",
+                                        "[1",
+                                        "[1,",
+                                        "[1 2]",
+                                        "[,1]",
+                                        "{\"a\"}",
+                                        "{\"a\":}",
+                                        "{a:1}",
+                                        "{\"a\":1,}",
+                                        "\"a",
+                                        "\"a\\",
+                                        "\"a\\\"",
+                                        "[1x]",
+                                        "nul",
+                                        "1e",
+                                        "[+]",
+                                        "[111111111111111111111111111111111111111111111111111111111111]"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        weir_buf bytes = {0};
+        char *own = malloc(strlen(texts[i]) + 1); /* of just so many bytes, so that reading on is seen */
+        assert_non_null(own);
+        memcpy(own, texts[i], strlen(texts[i]));
+        char *exact = realloc(own, strlen(texts[i]) ? strlen(texts[i]) : 1);
+        weir_err err;
+        if (weir_ubjson_of_json(exact, strlen(texts[i]), &bytes, &err) != WEIR_EDATA) fail_msg("%s was taken", texts[i]);
+        weir_buf_done(&bytes);
+        free(exact);
+    }
+}
+
+static void json_nests_no_deeper_than_can_be_read(void **state) {
+    (void)state;
+    char deep[200];
+    weir_buf bytes = {0};
+    memset(deep, '[', 100);
+    memset(deep + 100, ']', 100);
+    weir_err err;
+    assert_int_equal(weir_ubjson_of_json(deep + 40, 120, &bytes, &err), WEIR_OK);
+    size_t len;
+    assert_true(weir_ubjson_length(open_bytes(bytes.data, bytes.len), &len));
+    assert_int_equal(len, bytes.len - 1);
+    assert_int_equal(weir_ubjson_of_json(deep, 200, &bytes, &err), WEIR_EDATA);
+    weir_buf_done(&bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_of_every_type_are_read),
@@ -131,6 +206,9 @@ int main(void) {
         cmocka_unit_test(what_is_of_another_type_is_refused),
         cmocka_unit_test(false_counts_are_refused),
         cmocka_unit_test(nesting_has_a_limit),
+        cmocka_unit_test(json_is_read_as_well),
+        cmocka_unit_test(what_is_not_json_is_refused),
+        cmocka_unit_test(json_nests_no_deeper_than_can_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

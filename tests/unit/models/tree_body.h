@@ -15,6 +15,8 @@ static const char *const tree_fields[TREE_FIELDS] = {"left_children", "right_chi
 typedef struct raw_nodes {
     int count;
     double of[TREE_FIELDS][64];
+    int set_count, category_count;
+    double set_nodes[8], set_first[8], set_sizes[8], categories[64];
 } raw_nodes;
 
 /* Appends a split or leaf. */
@@ -28,6 +30,15 @@ static inline int add_split(raw_nodes *t, int left, int right, int column, doubl
 }
 static inline int add_leaf(raw_nodes *t, double value, double cover) {
     return add_raw(t, -1, -1, 0, value, false, cover, 0);
+}
+
+/* Makes a split one by a set; nodes come in order. */
+static inline void add_set(raw_nodes *t, int node, const double *categories, int count) {
+    t->of[TREE_FIELDS - 1][node] = 1;
+    t->set_nodes[t->set_count] = node;
+    t->set_first[t->set_count] = t->category_count;
+    t->set_sizes[t->set_count++] = count;
+    for (int i = 0; i < count; i++) t->categories[t->category_count++] = categories[i];
 }
 
 static inline void body_bytes(weir_buf *b, const void *bytes, size_t len) {
@@ -94,6 +105,10 @@ static inline weir_buf tree_body(const raw_nodes *trees, int count, const double
     for (int t = 0; t < count; t++) {
         body_bytes(&b, "{", 1);
         for (int f = 0; f < TREE_FIELDS; f++) body_numbers(&b, tree_fields[f], trees[t].of[f], trees[t].count);
+        body_numbers(&b, "categories_nodes", trees[t].set_nodes, trees[t].set_count);
+        body_numbers(&b, "categories_segments", trees[t].set_first, trees[t].set_count);
+        body_numbers(&b, "categories_sizes", trees[t].set_sizes, trees[t].set_count);
+        body_numbers(&b, "categories", trees[t].categories, trees[t].category_count);
         body_bytes(&b, "}", 1);
     }
     body_bytes(&b, "}}}}", 4);
