@@ -1,10 +1,10 @@
 """Scoring on Kafka on a real stack, an ingest and a score worker with a boosted champion of the fraud pipeline, broker and clients on the same cores. ./run bench scoring runs it.
 
+  start       a serve worker, from its first instruction to ready; and what it, and the score worker, have in memory
+  HTTP        one row by entity id, lookup included
   prediction  at a steady rate, from when a payment is due to when its prediction is read from the topic: medians of rounds of p50 and p99, and who takes how much of a core
   drain       features records that wait, to predictions that are acknowledged: predictions a second, with one arm and with three
   flood       payments as fast as they can be sent, to predictions: how many a second the whole takes
-  HTTP        one row by entity id, lookup included
-  start       a serve worker, from its first instruction to ready; and what it, and the score worker, have in memory
   soak        with --soak MINUTES instead of all that: at half the rate that a flood finds, or at --rate; minute by minute p50 and p99, and memory and descriptors of the workers, which must not grow
 """
 import argparse
@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration", 
 from test_rollout import *  # noqa: E402,F403
 
 WARM_S = 5
+LINGER_MS = "1"
 SOAK_WINDOWS = {"1d": "5s", "7d": "15s", "30d": "60s"}  # what is in them leaves again while we watch, so states are as large as they get after a minute
 
 
@@ -63,7 +64,7 @@ def cpu(p):
 
 def load(p, rate, seconds, warm, topic, form):
     schema_id = p.registry.get_latest_version(p.topic("events") + "-value").schema_id
-    done = subprocess.run([os.path.join(os.environ["WEIR_PEERS_DIR"], "paced"), BROKERS, p.topic("events"), p.topic(topic), str(schema_id), str(rate), str(seconds), str(warm), form],
+    done = subprocess.run([os.path.join(os.environ["WEIR_PEERS_DIR"], "paced"), BROKERS, p.topic("events"), p.topic(topic), str(schema_id), str(rate), str(seconds), str(warm), form, LINGER_MS],
                           capture_output=True, text=True, timeout=120 + 2 * seconds)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -78,8 +79,8 @@ def latency(p, rate, seconds, rounds):
     found = [paced(p, rate, seconds) for _ in range(rounds)]
     took = time.monotonic() - began
     used = ", ".join("%s %.2f" % (name, (after - before[name]) / took) for name, after in cpu(p).items())
-    print("payment due to prediction read, at %d/s: p50 %.2f ms, p99 %.2f ms (medians of %d rounds; p99 of each: %s); %d missing; of a core: %s"
-          % (rate, statistics.median(f["p50_ms"] for f in found), statistics.median(f["p99_ms"] for f in found), rounds, ", ".join("%.1f" % f["p99_ms"] for f in found),
+    print("payment due to prediction read, at %d/s, sent in batches of %s ms: p50 %.2f ms, p99 %.2f ms (medians of %d rounds; p99 of each: %s); %d missing; of a core: %s"
+          % (rate, LINGER_MS, statistics.median(f["p50_ms"] for f in found), statistics.median(f["p99_ms"] for f in found), rounds, ", ".join("%.1f" % f["p99_ms"] for f in found),
              sum(f["missing"] for f in found), used), flush=True)
 
 
@@ -229,16 +230,14 @@ def main():
             soak(p, o.rate or int(flood(p, o.records) / 2), o.soak)
             return
         print("score: %d MiB in memory with one model" % memory_mib(p.processes["score", "0"].pid), flush=True)
+        start(p, o.starts)
+        over_http(p, payments, 10000, o.seconds)
         latency(p, o.rate or 20000, o.seconds, o.rounds)
         flood(p, o.records)
         one = drain(p, o.records, "one arm")
         three_arms(p, model)
         three = drain(p, o.records, "three arms")
         print("three arms cost %.0f %% over one by the watch, %.0f %% by CPU" % (100 * (one[0] / three[0] - 1), 100 * (three[1] / one[1] - 1)), flush=True)
-        start(p, o.starts)
-        p.kill("score", sig=signal.SIGTERM)
-        p.kill("ingest", sig=signal.SIGTERM)
-        over_http(p, payments, 10000, o.seconds)
 
 
 if __name__ == "__main__":

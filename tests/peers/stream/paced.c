@@ -1,6 +1,6 @@
 /* Latency from the time an event is due to the time a consumer has its features record.
  * Arguments: brokers, input topic, output topic, schema id, events a second, seconds, warm-up seconds, format of the output: weir (tenant, entity, event time first), prediction
- * (an id, tenant, entity, the label's id or none, event time) or plain (key, event time). Prints one JSON line. Events carry their due time as event time, which both outputs repeat; nothing is left out when the sender falls behind. */
+ * (an id, tenant, entity, the label's id or none, event time) or plain (key, event time); and how many milliseconds the sender's batches linger, unless it is 2. Prints one JSON line. Events carry their due time as event time, which both outputs repeat; nothing is left out when the sender falls behind. */
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,7 +13,7 @@
 enum { CUSTOMERS = 5000, TERMINALS = 10007, DRAIN_S = 30 };
 
 typedef struct run {
-    const char *brokers, *in, *out;
+    const char *brokers, *in, *out, *linger_ms;
     uint32_t schema;
     long rate, total, warm;
     int texts, optional; /* before the event time: texts, then perhaps one that may be null */
@@ -134,7 +134,7 @@ static void send_all(run *r) {
     uint8_t value[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", r->brokers);
-    set(conf, "linger.ms", "2");
+    set(conf, "linger.ms", r->linger_ms);
     set(conf, "partitioner", "murmur2_random");
     rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (!producer) die(why);
@@ -163,10 +163,12 @@ static int by_value(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 9) die("arguments: brokers, input topic, output topic, schema id, rate, seconds, warm-up seconds, weir|prediction|plain");
+    if (argc != 9 && argc != 10)
+        die("arguments: brokers, input topic, output topic, schema id, rate, seconds, warm-up seconds, weir|prediction|plain [linger ms]");
     run r = {.brokers = argv[1],
              .in = argv[2],
              .out = argv[3],
+             .linger_ms = argc > 9 ? argv[9] : "2",
              .schema = (uint32_t)atol(argv[4]),
              .rate = atol(argv[5]),
              .texts = !strcmp(argv[8], "prediction") ? 3
