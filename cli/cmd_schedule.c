@@ -1,18 +1,20 @@
-/* `weir schedule PIPELINE`: the schedule worker; with --next, when the schedules are due. */
+/* `weir schedule PIPELINE`: the schedule worker; with --next, when the schedules are due; with --runs, what became of the batches that were. */
 #include <stdio.h>
 
 #include "cli/command.h"
 #include "cli/table.h"
 #include "cli/workers.h"
+#include "consumers/batches.h"
 #include "core/clock.h"
 #include "core/cron.h"
 #include "features/pipeline.h"
 
-enum { NEXT_MAX = 1000 };
+enum { NEXT_MAX = 1000, RUNS_SHOWN = 50 };
 
 typedef struct schedule_options {
     char *pipeline;
     int64_t next, from_us;
+    bool runs;
     int output;
 } schedule_options;
 
@@ -25,6 +27,10 @@ static const weir_conf_item schedule_table[] = {
      .max = NEXT_MAX,
      .doc = "print so many of the times at which each schedule is due next, and end"},
     {.name = "from", .type = WEIR_CONF_TIME, .offset = offsetof(schedule_options, from_us), .doc = "with --next: after this time instead of now"},
+    {.name = "runs",
+     .type = WEIR_CONF_BOOL,
+     .offset = offsetof(schedule_options, runs),
+     .doc = "print the newest runs of the batches (serving.batches), and end"},
     WEIR_OUTPUT_ITEM(schedule_options, output),
     {.name = NULL},
 };
@@ -79,6 +85,20 @@ static weir_status print_next(const schedule_options *o, const weir_pipeline *pi
     return status;
 }
 
+static weir_status print_runs(const weir_settings *settings, const weir_pipeline *pipeline, weir_output output, weir_err *err) {
+    static const weir_table_column columns[] = {{"batch", "BATCH"},       {"due_at", "DUE (UTC)"},      {"status", "STATUS"},   {"rows", "ROWS"},
+                                                {"rejected", "REJECTED"}, {"model", "MODEL"},           {"version", "VERSION"}, {"took_s", "TOOK S"},
+                                                {"attempts", "ATTEMPTS"}, {"again_in_s", "AGAIN IN S"}, {"message", "MESSAGE"}, {NULL, NULL}};
+    weir_pg *pg = NULL;
+    cJSON *runs = NULL;
+    weir_status status = weir_pg_new(settings->pg_url, &pg, err);
+    if (!status) status = weir_batch_runs_list(pg, pipeline->name, RUNS_SHOWN, &runs, err);
+    if (!status) status = weir_table_print(runs, columns, output, stdout, err);
+    cJSON_Delete(runs);
+    weir_pg_free(pg);
+    return status;
+}
+
 static weir_status run_schedule(const weir_settings *settings, const void *options, int *ret_exit, weir_err *err) {
     const schedule_options *o = options;
     weir_pipeline *pipeline = NULL;
@@ -86,20 +106,23 @@ static weir_status run_schedule(const weir_settings *settings, const void *optio
     weir_status status = weir_pipeline_load(o->pipeline, &pipeline, err);
     if (!status && !pipeline->triggers.schedule_count && !pipeline->batch_count)
         status = WEIR_FAIL(err, WEIR_EINVAL, "%s has no schedule: expected $.triggers.schedule, $.triggers.schedules or $.serving.batches", pipeline->path);
+    if (!status && o->next && o->runs) status = WEIR_FAIL(err, WEIR_EINVAL, "--next and --runs: one of them at a time");
     if (!status && o->next) status = print_next(o, pipeline, err);
+    if (!status && o->runs) status = print_runs(settings, pipeline, (weir_output)o->output, err);
     weir_pipeline_free(pipeline);
-    return status || o->next ? status : weir_run_workers(settings, o->pipeline, "schedule", err);
+    return status || o->next || o->runs ? status : weir_run_workers(settings, o->pipeline, "schedule", err);
 }
 
 static bool is_once(const void *options) {
-    return ((const schedule_options *)options)->next > 0;
+    const schedule_options *o = options;
+    return o->next > 0 || o->runs;
 }
 
 const weir_command weir_command_schedule = {
     .name = "schedule",
-    .args = "PIPELINE [--next N]",
+    .args = "PIPELINE [--next N | --runs]",
     .doc = "Runs the schedule worker: says on weir.schedule when a schedule of the pipeline is due, and scores the files of its batches (serving.batches).\n"
-           "With --next it prints when that will be.",
+           "With --next it prints when that will be, with --runs what became of the batches.",
     .options = schedule_table,
     .options_size = sizeof(schedule_options),
     .is_service = true,

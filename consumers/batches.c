@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "models/batch_model.h"
+#include "models/pg_json.h"
 
 enum { ATTEMPTS_MAX = 8, NAME_ROOM = 64, WORKER_MAX = 400, LEASE_EVERY_US = 5 * 1000 * 1000, LOOK_EVERY_US = 1000 * 1000 };
 #define LEASE "interval '60 s'"
@@ -68,6 +69,22 @@ weir_status weir_schedule_stands(weir_pg *pg, const char *pipeline, const char *
     if (PQntuples(result) == 1) *ret_last_us = atoll(PQgetvalue(result, 0, 0));
     PQclear(result);
     return WEIR_OK;
+}
+
+weir_status weir_batch_runs_list(weir_pg *pg, const char *pipeline, int most, cJSON **ret_runs, weir_err *err) {
+    char limit[16];
+    snprintf(limit, sizeof limit, "%d", most);
+    return weir_pg_query_json(
+        pg,
+        "SELECT coalesce(json_agg(json_build_object('batch', batch, 'due_at', " WEIR_PG_TIME(
+            "due_at") ", 'status', status, 'attempts', attempts, 'worker', worker, 'file', file, "
+                      "'out', out, 'model', model, 'version', version, 'rows', rows, 'rejected', rejected, 'resumed', resumed, 'missed', missed, "
+                      "'started_at', " WEIR_PG_TIME("started_at") ", 'ended_at', " WEIR_PG_TIME(
+                          "ended_at") ", 'took_s', round(extract(epoch FROM ended_at - started_at)::numeric, 1), 'again_in_s', CASE WHEN status = 'due' THEN "
+                                      "round(greatest(extract(epoch FROM not_before - clock_timestamp()), 0)::numeric, 1) END, 'message', message) ORDER BY "
+                                      "due_at DESC, batch), '[]') "
+                                      "FROM (SELECT * FROM weir.batch_runs WHERE pipeline = $1 ORDER BY due_at DESC, batch LIMIT $2::int) newest",
+        2, (const char *const[]){pipeline, limit}, ret_runs, err);
 }
 
 /* ---- what is due ---- */

@@ -7,6 +7,8 @@
 #ifndef WEIR_CONSUMERS_BATCHES_H
 #define WEIR_CONSUMERS_BATCHES_H
 
+#include <cjson/cJSON.h>
+
 #include "core/pg.h"
 #include "core/worker.h"
 
@@ -18,6 +20,10 @@ weir_status weir_batches_new(weir_worker *worker, weir_pg *pg, weir_batches **re
 weir_status weir_batches_tick(weir_batches *batches, weir_err *err) WEIR_MUST_CHECK;
 /** A run that is under way stops and is due again, at once, for whoever comes. */
 void weir_batches_free(weir_batches *batches);
+
+/** The newest `most` runs of a pipeline's batches, by due time: objects with batch, due_at, status, attempts, worker, file, out, model, version, rows, rejected, resumed, missed,
+ *  started_at, ended_at, took_s, again_in_s (of one that is due and waits) and message; what is not there is null. The caller deletes the array. Errors: those of weir_pg_exec. */
+weir_status weir_batch_runs_list(weir_pg *pg, const char *pipeline, int most, cJSON **ret_runs, weir_err *err) WEIR_MUST_CHECK;
 
 /** Where a schedule stands: at the newest due time that newest_sql (of $1 pipeline, $2 schedule) knows of, or at the time it was first seen with this expression and zone. */
 weir_status weir_schedule_stands(weir_pg *pg, const char *pipeline, const char *schedule, const char *cron, const char *time_zone, int64_t now_us,

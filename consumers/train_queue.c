@@ -14,7 +14,6 @@ enum { NUMBER_TEXT = 32 };
 #define CLAIM_LOCK_SQL "SELECT pg_advisory_xact_lock(33607096218318190)"
 #define OPEN "a.ended_at IS NULL"
 #define HOLDS OPEN " AND a.lease_until > clock_timestamp()"
-#define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 static weir_status no_memory(weir_err *err) {
     return WEIR_RETRY(err, WEIR_ENOMEM, "no memory for what is known of a training run");
@@ -517,7 +516,7 @@ weir_status weir_train_queue_list(weir_pg *pg, const char *pipeline, int most, c
         "a.run_id"
         " ORDER BY run_id, attempt DESC)"
         " SELECT coalesce(json_agg(json_build_object('id', n.id, 'status', n.status, 'step', n.step, 'reason', n.request ->> 'reason', "
-        "'requested_at', " ISO_TIME("n.started_at") ", 'ended_at', " ISO_TIME(
+        "'requested_at', " WEIR_PG_TIME("n.started_at") ", 'ended_at', " WEIR_PG_TIME(
             "n.ended_at") ", 'attempts', coalesce(l.attempt, 0), 'host', l.host, 'worker', CASE WHEN l.ended_at IS NULL THEN l.worker END,"
                           " 'progress', CASE WHEN l.ended_at IS NULL THEN l.progress END,"
                           " 'running_s', round(CASE WHEN l.ended_at IS NULL THEN l.s END::numeric, 1),"

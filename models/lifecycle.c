@@ -8,8 +8,6 @@
 #include "models/pg_json.h"
 #include "models/tracking.h"
 
-#define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
 /* Commits after success; leaves no transaction open in either case. */
 static weir_status end(weir_pg *pg, weir_status status, weir_err *err) {
     if (!status) status = weir_pg_commit(pg, err);
@@ -147,7 +145,7 @@ static weir_status explain_no_run(weir_pg *pg, const char *space, const char *mo
 
 static const char run_sql[] =
     "SELECT coalesce((SELECT json_build_object('id', r.id, 'experiment', e.experiment, 'model', e.model, 'space', r.pipeline, 'status', r.status, "
-    "'started_at', " ISO_TIME(
+    "'started_at', " WEIR_PG_TIME(
         "r.started_at") ","
                         " 'algorithm', e.algorithm, 'digest', e.digest, 'artifact_path', e.artifact_path, 'signature', e.signature, 'beats_baseline', "
                         "e.beats_baseline,"
@@ -279,7 +277,7 @@ static weir_status explain_no_version(weir_pg *pg, const char *space, const char
 weir_status weir_lifecycle_version_find(weir_pg *pg, const char *space, const char *model, int version, const char *alias, cJSON **ret_version, weir_err *err) {
     static const char sql[] = "SELECT coalesce((SELECT json_build_object('version', v.version, 'run_id', v.run_id, 'algorithm', v.algorithm, 'digest', "
                               "v.digest, 'artifact_path', v.artifact_path,"
-                              " 'signature', v.signature, 'metrics', v.metrics, 'lineage', v.lineage, 'created_at', " ISO_TIME(
+                              " 'signature', v.signature, 'metrics', v.metrics, 'lineage', v.lineage, 'created_at', " WEIR_PG_TIME(
                                   "v.created_at") ", 'run_status', r.status,"
                                                   " 'description', (SELECT description FROM weir.version_descriptions d WHERE (d.pipeline, d.model, d.version) "
                                                   "= (v.pipeline, v.model, v.version)),"

@@ -16,7 +16,6 @@
 #include "models/why.h"
 
 enum { LINE_MAX = 400, ID_MAX = 300, VERSIONS_MAX = 64, PARENTS_MAX = 16 };
-#define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 const char *const weir_lineage_kinds[] = {"data", "features", "dataset", "run", "version", "deployment", "predictions", NULL};
 
@@ -220,13 +219,13 @@ static weir_status add_deployments(tracing *l, const cJSON *version, const char 
     cJSON *stretches = NULL;
     const cJSON *s;
     snprintf(number, sizeof number, "%.0f", weir_json_number(version, "version", 0));
-    weir_status status =
-        weir_pg_query_json(l->pg,
-                           "SELECT coalesce(json_agg(json_build_object('move', id, 'alias', alias, 'since', " ISO_TIME("moved_at") ", 'until', " ISO_TIME(
-                               "ends_at") ", 'actor', actor, 'reason', reason, 'verdict', verdict) ORDER BY id), '[]') FROM (SELECT *, lead(moved_at) OVER "
-                                          "(PARTITION BY alias ORDER BY id) "
-                                          "AS ends_at FROM weir.alias_history WHERE pipeline = $1) h WHERE to_model = $2 AND to_version = $3::int",
-                           3, (const char *const[]){l->pipeline->name, weir_json_text(version, "model"), number}, &stretches, err);
+    weir_status status = weir_pg_query_json(
+        l->pg,
+        "SELECT coalesce(json_agg(json_build_object('move', id, 'alias', alias, 'since', " WEIR_PG_TIME("moved_at") ", 'until', " WEIR_PG_TIME(
+            "ends_at") ", 'actor', actor, 'reason', reason, 'verdict', verdict) ORDER BY id), '[]') FROM (SELECT *, lead(moved_at) OVER "
+                       "(PARTITION BY alias ORDER BY id) "
+                       "AS ends_at FROM weir.alias_history WHERE pipeline = $1) h WHERE to_model = $2 AND to_version = $3::int",
+        3, (const char *const[]){l->pipeline->name, weir_json_text(version, "model"), number}, &stretches, err);
     if (status) return status;
     cJSON_ArrayForEach(s, stretches) {
         snprintf(id, sizeof id, "deployment:%.0f", weir_json_number(s, "move", 0));

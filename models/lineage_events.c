@@ -11,7 +11,6 @@ enum { NAME_MAX_LEN = 300, UUID_LEN = 36 };
 #define PRODUCER "urn:weir:" WEIR_VERSION
 #define SCHEMA_URL "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 #define FACET_URL(version, name) "https://openlineage.io/spec/facets/" version "/" name ".json#/$defs/" name
-#define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 typedef struct telling {
     const weir_pipeline *pipeline;
@@ -212,14 +211,14 @@ static weir_status read_and_tell(telling *t, weir_pg *pg, const char *run_id, we
     weir_status status = weir_pg_query_json(
         pg,
         "SELECT coalesce(json_agg(json_build_object('id', id, 'status', status, 'request', request, 'detail', detail, 'code_version', code_version, "
-        "'started_at', " ISO_TIME("started_at") ", 'ended_at', " ISO_TIME(
+        "'started_at', " WEIR_PG_TIME("started_at") ", 'ended_at', " WEIR_PG_TIME(
             "ended_at") ") ORDER BY started_at, id), '[]') FROM weir.runs WHERE pipeline = $1 AND ($2::text IS NULL OR id = $2)",
         2, params, &runs, err);
     if (!status && !run_id)
         status = weir_pg_query_json(pg,
                                     "SELECT coalesce(json_agg(json_build_object('id', h.id, 'alias', h.alias, 'from_model', h.from_model, 'from_version', "
                                     "h.from_version, 'to_model', h.to_model, "
-                                    "'to_version', h.to_version, 'digest', v.digest, 'actor', h.actor, 'reason', h.reason, 'moved_at', " ISO_TIME(
+                                    "'to_version', h.to_version, 'digest', v.digest, 'actor', h.actor, 'reason', h.reason, 'moved_at', " WEIR_PG_TIME(
                                         "h.moved_at") ") ORDER BY h.id), '[]') FROM weir.alias_history h LEFT JOIN weir.model_versions v ON v.pipeline = "
                                                       "h.pipeline AND v.model = h.to_model AND "
                                                       "v.version = h.to_version WHERE h.pipeline = $1",

@@ -7,8 +7,6 @@
 #include "models/artifact_file.h"
 #include "models/pg_json.h"
 
-#define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
 weir_status weir_past_version(weir_pg *pg, const char *pipeline, const char *model, int version, const char *digest, cJSON **ret_version, weir_err *err) {
     char number[16];
     snprintf(number, sizeof number, "%d", version);
@@ -16,10 +14,10 @@ weir_status weir_past_version(weir_pg *pg, const char *pipeline, const char *mod
         pg,
         "SELECT coalesce((SELECT json_build_object('model', v.model, 'version', v.version, 'semver', array_to_string(v.semver, '.'), 'algorithm', v.algorithm,"
         " 'digest', v.digest, 'artifact_path', v.artifact_path, 'feature_hash', v.feature_hash, 'dataset_digest', v.dataset_digest,"
-        " 'created_at', " ISO_TIME("v.created_at") ", 'deleted_at', " ISO_TIME(
+        " 'created_at', " WEIR_PG_TIME("v.created_at") ", 'deleted_at', " WEIR_PG_TIME(
             "v.deleted_at") ", 'lineage', v.lineage, 'signature', v.signature, 'run_id', v.run_id,"
                             " 'run', CASE WHEN r.id IS NOT NULL THEN json_build_object('status', r.status, 'request', r.request, 'detail', r.detail,"
-                            " 'code_version', r.code_version, 'started_at', " ISO_TIME("r.started_at") ", 'ended_at', " ISO_TIME(
+                            " 'code_version', r.code_version, 'started_at', " WEIR_PG_TIME("r.started_at") ", 'ended_at', " WEIR_PG_TIME(
                                 "r.ended_at") ") END)"
                                               " FROM weir.model_versions v LEFT JOIN weir.runs r ON r.id = v.run_id"
                                               " WHERE v.pipeline = $1 AND v.model = $2 AND v.version = $3::int AND ($4::text IS NULL OR v.digest = $4)), "

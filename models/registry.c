@@ -20,7 +20,6 @@ enum { REWRITTEN_WITHIN_S = 60, CLOCKS_APART_S = 10 };
 /* All writers of the registry take this lock first and hold it until they commit: version numbers have no gaps and outbox ids become visible in order. They are few and short.
  * Any fixed number; "weirmods" in ASCII. */
 #define LOCK_SQL "SELECT pg_advisory_xact_lock(8603398603344405619)"
-#define ISO_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 /* Number of rows that a statement with RETURNING or UPDATE touched. */
 static weir_status execute(weir_pg *pg, const char *sql, int param_count, const char *const *params, int *ret_rows, weir_err *err) {
@@ -105,7 +104,7 @@ weir_status weir_run_list(weir_pg *pg, const char *pipeline, const char *run_sta
     return weir_pg_query_json(
         pg,
         "SELECT coalesce(json_agg(json_build_object('id', id, 'status', status, 'request', request, 'detail', detail, 'code_version', code_version,"
-        " 'started_at', " ISO_TIME("started_at") ", 'ended_at', " ISO_TIME(
+        " 'started_at', " WEIR_PG_TIME("started_at") ", 'ended_at', " WEIR_PG_TIME(
             "ended_at") ") ORDER BY started_at DESC, id DESC), '[]')"
                         " FROM weir.runs WHERE pipeline = $1 AND ($2::text IS NULL OR status = $2)",
         2, (const char *const[]){pipeline, run_status}, ret_runs, err);
@@ -265,11 +264,12 @@ weir_status weir_version_list(weir_pg *pg, const char *pipeline, const char *mod
         "SELECT coalesce(json_agg(json_build_object('pipeline', pipeline, 'model', model, 'version', version, 'semver', array_to_string(semver, '.'),"
         " 'algorithm', algorithm, 'digest', digest, 'artifact_path', artifact_path, 'run_id', run_id, 'feature_hash', feature_hash, 'dataset_digest', "
         "dataset_digest,"
-        " 'created_at', " ISO_TIME("created_at") ", 'metrics', metrics, 'lineage', lineage, 'signature', signature,"
-                                                 " 'aliases', (SELECT coalesce(json_agg(a.alias ORDER BY a.alias), '[]') FROM weir.aliases a"
-                                                 "             WHERE a.pipeline = v.pipeline AND a.model = v.model AND a.version = v.version))"
-                                                 " ORDER BY created_at DESC, version DESC, model), '[]')"
-                                                 " FROM weir.model_versions v WHERE pipeline = $1 AND ($2::text IS NULL OR model = $2) AND deleted_at IS NULL",
+        " 'created_at', " WEIR_PG_TIME(
+            "created_at") ", 'metrics', metrics, 'lineage', lineage, 'signature', signature,"
+                          " 'aliases', (SELECT coalesce(json_agg(a.alias ORDER BY a.alias), '[]') FROM weir.aliases a"
+                          "             WHERE a.pipeline = v.pipeline AND a.model = v.model AND a.version = v.version))"
+                          " ORDER BY created_at DESC, version DESC, model), '[]')"
+                          " FROM weir.model_versions v WHERE pipeline = $1 AND ($2::text IS NULL OR model = $2) AND deleted_at IS NULL",
         2, (const char *const[]){pipeline, model}, ret_versions, err);
 }
 
@@ -564,7 +564,7 @@ weir_status weir_alias_list(weir_pg *pg, const char *pipeline, cJSON **ret_alias
     return weir_pg_query_json(
         pg,
         "SELECT coalesce(json_agg(json_build_object('alias', alias, 'model', model, 'version', version, 'digest', digest, 'artifact_path', artifact_path,"
-        " 'algorithm', algorithm, 'run_id', run_id, 'moved_at', " ISO_TIME(
+        " 'algorithm', algorithm, 'run_id', run_id, 'moved_at', " WEIR_PG_TIME(
             "moved_at") ") ORDER BY alias), '[]')"
                         " FROM weir.aliases JOIN weir.model_versions USING (pipeline, model, version) WHERE pipeline = $1",
         1, &pipeline, ret_aliases, err);

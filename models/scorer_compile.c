@@ -497,11 +497,13 @@ weir_status weir_scorer_make(weir_model *model, weir_scorer *ret_scorer, weir_er
     char message[WEIRSCORE_MESSAGE_MAX] = "";
     weir_scorer scorer = {0};
     weir_status status = weir_scorer_compile(model, &file, err);
-    if (!status && !(scorer.bytes = weir_models_calloc(file.len + SCORE_ALIGN, 1))) status = no_memory(err);
+    if (!status && !(scorer.bytes = weir_mem.realloc(file.data, file.len + SCORE_ALIGN))) status = no_memory(err);
     if (!status) {
-        void *aligned = (char *)scorer.bytes + (SCORE_ALIGN - (uintptr_t)scorer.bytes % SCORE_ALIGN);
-        memcpy(aligned, file.data, scorer.len = file.len);
-        int code = weirscore_open_memory(aligned, file.len, &scorer.model, message, sizeof message);
+        /* The buffer itself, cut to its size: a second one would be the peak of memory that a large forest needs. */
+        void *aligned = (char *)scorer.bytes + (-(uintptr_t)scorer.bytes & (SCORE_ALIGN - 1));
+        memmove(aligned, scorer.bytes, scorer.len = file.len);
+        file = (weir_buf){0};
+        int code = weirscore_open_memory(aligned, scorer.len, &scorer.model, message, sizeof message);
         if (code) status = WEIR_FAIL(err, code == WEIRSCORE_MEMORY ? WEIR_ENOMEM : WEIR_EINTERNAL, "%s", message);
     }
     weir_buf_done(&file);

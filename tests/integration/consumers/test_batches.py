@@ -115,6 +115,12 @@ def scheduled(p, folder, expected):
     assert len(pd.read_csv(folder + "/named-%s.csv" % local)) == 2999 and len(pd.read_csv(folder + "/errors-%s.csv" % local)) == 1
     broken = runs(p, "broken")[0]
     assert "x3" in broken["message"] and not os.path.exists(folder + "/broken.csv"), broken
+    shown = json.loads(weir(p, "schedule", p.path, "--runs", "--output", "json").stdout)
+    told = {(r["batch"], r["due_at"]): r for r in shown}
+    assert len(told) == len(shown) >= 3 and [r["due_at"] for r in shown] == sorted((r["due_at"] for r in shown), reverse=True), shown
+    assert told["broken", broken["due_at"].astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")]["message"] == broken["message"], shown
+    assert "x3" in weir(p, "schedule", p.path, "--runs").stdout
+    assert "one of them" in weir(p, "schedule", p.path, "--runs", "--next", "1", code=2).stderr
     metrics = {}
     for instance in ("0", "1"):
         for (name, labels), value in p.metrics("schedule", instance).items():
