@@ -58,7 +58,7 @@ static weir_status read_record(weir_consumer *consumer, cJSON *source, const wei
         const unsigned char *v = record.value;
         bool found = record.offset == at->offset, framed = found && v && record.value_len >= 5 && v[0] == 0;
         char time[WEIR_TIME_TEXT_MAX];
-        bool ok = !found || cJSON_AddStringToObject(source, "record_time", weir_time_format(record.timestamp_ms * 1000, time));
+        bool ok = !found || cJSON_AddStringToObject(source, "record_time", weir_time_format(weir_bus_time_us(&record), time));
         if (framed) ok = ok && cJSON_AddNumberToObject(source, "schema_id", (double)((uint32_t)v[1] << 24 | (uint32_t)v[2] << 16 | (uint32_t)v[3] << 8 | v[4]));
         weir_consumer_release(consumer, &record, count);
         if (!ok) return no_memory(why_not);

@@ -159,7 +159,7 @@ static weir_status find_time(const weir_requests *r, const weir_bus_record *reco
     const weir_feed_def *feed = &r->pipeline->events;
     weir_datum *time = &event[feed->time_index];
     if (r->row[ASK_TIME].type != WEIR_T_NULL) *time = r->row[ASK_TIME];
-    if (time->type == WEIR_T_NULL) *time = weir_i64(record->timestamp_ms > 0 ? record->timestamp_ms * 1000 : now_us);
+    if (time->type == WEIR_T_NULL) *time = weir_i64(record->timestamp_ms > 0 ? weir_bus_time_us(record) : now_us);
     *ret_us = time->i;
     *ret_class = "future";
     if (time->i > now_us + feed->max_future_us)

@@ -166,7 +166,7 @@ static void count_batch(score *s, const score_run *run) {
         weir_bus_header trace = {0};
         if (!r->answered) continue;
         (void)weir_bus_header_get(r->record, "traceparent", &trace);
-        weir_metric_observe_traced(s->latency, (double)(now_us / 1000 - r->record->timestamp_ms) / 1e3, trace.value, trace.len);
+        weir_metric_observe_traced(s->latency, ((double)now_us - (double)weir_bus_time_us(r->record)) / 1e6, trace.value, trace.len);
         weir_metric_observe(s->oldest, r->oldest_s);
         weir_metric_add(s->outcomes[score_is_request(r)][r->outcome], 1);
     }

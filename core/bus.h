@@ -27,6 +27,11 @@ typedef struct weir_bus_record {
     void *raw; /* rd_kafka_message_t */
 } weir_bus_record;
 
+/** The record's timestamp in microseconds. Whoever writes the record sets it, to anything: what is out of range is the end of the range. */
+static inline int64_t weir_bus_time_us(const weir_bus_record *record) {
+    return record->timestamp_ms > INT64_MAX / 1000 ? INT64_MAX : record->timestamp_ms < INT64_MIN / 1000 ? INT64_MIN : record->timestamp_ms * 1000;
+}
+
 /** Header of a consumed record by name (the last of that name); false when it has none. */
 bool weir_bus_header_get(const weir_bus_record *record, const char *name, weir_bus_header *ret_header);
 /** The i-th header; false past the end. */

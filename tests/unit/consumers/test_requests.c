@@ -85,6 +85,22 @@ static weir_status ask(const char *record_key, const char *value) {
     return weir_requests_read(&requests, &record, NOW_US, event, key, &request, &class, &why);
 }
 
+/* A record that was written at this time, as its writer says. */
+static weir_status ask_at(int64_t timestamp_ms) {
+    const weir_bus_record record = {.topic = "fraud.requests", .timestamp_ms = timestamp_ms, .key = "acme/7", .key_len = 6, .value = "x", .value_len = 1};
+    return weir_requests_read(&requests, &record, NOW_US, event, key, &request, &class, &why);
+}
+
+static void a_time_that_no_clock_shows_is_refused(void **state) {
+    (void)state;
+    assert_int_equal(ask_at(1234567), WEIR_OK);
+    assert_true(request.t_us == INT64_C(1234567000));
+    assert_int_equal(ask_at(INT64_MIN), WEIR_OK); /* none is given: now */
+    assert_true(request.t_us == NOW_US);
+    assert_int_equal(ask_at(INT64_MAX), WEIR_EDATA);
+    assert_true(why.action == WEIR_ACTION_REJECT && !strcmp(class, "future"));
+}
+
 static void refused(const char *record_key, const char *as, const char *words) {
     assert_int_not_equal(ask(record_key, "x"), WEIR_OK);
     assert_int_equal(why.action, WEIR_ACTION_REJECT);
@@ -220,6 +236,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_schema_has_the_columns_and_what_features_are_not_columns, setup, teardown),
         cmocka_unit_test_setup_teardown(a_key_alone_says_whom_it_is_about, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_time_that_no_clock_shows_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_event_says_it_and_must_have_come_under_its_key, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_that_name_nobody_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(times_come_from_the_request_then_the_event_then_the_record, setup, teardown),
