@@ -74,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t key_len = data[0], value_len = size - 1 - key_len - sizeof(int64_t);
     char *value = malloc(value_len + 1), *record_key = malloc(key_len + 1); /* of their own: what is read behind them shows */
     if (!value || !record_key) abort();
-    weir_bus_record record = {.topic = "pay.requests", .key = memcpy(record_key, data + 1, key_len), .key_len = key_len, .value = value, .value_len = value_len};
+    weir_bus_record record = {
+        .topic = "pay.requests", .key = memcpy(record_key, data + 1, key_len), .key_len = key_len, .value = value, .value_len = value_len};
     memcpy(&record.timestamp_ms, data + 1 + key_len, sizeof record.timestamp_ms);
     memcpy(value, data + 1 + key_len + sizeof record.timestamp_ms, value_len);
     weir_status status = weir_requests_read(&requests, &record, NOW_US, event, key, &request, &class, &err);
