@@ -1,6 +1,5 @@
 #include "cli/training_service.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -30,8 +29,7 @@ static weir_status add_variables(weir_training_service *s, const weir_settings *
     char threads[32];
     size_t count = 0;
     const char *const one[][2] = {
-        {settings->pg_url}, {settings->objects_dir}, {choice_of("log_format", settings->log_format)}, {choice_of("log_level", settings->log_level)}, {threads},
-        {"passive"}};
+        {settings->pg_url}, {settings->objects_dir}, {choice_of("log_format", settings->log_format)}, {choice_of("log_level", settings->log_level)}, {threads}};
     snprintf(threads, sizeof threads, "%lld", (long long)settings->train_threads);
     weir_status status = add_variable(s, &count, "WEIR_PG_URL", one[0], err);
     if (!status) status = add_variable(s, &count, "WEIR_OBJECTS_DIR", one[1], err);
@@ -39,8 +37,6 @@ static weir_status add_variables(weir_training_service *s, const weir_settings *
     if (!status) status = add_variable(s, &count, "WEIR_LOG_FORMAT", one[2], err);
     if (!status) status = add_variable(s, &count, "WEIR_LOG_LEVEL", one[3], err);
     if (!status && settings->train_threads) status = add_variable(s, &count, "OPENBLAS_NUM_THREADS", one[4], err);
-    if (!status && !getenv("OMP_WAIT_POLICY"))
-        status = add_variable(s, &count, "OMP_WAIT_POLICY", one[5], err); /* threads that wait leave the processors to who serves */
     return status;
 }
 

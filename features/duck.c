@@ -1,7 +1,6 @@
 /* DuckDB's C API: data chunks and vectors only. Of its deprecated functions one is used, duckdb_execute_prepared_streaming, because nothing else streams. */
 #include "features/duck.h"
 
-#include <duckdb.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/folder.h"
+#include "features/duck_library.h"
 
 enum { FUNCTION_COLUMNS_MAX = 2048 };
 
@@ -82,7 +82,7 @@ static weir_status fail(weir_err *err, weir_status code, const char *words) {
 }
 
 static weir_status result_fail(weir_err *err, duckdb_result *result) {
-    return fail(err, code_of(duckdb_result_error_type(result)), duckdb_result_error(result));
+    return fail(err, code_of(duckdb.result_error_type(result)), duckdb.result_error(result));
 }
 
 /* Of what failed before it had a result: all that says what kind of failure it was is how the words begin. */
@@ -138,10 +138,11 @@ weir_status weir_duck_new(weir_duck **ret_duck, weir_err *err) {
     weir_duck *duck = zeroed(sizeof *duck);
     if (!duck) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a database");
     char *words = NULL;
-    weir_status st = make_spill_dir(duck, err);
-    if (!st && (duckdb_open_ext(NULL, &duck->database, NULL, &words) != DuckDBSuccess || duckdb_connect(duck->database, &duck->connection) != DuckDBSuccess))
+    weir_status st = weir_duck_load(err);
+    if (!st) st = make_spill_dir(duck, err);
+    if (!st && (duckdb.open_ext(NULL, &duck->database, NULL, &words) != DuckDBSuccess || duckdb.connect(duck->database, &duck->connection) != DuckDBSuccess))
         st = fail(err, WEIR_EINTERNAL, words);
-    if (words) duckdb_free(words);
+    if (words) duckdb.free(words);
     if (!st) st = configure(duck, err);
     if (st) {
         weir_duck_free(duck);
@@ -153,8 +154,8 @@ weir_status weir_duck_new(weir_duck **ret_duck, weir_err *err) {
 
 void weir_duck_free(weir_duck *duck) {
     if (!duck) return;
-    if (duck->connection) duckdb_disconnect(&duck->connection);
-    if (duck->database) duckdb_close(&duck->database);
+    if (duck->connection) duckdb.disconnect(&duck->connection);
+    if (duck->database) duckdb.close(&duck->database);
     weir_err err; /* a folder below /tmp that stays is nobody's trouble */
     if (duck->spill_dir && weir_folder_remove(duck->spill_dir, &err)) (void)err;
     weir_mem.realloc(duck->spill_dir, 0);
@@ -183,49 +184,49 @@ static weir_status run_prepared(const weir_duck *duck, duckdb_prepared_statement
     duckdb_pending_result pending = NULL;
     weir_status st = WEIR_OK;
     bool stopped = false;
-    if (duckdb_pending_prepared(statement, &pending) != DuckDBSuccess) st = words_fail(err, duckdb_pending_error(pending));
+    if (duckdb.pending_prepared(statement, &pending) != DuckDBSuccess) st = words_fail(err, duckdb.pending_error(pending));
     duckdb_pending_state state = DUCKDB_PENDING_RESULT_NOT_READY;
     while (!st && (state == DUCKDB_PENDING_RESULT_NOT_READY || state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)) {
-        state = duckdb_pending_execute_task(pending);
+        state = duckdb.pending_execute_task(pending);
         if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE) nanosleep(&moment, NULL);
         if (!stopped && duck->cancel && *duck->cancel) {
             stopped = true; /* and the loop goes on until the statement has ended by it: one that is only dropped leaks */
-            duckdb_interrupt(duck->connection);
+            duckdb.interrupt(duck->connection);
         }
     }
-    if (!st && state == DUCKDB_PENDING_ERROR) st = words_fail(err, duckdb_pending_error(pending));
-    if (!st && duckdb_execute_pending(pending, result) != DuckDBSuccess) st = result_fail(err, result);
-    duckdb_destroy_pending(&pending);
+    if (!st && state == DUCKDB_PENDING_ERROR) st = words_fail(err, duckdb.pending_error(pending));
+    if (!st && duckdb.execute_pending(pending, result) != DuckDBSuccess) st = result_fail(err, result);
+    duckdb.destroy_pending(&pending);
     if (st && stopped) st = WEIR_RETRY(err, WEIR_ETIMEOUT, "stopped as it was asked to");
     return st;
 }
 
 weir_status weir_duck_exec(weir_duck *duck, const char *sql, weir_err *err) {
     duckdb_extracted_statements all = NULL;
-    idx_t count = duckdb_extract_statements(duck->connection, sql, &all);
-    weir_status st = count ? WEIR_OK : words_fail(err, duckdb_extract_statements_error(all));
+    idx_t count = duckdb.extract_statements(duck->connection, sql, &all);
+    weir_status st = count ? WEIR_OK : words_fail(err, duckdb.extract_statements_error(all));
     for (idx_t i = 0; !st && i < count; i++) {
         duckdb_prepared_statement statement = NULL;
         duckdb_result result = {0};
-        if (duckdb_prepare_extracted_statement(duck->connection, all, i, &statement) != DuckDBSuccess) st = words_fail(err, duckdb_prepare_error(statement));
+        if (duckdb.prepare_extracted_statement(duck->connection, all, i, &statement) != DuckDBSuccess) st = words_fail(err, duckdb.prepare_error(statement));
         if (!st) st = run_prepared(duck, statement, &result, err);
-        duckdb_destroy_result(&result);
-        duckdb_destroy_prepare(&statement);
+        duckdb.destroy_result(&result);
+        duckdb.destroy_prepare(&statement);
     }
-    duckdb_destroy_extracted(&all);
+    duckdb.destroy_extracted(&all);
     return st;
 }
 
 /* ---- cursors ---- */
 
 static weir_status open_cursor(weir_duck *duck, const char *sql, weir_duck_cursor *cursor, weir_err *err) {
-    if (duckdb_connect(duck->database, &cursor->connection) != DuckDBSuccess) return fail(err, WEIR_EINTERNAL, "cannot connect to the in-memory database");
-    if (duckdb_prepare(cursor->connection, sql, &cursor->statement) != DuckDBSuccess) return fail(err, WEIR_EDATA, duckdb_prepare_error(cursor->statement));
-    if (duckdb_execute_prepared_streaming(cursor->statement, &cursor->result) != DuckDBSuccess) return result_fail(err, &cursor->result);
-    cursor->column_count = (int)duckdb_column_count(&cursor->result);
+    if (duckdb.connect(duck->database, &cursor->connection) != DuckDBSuccess) return fail(err, WEIR_EINTERNAL, "cannot connect to the in-memory database");
+    if (duckdb.prepare(cursor->connection, sql, &cursor->statement) != DuckDBSuccess) return fail(err, WEIR_EDATA, duckdb.prepare_error(cursor->statement));
+    if (duckdb.execute_prepared_streaming(cursor->statement, &cursor->result) != DuckDBSuccess) return result_fail(err, &cursor->result);
+    cursor->column_count = (int)duckdb.column_count(&cursor->result);
     cursor->columns = zeroed((size_t)cursor->column_count * sizeof *cursor->columns + 1);
     if (!cursor->columns) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", cursor->column_count);
-    for (int i = 0; i < cursor->column_count; i++) cursor->columns[i].type = duckdb_column_type(&cursor->result, (idx_t)i);
+    for (int i = 0; i < cursor->column_count; i++) cursor->columns[i].type = duckdb.column_type(&cursor->result, (idx_t)i);
     return WEIR_OK;
 }
 
@@ -245,17 +246,17 @@ weir_status weir_duck_next_chunk(weir_duck_cursor *cursor, int64_t *ret_rows, we
     *ret_rows = 0;
     if (cursor->ended) return WEIR_OK;
     do {
-        duckdb_destroy_data_chunk(&cursor->chunk); /* NULL is fine; sets it to NULL */
-        cursor->chunk = duckdb_fetch_chunk(cursor->result);
-        const char *words = cursor->chunk ? NULL : duckdb_result_error(&cursor->result);
+        duckdb.destroy_data_chunk(&cursor->chunk); /* NULL is fine; sets it to NULL */
+        cursor->chunk = duckdb.fetch_chunk(cursor->result);
+        const char *words = cursor->chunk ? NULL : duckdb.result_error(&cursor->result);
         if (words && *words) return result_fail(err, &cursor->result);
-        cursor->row_count = cursor->chunk ? duckdb_data_chunk_get_size(cursor->chunk) : 0;
+        cursor->row_count = cursor->chunk ? duckdb.data_chunk_get_size(cursor->chunk) : 0;
     } while (cursor->chunk && !cursor->row_count);
     cursor->row = 0;
     for (int i = 0; cursor->chunk && i < cursor->column_count; i++) {
-        duckdb_vector vector = duckdb_data_chunk_get_vector(cursor->chunk, (idx_t)i);
-        cursor->columns[i].data = duckdb_vector_get_data(vector);
-        cursor->columns[i].validity = duckdb_vector_get_validity(vector);
+        duckdb_vector vector = duckdb.data_chunk_get_vector(cursor->chunk, (idx_t)i);
+        cursor->columns[i].data = duckdb.vector_get_data(vector);
+        cursor->columns[i].validity = duckdb.vector_get_validity(vector);
     }
     cursor->ended = !cursor->chunk;
     *ret_rows = (int64_t)cursor->row_count;
@@ -285,7 +286,7 @@ int weir_duck_column_count(const weir_duck_cursor *cursor) {
 
 weir_datum weir_duck_get(const weir_duck_cursor *cursor, int index) {
     const column *c = &cursor->columns[index];
-    if (c->validity && !duckdb_validity_row_is_valid(c->validity, cursor->row)) return weir_null();
+    if (c->validity && !duckdb.validity_row_is_valid(c->validity, cursor->row)) return weir_null();
     switch (c->type) {
     case DUCKDB_TYPE_BOOLEAN: return weir_bool(((const bool *)c->data)[cursor->row]);
     case DUCKDB_TYPE_INTEGER: return weir_i64(((const int32_t *)c->data)[cursor->row]);
@@ -296,7 +297,7 @@ weir_datum weir_duck_get(const weir_duck_cursor *cursor, int index) {
     case DUCKDB_TYPE_VARCHAR:
     case DUCKDB_TYPE_BLOB: {
         duckdb_string_t *text = (duckdb_string_t *)c->data + cursor->row;
-        weir_datum d = weir_str(duckdb_string_t_data(text), duckdb_string_t_length(*text));
+        weir_datum d = weir_str(duckdb.string_t_data(text), duckdb.string_t_length(*text));
         if (c->type == DUCKDB_TYPE_BLOB) d.type = WEIR_T_BYTES;
         return d;
     }
@@ -306,10 +307,10 @@ weir_datum weir_duck_get(const weir_duck_cursor *cursor, int index) {
 
 void weir_duck_cursor_free(weir_duck_cursor *cursor) {
     if (!cursor) return;
-    duckdb_destroy_data_chunk(&cursor->chunk);
-    duckdb_destroy_result(&cursor->result);
-    duckdb_destroy_prepare(&cursor->statement);
-    if (cursor->connection) duckdb_disconnect(&cursor->connection);
+    duckdb.destroy_data_chunk(&cursor->chunk);
+    duckdb.destroy_result(&cursor->result);
+    duckdb.destroy_prepare(&cursor->statement);
+    if (cursor->connection) duckdb.disconnect(&cursor->connection);
     weir_mem.realloc(cursor->columns, 0);
     weir_mem.realloc(cursor, 0);
 }
@@ -332,24 +333,24 @@ int64_t weir_duck_chunk_rows(const weir_duck_chunk *chunk) {
 }
 
 const void *weir_duck_chunk_values(const weir_duck_chunk *chunk, int index, const uint64_t **ret_valid) {
-    duckdb_vector vector = duckdb_data_chunk_get_vector(chunk->chunk, (idx_t)index);
-    *ret_valid = duckdb_vector_get_validity(vector);
-    return duckdb_vector_get_data(vector);
+    duckdb_vector vector = duckdb.data_chunk_get_vector(chunk->chunk, (idx_t)index);
+    *ret_valid = duckdb.vector_get_validity(vector);
+    return duckdb.vector_get_data(vector);
 }
 
 void weir_duck_chunk_free(weir_duck_chunk *chunk) {
     if (!chunk) return;
-    duckdb_destroy_data_chunk(&chunk->chunk);
+    duckdb.destroy_data_chunk(&chunk->chunk);
     weir_mem.realloc(chunk, 0);
 }
 
 static weir_status fetch_number(duckdb_result *result, int64_t *ret_number, weir_err *err) {
-    duckdb_data_chunk chunk = duckdb_fetch_chunk(*result);
-    duckdb_vector vector = chunk ? duckdb_data_chunk_get_vector(chunk, 0) : NULL;
-    uint64_t *valid = vector ? duckdb_vector_get_validity(vector) : NULL;
-    bool there = vector && duckdb_data_chunk_get_size(chunk) == 1 && duckdb_column_type(result, 0) == DUCKDB_TYPE_BIGINT;
-    if (there) *ret_number = !valid || duckdb_validity_row_is_valid(valid, 0) ? *(const int64_t *)duckdb_vector_get_data(vector) : 0;
-    duckdb_destroy_data_chunk(&chunk);
+    duckdb_data_chunk chunk = duckdb.fetch_chunk(*result);
+    duckdb_vector vector = chunk ? duckdb.data_chunk_get_vector(chunk, 0) : NULL;
+    uint64_t *valid = vector ? duckdb.vector_get_validity(vector) : NULL;
+    bool there = vector && duckdb.data_chunk_get_size(chunk) == 1 && duckdb.column_type(result, 0) == DUCKDB_TYPE_BIGINT;
+    if (there) *ret_number = !valid || duckdb.validity_row_is_valid(valid, 0) ? *(const int64_t *)duckdb.vector_get_data(vector) : 0;
+    duckdb.destroy_data_chunk(&chunk);
     return there ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "the query did not give one number");
 }
 
@@ -357,11 +358,11 @@ weir_status weir_duck_number(weir_duck *duck, const char *sql, int64_t *ret_numb
     duckdb_prepared_statement statement = NULL;
     duckdb_result result = {0};
     weir_status status = WEIR_OK;
-    if (duckdb_prepare(duck->connection, sql, &statement) != DuckDBSuccess) status = words_fail(err, duckdb_prepare_error(statement));
+    if (duckdb.prepare(duck->connection, sql, &statement) != DuckDBSuccess) status = words_fail(err, duckdb.prepare_error(statement));
     if (!status) status = run_prepared(duck, statement, &result, err);
     if (!status) status = fetch_number(&result, ret_number, err);
-    duckdb_destroy_result(&result);
-    duckdb_destroy_prepare(&statement);
+    duckdb.destroy_result(&result);
+    duckdb.destroy_prepare(&statement);
     return status;
 }
 
@@ -385,32 +386,32 @@ static void mark_nulls(duckdb_vector vector, const double *values, int64_t rows)
     for (int64_t r = 0; r < rows; r++) {
         if (values[r] == values[r]) continue;
         if (!validity) {
-            duckdb_vector_ensure_validity_writable(vector);
-            validity = duckdb_vector_get_validity(vector);
+            duckdb.vector_ensure_validity_writable(vector);
+            validity = duckdb.vector_get_validity(vector);
         }
-        duckdb_validity_set_row_invalid(validity, (idx_t)r);
+        duckdb.validity_set_row_invalid(validity, (idx_t)r);
     }
 }
 
 static void function_call(duckdb_function_info info, duckdb_data_chunk chunk, duckdb_vector output) {
-    const weir_duck_function *f = duckdb_scalar_function_get_extra_info(info);
+    const weir_duck_function *f = duckdb.scalar_function_get_extra_info(info);
     const void *data[FUNCTION_COLUMNS_MAX];
     const uint64_t *valid[FUNCTION_COLUMNS_MAX];
     double *results[FUNCTION_COLUMNS_MAX];
-    const weir_duck_vectors in = {data, valid, (int64_t)duckdb_data_chunk_get_size(chunk)};
+    const weir_duck_vectors in = {data, valid, (int64_t)duckdb.data_chunk_get_size(chunk)};
     for (int i = 0; i < f->argument_count; i++) {
-        duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, (idx_t)i);
-        data[i] = duckdb_vector_get_data(vector);
-        valid[i] = duckdb_vector_get_validity(vector);
+        duckdb_vector vector = duckdb.data_chunk_get_vector(chunk, (idx_t)i);
+        data[i] = duckdb.vector_get_data(vector);
+        valid[i] = duckdb.vector_get_validity(vector);
     }
-    for (int i = 0; i < f->member_count; i++) results[i] = duckdb_vector_get_data(duckdb_struct_vector_get_child(output, (idx_t)i));
+    for (int i = 0; i < f->member_count; i++) results[i] = duckdb.vector_get_data(duckdb.struct_vector_get_child(output, (idx_t)i));
     weir_err err;
     if (f->call(f->context, &in, results, &err)) {
-        duckdb_scalar_function_set_error(info, err.message);
+        duckdb.scalar_function_set_error(info, err.message);
         return;
     }
-    for (int i = 0; i < f->member_count; i++) mark_nulls(duckdb_struct_vector_get_child(output, (idx_t)i), results[i], in.rows);
-    int64_t *ones = f->member_count ? NULL : duckdb_vector_get_data(output);
+    for (int i = 0; i < f->member_count; i++) mark_nulls(duckdb.struct_vector_get_child(output, (idx_t)i), results[i], in.rows);
+    int64_t *ones = f->member_count ? NULL : duckdb.vector_get_data(output);
     for (int64_t i = 0; ones && i < in.rows; i++) ones[i] = 1;
 }
 
@@ -419,49 +420,49 @@ static duckdb_type argument_type(weir_type type) {
 }
 
 static void set_result(duckdb_scalar_function function, const weir_duck_function *f) {
-    duckdb_logical_type number = duckdb_create_logical_type(f->member_count ? DUCKDB_TYPE_DOUBLE : DUCKDB_TYPE_BIGINT), types[FUNCTION_COLUMNS_MAX];
+    duckdb_logical_type number = duckdb.create_logical_type(f->member_count ? DUCKDB_TYPE_DOUBLE : DUCKDB_TYPE_BIGINT), types[FUNCTION_COLUMNS_MAX];
     const char *names[FUNCTION_COLUMNS_MAX];
     for (int i = 0; i < f->member_count; i++) {
         types[i] = number;
         names[i] = f->members[i];
     }
-    duckdb_logical_type result = f->member_count ? duckdb_create_struct_type(types, names, (idx_t)f->member_count) : NULL;
-    duckdb_scalar_function_set_return_type(function, result ? result : number);
-    if (result) duckdb_destroy_logical_type(&result);
-    duckdb_destroy_logical_type(&number);
+    duckdb_logical_type result = f->member_count ? duckdb.create_struct_type(types, names, (idx_t)f->member_count) : NULL;
+    duckdb.scalar_function_set_return_type(function, result ? result : number);
+    if (result) duckdb.destroy_logical_type(&result);
+    duckdb.destroy_logical_type(&number);
 }
 
 weir_status weir_duck_add_function(weir_duck *duck, const weir_duck_function *f, weir_err *err) {
     if (f->argument_count > FUNCTION_COLUMNS_MAX || f->member_count > FUNCTION_COLUMNS_MAX)
         return WEIR_FAIL(err, WEIR_ELIMIT, "function %s takes or gives more than %d columns", f->name, FUNCTION_COLUMNS_MAX);
-    duckdb_scalar_function function = duckdb_create_scalar_function();
-    duckdb_scalar_function_set_name(function, f->name);
+    duckdb_scalar_function function = duckdb.create_scalar_function();
+    duckdb.scalar_function_set_name(function, f->name);
     for (int i = 0; i < f->argument_count; i++) {
-        duckdb_logical_type type = duckdb_create_logical_type(argument_type(f->arguments[i]));
-        duckdb_scalar_function_add_parameter(function, type);
-        duckdb_destroy_logical_type(&type);
+        duckdb_logical_type type = duckdb.create_logical_type(argument_type(f->arguments[i]));
+        duckdb.scalar_function_add_parameter(function, type);
+        duckdb.destroy_logical_type(&type);
     }
     set_result(function, f);
-    duckdb_scalar_function_set_extra_info(function, (void *)(uintptr_t)f, NULL);
-    duckdb_scalar_function_set_function(function, function_call);
-    duckdb_scalar_function_set_volatile(function);
-    duckdb_scalar_function_set_special_handling(function); /* it sees nulls */
-    bool ok = duckdb_register_scalar_function(duck->connection, function) == DuckDBSuccess;
-    duckdb_destroy_scalar_function(&function);
+    duckdb.scalar_function_set_extra_info(function, (void *)(uintptr_t)f, NULL);
+    duckdb.scalar_function_set_function(function, function_call);
+    duckdb.scalar_function_set_volatile(function);
+    duckdb.scalar_function_set_special_handling(function); /* it sees nulls */
+    bool ok = duckdb.register_scalar_function(duck->connection, function) == DuckDBSuccess;
+    duckdb.destroy_scalar_function(&function);
     return ok ? WEIR_OK : WEIR_FAIL(err, WEIR_EINTERNAL, "cannot make the function %s", f->name);
 }
 
 /* ---- appending ---- */
 
 static weir_status appender_fail(weir_err *err, weir_duck_appender *appender) {
-    duckdb_error_data data = duckdb_appender_error_data(appender->appender);
-    weir_status st = fail(err, code_of(duckdb_error_data_error_type(data)), duckdb_error_data_message(data));
-    duckdb_destroy_error_data(&data);
+    duckdb_error_data data = duckdb.appender_error_data(appender->appender);
+    weir_status st = fail(err, code_of(duckdb.error_data_error_type(data)), duckdb.error_data_message(data));
+    duckdb.destroy_error_data(&data);
     return st;
 }
 
 static void appender_free(weir_duck_appender *appender) {
-    if (appender->appender) duckdb_appender_destroy(&appender->appender);
+    if (appender->appender) duckdb.appender_destroy(&appender->appender);
     weir_mem.realloc(appender->types, 0);
     weir_mem.realloc(appender, 0);
 }
@@ -470,17 +471,17 @@ weir_status weir_duck_append_to(weir_duck *duck, const char *table, weir_duck_ap
     weir_duck_appender *appender = zeroed(sizeof *appender);
     if (!appender) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for an appender");
     weir_status st = WEIR_OK;
-    if (duckdb_appender_create(duck->connection, NULL, table, &appender->appender) != DuckDBSuccess) {
+    if (duckdb.appender_create(duck->connection, NULL, table, &appender->appender) != DuckDBSuccess) {
         st = appender_fail(err, appender);
     } else {
-        appender->column_count = (int)duckdb_appender_column_count(appender->appender);
+        appender->column_count = (int)duckdb.appender_column_count(appender->appender);
         appender->types = zeroed((size_t)appender->column_count * sizeof *appender->types + 1);
         if (!appender->types) st = WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d columns", appender->column_count);
     }
     for (int i = 0; !st && i < appender->column_count; i++) {
-        duckdb_logical_type type = duckdb_appender_column_type(appender->appender, (idx_t)i);
-        appender->types[i] = duckdb_get_type_id(type);
-        duckdb_destroy_logical_type(&type);
+        duckdb_logical_type type = duckdb.appender_column_type(appender->appender, (idx_t)i);
+        appender->types[i] = duckdb.get_type_id(type);
+        duckdb.destroy_logical_type(&type);
     }
     if (st) {
         appender_free(appender);
@@ -492,14 +493,14 @@ weir_status weir_duck_append_to(weir_duck *duck, const char *table, weir_duck_ap
 
 static duckdb_state append_datum(duckdb_appender appender, duckdb_type type, const weir_datum *d) {
     switch ((weir_type)d->type) {
-    case WEIR_T_NULL: return duckdb_append_null(appender);
-    case WEIR_T_BOOL: return duckdb_append_bool(appender, d->i != 0);
+    case WEIR_T_NULL: return duckdb.append_null(appender);
+    case WEIR_T_BOOL: return duckdb.append_bool(appender, d->i != 0);
     case WEIR_T_I64:
-        if (type == DUCKDB_TYPE_TIMESTAMP) return duckdb_append_timestamp(appender, (duckdb_timestamp){.micros = d->i});
-        return duckdb_append_int64(appender, d->i);
-    case WEIR_T_F64: return duckdb_append_double(appender, d->f);
-    case WEIR_T_STR: return duckdb_append_varchar_length(appender, d->p, d->len);
-    case WEIR_T_BYTES: return duckdb_append_blob(appender, d->p, d->len);
+        if (type == DUCKDB_TYPE_TIMESTAMP) return duckdb.append_timestamp(appender, (duckdb_timestamp){.micros = d->i});
+        return duckdb.append_int64(appender, d->i);
+    case WEIR_T_F64: return duckdb.append_double(appender, d->f);
+    case WEIR_T_STR: return duckdb.append_varchar_length(appender, d->p, d->len);
+    case WEIR_T_BYTES: return duckdb.append_blob(appender, d->p, d->len);
     }
     return DuckDBError;
 }
@@ -508,26 +509,26 @@ weir_status weir_duck_append(weir_duck_appender *appender, const weir_datum *row
     if (count != appender->column_count) return WEIR_FAIL(err, WEIR_EINTERNAL, "%d values for a table of %d columns", count, appender->column_count);
     for (int i = 0; i < count; i++)
         if (append_datum(appender->appender, appender->types[i], &row[i]) != DuckDBSuccess) return appender_fail(err, appender);
-    if (duckdb_appender_end_row(appender->appender) != DuckDBSuccess) return appender_fail(err, appender);
+    if (duckdb.appender_end_row(appender->appender) != DuckDBSuccess) return appender_fail(err, appender);
     return WEIR_OK;
 }
 
 static void set_null(duckdb_vector vector, int64_t row) {
-    duckdb_vector_ensure_validity_writable(vector);
-    duckdb_validity_set_row_invalid(duckdb_vector_get_validity(vector), (idx_t)row);
+    duckdb.vector_ensure_validity_writable(vector);
+    duckdb.validity_set_row_invalid(duckdb.vector_get_validity(vector), (idx_t)row);
 }
 
 static void fill_added(duckdb_data_chunk out, int taken, const double *numbers, int number_count, char *const *texts, int64_t rows) {
     for (int k = 0; k < number_count; k++) {
-        duckdb_vector vector = duckdb_data_chunk_get_vector(out, (idx_t)(taken + k));
-        double *values = duckdb_vector_get_data(vector);
+        duckdb_vector vector = duckdb.data_chunk_get_vector(out, (idx_t)(taken + k));
+        double *values = duckdb.vector_get_data(vector);
         for (int64_t r = 0; r < rows; r++) values[r] = numbers[r * number_count + k];
         mark_nulls(vector, values, rows);
     }
-    duckdb_vector vector = duckdb_data_chunk_get_vector(out, (idx_t)(taken + number_count));
+    duckdb_vector vector = duckdb.data_chunk_get_vector(out, (idx_t)(taken + number_count));
     for (int64_t r = 0; r < rows; r++) {
         if (texts[r])
-            duckdb_vector_assign_string_element(vector, (idx_t)r, texts[r]);
+            duckdb.vector_assign_string_element(vector, (idx_t)r, texts[r]);
         else
             set_null(vector, r);
     }
@@ -537,9 +538,9 @@ static void fill_added(duckdb_data_chunk out, int taken, const double *numbers, 
 static duckdb_data_chunk make_chunk(const weir_duck_appender *appender) {
     duckdb_logical_type *types = zeroed((size_t)appender->column_count * sizeof *types + 1);
     if (!types) return NULL;
-    for (int i = 0; i < appender->column_count; i++) types[i] = duckdb_appender_column_type(appender->appender, (idx_t)i);
-    duckdb_data_chunk chunk = duckdb_create_data_chunk(types, (idx_t)appender->column_count);
-    for (int i = 0; i < appender->column_count; i++) duckdb_destroy_logical_type(&types[i]);
+    for (int i = 0; i < appender->column_count; i++) types[i] = duckdb.appender_column_type(appender->appender, (idx_t)i);
+    duckdb_data_chunk chunk = duckdb.create_data_chunk(types, (idx_t)appender->column_count);
+    for (int i = 0; i < appender->column_count; i++) duckdb.destroy_logical_type(&types[i]);
     weir_mem.realloc(types, 0);
     return chunk;
 }
@@ -551,18 +552,18 @@ weir_status weir_duck_append_chunk(weir_duck_appender *appender, const weir_duck
     duckdb_data_chunk out = make_chunk(appender);
     if (!out) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %lld rows", (long long)chunk->row_count);
     for (int i = 0; i < taken; i++)
-        duckdb_vector_reference_vector(duckdb_data_chunk_get_vector(out, (idx_t)i), duckdb_data_chunk_get_vector(chunk->chunk, (idx_t)i));
+        duckdb.vector_reference_vector(duckdb.data_chunk_get_vector(out, (idx_t)i), duckdb.data_chunk_get_vector(chunk->chunk, (idx_t)i));
     fill_added(out, taken, numbers, number_count, texts, chunk->row_count);
-    duckdb_data_chunk_set_size(out, (idx_t)chunk->row_count);
-    bool ok = duckdb_append_data_chunk(appender->appender, out) == DuckDBSuccess;
+    duckdb.data_chunk_set_size(out, (idx_t)chunk->row_count);
+    bool ok = duckdb.append_data_chunk(appender->appender, out) == DuckDBSuccess;
     weir_status status = ok ? WEIR_OK : appender_fail(err, appender);
-    duckdb_destroy_data_chunk(&out);
+    duckdb.destroy_data_chunk(&out);
     return status;
 }
 
 weir_status weir_duck_append_end(weir_duck_appender *appender, weir_err *err) {
     weir_status st = WEIR_OK;
-    if (duckdb_appender_close(appender->appender) != DuckDBSuccess) st = appender_fail(err, appender);
+    if (duckdb.appender_close(appender->appender) != DuckDBSuccess) st = appender_fail(err, appender);
     appender_free(appender);
     return st;
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xgboost/c_api.h>
 
 #include "models/algorithms.h"
 #include "models/lightgbm.h"
@@ -135,9 +134,10 @@ static bool begin_with_trees(edit *e, const base_scores *bases, const char *colu
 
 static weir_status load_booster(const void *bytes, size_t len, BoosterHandle *ret_booster, weir_err *err) {
     BoosterHandle booster = NULL;
-    weir_status status = XGBoosterCreate(NULL, 0, &booster) == 0 ? WEIR_OK : weir_xgb_failed("booster", err);
-    if (!status && XGBoosterSetParam(booster, "nthread", "1") != 0) status = weir_xgb_failed("parameters", err);
-    if (!status && XGBoosterLoadModelFromBuffer(booster, bytes, len) != 0) {
+    weir_status status = weir_xgb_load_library(err);
+    if (!status && weir_xgb.XGBoosterCreate(NULL, 0, &booster) != 0) status = weir_xgb_failed("booster", err);
+    if (!status && weir_xgb.XGBoosterSetParam(booster, "nthread", "1") != 0) status = weir_xgb_failed("parameters", err);
+    if (!status && weir_xgb.XGBoosterLoadModelFromBuffer(booster, bytes, len) != 0) {
         (void)weir_xgb_failed("the file is no model that XGBoost can load", err);
         status = WEIR_EDATA;
         if (err) err->code = WEIR_EDATA;
@@ -145,7 +145,7 @@ static weir_status load_booster(const void *bytes, size_t len, BoosterHandle *re
     if (!status)
         *ret_booster = booster;
     else if (booster)
-        XGBoosterFree(booster);
+        weir_xgb.XGBoosterFree(booster);
     return status;
 }
 
@@ -155,7 +155,8 @@ static weir_status begin_with(const base_scores *bases, BoosterHandle *booster, 
     char columns[24];
     bst_ulong len = 0, column_count = 0;
     BoosterHandle changed = NULL;
-    if (XGBoosterGetNumFeature(*booster, &column_count) != 0 || XGBoosterSaveModelToBuffer(*booster, "{\"format\": \"json\"}", &len, &text) != 0)
+    if (weir_xgb.XGBoosterGetNumFeature(*booster, &column_count) != 0 ||
+        weir_xgb.XGBoosterSaveModelToBuffer(*booster, "{\"format\": \"json\"}", &len, &text) != 0)
         return weir_xgb_failed("saving", err);
     snprintf(columns, sizeof columns, "%llu", (unsigned long long)column_count);
     edit e = {.at = text, .end = text + len};
@@ -165,7 +166,7 @@ static weir_status begin_with(const base_scores *bases, BoosterHandle *booster, 
     if (!status) status = load_booster(e.out.data, e.out.len, &changed, err);
     weir_buf_done(&e.out);
     if (status) return status;
-    XGBoosterFree(*booster);
+    weir_xgb.XGBoosterFree(*booster);
     *booster = changed;
     return WEIR_OK;
 }
@@ -207,7 +208,7 @@ static weir_status take_columns(BoosterHandle booster, const char *const *column
     bst_ulong wanted = 0, named = 0;
     const char **own = NULL;
     int given = 0;
-    if (XGBoosterGetNumFeature(booster, &wanted) || XGBoosterGetStrFeatureInfo(booster, "feature_name", &named, &own))
+    if (weir_xgb.XGBoosterGetNumFeature(booster, &wanted) || weir_xgb.XGBoosterGetStrFeatureInfo(booster, "feature_name", &named, &own))
         return weir_xgb_failed("feature names", err);
     while (columns && columns[given]) given++;
     if (columns && (bst_ulong)given != wanted)
@@ -272,7 +273,7 @@ static weir_status import_xgboost(const void *bytes, size_t len, const char *con
     if (!status) status = load_booster(file.data, file.len, &booster, err);
     if (!status && bases.count) status = begin_with(&bases, &booster, err);
     if (!status) status = import_booster(booster, columns, feature_hash, ret_artifact, err);
-    if (booster) XGBoosterFree(booster);
+    if (booster) weir_xgb.XGBoosterFree(booster);
     weir_buf_done(&file);
     return status;
 }

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <xgboost/c_api.h>
 
 #include "models/distributed.h"
 #include "models/interrupt.h"
@@ -19,21 +17,13 @@
 /* Rows are scored in pieces of this many float32 values, which fit the stack and the first cache: scoring allocates nothing of ours. */
 enum { PIECE_VALUES = 8192 };
 
-/* XGBoost's threads are OpenMP's, and those spin while they wait for each other: with a busy core beside it a fit of 2 s took 20 s. OMP_WAIT_POLICY=passive
- * makes them sleep, but the OpenMP library reads it when it is loaded, before any code of ours. Hence a program that was started without it starts itself once
- * more; where that is impossible it goes on, slower. */
-__attribute__((constructor)) static void wait_passively(int argc, char **argv) {
-    if (argc < 1 || getenv("OMP_WAIT_POLICY")) return;
-    if (setenv("OMP_WAIT_POLICY", "passive", 0) == 0) execv("/proc/self/exe", argv);
-}
-
 /* The library's message is followed by a stack trace, a line each. */
 static int message_length(const char *message) {
     return (int)strcspn(message, "\n");
 }
 
 weir_status weir_xgb_failed(const char *what, weir_err *err) {
-    const char *message = XGBGetLastError();
+    const char *message = weir_xgb.XGBGetLastError();
     return WEIR_FAIL(err, WEIR_EINTERNAL, "XGBoost: %s: %.*s", what, message_length(message), message);
 }
 
@@ -67,14 +57,14 @@ static weir_status set_row_infos(DMatrixHandle matrix, const weir_matrix *train,
     if (one_target_a_class) {
         indicate_classes(train, range, labels);
         snprintf(array, sizeof array, WEIR_XGB_ARRAY, (uintptr_t)labels, (int64_t)rows, train->class_count);
-        if (XGDMatrixSetInfoFromInterface(matrix, "label", array) != 0) return weir_xgb_failed("labels", err);
+        if (weir_xgb.XGDMatrixSetInfoFromInterface(matrix, "label", array) != 0) return weir_xgb_failed("labels", err);
     } else {
         narrow_all(train->label + range.from, rows, labels);
-        if (XGDMatrixSetFloatInfo(matrix, "label", labels, rows) != 0) return weir_xgb_failed("labels", err);
+        if (weir_xgb.XGDMatrixSetFloatInfo(matrix, "label", labels, rows) != 0) return weir_xgb_failed("labels", err);
     }
     if (!train->weight) return WEIR_OK;
     narrow_all(train->weight + range.from, rows, labels); /* the library has its own copy of the labels */
-    return XGDMatrixSetFloatInfo(matrix, "weight", labels, rows) == 0 ? WEIR_OK : weir_xgb_failed("weights", err);
+    return weir_xgb.XGDMatrixSetFloatInfo(matrix, "weight", labels, rows) == 0 ? WEIR_OK : weir_xgb_failed("weights", err);
 }
 
 static weir_status matrix_new(const weir_matrix *train, row_range range, bool one_target_a_class, int threads, DMatrixHandle *ret_matrix, weir_err *err) {
@@ -87,13 +77,13 @@ static weir_status matrix_new(const weir_matrix *train, row_range range, bool on
     snprintf(array, sizeof array, WEIR_XGB_ARRAY, (uintptr_t)values, (int64_t)rows, train->column_count);
     snprintf(config, sizeof config, "{\"missing\": NaN, \"nthread\": %d}", threads);
     DMatrixHandle matrix = NULL;
-    weir_status status = XGDMatrixCreateFromDense(array, config, &matrix) == 0 ? WEIR_OK : weir_xgb_failed("training matrix", err);
+    weir_status status = weir_xgb.XGDMatrixCreateFromDense(array, config, &matrix) == 0 ? WEIR_OK : weir_xgb_failed("training matrix", err);
     if (status == WEIR_OK) status = set_row_infos(matrix, train, range, one_target_a_class, values + count, err);
     weir_models_free(values);
     if (status == WEIR_OK)
         *ret_matrix = matrix;
     else
-        XGDMatrixFree(matrix);
+        weir_xgb.XGDMatrixFree(matrix);
     return status;
 }
 
@@ -103,7 +93,7 @@ weir_status weir_xgb_booster_set(BoosterHandle booster, const weir_xgb_params *p
     weir_xgb_put(&all, "seed", "%" PRIu64, seed & INT32_MAX); /* the library's seed is an int */
     weir_xgb_put(&all, "verbosity", "0");
     for (int i = 0; i < all.count; i++)
-        if (XGBoosterSetParam(booster, all.items[i].name, all.items[i].value) != 0) return weir_xgb_failed(all.items[i].name, err);
+        if (weir_xgb.XGBoosterSetParam(booster, all.items[i].name, all.items[i].value) != 0) return weir_xgb_failed(all.items[i].name, err);
     return WEIR_OK;
 }
 
@@ -111,8 +101,8 @@ weir_status weir_xgb_append_model(BoosterHandle booster, const char *const *colu
     const char *image = NULL;
     bst_ulong len = 0;
     const char **names = (const char **)column_names; /* the API forgot a const; it copies */
-    if (XGBoosterSetStrFeatureInfo(booster, "feature_name", names, (bst_ulong)column_count) != 0) return weir_xgb_failed("feature names", err);
-    if (XGBoosterSaveModelToBuffer(booster, "{\"format\": \"ubj\"}", &len, &image) != 0) return weir_xgb_failed("saving", err);
+    if (weir_xgb.XGBoosterSetStrFeatureInfo(booster, "feature_name", names, (bst_ulong)column_count) != 0) return weir_xgb_failed("feature names", err);
+    if (weir_xgb.XGBoosterSaveModelToBuffer(booster, "{\"format\": \"ubj\"}", &len, &image) != 0) return weir_xgb_failed("saving", err);
     if (!weir_buf_append(ret_body, image, len)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a model of %" PRIu64 " bytes", (uint64_t)len);
     return WEIR_OK;
 }
@@ -120,7 +110,7 @@ weir_status weir_xgb_append_model(BoosterHandle booster, const char *const *colu
 /* The library says it in text: "[12]<tab>validation-rmse:0.25000000000000000". */
 weir_status weir_xgb_measure(BoosterHandle booster, int round, DMatrixHandle validation, double *ret_loss, weir_err *err) {
     const char *name = "validation", *text = NULL;
-    if (XGBoosterEvalOneIter(booster, round, &validation, &name, 1, &text) != 0) return weir_xgb_failed("validation", err);
+    if (weir_xgb.XGBoosterEvalOneIter(booster, round, &validation, &name, 1, &text) != 0) return weir_xgb_failed("validation", err);
     const char *number = strrchr(text, ':');
     double loss = number ? strtod(number + 1, NULL) : NAN;
     if (!isfinite(loss)) return WEIR_FAIL(err, WEIR_ENUMERIC, "the loss of the held-out rows is not finite (%s)", text);
@@ -143,18 +133,18 @@ static weir_status predict_matrix(BoosterHandle booster, DMatrixHandle matrix, c
     static const char config[] = "{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": false}";
     const bst_ulong *shape = NULL;
     bst_ulong dimensions = 0;
-    return XGBoosterPredictFromDMatrix(booster, matrix, config, &shape, &dimensions, ret_scores) == 0 ? WEIR_OK : weir_xgb_failed("scoring", err);
+    return weir_xgb.XGBoosterPredictFromDMatrix(booster, matrix, config, &shape, &dimensions, ret_scores) == 0 ? WEIR_OK : weir_xgb_failed("scoring", err);
 }
 
 static weir_status train_round(const weir_xgb_plan *plan, BoosterHandle booster, const fit_data *data, int round, weir_err *err) {
-    if (!data->gradient) return XGBoosterUpdateOneIter(booster, round, data->matrices[0]) == 0 ? WEIR_OK : weir_xgb_failed("training", err);
+    if (!data->gradient) return weir_xgb.XGBoosterUpdateOneIter(booster, round, data->matrices[0]) == 0 ? WEIR_OK : weir_xgb_failed("training", err);
     const float *scores = NULL;
     row_range fitted = data->rows[0];
     bst_ulong count = (bst_ulong)(fitted.to - fitted.from) * (bst_ulong)data->target_count;
     weir_status status = plan->quantile ? predict_matrix(booster, data->matrices[0], &scores, err) : WEIR_OK;
     if (status == WEIR_OK && plan->quantile)
         status = weir_xgb_quantile_gradients(data->train, fitted.from, fitted.to, plan->quantile, scores, data->gradient, data->second, err);
-    if (status == WEIR_OK && XGBoosterBoostOneIter(booster, data->matrices[0], data->gradient, data->second, count) != 0)
+    if (status == WEIR_OK && weir_xgb.XGBoosterBoostOneIter(booster, data->matrices[0], data->gradient, data->second, count) != 0)
         status = weir_xgb_failed("training", err);
     return status;
 }
@@ -197,9 +187,9 @@ static weir_status train_and_append(const weir_xgb_plan *plan, BoosterHandle boo
     if (status != WEIR_OK || !data->matrices[1])
         return status == WEIR_OK ? weir_xgb_append_model(booster, train->column_names, train->column_count, ret_body, err) : status;
     BoosterHandle best = NULL;
-    if (XGBoosterSlice(booster, 0, kept, 1, &best) != 0) return weir_xgb_failed("keeping the best rounds", err);
+    if (weir_xgb.XGBoosterSlice(booster, 0, kept, 1, &best) != 0) return weir_xgb_failed("keeping the best rounds", err);
     status = weir_xgb_append_model(best, train->column_names, train->column_count, ret_body, err);
-    XGBoosterFree(best);
+    weir_xgb.XGBoosterFree(best);
     return status;
 }
 
@@ -275,16 +265,17 @@ static weir_status fit_here(const weir_xgb_plan *plan, const weir_xgb_params *pa
                             weir_err *err) {
     DMatrixHandle *matrices = data->matrices;
     BoosterHandle booster = NULL;
-    weir_status status = make_gradients(plan, data, err);
+    weir_status status = weir_xgb_load_library(err);
+    if (!status) status = make_gradients(plan, data, err);
     for (int i = 0; i < 2 && status == WEIR_OK; i++)
         if (data->rows[i].from < data->rows[i].to) status = matrix_new(data->train, data->rows[i], plan->one_target_a_class, threads, &matrices[i], err);
     /* the booster keeps the predictions of both between rounds */
-    if (status == WEIR_OK && XGBoosterCreate(matrices, matrices[1] ? 2 : 1, &booster) != 0) status = weir_xgb_failed("booster", err);
+    if (status == WEIR_OK && weir_xgb.XGBoosterCreate(matrices, matrices[1] ? 2 : 1, &booster) != 0) status = weir_xgb_failed("booster", err);
     if (status == WEIR_OK) status = weir_xgb_booster_set(booster, params, seed, threads, err);
     if (status == WEIR_OK) status = train_and_append(plan, booster, data, ret_body, err);
-    if (booster) XGBoosterFree(booster);
+    if (booster) weir_xgb.XGBoosterFree(booster);
     for (int i = 0; i < 2; i++)
-        if (matrices[i]) XGDMatrixFree(matrices[i]);
+        if (matrices[i]) weir_xgb.XGDMatrixFree(matrices[i]);
     weir_models_free(data->gradient);
     return status;
 }
@@ -317,19 +308,21 @@ weir_status weir_xgb_load(const void *body, size_t len, const weir_model_shape *
     BoosterHandle booster = NULL;
     bst_ulong features = 0;
     if (len == 0) return WEIR_FAIL(err, WEIR_EDATA, "the body is empty");
-    if (XGBoosterCreate(NULL, 0, &booster) != 0) return weir_xgb_failed("booster", err);
-    weir_status status = WEIR_OK;
+    weir_status status = weir_xgb_load_library(err);
+    if (status) return status;
+    if (weir_xgb.XGBoosterCreate(NULL, 0, &booster) != 0) return weir_xgb_failed("booster", err);
     /* One thread: rows are scored by many callers at once, and a team of threads for a handful of rows costs more than it gives. */
-    if (XGBoosterSetParam(booster, "nthread", "1") != 0 || XGBoosterSetParam(booster, "verbosity", "0") != 0) status = weir_xgb_failed("parameters", err);
-    if (status == WEIR_OK && (XGBoosterLoadModelFromBuffer(booster, body, len) != 0 || XGBoosterGetNumFeature(booster, &features) != 0))
-        status = WEIR_FAIL(err, WEIR_EDATA, "the body is not a model of XGBoost: %.*s", message_length(XGBGetLastError()), XGBGetLastError());
+    if (weir_xgb.XGBoosterSetParam(booster, "nthread", "1") != 0 || weir_xgb.XGBoosterSetParam(booster, "verbosity", "0") != 0)
+        status = weir_xgb_failed("parameters", err);
+    if (status == WEIR_OK && (weir_xgb.XGBoosterLoadModelFromBuffer(booster, body, len) != 0 || weir_xgb.XGBoosterGetNumFeature(booster, &features) != 0))
+        status = WEIR_FAIL(err, WEIR_EDATA, "the body is not a model of XGBoost: %.*s", message_length(weir_xgb.XGBGetLastError()), weir_xgb.XGBGetLastError());
     if (status == WEIR_OK && features != (bst_ulong)shape->column_count)
         status = WEIR_FAIL(err, WEIR_EDATA, "the body has %" PRIu64 " columns, the header %d", (uint64_t)features, shape->column_count);
     if (status == WEIR_OK) status = warm_up(booster, shape, err);
     if (status == WEIR_OK)
         *ret_predictor = booster;
     else
-        XGBoosterFree(booster);
+        weir_xgb.XGBoosterFree(booster);
     return status;
 }
 
@@ -356,7 +349,7 @@ static weir_status predict_piece(BoosterHandle booster, const float *values, int
     bst_ulong dimensions = 0;
     int outputs = model_shape->output_count;
     snprintf(array, sizeof array, WEIR_XGB_ARRAY, (uintptr_t)values, row_count, model_shape->column_count);
-    if (XGBoosterPredictFromDense(booster, array, config, NULL, &shape, &dimensions, &scores) != 0) return weir_xgb_failed("scoring", err);
+    if (weir_xgb.XGBoosterPredictFromDense(booster, array, config, NULL, &shape, &dimensions, &scores) != 0) return weir_xgb_failed("scoring", err);
     if (dimensions != 2 || shape[0] != (bst_ulong)row_count || shape[1] != (bst_ulong)outputs)
         return WEIR_FAIL(err, WEIR_EDATA, "the model does not give %d score%s a row", outputs, outputs == 1 ? "" : "s");
     for (int64_t r = 0; r < row_count; r++) finish_row(model_shape, scores + r * outputs, out + r * outputs);
@@ -377,5 +370,5 @@ weir_status weir_xgb_predict(void *predictor, const double *rows, int64_t row_co
 }
 
 void weir_xgb_unload(void *predictor) {
-    XGBoosterFree(predictor);
+    weir_xgb.XGBoosterFree(predictor);
 }

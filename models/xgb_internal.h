@@ -3,9 +3,9 @@
 #define WEIR_MODELS_XGB_INTERNAL_H
 
 #include <inttypes.h>
-#include <xgboost/c_api.h>
 
 #include "models/xgb_common.h"
+#include "models/xgb_library.h"
 
 /* The library's form of an array of float32: address, rows, columns. */
 #define WEIR_XGB_ARRAY "{\"data\": [%" PRIuPTR ", true], \"shape\": [%" PRId64 ", %d], \"typestr\": \"<f4\", \"version\": 3}"

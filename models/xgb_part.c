@@ -40,15 +40,17 @@ static weir_status broke(const char *what, weir_err *err) {
 
 static weir_status meet(const weir_xgb_part *part, weir_err *err) {
     char config[512];
+    weir_status status = weir_xgb_load_library(err);
+    if (status) return status;
     snprintf(config, sizeof config,
              "{\"xgboost_communicator\": \"rabit\", \"DMLC_TRACKER_URI\": \"%s\", \"DMLC_TRACKER_PORT\": \"%d\", \"DMLC_TASK_ID\": \"%s.%d\", "
              "\"DMLC_NUM_WORKER\": \"%d\", "
              "\"rabit_enable_tcp_no_delay\": \"true\"}",
              part->meeting.address, part->meeting.port, part->meeting.token, part->work->rank, part->work->workers);
-    if (XGCommunicatorInit(config) != 0) return broke("meeting the other workers", err);
-    if (XGCommunicatorGetRank() != part->work->rank || XGCommunicatorGetWorldSize() != part->work->workers)
-        return WEIR_FAIL(err, WEIR_EINTERNAL, "this worker is %d of %d, and was told to be %d of %d", XGCommunicatorGetRank(), XGCommunicatorGetWorldSize(),
-                         part->work->rank, part->work->workers);
+    if (weir_xgb.XGCommunicatorInit(config) != 0) return broke("meeting the other workers", err);
+    if (weir_xgb.XGCommunicatorGetRank() != part->work->rank || weir_xgb.XGCommunicatorGetWorldSize() != part->work->workers)
+        return WEIR_FAIL(err, WEIR_EINTERNAL, "this worker is %d of %d, and was told to be %d of %d", weir_xgb.XGCommunicatorGetRank(),
+                         weir_xgb.XGCommunicatorGetWorldSize(), part->work->rank, part->work->workers);
     return WEIR_OK;
 }
 
@@ -56,12 +58,12 @@ static weir_status make_matrix(const weir_xgb_work *work, const weir_xgb_rows *r
     char array[WEIR_XGB_ARRAY_MAX], config[64];
     snprintf(array, sizeof array, WEIR_XGB_ARRAY, (uintptr_t)rows->values, rows->count, work->column_count);
     snprintf(config, sizeof config, "{\"missing\": NaN, \"nthread\": %d}", work->threads);
-    if (XGDMatrixCreateFromDense(array, config, ret_matrix) != 0) return broke("training matrix", err);
+    if (weir_xgb.XGDMatrixCreateFromDense(array, config, ret_matrix) != 0) return broke("training matrix", err);
     snprintf(array, sizeof array, WEIR_XGB_ARRAY, (uintptr_t)rows->label, rows->count, work->target_count);
-    int failed = work->target_count > 1 ? XGDMatrixSetInfoFromInterface(*ret_matrix, "label", array)
-                                        : XGDMatrixSetFloatInfo(*ret_matrix, "label", rows->label, (bst_ulong)rows->count);
+    int failed = work->target_count > 1 ? weir_xgb.XGDMatrixSetInfoFromInterface(*ret_matrix, "label", array)
+                                        : weir_xgb.XGDMatrixSetFloatInfo(*ret_matrix, "label", rows->label, (bst_ulong)rows->count);
     if (failed) return broke("labels", err);
-    if (work->weighted && XGDMatrixSetFloatInfo(*ret_matrix, "weight", rows->weight, (bst_ulong)rows->count) != 0) return broke("weights", err);
+    if (work->weighted && weir_xgb.XGDMatrixSetFloatInfo(*ret_matrix, "weight", rows->weight, (bst_ulong)rows->count) != 0) return broke("weights", err);
     return WEIR_OK;
 }
 
@@ -69,22 +71,22 @@ static weir_status make_matrix(const weir_xgb_work *work, const weir_xgb_rows *r
 static weir_status make_thresholds(const fit *f, weir_err *err) {
     const weir_xgb_work *work = f->part->work;
     BoosterHandle booster = NULL;
-    if (XGBoosterCreate(f->matrices, 1, &booster) != 0) return broke("booster", err);
+    if (weir_xgb.XGBoosterCreate(f->matrices, 1, &booster) != 0) return broke("booster", err);
     weir_status status = weir_xgb_booster_set(booster, &work->params, work->seed, work->threads, err);
-    if (!status && (XGBoosterSetParam(booster, "max_depth", "1") != 0 || XGBoosterUpdateOneIter(booster, 0, f->matrices[0]) != 0))
+    if (!status && (weir_xgb.XGBoosterSetParam(booster, "max_depth", "1") != 0 || weir_xgb.XGBoosterUpdateOneIter(booster, 0, f->matrices[0]) != 0))
         status = broke("thresholds", err);
-    XGBoosterFree(booster);
+    weir_xgb.XGBoosterFree(booster);
     return status;
 }
 
 static weir_status make_booster(fit *f, weir_err *err) {
     const weir_xgb_part *part = f->part;
     const weir_xgb_work *work = part->work;
-    if (XGBoosterCreate(f->matrices, f->matrices[1] ? 2 : 1, &f->booster) != 0) return broke("booster", err);
-    if (part->from.round && XGBoosterLoadModelFromBuffer(f->booster, part->checkpoint, part->checkpoint_len) != 0)
+    if (weir_xgb.XGBoosterCreate(f->matrices, f->matrices[1] ? 2 : 1, &f->booster) != 0) return broke("booster", err);
+    if (part->from.round && weir_xgb.XGBoosterLoadModelFromBuffer(f->booster, part->checkpoint, part->checkpoint_len) != 0)
         return broke("going on from a checkpoint", err);
     weir_status status = weir_xgb_booster_set(f->booster, &work->params, work->seed, work->threads, err);
-    if (!status && XGBoosterSetParam(f->booster, "seed_per_iteration", "1") != 0) status = broke("seed", err);
+    if (!status && weir_xgb.XGBoosterSetParam(f->booster, "seed_per_iteration", "1") != 0) status = broke("seed", err);
     return status;
 }
 
@@ -125,7 +127,7 @@ static weir_status forest_gradients(fit *f, int round, weir_err *err) {
 static weir_status draw_rows(fit *f, int round, weir_err *err) {
     const weir_xgb_rows *rows = &f->part->rows[0];
     for (int64_t r = 0; r < rows->count; r++) f->weight[r] = is_drawn(f->part->work, round, r) ? rows->weight[r] : 0;
-    return XGDMatrixSetFloatInfo(f->matrices[0], "weight", f->weight, (bst_ulong)rows->count) == 0 ? WEIR_OK : broke("drawing rows", err);
+    return weir_xgb.XGDMatrixSetFloatInfo(f->matrices[0], "weight", f->weight, (bst_ulong)rows->count) == 0 ? WEIR_OK : broke("drawing rows", err);
 }
 
 /* The object that grows trees draws columns on and on, from where it began. Another spelling of its name makes the library build another one, which begins at the seed, and that is the round's own. The new
@@ -134,7 +136,7 @@ static weir_status draw_columns_anew(fit *f, int round, weir_err *err) {
     const weir_xgb_work *work = f->part->work;
     const char *name = round % 2 ? "grow_quantile_histmaker" : "grow_quantile_histmaker,";
     weir_status status = weir_xgb_booster_set(f->booster, &work->params, mix(work->seed ^ mix((uint64_t)round)), work->threads, err);
-    return !status && XGBoosterSetParam(f->booster, "updater", name) != 0 ? broke("drawing columns", err) : status;
+    return !status && weir_xgb.XGBoosterSetParam(f->booster, "updater", name) != 0 ? broke("drawing columns", err) : status;
 }
 
 static weir_status train_round(fit *f, int round, weir_err *err) {
@@ -144,8 +146,8 @@ static weir_status train_round(fit *f, int round, weir_err *err) {
     if (!status && f->gradient) status = forest_gradients(f, round, err);
     if (status) return status;
     bst_ulong count = (bst_ulong)f->part->rows[0].count * (bst_ulong)work->target_count;
-    int failed = f->gradient ? XGBoosterBoostOneIter(f->booster, f->matrices[0], f->gradient, f->second, count)
-                             : XGBoosterUpdateOneIter(f->booster, round, f->matrices[0]);
+    int failed = f->gradient ? weir_xgb.XGBoosterBoostOneIter(f->booster, f->matrices[0], f->gradient, f->second, count)
+                             : weir_xgb.XGBoosterUpdateOneIter(f->booster, round, f->matrices[0]);
     return failed ? broke("training", err) : WEIR_OK;
 }
 
@@ -190,9 +192,9 @@ static weir_status append_best(const fit *f, int kept, weir_buf *ret_body, weir_
     const weir_xgb_work *work = f->part->work;
     BoosterHandle best = NULL;
     if (!f->matrices[1]) return weir_xgb_append_model(f->booster, work->column_names, work->column_count, ret_body, err);
-    if (XGBoosterSlice(f->booster, 0, kept, 1, &best) != 0) return weir_xgb_failed("keeping the best rounds", err);
+    if (weir_xgb.XGBoosterSlice(f->booster, 0, kept, 1, &best) != 0) return weir_xgb_failed("keeping the best rounds", err);
     weir_status status = weir_xgb_append_model(best, work->column_names, work->column_count, ret_body, err);
-    XGBoosterFree(best);
+    weir_xgb.XGBoosterFree(best);
     return status;
 }
 
@@ -207,10 +209,10 @@ weir_status weir_xgb_part_train(const weir_xgb_part *part, weir_buf *ret_body, w
     if (!status) status = make_booster(&f, err);
     if (!status) status = train_rounds(&f, &kept, err);
     if (!status) status = append_best(&f, kept, ret_body, err);
-    if (!status && XGCommunicatorFinalize() != 0) status = broke("leaving the other workers", err);
-    if (f.booster) XGBoosterFree(f.booster);
+    if (!status && weir_xgb.XGCommunicatorFinalize() != 0) status = broke("leaving the other workers", err);
+    if (f.booster) weir_xgb.XGBoosterFree(f.booster);
     for (int i = 0; i < 2; i++)
-        if (f.matrices[i]) XGDMatrixFree(f.matrices[i]);
+        if (f.matrices[i]) weir_xgb.XGDMatrixFree(f.matrices[i]);
     weir_models_free(f.weight);
     weir_models_free(f.gradient);
     return status;

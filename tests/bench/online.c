@@ -9,6 +9,7 @@
  *                                               POST /get-online-features (or PATH) with the bodies of FILE (one a line, in turn) on keep-alive connections, one request at a time on
  *                                               each; request i is due at i / RATE, and latency counts from then, so that a server that stalls is not spared;
  *                                               RATE 0: each connection asks again as soon as it is answered, and latency counts from the request
+ *   weir_bench_online echo PORT                 a server that does nothing but answer each request with the same bytes: what the machine and the load leave to any server; ends by a signal
  *
  * Medians of RUNS repetitions; percentiles are of all calls of the median run. */
 #include <errno.h>
@@ -408,14 +409,53 @@ static void bench_http(int port, double rate, int reads, int connections, const 
     close(l.timer_fd);
 }
 
+/* ---- the ceiling ---- */
+
+static void echo_answer(int fd) {
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 458\r\n\r\n";
+    static char request[1 << 16], answer[sizeof head - 1 + 458]; /* as long as a score with its provenance */
+    ssize_t n = read(fd, request, sizeof request); /* the load sends a request by one call, and waits for its answer */
+    if (n <= 0) {
+        close(fd);
+        return;
+    }
+    memcpy(answer, head, sizeof head - 1);
+    memset(answer + sizeof head - 1, ' ', 458);
+    if (write(fd, answer, sizeof answer) != (ssize_t)sizeof answer) die("answering");
+}
+
+static void bench_echo(int port) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0), epoll_fd = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[64];
+    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) || bind(listener, (struct sockaddr *)&at, sizeof at) ||
+        listen(listener, 64) || epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event))
+        die("listening");
+    for (;;) {
+        int n = epoll_wait(epoll_fd, events, 64, -1);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.fd != listener) {
+                echo_answer(events[i].data.fd);
+                continue;
+            }
+            event.data.fd = accept(listener, NULL, NULL);
+            if (event.data.fd < 0 || setsockopt(event.data.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) ||
+                epoll_ctl(epoll_fd, EPOLL_CTL_ADD, event.data.fd, &event))
+                die("accepting");
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc > 2 && !strcmp(argv[1], "embedded")) {
         bench_embedded(argv + 2);
     } else if ((argc == 7 || argc == 8) && strlen(argv[argc - 1]) < HEAD_BYTES_MAX / 2 && !strcmp(argv[1], "http") && atof(argv[3]) >= 0 && atoi(argv[4]) > 0 &&
                atoi(argv[5]) > 0) {
         bench_http(atoi(argv[2]), atof(argv[3]), atoi(argv[4]), atoi(argv[5]), argv[6], argc == 8 ? argv[7] : "/get-online-features");
+    } else if (argc == 3 && !strcmp(argv[1], "echo") && atoi(argv[2]) > 0) {
+        bench_echo(atoi(argv[2]));
     } else {
-        fprintf(stderr, "usage: %s embedded ENTITIES… | http PORT RATE READS CONNECTIONS FILE [PATH]\n", argv[0]);
+        fprintf(stderr, "usage: %s embedded ENTITIES… | echo PORT | http PORT RATE READS CONNECTIONS FILE [PATH]\n", argv[0]);
         return 2;
     }
     return 0;

@@ -165,20 +165,35 @@ def soak(p, rate, minutes):
     assert not failed, "these grew: %s" % ", ".join(failed)
 
 
-def over_http(p, payments, rate, seconds):
-    """One row by entity id a request: as fast as 8 connections go, and at a steady rate."""
-    process = p.start("serve")
-    body = os.path.join(p.dir, "requests")
+def asked(port, rate, reads, connections, body, path):
+    done = subprocess.run([os.path.join(os.environ["WEIR_BUILD"], "weir_bench_online"), "http", str(port), str(rate), str(reads), str(connections), body, path], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def print_asked(what, rounds):
+    middle = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
+    print("HTTP, %s: %.0f/s, p50 %.0f us, p99 %.0f us, 99.9 %% %.0f us; the load sent %.0f us late at p99 (medians of %d rounds; p99 of each: %s)"
+          % (what, middle["reads_per_s"], middle["p50_us"], middle["p99_us"], middle["p999_us"], middle["sent_late_p99_us"], len(rounds), ", ".join("%.0f" % found["p99_us"] for found in rounds)), flush=True)
+    return middle
+
+
+def over_http(p, payments, rate, seconds, rounds):
+    """One row by entity id a request: as fast as 8 connections go; and at a steady rate, in turn with a server that does nothing, which has the latency that the machine and the load leave."""
+    process, port = p.start("serve"), free_port()
+    body, path = os.path.join(p.dir, "requests"), "/v2/models/%s/infer" % p.name
     with open(body, "w") as f:
         for row in payments.rows[:1000]:
             inputs = [("customer_id", "BYTES", row["customer_id"]), ("terminal_id", "BYTES", row["terminal_id"]), ("amount", "FP64", row["amount"]), ("tx_time", "BYTES", at(row["us"]).isoformat())]
             f.write(json.dumps({"inputs": [{"name": n, "datatype": t, "shape": [1], "data": [v]} for n, t, v in inputs]}) + "\n")
-    for what, arguments in (("8 connections", ("0", "200000", "8")), ("%d/s on 16 connections" % rate, (str(rate), str(rate * seconds), "16"))):
-        done = subprocess.run([os.path.join(os.environ["WEIR_BUILD"], "weir_bench_online"), "http", str(process.port), *arguments, body, "/v2/models/%s/infer" % p.name], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
-        print("HTTP, one row by entity id, %s: %.0f/s, p50 %.0f us, p99 %.0f us, 99.9 %% %.0f us; the client sent %.0f us late at p99"
-              % (what, found["reads_per_s"], found["p50_us"], found["p99_us"], found["p999_us"], found["sent_late_p99_us"]), flush=True)
+    print_asked("one row by entity id, 8 connections", [asked(process.port, 0, 200000, 8, body, path) for _ in range(rounds)])
+    with subprocess.Popen([os.path.join(os.environ["WEIR_BUILD"], "weir_bench_online"), "echo", str(port)]) as echo:
+        try:
+            found = [[asked(of, rate, rate * seconds // 2, 16, body, path) for of in (process.port, port)] for _ in range(2 * rounds)]
+        finally:
+            echo.terminate()
+    ours, nothing = (print_asked(what, [f[i] for f in found]) for i, what in enumerate(("the same, %d/s on 16 connections" % rate, "a server that does nothing, the same load")))
+    print("HTTP, of what a server takes that does nothing: p50 %.2f, p99 %.2f" % (ours["p50_us"] / nothing["p50_us"], ours["p99_us"] / nothing["p99_us"]), flush=True)
     p.kill("serve", sig=signal.SIGTERM)
 
 
@@ -231,7 +246,7 @@ def main():
             return
         print("score: %d MiB in memory with one model" % memory_mib(p.processes["score", "0"].pid), flush=True)
         start(p, o.starts)
-        over_http(p, payments, 10000, o.seconds)
+        over_http(p, payments, 10000, o.seconds, o.rounds)
         latency(p, o.rate or 20000, o.seconds, o.rounds)
         flood(p, o.records)
         one = drain(p, o.records, "one arm")

@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xgboost/c_api.h>
 
 #include "models/lifecycle_frame.h"
 #include "models/study.h"
 #include "models/trainset_file.h"
+#include "models/xgb_library.h"
 #include "tests/bench/harness.h"
 
 enum { RUNS = 3, COLUMNS = 30, FIT_ROWS = 200000, TREES = 50, TURN_ROWS = 1000000, ASK_TRIALS = 500, ASKS = 20 };
@@ -87,7 +87,7 @@ static void name_columns(char names[COLUMNS][8], const char **pointers) {
 
 static void must(int failed) {
     if (!failed) return;
-    fprintf(stderr, "bench: XGBoost: %s\n", XGBGetLastError());
+    fprintf(stderr, "bench: XGBoost: %s\n", weir_xgb.XGBGetLastError());
     exit(3);
 }
 
@@ -98,21 +98,23 @@ static double fit_directly(const weir_matrix *m, size_t *ret_len) {
     bst_ulong len;
     DMatrixHandle matrix;
     BoosterHandle booster;
+    weir_err err;
+    die_on(weir_xgb_load_library(&err), &err);
     double start = cpu_s();
     float *labels = room((size_t)m->row_count);
     for (int64_t r = 0; r < m->row_count; r++) labels[r] = (float)m->label[r];
     snprintf(array, sizeof array, "{\"data\": [%" PRIuPTR ", true], \"shape\": [%" PRId64 ", %d], \"typestr\": \"<f8\", \"version\": 3}", (uintptr_t)m->values,
              m->row_count, COLUMNS);
-    must(XGDMatrixCreateFromDense(array, "{\"missing\": NaN, \"nthread\": 1}", &matrix));
-    must(XGDMatrixSetFloatInfo(matrix, "label", labels, (bst_ulong)m->row_count));
-    must(XGBoosterCreate(&matrix, 1, &booster));
-    for (size_t i = 0; i < sizeof params / sizeof *params; i++) must(XGBoosterSetParam(booster, params[i][0], params[i][1]));
-    for (int round = 0; round < TREES; round++) must(XGBoosterUpdateOneIter(booster, round, matrix));
-    must(XGBoosterSaveModelToBuffer(booster, "{\"format\": \"ubj\"}", &len, &image));
+    must(weir_xgb.XGDMatrixCreateFromDense(array, "{\"missing\": NaN, \"nthread\": 1}", &matrix));
+    must(weir_xgb.XGDMatrixSetFloatInfo(matrix, "label", labels, (bst_ulong)m->row_count));
+    must(weir_xgb.XGBoosterCreate(&matrix, 1, &booster));
+    for (size_t i = 0; i < sizeof params / sizeof *params; i++) must(weir_xgb.XGBoosterSetParam(booster, params[i][0], params[i][1]));
+    for (int round = 0; round < TREES; round++) must(weir_xgb.XGBoosterUpdateOneIter(booster, round, matrix));
+    must(weir_xgb.XGBoosterSaveModelToBuffer(booster, "{\"format\": \"ubj\"}", &len, &image));
     double took = cpu_s() - start;
     *ret_len = len;
-    XGBoosterFree(booster);
-    XGDMatrixFree(matrix);
+    weir_xgb.XGBoosterFree(booster);
+    weir_xgb.XGDMatrixFree(matrix);
     free(labels);
     return took;
 }

@@ -19,8 +19,18 @@ def check_replicas(p):
     wait_for("score to tell of its replica", lambda: replicas(p, "score") == set(views[1:]), 30)
 
 
+def check_libraries(p):
+    """What only training and files need is not in the memory of those who serve."""
+    for worker in ("ingest", "score", "serve"):
+        with open("/proc/%d/maps" % p.processes[worker, "0"].pid) as f:
+            maps = f.read()
+        assert "librdkafka" in maps
+        assert "libduckdb" not in maps and "libxgboost" not in maps, worker
+
+
 def stop_training(p):
     check_replicas(p)
+    check_libraries(p)
     status = lambda: query("SELECT status FROM weir.runs WHERE pipeline = '%s'" % p.name)
     wait_for("the run to be under way", lambda: status() in ([("running",)], [("awaiting_labels",)]), 60, 0.005)
     began = time.monotonic()

@@ -46,7 +46,7 @@ class Matrix:
         artifact, out = (os.path.join(self.folder, name) for name in ("artifact", "scores"))
         command = ["together", str(workers), "10"] if workers else ["fit_task"]
         data = [str(COLUMNS), self.paths["x"], self.paths["y"], artifact]
-        subprocess.run([MODELS_TOOL, *command, "binary", "0", "-", algorithm, json.dumps(params), "42", "1", *data], check=True, env=dict(os.environ, OMP_WAIT_POLICY="passive"))
+        subprocess.run([MODELS_TOOL, *command, "binary", "0", "-", algorithm, json.dumps(params), "42", "1", *data], check=True)
         subprocess.run([MODELS_TOOL, "predict", artifact, self.paths["test"], out], check=True)
         with open(artifact, "rb") as f:
             return f.read(), np.fromfile(out, "<f8")

@@ -25,7 +25,7 @@ def short(spec):
 
 
 def run(p, *command, code=0):
-    env = dict(os.environ, WEIR_STATE_DIR=os.path.join(p.dir, "state"), WEIR_OBJECTS_DIR=os.path.join(p.dir, "objects"), OMP_WAIT_POLICY="passive")
+    env = dict(os.environ, WEIR_STATE_DIR=os.path.join(p.dir, "state"), WEIR_OBJECTS_DIR=os.path.join(p.dir, "objects"))
     ended = subprocess.run([wt.BINARY, *command], env=env, cwd=pt.ROOT, capture_output=True, text=True, timeout=300)
     assert ended.returncode == code, "%s: exit %d\n%s\n%s" % (" ".join(command), ended.returncode, ended.stdout, ended.stderr)
     return ended.stdout if code == 0 else ended.stderr

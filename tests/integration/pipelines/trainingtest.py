@@ -25,7 +25,7 @@ TOOL = os.path.join(pt.BUILD, "weir_tool_training")
 
 
 def environment(p):
-    return dict(os.environ, WEIR_STATE_DIR=os.path.join(p.dir, "state"), WEIR_OBJECTS_DIR=os.path.join(p.dir, "objects"), OMP_WAIT_POLICY="passive")
+    return dict(os.environ, WEIR_STATE_DIR=os.path.join(p.dir, "state"), WEIR_OBJECTS_DIR=os.path.join(p.dir, "objects"))
 
 
 def done(p, *command):

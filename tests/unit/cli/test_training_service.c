@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -19,7 +18,6 @@ static int defaults(void **state) {
     (void)state;
     weir_err err;
     settings = (weir_settings){0};
-    (void)unsetenv("OMP_WAIT_POLICY");
     return weir_conf_defaults(weir_settings_table, &settings, &err) != WEIR_OK;
 }
 
@@ -62,20 +60,10 @@ static void runs_are_told_what_flags_said(void **state) {
     assert_int_equal(weir_conf_set(weir_settings_table, &settings, "train_memory_mib", "3", &err), WEIR_OK);
     assert_int_equal(weir_training_service_init(&service, &settings, &err), WEIR_OK);
     static const char *const expected[] = {"WEIR_PG_URL=postgresql://u:p@h/d", "WEIR_PLUGINS=a.so,b.so", "WEIR_LOG_LEVEL=debug",
-                                           "WEIR_OBJECTS_DIR=.weir/objects",   "OPENBLAS_NUM_THREADS=4", "OMP_WAIT_POLICY=passive"};
+                                           "WEIR_OBJECTS_DIR=.weir/objects", "OPENBLAS_NUM_THREADS=4"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         if (!has(&service, expected[i])) fail_msg("%s is missing", expected[i]);
     assert_int_equal(service.service.limits.memory_bytes, 3 << 20);
-    weir_training_service_done(&service);
-}
-
-static void what_the_user_says_of_waiting_threads_holds(void **state) {
-    (void)state;
-    weir_training_service service;
-    weir_err err;
-    assert_int_equal(setenv("OMP_WAIT_POLICY", "active", 1), 0);
-    assert_int_equal(weir_training_service_init(&service, &settings, &err), WEIR_OK);
-    assert_false(has(&service, "OMP_WAIT_POLICY=passive"));
     weir_training_service_done(&service);
 }
 
@@ -113,7 +101,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(two_run_on_a_host_and_three_in_all, defaults, forget),
         cmocka_unit_test_setup_teardown(runs_are_told_what_flags_said, defaults, forget),
-        cmocka_unit_test_setup_teardown(what_the_user_says_of_waiting_threads_holds, defaults, forget),
         cmocka_unit_test_setup_teardown(times_that_are_none_are_refused, defaults, forget),
         cmocka_unit_test_setup_teardown(want_of_memory_is_an_error, defaults, forget),
     };

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <xgboost/c_api.h>
 
 #include "models/explain.h"
 #include "models/import_model.h"
@@ -13,6 +12,7 @@
 #include "models/scorer_compile.h"
 #include "models/scorer_gate.h"
 #include "models/xgb_common.h"
+#include "models/xgb_library.h"
 #include "tests/unit/starve.h"
 
 enum { TRAINED = 400, WIDTH = 4, MODELS = 40 };
@@ -51,13 +51,13 @@ static set random_set(void) {
 }
 
 static void must(int code) {
-    if (code) fail_msg("%s", XGBGetLastError());
+    if (code) fail_msg("%s", weir_xgb.XGBGetLastError());
 }
 
 static void put(BoosterHandle booster, const char *name, int value) {
     char text[16];
     snprintf(text, sizeof text, "%d", value);
-    must(XGBoosterSetParam(booster, name, text));
+    must(weir_xgb.XGBoosterSetParam(booster, name, text));
 }
 
 static weir_buf train(const set *s, const char *format) {
@@ -67,23 +67,25 @@ static weir_buf train(const set *s, const char *format) {
     bst_ulong len;
     const char *bytes;
     weir_buf file = {0};
-    must(XGDMatrixCreateFromMat(s->narrow, TRAINED, WIDTH, NAN, &matrix));
-    must(XGDMatrixSetFloatInfo(matrix, "label", s->label, TRAINED));
-    must(XGDMatrixSetStrFeatureInfo(matrix, "feature_type", (const char **)(uintptr_t)s->types, WIDTH));
-    must(XGBoosterCreate(&matrix, 1, &booster));
-    must(XGBoosterSetParam(booster, "objective", s->classes == 2 ? "binary:logistic" : s->classes ? "multi:softprob" : "reg:squarederror"));
-    must(XGBoosterSetParam(booster, "tree_method", below(2) ? "hist" : "approx"));
-    must(XGBoosterSetParam(booster, "min_child_weight", "0.1"));
+    weir_err err;
+    assert_int_equal(weir_xgb_load_library(&err), WEIR_OK);
+    must(weir_xgb.XGDMatrixCreateFromMat(s->narrow, TRAINED, WIDTH, NAN, &matrix));
+    must(weir_xgb.XGDMatrixSetFloatInfo(matrix, "label", s->label, TRAINED));
+    must(weir_xgb.XGDMatrixSetStrFeatureInfo(matrix, "feature_type", (const char **)(uintptr_t)s->types, WIDTH));
+    must(weir_xgb.XGBoosterCreate(&matrix, 1, &booster));
+    must(weir_xgb.XGBoosterSetParam(booster, "objective", s->classes == 2 ? "binary:logistic" : s->classes ? "multi:softprob" : "reg:squarederror"));
+    must(weir_xgb.XGBoosterSetParam(booster, "tree_method", below(2) ? "hist" : "approx"));
+    must(weir_xgb.XGBoosterSetParam(booster, "min_child_weight", "0.1"));
     if (s->classes > 2) put(booster, "num_class", s->classes);
     put(booster, "nthread", 1);
     put(booster, "max_depth", 1 + below(9));
     put(booster, "max_cat_to_onehot", below(2) ? 1 : 20);
-    for (int rounds = 1 + below(12); rounds > 0; rounds--) must(XGBoosterUpdateOneIter(booster, rounds, matrix));
-    must(XGBoosterSetStrFeatureInfo(booster, "feature_name", (const char **)(uintptr_t)names, WIDTH));
-    must(XGBoosterSaveModelToBuffer(booster, format, &len, &bytes));
+    for (int rounds = 1 + below(12); rounds > 0; rounds--) must(weir_xgb.XGBoosterUpdateOneIter(booster, rounds, matrix));
+    must(weir_xgb.XGBoosterSetStrFeatureInfo(booster, "feature_name", (const char **)(uintptr_t)names, WIDTH));
+    must(weir_xgb.XGBoosterSaveModelToBuffer(booster, format, &len, &bytes));
     assert_true(weir_buf_append(&file, bytes, len));
-    XGBoosterFree(booster);
-    XGDMatrixFree(matrix);
+    weir_xgb.XGBoosterFree(booster);
+    weir_xgb.XGDMatrixFree(matrix);
     return file;
 }
 

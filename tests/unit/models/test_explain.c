@@ -2,11 +2,11 @@
 #include "fixture.h"
 
 #include <stdlib.h>
-#include <xgboost/c_api.h>
 
 #include "models/explain.h"
 #include "models/model_parts.h"
 #include "models/xgb_common.h"
+#include "models/xgb_library.h"
 #include "tests/unit/starve.h"
 
 static fixture data;
@@ -71,9 +71,9 @@ static const float *library_contributions(BoosterHandle booster, const weir_matr
     const float *found;
     bst_ulong dimensions;
     for (int i = 0; i < ROWS * COLUMNS; i++) values[i] = weir_xgb_narrow(matrix->values[i]);
-    assert_int_equal(XGDMatrixCreateFromMat(values, ROWS, COLUMNS, NAN, rows), 0);
+    assert_int_equal(weir_xgb.XGDMatrixCreateFromMat(values, ROWS, COLUMNS, NAN, rows), 0);
     const char *config = "{\"type\": 2, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": true}";
-    assert_int_equal(XGBoosterPredictFromDMatrix(booster, *rows, config, &shape, &dimensions, &found), 0);
+    assert_int_equal(weir_xgb.XGBoosterPredictFromDMatrix(booster, *rows, config, &shape, &dimensions, &found), 0);
     assert_int_equal(dimensions, 3);
     return found;
 }
@@ -93,7 +93,7 @@ static void compare_with_library(const char *algorithm, const weir_matrix *matri
         explain(model, matrix->values + r * COLUMNS, found);
         for (int i = 0; i < width; i++) assert_near(found[i], (double)expected[r * width + i], 1e-5 * largest);
     }
-    XGDMatrixFree(rows);
+    weir_xgb.XGDMatrixFree(rows);
     weir_model_free(model);
 }
 
