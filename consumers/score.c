@@ -153,7 +153,8 @@ static weir_status write_batch(score *s, const score_run *run, weir_err *err) {
     int64_t now_us = weir_clock_wall_us(s->env->clock);
     weir_status status = WEIR_OK;
     for (size_t i = 0; !status && i < run->count; i++)
-        if (run->rows[i].answered) status = score_emit(s, run->arms, &run->rows[i], now_us, err);
+        if (run->rows[i].answered && !(status = weir_worker_confirm(s->worker, run->rows[0].record, err)))
+            status = score_emit(s, run->arms, &run->rows[i], now_us, err);
     return status ? status : weir_producer_flush(weir_worker_producer(s->worker), FLUSH_TIMEOUT_MS, err);
 }
 

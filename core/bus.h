@@ -122,6 +122,9 @@ void weir_consumer_release(weir_consumer *consumer, weir_bus_record *records, si
 weir_status weir_consumer_store(weir_consumer *consumer, const char *topic, int32_t partition, int64_t next_offset, weir_err *err) WEIR_MUST_CHECK;
 /** Commits what is stored, now. */
 weir_status weir_consumer_commit(weir_consumer *consumer, weir_err *err) WEIR_MUST_CHECK;
+/** Asks the group whether this consumer is a member still, by committing that what is before the record is done. It is one for another 10 s when the call
+ *  returns WEIR_OK. RETRY: the group goes on without it, or did not answer in time. */
+weir_status weir_consumer_confirm(weir_consumer *consumer, const weir_bus_record *record, weir_err *err) WEIR_MUST_CHECK;
 /* Partitions of one topic are handed out side by side in time, however far one is ahead in the order of fetching (core/bus_align.c says how, and whom they wait for). */
 typedef struct weir_alignment {
     /** The time of a record; false: it has none, or one that must not count. Called on the polling thread, once a record. */

@@ -335,7 +335,7 @@ static weir_status open_consumer(const char *brokers, const char *group, const c
         {"enable.auto.commit", group ? "true" : "false"},
         {"auto.commit.interval.ms", "1000"},
         {"auto.offset.reset", "earliest"},
-        {"session.timeout.ms", "10000"},
+        {"session.timeout.ms", "10000"}, /* the timeouts of producers and WEIR_WORKER_AWAY_MS go by it */
         {"heartbeat.interval.ms", "1000"},
         {"fetch.wait.max.ms", "20"},
         {"fetch.error.backoff.ms", "10"},
@@ -714,6 +714,22 @@ weir_status weir_consumer_commit(weir_consumer *consumer, weir_err *err) {
     rd_kafka_resp_err_t error = rd_kafka_commit(consumer->client, NULL, 0);
     if (!error || error == RD_KAFKA_RESP_ERR__NO_OFFSET) return WEIR_OK;
     return weir_bus_fail(err, __func__, error, "committing offsets of", consumer->topic_count ? consumer->topics[0].name : "nothing");
+}
+
+weir_status weir_consumer_confirm(weir_consumer *consumer, const weir_bus_record *record, weir_err *err) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, record->topic, record->partition)->offset = record->offset;
+    rd_kafka_queue_t *answers = rd_kafka_queue_new(consumer->client);
+    rd_kafka_resp_err_t error = rd_kafka_commit_queue(consumer->client, list, answers, NULL, NULL);
+    if (!error) {
+        rd_kafka_event_t *answer = rd_kafka_queue_poll(answers, ASK_TIMEOUT_MS);
+        error = answer ? rd_kafka_event_error(answer) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+        if (answer) rd_kafka_event_destroy(answer);
+    }
+    rd_kafka_queue_destroy(answers);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (!error) return WEIR_OK;
+    return WEIR_RETRY(err, WEIR_ECONFLICT, "another process may have partition %d of %s: %s", record->partition, record->topic, rd_kafka_err2str(error));
 }
 
 /* librdkafka answers once fetching goes on from there; from this call on, records fetched before are outdated. (rd_kafka_seek_partitions takes its time-out for

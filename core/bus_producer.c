@@ -75,7 +75,7 @@ static weir_status make(const char *brokers, const char *client_id, const char *
         {"queue.buffering.max.messages", "500000"},
         {"queue.buffering.max.kbytes", "262144"},
         {"delivery.timeout.ms", delivery_timeout_ms},
-        {"request.timeout.ms", "8000"},
+        {"request.timeout.ms", "5000"},
         {"retry.backoff.ms", "50"},
         {"delivery.report.only.error", "true"},
         {NULL, NULL},
@@ -96,10 +96,10 @@ static weir_status make(const char *brokers, const char *client_id, const char *
     return WEIR_OK;
 }
 
-/* The delivery timeout turns an outage of the broker into RETRY. Shorter than a consumer's session: what a process that was stopped for longer has in its queue, while another
- * owns its partitions, is given up when it goes on. Large batches: fewer requests for the same records. */
+/* The delivery timeout turns an outage of the broker into RETRY. Shorter than a consumer's session by more than WEIR_WORKER_AWAY_MS and a heartbeat: what a process that was stopped
+ * for longer has in its queue, while another owns its partitions, is given up when it goes on. Large batches: fewer requests for the same records. */
 weir_status weir_producer_new(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {
-    return make(brokers, client_id, "9000", "20", ret_producer, err);
+    return make(brokers, client_id, "6000", "20", ret_producer, err);
 }
 
 weir_status weir_producer_new_patient(const char *brokers, const char *client_id, weir_producer **ret_producer, weir_err *err) {

@@ -232,10 +232,29 @@ static void begin_retry(weir_worker *worker, const weir_err *why) {
     apply_rewinds(worker);
 }
 
+static bool was_away(const weir_worker *worker, int64_t now_us) {
+    return now_us - worker->alive_us > WEIR_WORKER_AWAY_MS * INT64_C(1000);
+}
+
+/* A process that runs sends heartbeats, on a thread of librdkafka's. One that was stopped finds records that it had fetched before, and hears only later that it is no member any more. */
+static weir_status poll_records(weir_worker *worker, int timeout_ms, size_t *ret_count, weir_err *err) {
+    int64_t now_us = weir_clock_mono_us(worker->env->clock);
+    if (!was_away(worker, now_us)) worker->alive_us = now_us;
+    return weir_consumer_poll(worker->consumer, worker->batch, worker->batch_max, timeout_ms, ret_count, err);
+}
+
+weir_status weir_worker_confirm(weir_worker *worker, const weir_bus_record *first, weir_err *err) {
+    int64_t now_us = weir_clock_mono_us(worker->env->clock);
+    if (!was_away(worker, now_us)) return WEIR_OK;
+    weir_status status = weir_consumer_confirm(worker->consumer, first, err);
+    if (!status) worker->alive_us = now_us;
+    return status;
+}
+
 /* One step of waiting. Nothing is handed out while paused, but callbacks run. */
 static weir_status wait_step(weir_worker *worker, weir_err *err) {
     size_t count = 0;
-    weir_status status = weir_consumer_poll(worker->consumer, worker->batch, worker->batch_max, 0, &count, err);
+    weir_status status = poll_records(worker, 0, &count, err);
     weir_err drop = {0};
     add_rewinds(worker, worker->batch, count, &drop, &status); /* a partition whose pausing failed */
     weir_consumer_release(worker->consumer, worker->batch, count);
@@ -327,7 +346,7 @@ static weir_status handle_one_by_one(weir_worker *worker, const weir_bus_record 
 
 static weir_status batch_step(weir_worker *worker, int timeout_ms, weir_err *err) {
     size_t count = 0, done = 0;
-    weir_status status = weir_consumer_poll(worker->consumer, worker->batch, worker->batch_max, timeout_ms, &count, err);
+    weir_status status = poll_records(worker, timeout_ms, &count, err);
     if (!status && count) {
         status = handle(worker, worker->batch, count, err);
         if (!status && count < worker->batch_max) weir_producer_push(worker->producer); /* there are no more for now */

@@ -64,6 +64,8 @@ typedef struct weir_worker_env {
     void *shared; /* process-wide object of the upper layers (consumers/shared.h) */
 } weir_worker_env;
 
+enum { WEIR_WORKER_AWAY_MS = 2000 };
+
 weir_status weir_worker_new(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, void *setup, weir_worker **ret_worker,
                             weir_err *err) WEIR_MUST_CHECK;
 void weir_worker_free(weir_worker *worker);
@@ -91,6 +93,9 @@ weir_producer *weir_worker_producer(weir_worker *worker);
 void weir_worker_checkpoint_soon(weir_worker *worker);
 weir_arena *weir_worker_scratch(weir_worker *worker); /* reset before each batch */
 weir_consumer *weir_worker_consumer(weir_worker *worker); /* NULL without topics */
+/** Before what a batch leads to is written for good: a process that was stopped in the meantime may have lost its partitions, and somebody else did the same work. Costs a look at the
+ *  clock, and where this thread was away for WEIR_WORKER_AWAY_MS an answer of the group (weir_consumer_confirm). first: the batch's first record. */
+weir_status weir_worker_confirm(weir_worker *worker, const weir_bus_record *first, weir_err *err) WEIR_MUST_CHECK;
 /** Queues the record, key and value unchanged, to the dead letter topic with the contract's headers; error_class is a short stable word ("decode", "schema", "check",
  *  "future", "late", "oversize"). Counted in weir_<worker>_deadletters_total. Durable with the batch: the loop flushes the producer after batch() returns OK and before
  *  offsets are stored. */

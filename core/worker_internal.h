@@ -65,6 +65,7 @@ struct weir_worker {
     weir_progress *progress;
     size_t progress_count, progress_capacity;
 
+    int64_t alive_us; /* until then the thread came round again and again, or the group said that it is a member; see weir_worker_confirm */
     int64_t tick_due_us, tick_backoff_us, lag_due_us, reject_log_us;
     uint64_t rejects_unlogged;
     weir_reject_count rejects[WEIR_REJECT_KINDS_MAX];

@@ -8,7 +8,8 @@
 
 #define WEIR_DUCK_FUNCTIONS(X)                                                                                                                                 \
     X(append_blob)                                                                                                                                             \
-    X(append_bool) X(append_data_chunk) X(append_double) X(append_int64) X(append_null) X(append_timestamp) X(append_varchar_length) X(appender_close)         \
+    X(append_bool)                                                                                                                                             \
+    X(append_data_chunk) X(append_double) X(append_int64) X(append_null) X(append_timestamp) X(append_varchar_length) X(appender_close)                        \
         X(appender_column_count) X(appender_column_type) X(appender_create) X(appender_destroy) X(appender_end_row) X(appender_error_data) X(close)            \
             X(column_count) X(column_type) X(connect) X(create_data_chunk) X(create_logical_type) X(create_scalar_function) X(create_struct_type)              \
                 X(data_chunk_get_size) X(data_chunk_get_vector) X(data_chunk_set_size) X(destroy_data_chunk) X(destroy_error_data) X(destroy_extracted)        \

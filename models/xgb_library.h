@@ -8,11 +8,12 @@
 
 #define WEIR_XGB_FUNCTIONS(X)                                                                                                                                  \
     X(XGBGetLastError)                                                                                                                                         \
-    X(XGBoosterBoostOneIter) X(XGBoosterCreate) X(XGBoosterEvalOneIter) X(XGBoosterFree) X(XGBoosterGetNumFeature) X(XGBoosterGetStrFeatureInfo)               \
-        X(XGBoosterLoadModelFromBuffer) X(XGBoosterPredictFromDMatrix) X(XGBoosterPredictFromDense) X(XGBoosterSaveModelToBuffer) X(XGBoosterSetParam)         \
-            X(XGBoosterSetStrFeatureInfo) X(XGBoosterSlice) X(XGBoosterUpdateOneIter) X(XGCommunicatorFinalize) X(XGCommunicatorGetRank)                       \
-                X(XGCommunicatorGetWorldSize) X(XGCommunicatorInit) X(XGDMatrixCreateFromDense) X(XGDMatrixCreateFromMat) X(XGDMatrixFree)                     \
-                    X(XGDMatrixSetFloatInfo) X(XGDMatrixSetInfoFromInterface) X(XGDMatrixSetStrFeatureInfo)
+    X(XGBoosterBoostOneIter)                                                                                                                                   \
+    X(XGBoosterCreate) X(XGBoosterEvalOneIter) X(XGBoosterFree) X(XGBoosterGetNumFeature) X(XGBoosterGetStrFeatureInfo) X(XGBoosterLoadModelFromBuffer)        \
+        X(XGBoosterPredictFromDMatrix) X(XGBoosterPredictFromDense) X(XGBoosterSaveModelToBuffer) X(XGBoosterSetParam) X(XGBoosterSetStrFeatureInfo)           \
+            X(XGBoosterSlice) X(XGBoosterUpdateOneIter) X(XGCommunicatorFinalize) X(XGCommunicatorGetRank) X(XGCommunicatorGetWorldSize) X(XGCommunicatorInit) \
+                X(XGDMatrixCreateFromDense) X(XGDMatrixCreateFromMat) X(XGDMatrixFree) X(XGDMatrixSetFloatInfo) X(XGDMatrixSetInfoFromInterface)               \
+                    X(XGDMatrixSetStrFeatureInfo)
 
 /* weir_xgb.XGBoosterCreate is XGBoosterCreate, and so on, once weir_xgb_load_library was well. */
 typedef struct weir_xgb_functions {

@@ -1,5 +1,5 @@
 """Scores on request on a real stack: by key, by event, with features of one's own, by a named model and by a tenant's own; features that are missing or late by policy; what is asked wrongly; answers while
-scorers are killed and share the partitions, each once and in the order of its entity; and a model of several classes on the stream."""
+scorers are killed, stand still and share the partitions, each once and in the order of its entity; and a model of several classes on the stream."""
 import os
 import sys
 
@@ -115,12 +115,41 @@ def asked_wrongly(p, asker):
     assert any(b"'default/7' and came under the key 'default/8'" in d["weir.error.message"] for d in letters), letters
 
 
+def ask_many(asker, name, count, at_number):
+    """at_number(i) is called when request i was sent."""
+    for i in range(count):
+        asker.send("%s-%d" % (name, i), str(i * 7 % 40))
+        at_number(i)
+        if i % 50 == 0:
+            asker.out.flush(10)
+            time.sleep(0.02)
+    assert asker.out.flush(60) == 0
+
+
+def check_answered_once(p, name, count, seen):
+    """Each of the requests NAME-0 to NAME-(count - 1), in the order of its entity. seen: answers before them."""
+    of_name = lambda answer: answer["request_id"].startswith(name + "-")
+    wait_for("an answer to each", lambda: len({a["request_id"] for _, a in answers(p) if of_name(a)}) == count, 240, 2)
+    time.sleep(2)
+    all_answers = answers(p)
+    sources = collections.Counter((a["source_partition"], a["source_offset"]) for _, a in all_answers)
+    assert len(sources) == len(all_answers), "answered twice: %s" % [s for s, n in sources.items() if n > 1][:5]
+    load = [a for _, a in all_answers if of_name(a)]
+    assert len(load) == count and len(all_answers) == seen + count, (len(load), len(all_answers), seen)
+    last = {}
+    for record, answer in all_answers:
+        assert answer["source_partition"] == -1 - record.partition() and int(dict(record.headers())["weir.request.offset"]) == answer["source_offset"]
+        if of_name(answer):
+            order = int(answer["request_id"].split("-")[1])
+            assert last.get(answer["entity"], -1) < order, "%s of %s came after %d" % (answer["request_id"], answer["entity"], last[answer["entity"]])
+            last[answer["entity"]] = order
+
+
 def while_scorers_die(p, asker):
     """One is killed in the middle, and comes back; another one joins, and is killed, too."""
     seen = len(answers(p))
-    customers = [str(c) for c in range(40)]
-    for i in range(ASKED):
-        asker.send("load-%d" % i, customers[i * 7 % 40])
+
+    def at_number(i):
         if i in (1000, 3000):
             p.kill("score", "0")
             p.start("score", "0", wait=False)
@@ -128,26 +157,30 @@ def while_scorers_die(p, asker):
             p.start("score", "1", wait=False)
         if i == 4500:
             p.kill("score", "1")
-        if i % 50 == 0:
-            asker.out.flush(10)
-            time.sleep(0.02)
-    assert asker.out.flush(60) == 0
-    wait_for("an answer to each", lambda: len({a["request_id"] for _, a in answers(p) if a["request_id"].startswith("load-")}) == ASKED, 240, 2)
-    time.sleep(2)
-    all_answers = answers(p)
-    load = [(r, a) for r, a in all_answers if a["request_id"].startswith("load-")]
-    sources = collections.Counter((a["source_partition"], a["source_offset"]) for _, a in all_answers)
-    assert len(sources) == len(all_answers), "answered twice: %s" % [s for s, n in sources.items() if n > 1][:5]
-    assert len(load) == ASKED and len(all_answers) == seen + ASKED, (len(load), len(all_answers), seen)
-    last = {}
-    for record, answer in all_answers:
-        assert answer["source_partition"] == -1 - record.partition() and int(dict(record.headers())["weir.request.offset"]) == answer["source_offset"]
-        if answer["request_id"].startswith("load-"):
-            order = int(answer["request_id"][5:])
-            assert last.get(answer["entity"], -1) < order, "%s of %s came after %d" % (answer["request_id"], answer["entity"], last[answer["entity"]])
-            last[answer["entity"]] = order
+
+    ask_many(asker, "load", ASKED, at_number)
+    check_answered_once(p, "load", ASKED, seen)
     repeated = sum(v for (n, labels), v in p.metrics("score").items() if n == "weir_score_outcomes_total" and ("outcome", "repeated") in labels)
     print("%d requests: each answered once, in the order of its entity; %d came again to the last scorer and had their answer" % (ASKED, repeated))
+
+
+def while_a_scorer_stands_still(p, asker):
+    """In the middle of its work, for longer than its session: another one has its partitions and answers, and it goes on, with what it had in hand. How long it stood still decides what is late then: its
+    heartbeats only, or what its producer keeps, too."""
+    p.start("score", "1")
+    for round, stood_s in enumerate((8.5, 10.2, 14)):
+        name, seen, process = "still%d" % round, len(answers(p)), p.processes["score", "0"]
+
+        def at_number(i):
+            if i == 1000:
+                process.send_signal(signal.SIGSTOP)
+
+        ask_many(asker, name, 2000, at_number)
+        time.sleep(stood_s)
+        process.send_signal(signal.SIGCONT)
+        check_answered_once(p, name, 2000, seen)
+    p.kill("score", "1", sig=signal.SIGTERM)
+    print("a scorer that stood still: no request answered twice, none lost")
 
 
 def readers_pass_over(p):
@@ -225,6 +258,7 @@ def main():
         by_name(p, asker, model)
         asked_wrongly(p, asker)
         while_scorers_die(p, asker)
+        while_a_scorer_stands_still(p, asker)
         readers_pass_over(p)
     several_classes()
 

@@ -77,6 +77,10 @@ typedef struct plan {
     int fail_at, reject_at; /* numbers; -1: none */
     int blame_at; /* a batch with it returns REJECT */
     int fatal_at; /* a batch with it returns FATAL */
+    bool confirms; /* asks whether it is a member still before anything of a batch counts */
+    int away_at; /* in a batch with it the process is stopped for longer than a session, once, and the group does not want it back at first */
+    rd_kafka_mock_cluster_t *cluster;
+    int refusals; /* by the group */
     int rejects, stop_rejects; /* how often record reject_at was rejected; how often at least before stopping */
     int next[PARTITIONS]; /* numbers that are durable */
     int batches, ticks, dones, revoked, inits;
@@ -106,11 +110,30 @@ static int number_of(const weir_bus_record *record) {
     return number;
 }
 
+static weir_status confirm(plan *p, const weir_bus_record *records, size_t count, weir_err *err) {
+    bool away = false;
+    for (size_t i = 0; i < count; i++) away = away || (records[i].partition == 0 && number_of(&records[i]) == p->away_at);
+    if (away) {
+        p->away_at = -1;
+        weir_clock_sleep_us(weir_worker_env_of(p->worker)->clock, 15000000);
+        rd_kafka_mock_push_request_errors(p->cluster, 8 /* OffsetCommit */, 3, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+                                          RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+    }
+    weir_status status = weir_worker_confirm(p->worker, &records[0], err);
+    if (status) {
+        assert_int_equal(err->action, WEIR_ACTION_RETRY);
+        p->refusals++;
+    }
+    return status;
+}
+
 static weir_status plan_batch(void *context, const weir_bus_record *records, size_t count, weir_err *err) {
     plan *p = context;
     int next[PARTITIONS];
     memcpy(next, p->next, sizeof next);
     p->batches++;
+    weir_status member = p->confirms ? confirm(p, records, count, err) : WEIR_OK;
+    if (member) return member;
     for (size_t i = 0; i < count; i++) {
         int number = number_of(&records[i]);
         /* Whatever failed before: each partition goes on exactly where it is durable. Only where the loop's own flush is made to fail does a batch that was fine here
@@ -224,6 +247,20 @@ static void failing_batch_is_delivered_again_from_its_first_record(void **state)
     assert_int_equal(p.next[0], RECORDS);
     assert_int_equal(p.next[1], RECORDS);
     assert_true(metric("weir_worker_retries_total", (const char *const[]){"fraud", "ingest", NULL}) - before == 9);
+}
+
+static void a_worker_that_was_away_writes_nothing_before_the_group_says_that_it_is_a_member(void **state) {
+    broker *b = *state;
+    weir_err err = {0};
+    plan p = plan_all();
+    p.confirms = true;
+    p.away_at = 123;
+    p.cluster = b->cluster;
+    produce(b->brokers, 0, RECORDS);
+    must(run_plan(b, &p, &err), &err);
+    assert_true(p.refusals >= 1 && p.refusals <= 3); /* commits in the background may have met the others */
+    assert_int_equal(p.next[0], RECORDS); /* each record once: what was refused came again */
+    assert_int_equal(p.next[1], RECORDS);
 }
 
 static void stop_during_a_retry_stores_nothing_of_the_batch(void **state) {
@@ -668,6 +705,7 @@ int main(void) {
 #define WITH_BROKER(test) cmocka_unit_test_setup_teardown(test, start_broker, stop_broker)
         WITH_BROKER(every_record_is_handled_once_and_the_next_run_goes_on_after_them),
         WITH_BROKER(failing_batch_is_delivered_again_from_its_first_record),
+        WITH_BROKER(a_worker_that_was_away_writes_nothing_before_the_group_says_that_it_is_a_member),
         WITH_BROKER(stop_during_a_retry_stores_nothing_of_the_batch),
         WITH_BROKER(what_a_checkpoint_did_not_take_comes_again_after_a_reset),
         WITH_BROKER(a_clean_stop_ends_with_a_checkpoint_and_the_next_run_goes_on_behind_it),
