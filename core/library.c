@@ -7,7 +7,7 @@ static weir_status open_first(const char *const *files, void **ret_object, weir_
     const char *reason = "no file is named";
     for (*ret_object = NULL; *files && !*ret_object; files++) {
         *ret_object = dlopen(*files, RTLD_LAZY | RTLD_LOCAL);
-        if (!*ret_object) reason = dlerror(); /* of the last, which is the plain name that the system knows */
+        if (!*ret_object) reason = dlerror(); /* of the last of them */
     }
     return *ret_object ? WEIR_OK : WEIR_FAIL(err, WEIR_EIO, "a library cannot be loaded: %s", reason);
 }

@@ -64,6 +64,7 @@ typedef struct weir_worker_env {
     void *shared; /* process-wide object of the upper layers (consumers/shared.h) */
 } weir_worker_env;
 
+/* How long a worker's thread may be away before weir_worker_confirm asks the group. */
 enum { WEIR_WORKER_AWAY_MS = 2000 };
 
 weir_status weir_worker_new(const weir_worker_ops *ops, const weir_worker_env *env, const char *pipeline, void *setup, weir_worker **ret_worker,

@@ -6,14 +6,14 @@
 
 #include "core/err.h"
 
-#define WEIR_XGB_FUNCTIONS(X)                                                                                                                                  \
-    X(XGBGetLastError)                                                                                                                                         \
-    X(XGBoosterBoostOneIter)                                                                                                                                   \
-    X(XGBoosterCreate) X(XGBoosterEvalOneIter) X(XGBoosterFree) X(XGBoosterGetNumFeature) X(XGBoosterGetStrFeatureInfo) X(XGBoosterLoadModelFromBuffer)        \
-        X(XGBoosterPredictFromDMatrix) X(XGBoosterPredictFromDense) X(XGBoosterSaveModelToBuffer) X(XGBoosterSetParam) X(XGBoosterSetStrFeatureInfo)           \
-            X(XGBoosterSlice) X(XGBoosterUpdateOneIter) X(XGCommunicatorFinalize) X(XGCommunicatorGetRank) X(XGCommunicatorGetWorldSize) X(XGCommunicatorInit) \
-                X(XGDMatrixCreateFromDense) X(XGDMatrixCreateFromMat) X(XGDMatrixFree) X(XGDMatrixSetFloatInfo) X(XGDMatrixSetInfoFromInterface)               \
-                    X(XGDMatrixSetStrFeatureInfo)
+// clang-format off
+#define WEIR_XGB_FUNCTIONS(X) \
+    X(XGBGetLastError) X(XGBoosterBoostOneIter) X(XGBoosterCreate) X(XGBoosterEvalOneIter) X(XGBoosterFree) X(XGBoosterGetNumFeature) \
+    X(XGBoosterGetStrFeatureInfo) X(XGBoosterLoadModelFromBuffer) X(XGBoosterPredictFromDMatrix) X(XGBoosterPredictFromDense) \
+    X(XGBoosterSaveModelToBuffer) X(XGBoosterSetParam) X(XGBoosterSetStrFeatureInfo) X(XGBoosterSlice) X(XGBoosterUpdateOneIter) \
+    X(XGCommunicatorFinalize) X(XGCommunicatorGetRank) X(XGCommunicatorGetWorldSize) X(XGCommunicatorInit) X(XGDMatrixCreateFromDense) \
+    X(XGDMatrixCreateFromMat) X(XGDMatrixFree) X(XGDMatrixSetFloatInfo) X(XGDMatrixSetInfoFromInterface) X(XGDMatrixSetStrFeatureInfo)
+// clang-format on
 
 /* weir_xgb.XGBoosterCreate is XGBoosterCreate, and so on, once weir_xgb_load_library was well. */
 typedef struct weir_xgb_functions {

@@ -46,6 +46,7 @@ static void sleep_on_clock(weir_clock *clock, int64_t duration_us) {
 static weir_clock ticking = {look_at_clock, look_at_clock, sleep_on_clock};
 static int served, in_shadow, shadows_of_version[4], answers_of_version[4], answers_in_bucket[WEIR_BUCKETS_MAX], with_policy;
 static bool kafka_refuses_shadows, kafka_is_behind;
+static int refused_from = -1; /* rows served when the group goes on without this worker; -1: it does not */
 
 const weir_worker_env *weir_worker_env_of(const weir_worker *w) {
     (void)w;
@@ -74,6 +75,11 @@ weir_status weir_worker_subscribe(weir_worker *w, const char *const *topics, siz
 weir_consumer *weir_worker_consumer(weir_worker *w) {
     (void)w;
     return NULL;
+}
+weir_status weir_worker_confirm(weir_worker *w, const weir_bus_record *first, weir_err *err) {
+    (void)w;
+    assert_int_equal(first->offset, 0);
+    return served == refused_from ? WEIR_RETRY(err, WEIR_ECONFLICT, "another process may have the partition") : WEIR_OK;
 }
 weir_status weir_serving_find(weir_serving *s, const char *what, const char *arm, weir_served **ret_served, weir_err *err) {
     (void)s, (void)what, (void)arm;
@@ -340,6 +346,7 @@ static int setup(void **state) {
     stand_in = (weir_served){0};
     memset(pipeline->serving.views, 0, sizeof *pipeline->serving.views * (size_t)pipeline->view_count);
     kafka_refuses_shadows = kafka_is_behind = false;
+    refused_from = -1;
     arms = (weir_arms){.champion = &versions[0], .splits = {{.champion_share = 1}}};
     for (int v = 0; v < 4; v++) {
         versions[v] = (weir_served){.version = v, .model = model, .threshold = 0.5, .columns = finite_column};
@@ -376,6 +383,16 @@ static void each_arm_answers_for_its_own_and_says_the_shares(void **state) {
     assert_int_equal(score(400), WEIR_OK);
     for (int v = 0; v < 4; v++) assert_int_equal(answers_of_version[v], 100);
     assert_true(with_policy == 400 && in_shadow == 0);
+}
+
+static void who_is_no_member_any_more_writes_nothing_from_then_on(void **state) {
+    (void)state;
+    refused_from = 150;
+    assert_int_equal(score(400), WEIR_ECONFLICT);
+    assert_int_equal(served, 150);
+    refused_from = -1;
+    assert_int_equal(score(400), WEIR_OK); /* the batch comes again */
+    assert_int_equal(served, 550);
 }
 
 /* Of a context: what is logged is checked as it is encoded. */
@@ -533,6 +550,7 @@ static int unload(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_arm_answers_for_its_own_and_says_the_shares, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_is_no_member_any_more_writes_nothing_from_then_on, setup, teardown),
         cmocka_unit_test_setup_teardown(each_prediction_logs_its_bucket_and_the_policy_of_that, setup, teardown),
         cmocka_unit_test_setup_teardown(for_challengers_that_fail_the_champion_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_shadow_scores_what_the_champion_answers, setup, teardown),
