@@ -106,7 +106,9 @@ def three(p, source, model):
         assert abs(sum(shares.values()) - 1) < 1e-8 and abs(shares[arm] - propensity) < 1e-8, (arm, policy, propensity)
     for name in CHALLENGERS:
         split = status["arms"][name]["split"]
-        assert abs(split["measured"] - split["planned"]) < 0.06 and split["e_value"] < split["alarm"], (name, split)
+        assert split["e_value"] < split["alarm"], (name, split)
+        if not status["arms"][name]["stopped"]:  # after a hundred requests or so: its share may be anything that the e-value lets pass
+            assert abs(split["measured"] - split["planned"]) < 0.06, (name, split)
     alone = {name: status["arms"][name]["all_traffic"]["snips"] for name in ["champion"] + CHALLENGERS}
     assert alone["challenger-2"]["value"] < alone["champion"]["value"] < alone["challenger-3"]["value"], alone
     for name in ["champion"] + CHALLENGERS:  # what the estimates say of an arm is what the arm did
