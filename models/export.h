@@ -18,7 +18,7 @@ bool weir_export_format_find(const char *name, weir_export_format *ret_format) W
  *    score    the compiled form, for libweirscore (models/scorer/weirscore.h): the same bits
  *  Categories are the numbers that they are in rows (weir_text_number of a text). In onnxruntime and PMML4S scores equal weir_model_predict's, relative to the largest, to 1e-6 of trees
  *  (the same leaves, float32 sums in another order), 1e-11 (PMML 1e-9) of linear models and 1e-9 of support vectors.
- *  Errors: WEIR_EINVAL when the format cannot hold the model exactly, with the part of it: hashed categories, splits by sets of categories, algorithms of plugins; of score Hoeffding trees too; in PMML several targets, and columns whose names begin
+ *  Errors: WEIR_EINVAL when the format cannot hold the model exactly, with the part of it: hashed categories, splits by sets of categories, algorithms of plugins; in all but native and score Hoeffding trees too; in PMML several targets, and columns whose names begin
  *  with "weir."; WEIR_ELIMIT for ONNX of 2 GB; WEIR_ENOMEM. *ret_bytes is then as it was. */
 weir_status weir_model_export(const weir_model *model, weir_export_format format, weir_buf *ret_bytes, weir_err *err) WEIR_MUST_CHECK;
 

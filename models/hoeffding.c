@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "models/algorithms.h"
+#include "models/hoeffding.h"
 #include "models/interrupt.h"
 #include "models/linear_form.h"
 #include "models/memory.h"
@@ -30,48 +31,22 @@ typedef struct hoeffding_params {
     int64_t max_depth, max_leaves;
 } hoeffding_params;
 
-typedef struct normal {
-    double weight, mean, squares; /* squares: sum about the mean */
-} normal;
-
-/* The numbers of a leaf; see leaf_count. */
-typedef struct leaf {
-    double *tried; /* [1] weight when a split was last looked for */
-    double *right; /* [2] weight that was called right by shares, by naive Bayes */
-    double *inherited; /* [k] of each class, from the parent's estimate */
-    double *own; /* [k] of each class, seen here */
-    double *range; /* [p][2] least and largest value */
-    normal *observed; /* [p][k] */
-} leaf;
-
-typedef struct node {
-    double column, threshold, left, right, missing_left, depth; /* left 0: a leaf; x ≤ threshold goes left */
-    double *numbers; /* of a leaf */
-} node;
-
-typedef struct tree {
-    int p, k; /* columns, classes */
-    int count, capacity, leaves;
-    node *nodes;
-    double *scratch; /* [2 · k] */
-} tree;
-
-static size_t leaf_count(const tree *t) {
+static size_t leaf_count(const weir_hoeffding *t) {
     size_t p = (size_t)t->p, k = (size_t)t->k;
     return 3 + 2 * k + 2 * p + 3 * p * k;
 }
 
-static leaf leaf_of(const tree *t, const node *n) {
+weir_hoeffding_leaf weir_hoeffding_leaf_of(const weir_hoeffding *t, const weir_hoeffding_node *n) {
     double *at = n->numbers;
-    leaf l = {.tried = at, .right = at + 1, .inherited = at + 3};
+    weir_hoeffding_leaf l = {.tried = at, .right = at + 1, .inherited = at + 3};
     l.own = l.inherited + t->k;
     l.range = l.own + t->k;
-    l.observed = (normal *)(l.range + 2 * (size_t)t->p);
+    l.observed = (weir_hoeffding_normal *)(l.range + 2 * (size_t)t->p);
     return l;
 }
 
 static void tree_free(void *object) {
-    tree *t = object;
+    weir_hoeffding *t = object;
     if (!t) return;
     for (int i = 0; t->nodes && i < t->count; i++) weir_models_free(t->nodes[i].numbers);
     weir_models_free(t->nodes);
@@ -79,8 +54,8 @@ static void tree_free(void *object) {
     weir_models_free(t);
 }
 
-static tree *tree_new(const weir_model_shape *shape) {
-    tree *t = weir_models_calloc(1, sizeof *t);
+static weir_hoeffding *tree_new(const weir_model_shape *shape) {
+    weir_hoeffding *t = weir_models_calloc(1, sizeof *t);
     if (!t) return NULL;
     t->p = shape->column_count;
     t->k = shape->task == WEIR_TASK_MULTICLASS ? shape->output_count : 2;
@@ -91,18 +66,18 @@ static tree *tree_new(const weir_model_shape *shape) {
 }
 
 /* Room for `more` nodes; false when memory ran out. */
-static bool tree_reserve(tree *t, int more) {
+static bool tree_reserve(weir_hoeffding *t, int more) {
     if (t->count + more <= t->capacity) return true;
     int capacity = t->capacity ? 2 * t->capacity : 16;
     while (capacity < t->count + more) capacity *= 2;
-    node *nodes = weir_mem.realloc(t->nodes, (size_t)capacity * sizeof *nodes);
+    weir_hoeffding_node *nodes = weir_mem.realloc(t->nodes, (size_t)capacity * sizeof *nodes);
     if (!nodes) return false;
     t->nodes = nodes;
     t->capacity = capacity;
     return true;
 }
 
-static double *leaf_numbers(const tree *t) {
+static double *leaf_numbers(const weir_hoeffding *t) {
     return weir_models_calloc(leaf_count(t), sizeof(double));
 }
 
@@ -119,10 +94,10 @@ static int highest(const double *values, int count) {
     return best;
 }
 
-static int find_leaf(const tree *t, const double *x) {
+static int find_leaf(const weir_hoeffding *t, const double *x) {
     int at = 0;
     while (t->nodes[at].left > 0) {
-        const node *n = &t->nodes[at];
+        const weir_hoeffding_node *n = &t->nodes[at];
         double value = x[(int)n->column];
         bool left = isnan(value) ? n->missing_left > 0 : value <= n->threshold;
         at = (int)(left ? n->left : n->right);
@@ -132,33 +107,38 @@ static int find_leaf(const tree *t, const double *x) {
 
 /* ---- scores of a leaf ---- */
 
-static void shares(const tree *t, const leaf *l, double *out) {
+void weir_hoeffding_shares(const weir_hoeffding *t, const weir_hoeffding_leaf *l, double *out) {
     double total = sum_of(l->inherited, t->k) + sum_of(l->own, t->k);
     for (int k = 0; k < t->k; k++) out[k] = total > 0 ? (l->inherited[k] + l->own[k]) / total : 1.0 / t->k;
 }
 
+double weir_hoeffding_variance(const weir_hoeffding_normal *n) {
+    double variance = n->weight > 1 ? n->squares / (n->weight - 1) : 0;
+    return variance > 0 ? variance : 0;
+}
+
 /* Logarithm of the normal density, without what all classes share. Values that never vary tell nothing but themselves. */
-static double log_density(const normal *n, double x) {
-    double variance = n->weight > 1 ? n->squares / (n->weight - 1) : 0, away = x - n->mean;
-    if (!(variance > 0)) return away == 0 ? 0 : -INFINITY;
+static double log_density(const weir_hoeffding_normal *n, double x) {
+    double variance = weir_hoeffding_variance(n), away = x - n->mean;
+    if (variance == 0) return away == 0 ? 0 : -INFINITY;
     return -0.5 * (log(variance) + away * away / variance);
 }
 
-/* False, and out the shares, when no class is likely. */
-static bool naive_bayes(const tree *t, const leaf *l, const double *x, double *out) {
+/* models/scorer/bayes.c does the same operations in the same order: equal bits. False, and out the shares, when no class is likely. */
+static bool naive_bayes(const weir_hoeffding *t, const weir_hoeffding_leaf *l, const double *x, double *out) {
     double most = -INFINITY, total = 0;
-    shares(t, l, out);
+    weir_hoeffding_shares(t, l, out);
     for (int k = 0; k < t->k; k++) {
         double score = log(out[k]);
         for (int c = 0; c < t->p; c++) {
-            const normal *n = &l->observed[(size_t)c * (size_t)t->k + (size_t)k];
-            if (!isnan(x[c]) && l->range[2 * c] < l->range[2 * c + 1]) score += n->weight > 0 ? log_density(n, x[c]) : -INFINITY;
+            const weir_hoeffding_normal *n = &l->observed[(size_t)c * (size_t)t->k + (size_t)k];
+            if (!isnan(x[c]) && weir_hoeffding_varies(l, c)) score += n->weight > 0 ? log_density(n, x[c]) : -INFINITY;
         }
         out[k] = score;
         if (score > most) most = score;
     }
     if (!isfinite(most)) {
-        shares(t, l, out);
+        weir_hoeffding_shares(t, l, out);
         return false;
     }
     for (int k = 0; k < t->k; k++) total += out[k] = exp(out[k] - most);
@@ -166,11 +146,11 @@ static bool naive_bayes(const tree *t, const leaf *l, const double *x, double *o
     return true;
 }
 
-static void score_leaf(const tree *t, const leaf *l, const double *x, double *out) {
-    if (l->right[1] > l->right[0])
+static void score_leaf(const weir_hoeffding *t, const weir_hoeffding_leaf *l, const double *x, double *out) {
+    if (weir_hoeffding_is_bayes(l))
         (void)naive_bayes(t, l, x, out);
     else
-        shares(t, l, out);
+        weir_hoeffding_shares(t, l, out);
 }
 
 /* ---- splits ---- */
@@ -188,10 +168,10 @@ static double entropy(const double *weights, int count) {
 }
 
 /* sides [2][k]: weight of each class at or below the threshold, and above. */
-static void divide(const tree *t, const normal *observed, double threshold, double *sides) {
+static void divide(const weir_hoeffding *t, const weir_hoeffding_normal *observed, double threshold, double *sides) {
     for (int k = 0; k < t->k; k++) {
-        const normal *n = &observed[k];
-        double variance = n->weight > 1 ? n->squares / (n->weight - 1) : 0;
+        const weir_hoeffding_normal *n = &observed[k];
+        double variance = weir_hoeffding_variance(n);
         double below = variance > 0 ? 0.5 * erfc((n->mean - threshold) / sqrt(2 * variance)) : n->mean <= threshold;
         sides[k] = n->weight * below;
         sides[t->k + k] = n->weight - sides[k];
@@ -199,14 +179,14 @@ static void divide(const tree *t, const normal *observed, double threshold, doub
 }
 
 /* The gain of a split of the rows that have a value; −∞ when one side is next to empty. */
-static double gain_of(const tree *t, const double *sides, double before) {
+static double gain_of(const weir_hoeffding *t, const double *sides, double before) {
     double left = sum_of(sides, t->k), right = sum_of(sides + t->k, t->k), total = left + right;
     if (left < LEAST_SHARE * total || right < LEAST_SHARE * total) return -INFINITY;
     return before - left / total * entropy(sides, t->k) - right / total * entropy(sides + t->k, t->k);
 }
 
-static split best_of_column(const tree *t, const leaf *l, int column) {
-    const normal *observed = l->observed + (size_t)column * (size_t)t->k;
+static split best_of_column(const weir_hoeffding *t, const weir_hoeffding_leaf *l, int column) {
+    const weir_hoeffding_normal *observed = l->observed + (size_t)column * (size_t)t->k;
     double low = l->range[2 * column], high = l->range[2 * column + 1], all = sum_of(l->own, t->k), *sides = t->scratch;
     split best = {.column = column, .gain = -INFINITY};
     if (!(low < high)) return best;
@@ -222,7 +202,7 @@ static split best_of_column(const tree *t, const leaf *l, int column) {
 }
 
 /* True when the best split is surely the best, or as good as the second. */
-static bool find_split(const tree *t, const leaf *l, const hoeffding_params *params, split *ret_best) {
+static bool find_split(const weir_hoeffding *t, const weir_hoeffding_leaf *l, const hoeffding_params *params, split *ret_best) {
     split best = {.gain = 0, .column = -1};
     double second = 0, seen = sum_of(l->own, t->k);
     for (int c = 0; c < t->p; c++) {
@@ -240,23 +220,24 @@ static bool find_split(const tree *t, const leaf *l, const hoeffding_params *par
 }
 
 /* The leaf becomes a split; its children begin with what it believes of their classes. */
-static bool split_leaf(tree *t, int at, const split *s) {
+static bool split_leaf(weir_hoeffding *t, int at, const split *s) {
     double *numbers[2] = {leaf_numbers(t), leaf_numbers(t)};
     if (!numbers[0] || !numbers[1] || !tree_reserve(t, 2)) {
         weir_models_free(numbers[0]);
         weir_models_free(numbers[1]);
         return false;
     }
-    node *n = &t->nodes[at];
-    leaf l = leaf_of(t, n);
+    weir_hoeffding_node *n = &t->nodes[at];
+    weir_hoeffding_leaf l = weir_hoeffding_leaf_of(t, n);
     divide(t, l.observed + (size_t)s->column * (size_t)t->k, s->threshold, t->scratch);
     for (int side = 0; side < 2; side++) {
-        node *child = &t->nodes[t->count + side];
-        *child = (node){.depth = n->depth + 1, .numbers = numbers[side]};
-        memcpy(leaf_of(t, child).inherited, t->scratch + side * t->k, (size_t)t->k * sizeof(double));
+        weir_hoeffding_node *child = &t->nodes[t->count + side];
+        *child = (weir_hoeffding_node){.depth = n->depth + 1, .numbers = numbers[side]};
+        memcpy(weir_hoeffding_leaf_of(t, child).inherited, t->scratch + side * t->k, (size_t)t->k * sizeof(double));
     }
     weir_models_free(n->numbers);
-    *n = (node){.column = s->column, .threshold = s->threshold, .left = t->count, .right = t->count + 1, .missing_left = s->missing_left, .depth = n->depth};
+    *n = (weir_hoeffding_node){
+        .column = s->column, .threshold = s->threshold, .left = t->count, .right = t->count + 1, .missing_left = s->missing_left, .depth = n->depth};
     t->count += 2;
     t->leaves++;
     return true;
@@ -264,9 +245,9 @@ static bool split_leaf(tree *t, int at, const split *s) {
 
 /* ---- learning ---- */
 
-static void observe(const tree *t, const leaf *l, const double *x, int class, double weight) {
+static void observe(const weir_hoeffding *t, const weir_hoeffding_leaf *l, const double *x, int class, double weight) {
     for (int c = 0; c < t->p; c++) {
-        normal *first = l->observed + (size_t)c * (size_t)t->k, *n = first + class;
+        weir_hoeffding_normal *first = l->observed + (size_t)c * (size_t)t->k, *n = first + class;
         if (isnan(x[c])) continue;
         double seen = 0;
         for (int k = 0; k < t->k; k++) seen += first[k].weight;
@@ -280,16 +261,16 @@ static void observe(const tree *t, const leaf *l, const double *x, int class, do
     l->own[class] += weight;
 }
 
-static bool is_pure(const tree *t, const leaf *l) {
+static bool is_pure(const weir_hoeffding *t, const weir_hoeffding_leaf *l) {
     int classes = 0;
     for (int k = 0; k < t->k; k++) classes += l->own[k] > 0;
     return classes < 2;
 }
 
-static weir_status learn_row(tree *t, const hoeffding_params *params, const double *x, int class, double weight, weir_err *err) {
+static weir_status learn_row(weir_hoeffding *t, const hoeffding_params *params, const double *x, int class, double weight, weir_err *err) {
     int at = find_leaf(t, x);
-    leaf l = leaf_of(t, &t->nodes[at]);
-    shares(t, &l, t->scratch);
+    weir_hoeffding_leaf l = weir_hoeffding_leaf_of(t, &t->nodes[at]);
+    weir_hoeffding_shares(t, &l, t->scratch);
     if (highest(t->scratch, t->k) == class) l.right[0] += weight;
     (void)naive_bayes(t, &l, x, t->scratch);
     if (highest(t->scratch, t->k) == class) l.right[1] += weight;
@@ -306,7 +287,7 @@ static weir_status learn_row(tree *t, const hoeffding_params *params, const doub
 
 /* ---- the body ---- */
 
-static weir_status append_tree(const tree *t, weir_buf *body, weir_err *err) {
+static weir_status append_tree(const weir_hoeffding *t, weir_buf *body, weir_err *err) {
     double count = t->count;
     bool ok = weir_buf_append(body, magic, sizeof magic) && weir_buf_append(body, &count, sizeof count);
     for (int i = 0; ok && i < t->count; i++) ok = weir_buf_append(body, &t->nodes[i], RECORD_COUNT * sizeof(double));
@@ -320,7 +301,7 @@ static weir_status append_tree(const tree *t, weir_buf *body, weir_err *err) {
 }
 
 /* A child stands behind its parent, so that no walk goes round in a circle. */
-static bool good_node(const tree *t, int index, const double *record, int node_count) {
+static bool good_node(const weir_hoeffding *t, int index, const double *record, int node_count) {
     double column = record[0], left = record[2], right = record[3];
     bool good = true;
     for (int i = 0; i < RECORD_COUNT; i++) good = good && isfinite(record[i]);
@@ -329,12 +310,12 @@ static bool good_node(const tree *t, int index, const double *record, int node_c
            left < node_count && right < node_count;
 }
 
-static weir_status read_nodes(tree *t, const char *at, const char *end, int count, weir_err *err) {
+static weir_status read_nodes(weir_hoeffding *t, const char *at, const char *end, int count, weir_err *err) {
     size_t leaf_bytes = leaf_count(t) * sizeof(double), record_bytes = RECORD_COUNT * sizeof(double);
     const char *numbers = at + (size_t)count * record_bytes;
     if (!tree_reserve(t, count)) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for %d nodes", count);
     for (int i = 0; i < count; i++, at += record_bytes) {
-        node n = {0};
+        weir_hoeffding_node n = {0};
         memcpy(&n, at, record_bytes);
         if (!good_node(t, i, (const double *)&n, count)) return WEIR_FAIL(err, WEIR_EDATA, "node %d of the body has a number that cannot be", i);
         t->leaves += n.left == 0;
@@ -352,14 +333,14 @@ static weir_status read_nodes(tree *t, const char *at, const char *end, int coun
     return numbers == end ? WEIR_OK : WEIR_FAIL(err, WEIR_EDATA, "%zu bytes are left behind the body's leaves", (size_t)(end - numbers));
 }
 
-static weir_status parse_tree(const void *body, size_t len, const weir_model_shape *shape, tree **ret_tree, weir_err *err) {
+static weir_status parse_tree(const void *body, size_t len, const weir_model_shape *shape, weir_hoeffding **ret_tree, weir_err *err) {
     const char *bytes = body;
     double count = 0;
     if (len >= sizeof magic + sizeof count) memcpy(&count, bytes + sizeof magic, sizeof count);
     if (len < sizeof magic + sizeof count || memcmp(bytes, magic, sizeof magic) != 0 || !(count >= 1 && count <= NODES_MAX) || count != floor(count) ||
         (len - sizeof magic - sizeof count) / (RECORD_COUNT * sizeof(double)) < (size_t)count)
         return WEIR_FAIL(err, WEIR_EDATA, "the body has %zu bytes and claims %g nodes, expected more that begin with %.8s", len, count, magic);
-    tree *t = tree_new(shape);
+    weir_hoeffding *t = tree_new(shape);
     if (!t) return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a tree");
     weir_status status = read_nodes(t, bytes + sizeof magic + sizeof count, bytes + len, (int)count, err);
     if (status)
@@ -370,14 +351,14 @@ static weir_status parse_tree(const void *body, size_t len, const weir_model_sha
 }
 
 /* A single leaf that has seen nothing. */
-static weir_status begin_tree(const weir_model_shape *shape, tree **ret_tree, weir_err *err) {
-    tree *t = tree_new(shape);
+static weir_status begin_tree(const weir_model_shape *shape, weir_hoeffding **ret_tree, weir_err *err) {
+    weir_hoeffding *t = tree_new(shape);
     double *numbers = t && tree_reserve(t, 1) ? leaf_numbers(t) : NULL;
     if (!numbers) {
         tree_free(t);
         return WEIR_FAIL(err, WEIR_ENOMEM, "no memory for a tree");
     }
-    t->nodes[t->count++] = (node){.numbers = numbers};
+    t->nodes[t->count++] = (weir_hoeffding_node){.numbers = numbers};
     t->leaves = 1;
     *ret_tree = t;
     return WEIR_OK;
@@ -385,7 +366,7 @@ static weir_status begin_tree(const weir_model_shape *shape, tree **ret_tree, we
 
 static weir_status learn(const void *params, const void *body, size_t len, const weir_model_shape *shape, const weir_matrix *more, weir_buf *ret_body,
                          weir_err *err) {
-    tree *t = NULL;
+    weir_hoeffding *t = NULL;
     weir_status status = body ? parse_tree(body, len, shape, &t, err) : begin_tree(shape, &t, err);
     for (int64_t r = 0; !status && r < more->row_count; r++) {
         double weight = weir_matrix_weight(more, r);
@@ -405,7 +386,7 @@ static weir_status fit(const void *params, const weir_matrix *train, uint64_t se
 }
 
 static weir_status load(const void *body, size_t len, const weir_model_shape *shape, void **ret_predictor, weir_err *err) {
-    tree *t = NULL;
+    weir_hoeffding *t = NULL;
     weir_status status = parse_tree(body, len, shape, &t, err);
     if (!status) *ret_predictor = t;
     return status;
@@ -413,11 +394,11 @@ static weir_status load(const void *body, size_t len, const weir_model_shape *sh
 
 static weir_status predict(void *predictor, const double *rows, int64_t row_count, const weir_model_shape *shape, double *out, weir_err *err) {
     (void)err;
-    const tree *t = predictor;
+    const weir_hoeffding *t = predictor;
     double both[2]; /* a binary task scores class 1 alone */
     for (int64_t r = 0; r < row_count; r++) {
         const double *x = rows + r * shape->column_count;
-        leaf l = leaf_of(t, &t->nodes[find_leaf(t, x)]);
+        weir_hoeffding_leaf l = weir_hoeffding_leaf_of(t, &t->nodes[find_leaf(t, x)]);
         score_leaf(t, &l, x, shape->task == WEIR_TASK_MULTICLASS ? out + r * shape->output_count : both);
         if (shape->task == WEIR_TASK_BINARY) out[r] = both[1];
     }

@@ -372,6 +372,7 @@ static weir_status put_single(weir_score_writer *c, weir_model *model, const wei
     if (weir_model_has_trees(model)) return put_trees(c, model, m, err);
     if (weir_model_svr(model)) return put_svr(c, weir_model_svr(model), m, err);
     if (parts->algorithm == &weir_algorithm_lightgbm) return weir_score_put_lightgbm(c, weir_lgb_of(parts->predictor), m, err);
+    if (parts->algorithm == &weir_algorithm_hoeffding) return weir_score_put_hoeffding(c, parts->predictor, m, err);
     m->link = classes ? SCORE_LINK_SOFTMAX : binary ? SCORE_LINK_LOGISTIC : SCORE_LINK_VALUE;
     if (form) return put_linear(c, form, m, err);
     if (!is_online(parts->algorithm)) return WEIR_FAIL(err, WEIR_EINVAL, "algorithm %s has no compiled form", parts->algorithm->name);
@@ -445,6 +446,12 @@ static void read_hex(const char *hex, uint8_t out[32]) {
     }
 }
 
+/* The first version of the format whose readers know all that is in a model. */
+static uint32_t version_of(const score_model *m) {
+    if (m->kind == SCORE_BAYES) return SCORE_VERSION_BAYES;
+    return m->kind == SCORE_TREES && m->slots.count ? SCORE_VERSION_SETS : SCORE_VERSION;
+}
+
 static weir_status put_file(weir_score_writer *c, weir_model *model, weir_err *err) {
     score_head head = {.magic = SCORE_MAGIC, .version = SCORE_VERSION};
     score_span front, models;
@@ -455,8 +462,7 @@ static weir_status put_file(weir_score_writer *c, weir_model *model, weir_err *e
     if (!status) status = put_model(c, model, 0, err);
     if (!status) status = put(c, c->models, c->count, sizeof *c->models, &models, err);
     if (status) return status;
-    for (uint32_t i = 0; i < c->count; i++)
-        if (c->models[i].kind == SCORE_TREES && c->models[i].slots.count) head.version = SCORE_VERSION_SETS;
+    for (uint32_t i = 0; i < c->count; i++) head.version = version_of(&c->models[i]) > head.version ? version_of(&c->models[i]) : head.version;
     head.model_count = c->count;
     head.models = models.offset;
     head.length = c->out->len - c->start;
@@ -484,9 +490,10 @@ weir_status weir_scorer_compile(weir_model *model, weir_buf *ret_file, weir_err 
 }
 
 bool weir_scorer_can(weir_model *model) {
+    const weir_algorithm *algorithm = weir_model_inside(model).algorithm;
     if (weir_model_composition(model) == WEIR_MODEL_SINGLE)
-        return weir_model_has_trees(model) || weir_model_svr(model) || weir_model_linear_form(model) || is_online(weir_model_inside(model).algorithm) ||
-               weir_model_inside(model).algorithm == &weir_algorithm_lightgbm;
+        return weir_model_has_trees(model) || weir_model_svr(model) || weir_model_linear_form(model) || is_online(algorithm) ||
+               algorithm == &weir_algorithm_lightgbm || algorithm == &weir_algorithm_hoeffding;
     bool can = !weir_model_meta(model) || weir_scorer_can(weir_model_meta(model));
     for (int i = 0; can && i < weir_model_member_count(model); i++) can = weir_scorer_can(weir_model_member(model, i));
     return can;

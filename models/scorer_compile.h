@@ -5,7 +5,7 @@
 #include "models/model.h"
 #include "models/scorer/weirscore.h"
 
-/** Has every part of the model a compiled form? The algorithms of plugins and Hoeffding trees have none. */
+/** Has every part of the model a compiled form? The algorithms of plugins have none. */
 bool weir_scorer_can(weir_model *model);
 
 /** Appends the file image, whose first byte must be put at a multiple of 64. Same model, same bytes.

@@ -2,6 +2,7 @@
 #ifndef WEIR_MODELS_SCORER_COMPILE_INTERNAL_H
 #define WEIR_MODELS_SCORER_COMPILE_INTERNAL_H
 
+#include "models/hoeffding.h"
 #include "models/lightgbm.h"
 #include "models/scorer/format.h"
 
@@ -16,5 +17,6 @@ typedef struct weir_score_writer {
 weir_status weir_score_room(weir_score_writer *w, uint64_t count, size_t size, score_span *ret_span, void **ret_room, weir_err *err) WEIR_MUST_CHECK;
 /** What follows the shape in m. Errors: WEIR_ELIMIT, WEIR_ENOMEM. */
 weir_status weir_score_put_lightgbm(weir_score_writer *w, const weir_lgb *lgb, score_model *m, weir_err *err) WEIR_MUST_CHECK;
+weir_status weir_score_put_hoeffding(weir_score_writer *w, const weir_hoeffding *tree, score_model *m, weir_err *err) WEIR_MUST_CHECK;
 
 #endif

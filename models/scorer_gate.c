@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "models/algorithms.h"
+#include "models/hoeffding.h"
 #include "models/lightgbm.h"
 #include "models/memory.h"
 #include "models/model_parts.h"
@@ -177,22 +179,37 @@ static float neighbour(float threshold, int which) {
     return which == 0 ? nextafterf(threshold, -FLT_MAX) : which == 1 ? threshold : nextafterf(threshold, FLT_MAX);
 }
 
+static double wide_neighbour(double threshold, int which) {
+    return which == 0 ? nextafter(threshold, -DBL_MAX) : which == 1 ? threshold : nextafter(threshold, DBL_MAX);
+}
+
+/* Those of column c are [first[c], first[c + 1]) of either float32 or float64. */
+typedef struct edges {
+    const size_t *first; /* [columns + 1] */
+    const float *narrow;
+    const double *wide; /* NULL: narrow */
+} edges;
+
+static double edge_at(const edges *e, size_t at, int which) {
+    return e->wide ? wide_neighbour(e->wide[at], which) : (double)neighbour(e->narrow[at], which);
+}
+
 /* In row i every column is at its i-th threshold, or at a random one when it has fewer. */
-static weir_status every_threshold(gate *g, const weir_trees_thresholds *thresholds, int64_t *count, weir_err *err) {
+static weir_status every_threshold(gate *g, const edges *e, int64_t *count, weir_err *err) {
     uint64_t random = 29;
     size_t most = 0;
     weir_status status = WEIR_OK;
     for (size_t c = 0; c < g->columns; c++)
-        if (thresholds->first[c + 1] - thresholds->first[c] > most) most = thresholds->first[c + 1] - thresholds->first[c];
+        if (e->first[c + 1] - e->first[c] > most) most = e->first[c + 1] - e->first[c];
     for (size_t i = 0; !status && i < 3 * most; i++) {
         double *row;
         if ((status = next_row(g, &row, err))) break;
         for (size_t c = 0; c < g->columns; c++) {
-            size_t own = thresholds->first[c + 1] - thresholds->first[c], at = i / 3 < own ? i / 3 : (size_t)(uniform(&random) * (double)own);
-            row[c] = own ? (double)neighbour(thresholds->values[thresholds->first[c] + at], (int)(i % 3)) : 0;
+            size_t own = e->first[c + 1] - e->first[c], at = i / 3 < own ? i / 3 : (size_t)(uniform(&random) * (double)own);
+            row[c] = own ? edge_at(e, e->first[c] + at, (int)(i % 3)) : 0;
         }
     }
-    *count += (int64_t)thresholds->first[g->columns];
+    *count += (int64_t)e->first[g->columns];
     return status;
 }
 
@@ -340,7 +357,8 @@ static weir_status gate_trees(gate *g, weir_gate_count *count, weir_err *err) {
     weir_status status = weir_model_trees(g->model, &trees, err);
     if (!status) status = weir_trees_thresholds_of(trees, &thresholds, err);
     if (status) return status;
-    status = every_threshold(g, &thresholds, &count->thresholds, err);
+    const edges e = {.first = thresholds.first, .narrow = thresholds.values};
+    status = every_threshold(g, &e, &count->thresholds, err);
     weir_trees_thresholds_done(&thresholds);
     if (!status) status = every_category(g, trees, err);
     if (!status) status = every_split(g, trees, &count->splits, err);
@@ -372,6 +390,125 @@ static weir_status gate_lightgbm(gate *g, const weir_lgb *lgb, weir_gate_count *
     return status ? status : flush(g, err);
 }
 
+/* ---- Hoeffding trees ---- */
+
+/* As they stand in the tree: one that is there twice is tried twice. */
+static weir_status hoeffding_thresholds(gate *g, const weir_hoeffding *t, int64_t *count, weir_err *err) {
+    size_t *first = weir_models_calloc(g->columns + 2, sizeof *first);
+    double *values = weir_models_calloc((size_t)t->count, sizeof *values);
+    weir_status status = first && values ? WEIR_OK : no_memory(err);
+    for (int i = 0; !status && i < t->count; i++)
+        if (t->nodes[i].left > 0) first[(size_t)t->nodes[i].column + 2]++;
+    for (size_t c = 0; !status && c < g->columns; c++) first[c + 2] += first[c + 1];
+    for (int i = 0; !status && i < t->count; i++) /* first[c + 1] grows from where column c begins to where it ends */
+        if (t->nodes[i].left > 0) values[first[(size_t)t->nodes[i].column + 1]++] = t->nodes[i].threshold;
+    const edges e = {.first = first, .wide = values};
+    if (!status) status = every_threshold(g, &e, count, err);
+    weir_models_free(first);
+    weir_models_free(values);
+    return status;
+}
+
+/* The way to a node: values of each column in (low, high] lead there. */
+typedef struct wide_way {
+    const weir_hoeffding *tree;
+    double *low, *high; /* [columns] */
+    int *parent; /* [nodes] */
+    uint64_t random;
+} wide_way;
+
+static weir_status way_init(wide_way *w, const weir_hoeffding *t, weir_err *err) {
+    *w = (wide_way){.tree = t, .low = weir_models_calloc(2 * (size_t)t->p, sizeof *w->low), .random = 43};
+    w->parent = weir_models_calloc((size_t)t->count, sizeof *w->parent);
+    if (!w->low || !w->parent) {
+        weir_models_free(w->low);
+        weir_models_free(w->parent);
+        return no_memory(err);
+    }
+    w->high = w->low + t->p;
+    for (int i = 0; i < t->count; i++)
+        if (t->nodes[i].left > 0) w->parent[(int)t->nodes[i].left] = w->parent[(int)t->nodes[i].right] = i;
+    return WEIR_OK;
+}
+
+/* From the node up to the root. */
+static void find_way(wide_way *w, int node) {
+    for (int c = 0; c < w->tree->p; c++) {
+        w->low[c] = -INFINITY;
+        w->high[c] = INFINITY;
+    }
+    for (int i = node; i > 0; i = w->parent[i]) {
+        const weir_hoeffding_node *n = &w->tree->nodes[w->parent[i]];
+        int c = (int)n->column;
+        if ((int)n->left == i)
+            w->high[c] = fmin(w->high[c], n->threshold);
+        else
+            w->low[c] = fmax(w->low[c], n->threshold);
+    }
+}
+
+static bool leads_on(const wide_way *w, int column, double x) {
+    return isnan(x) ? isinf(w->low[column]) && isinf(w->high[column]) : x > w->low[column] && x <= w->high[column];
+}
+
+/* wanted, where it leads on; else a value at an end, or anything. */
+static double value_near(wide_way *w, int column, double wanted) {
+    if (leads_on(w, column, wanted)) return wanted;
+    if (w->high[column] < INFINITY) return w->high[column];
+    return w->low[column] > -INFINITY ? nextafter(w->low[column], INFINITY) : 2 * uniform(&w->random) - 1;
+}
+
+static weir_status split_rows(gate *g, wide_way *w, const weir_hoeffding_node *split, weir_err *err) {
+    weir_status status = WEIR_OK;
+    for (int k = 0; !status && k < TRIES; k++) {
+        double *row, tried = k == 3 ? NAN : wide_neighbour(split->threshold, k);
+        if (!leads_on(w, (int)split->column, tried)) continue;
+        if ((status = next_row(g, &row, err))) break;
+        for (int c = 0; c < w->tree->p; c++) row[c] = value_near(w, c, uniform(&w->random) < 0.1 ? NAN : 2 * uniform(&w->random) - 1);
+        row[(int)split->column] = tried;
+    }
+    return status;
+}
+
+/* At the means of one class, next to them, at those of any classes, and some missing. */
+static weir_status leaf_rows(gate *g, wide_way *w, const weir_hoeffding_leaf *leaf, weir_err *err) {
+    weir_status status = WEIR_OK;
+    int k = w->tree->k, class = (int)(uniform(&w->random) * k);
+    for (int i = 0; !status && i < TRIES; i++) {
+        double *row;
+        if ((status = next_row(g, &row, err))) break;
+        for (int c = 0; c < w->tree->p; c++) {
+            int of = i < 2 ? class : (int)(uniform(&w->random) * k);
+            double mean = leaf->observed[(size_t)c * (size_t)k + (size_t)of].mean;
+            bool missing = i == 3 && uniform(&w->random) < 0.3;
+            row[c] = value_near(w, c, missing ? NAN : i == 1 ? nextafter(mean, DBL_MAX) : mean);
+        }
+    }
+    return status;
+}
+
+static weir_status gate_hoeffding(gate *g, const weir_hoeffding *t, weir_gate_count *count, weir_err *err) {
+    wide_way w;
+    int every = t->count / (2 * (int)affordable(g->scorer, WEIR_GATE_SPLITS_MAX)) + 1; /* of which one more than half are leaves */
+    weir_status status = hoeffding_thresholds(g, t, &count->thresholds, err);
+    if (!status) status = way_init(&w, t, err);
+    if (status) return status;
+    for (int i = 0; !status && i < t->count; i += every) {
+        const weir_hoeffding_node *n = &t->nodes[i];
+        find_way(&w, i);
+        if (n->left > 0) {
+            status = split_rows(g, &w, n, err);
+            count->splits++;
+        } else {
+            weir_hoeffding_leaf leaf = weir_hoeffding_leaf_of(t, n);
+            status = leaf_rows(g, &w, &leaf, err);
+        }
+    }
+    weir_models_free(w.low);
+    weir_models_free(w.parent);
+    return status ? status : flush(g, err);
+}
+
 /* The trees of a model and of its members, each behind its preprocessing. */
 static weir_status gate_parts(weir_model *model, const weirscore *scorer, const score_model *compiled, weir_gate_count *count, weir_err *err) {
     weir_status status = WEIR_OK;
@@ -379,12 +516,15 @@ static weir_status gate_parts(weir_model *model, const weirscore *scorer, const 
     for (uint32_t i = 0; !status && i < all; i++)
         status = gate_parts(i < members ? weir_model_member(model, (int)i) : weir_model_meta(model), scorer, &scorer->models[compiled->first_member + i], count,
                             err);
-    bool lightgbm = weir_model_inside(model).algorithm == &weir_algorithm_lightgbm;
-    if (status || all || (!weir_model_has_trees(model) && !lightgbm)) return status;
+    weir_model_parts parts = weir_model_inside(model);
+    bool lightgbm = parts.algorithm == &weir_algorithm_lightgbm, hoeffding = parts.algorithm == &weir_algorithm_hoeffding;
+    if (status || all || (!weir_model_has_trees(model) && !lightgbm && !hoeffding)) return status;
     gate g;
     status = gate_init(&g, model, scorer, compiled, true, err);
     if (status) return status;
-    status = lightgbm ? gate_lightgbm(&g, weir_lgb_of(weir_model_inside(model).predictor), count, err) : gate_trees(&g, count, err);
+    status = lightgbm    ? gate_lightgbm(&g, weir_lgb_of(parts.predictor), count, err)
+             : hoeffding ? gate_hoeffding(&g, parts.predictor, count, err)
+                         : gate_trees(&g, count, err);
     gate_done(&g);
     return status;
 }

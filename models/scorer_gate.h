@@ -7,8 +7,8 @@
 /* What was compared: rows of scores, all to the bit. */
 typedef struct weir_gate_count {
     int64_t training_rows, random_rows;
-    int64_t thresholds; /* distinct ones, each with the float32 below and above it */
-    int64_t splits; /* that were reached with their threshold, the float32 below and above it, and a missing value; of large ensembles not all */
+    int64_t thresholds; /* each with the float32 (of Hoeffding trees float64) below and above it */
+    int64_t splits; /* that were reached with their threshold, its neighbours, and a missing value; of large ensembles not all */
 } weir_gate_count;
 
 enum {

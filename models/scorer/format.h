@@ -25,6 +25,7 @@
 enum {
     SCORE_VERSION = 1,
     SCORE_VERSION_SETS = 2, /* of files whose TREES split by sets of categories, which readers of the first do not know */
+    SCORE_VERSION_BAYES = 3, /* of files with a model of kind BAYES, which readers of the second do not know */
     SCORE_CATEGORY_END = 1 << 24, /* of TREES: what is not less is no category */
     SCORE_ALIGN = 64,
     SCORE_MODELS_MAX = 1 << 13, /* 64 targets of 64 members and a meta model */
@@ -41,8 +42,14 @@ enum {
     SCORE_PREP_DEPTH_MAX = 64,
 };
 
-/* WIDE: trees of float64 with sets of categories, as LightGBM has them. Models of several come last. */
-typedef enum score_kind { SCORE_TREES, SCORE_WIDE, SCORE_LINEAR, SCORE_SVR, SCORE_MEAN, SCORE_STACK, SCORE_TARGETS, SCORE_KINDS } score_kind;
+/* WIDE: trees of float64 with sets of categories, as LightGBM has them. BAYES: a Hoeffding tree, whose leaves score by the shares of their classes or by naive Bayes. Files have these numbers: new
+ * kinds come last. */
+typedef enum score_kind { SCORE_TREES, SCORE_WIDE, SCORE_LINEAR, SCORE_SVR, SCORE_MEAN, SCORE_STACK, SCORE_TARGETS, SCORE_BAYES, SCORE_KINDS } score_kind;
+
+/* Is a model of the kind made of others? */
+static inline int score_has_members(uint32_t kind) {
+    return kind >= SCORE_MEAN && kind <= SCORE_TARGETS;
+}
 
 /* What becomes of sums of leaves (in float32, as the library does it), or of linear forms (in float64). */
 typedef enum score_link {
@@ -123,6 +130,23 @@ typedef struct score_wide_node { /* as score_link_node */
     uint32_t slot, left;
 } score_wide_node;
 
+/* Of BAYES: the first is the root, children stand behind their parent. */
+typedef struct score_bayes_node {
+    double threshold; /* x ≤ threshold goes left */
+    uint32_t column, left, right; /* left 0: a leaf */
+    union {
+        uint32_t missing; /* of a split: the child of missing values */
+        uint32_t leaf; /* of a leaf: which of `leaves` */
+    };
+} score_bayes_node;
+
+/* Its numbers, for k classes (a binary model has two): shares [k]; of naive Bayes then their logarithms [k], and mean, variance, logarithm of the variance [columns][3][k].
+ * Of a class that has no value in a column the mean is ∞, the variance 0: nothing is at it. Of one whose values never vary the variance is 0. */
+typedef struct score_bayes_leaf {
+    uint64_t first_number, first_column; /* among `numbers`, and among `columns`: those that vary here */
+    uint32_t column_count, bayes; /* bayes 1: by naive Bayes; 0: by shares */
+} score_bayes_leaf;
+
 typedef struct score_tree {
     uint32_t output;
     uint32_t first; /* linked: its root among all nodes */
@@ -150,13 +174,15 @@ typedef struct score_model {
     uint32_t member_count, first_member; /* of STACK the last member is the meta model */
     score_span steps, step_outputs; /* score_step, uint32_t [fitted_count]; none: rows are taken as they are */
     score_span level_values, level_codes; /* double ascending within each list, uint32_t */
-    score_span columns; /* uint32_t: TREES: those that any tree splits; slots 2i and 2i + 1 are those of columns[i] */
+    score_span
+        columns; /* uint32_t: TREES: those that any tree splits; slots 2i and 2i + 1 are those of columns[i]; BAYES: those of the first leaf, then those of the next, … */
     score_span trees; /* score_tree */
-    score_span nodes, leaves; /* score_node and float, or score_link_node and none; WIDE: score_wide_node and none */
+    score_span nodes,
+        leaves; /* score_node and float, or score_link_node and none; WIDE: score_wide_node and none; BAYES: score_bayes_node and score_bayes_leaf */
     score_span slots, words; /* WIDE: score_slot, uint32_t; linked TREES: a SCORE_SLOT_SET for each split by a set */
     score_span slices, ranks; /* score_slice, score_ranks: slots 2i and 2i + 1 of slices are those of ranks[i]; none: not sliced */
     score_span
-        numbers; /* double: LINEAR intercept [k], mean [p], scale [p], coefficient [k][p]; SVR mean, scale, coefficient [n], vector [n][p]; MEAN weights [members] */
+        numbers; /* double: LINEAR intercept [k], mean [p], scale [p], coefficient [k][p]; SVR mean, scale, coefficient [n], vector [n][p]; MEAN weights [members]; BAYES those of its leaves */
     uint32_t depth; /* perfect: of all trees */
     uint32_t perfect;
     float base; /* what a sum of leaves begins with */
@@ -175,7 +201,8 @@ typedef struct score_head {
     uint8_t digest[32]; /* SHA-256 of the file with these bytes 0 */
 } score_head;
 
-_Static_assert(sizeof(score_head) == 112 && sizeof(score_step) == 40 && sizeof(score_ranks) == 1152 && sizeof(score_slice) == 4,
+_Static_assert(sizeof(score_head) == 112 && sizeof(score_step) == 40 && sizeof(score_ranks) == 1152 && sizeof(score_slice) == 4 &&
+                   sizeof(score_bayes_node) == 24 && sizeof(score_bayes_leaf) == 24,
                "structures lie in files as they lie in memory");
 
 /* SHA-256 (FIPS 180-4) of a file whose digest is taken as 0. */

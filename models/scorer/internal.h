@@ -49,6 +49,13 @@ void score_fill_slots(const weirscore *s, const score_model *m, const double *ro
 /** Sums of the leaves of a row [fitted_count] down wide trees; sums [output_count] is set. */
 void score_wide_row(const weirscore *s, const score_model *m, const double *row, double *sums);
 
+/** A binary model scores by its second class alone, but has numbers of both. */
+static inline uint32_t score_bayes_classes(const score_model *m) {
+    return m->task == SCORE_BINARY ? 2 : m->output_count;
+}
+/** Scores of a row [fitted_count] by a Hoeffding tree; out [output_count] is set. */
+void score_bayes_row(const weirscore *s, const score_model *m, const double *row, double *out);
+
 /** Scores of a model, preprocessing included. rows [n][input_count], out [n][output_count]. */
 void score_model_rows(const weirscore *s, const score_model *m, const double *rows, size_t n, double *out);
 /** The same without the preprocessing: rows [n][fitted_count]. */

@@ -164,6 +164,40 @@ static int check_wide(const complaint *c, const score_model *m) {
     return code;
 }
 
+/* ---- Hoeffding trees ---- */
+
+/* A walk ends: every child lies behind its parent. */
+static bool good_bayes_node(const score_model *m, uint64_t i, const score_bayes_node *n) {
+    uint64_t count = m->nodes.count;
+    if (!n->left) return n->leaf < m->leaves.count;
+    return n->left > i && n->left < count && n->right > i && n->right < count && (n->missing == n->left || n->missing == n->right) &&
+           n->column < m->fitted_count && isfinite(n->threshold);
+}
+
+/* Its numbers may be any: they lead nowhere, and scores that are not finite are none. */
+static bool good_bayes_leaf(const score_model *m, const score_bayes_leaf *leaf, uint64_t classes) {
+    uint64_t needed = leaf->bayes ? classes * (2 + 3 * (uint64_t)leaf->column_count) : classes;
+    return leaf->bayes <= 1 && leaf->first_number <= m->numbers.count && needed <= m->numbers.count - leaf->first_number &&
+           leaf->first_column <= m->columns.count && leaf->column_count <= m->columns.count - leaf->first_column;
+}
+
+static int check_bayes(const complaint *c, const score_model *m) {
+    const score_bayes_node *nodes = score_at(c->s, m->nodes);
+    const score_bayes_leaf *leaves = score_at(c->s, m->leaves);
+    const uint32_t *columns = score_at(c->s, m->columns);
+    if (!inside(c->s, m->nodes, sizeof *nodes) || !inside(c->s, m->leaves, sizeof *leaves) || !inside(c->s, m->columns, sizeof *columns) ||
+        !inside(c->s, m->numbers, sizeof(double)))
+        return DAMAGED(c, "its tree lies outside of the file");
+    if (m->task == SCORE_REGRESSION || !m->nodes.count) return DAMAGED(c, "it has no classes or no nodes");
+    for (uint64_t i = 0; i < m->nodes.count; i++)
+        if (!good_bayes_node(m, i, &nodes[i])) return DAMAGED(c, "a split has no column, threshold or children, or a leaf is not there");
+    for (uint64_t i = 0; i < m->leaves.count; i++)
+        if (!good_bayes_leaf(m, &leaves[i], score_bayes_classes(m))) return DAMAGED(c, "a leaf has too few numbers or columns");
+    for (uint64_t i = 0; i < m->columns.count; i++)
+        if (columns[i] >= m->fitted_count) return DAMAGED(c, "a leaf looks at a column that is not there");
+    return WEIRSCORE_OK;
+}
+
 /* ---- other kinds ---- */
 
 static int check_linear(const complaint *c, const score_model *m) {
@@ -219,7 +253,7 @@ static int check_nesting(const complaint *c) {
     int code = WEIRSCORE_OK;
     for (uint32_t i = count; !code && i-- > 0;) {
         const score_model *m = &c->s->models[i];
-        for (uint32_t k = 0; m->kind >= SCORE_MEAN && k < m->member_count; k++)
+        for (uint32_t k = 0; score_has_members(m->kind) && k < m->member_count; k++)
             if (depth[m->first_member + k] + 1 > depth[i]) depth[i] = (uint8_t)(depth[m->first_member + k] + 1);
         if (depth[i] >= SCORE_NESTING_MAX) code = DAMAGED(c, "models lie too deep in models");
     }
@@ -269,6 +303,7 @@ static int check_model(const complaint *c, const score_model *m) {
     case SCORE_WIDE: return check_wide(c, m);
     case SCORE_LINEAR: return check_linear(c, m);
     case SCORE_SVR: return check_svr(c, m);
+    case SCORE_BAYES: return check_bayes(c, m);
     default: return check_members(c, m);
     }
 }
@@ -295,8 +330,8 @@ static int check_file(complaint *c, weirscore *s, size_t len) {
     uint8_t digest[32];
     if (len < sizeof *head || memcmp(head->magic, SCORE_MAGIC, 8) != 0)
         return refuse(c, WEIRSCORE_DAMAGED, "this is no compiled model: it does not begin with " SCORE_MAGIC);
-    if (head->version != SCORE_VERSION && head->version != SCORE_VERSION_SETS)
-        return refuse(c, WEIRSCORE_VERSION, "the compiled model has format version %u, expected %d or %d", head->version, SCORE_VERSION, SCORE_VERSION_SETS);
+    if (head->version < SCORE_VERSION || head->version > SCORE_VERSION_BAYES)
+        return refuse(c, WEIRSCORE_VERSION, "the compiled model has format version %u, expected %d to %d", head->version, SCORE_VERSION, SCORE_VERSION_BAYES);
     if (head->length != len)
         return refuse(c, WEIRSCORE_DAMAGED, "the compiled model is damaged: it has %zu bytes, its head says %llu", len, (unsigned long long)head->length);
     score_digest(s->bytes, len, digest);

@@ -258,6 +258,8 @@ static void score_block(const weirscore *s, const score_model *m, const double *
             score_by_form(s, m, row, scores);
         else if (m->kind == SCORE_WIDE)
             score_by_wide_trees(s, m, row, scores);
+        else if (m->kind == SCORE_BAYES)
+            score_bayes_row(s, m, row, scores);
         else
             score_by_vectors(s, m, row, scores);
     }

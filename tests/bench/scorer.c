@@ -2,6 +2,7 @@
  *
  *   one row      30 columns, depth 6, 100 and 500 trees: a call by itself, each row another one; median and 99th of a hundred    ceiling: XGBoost's C call for the same row
  *   10 000 rows  the same models, one core: rows a second                                                                ceiling: XGBoost's in-place prediction, one thread
+ *   a Hoeffding tree of the same rows, alone and 10 000 of them                                                            ceiling: its own code, which was all there was once
  *   three models 100 trees each, for the same row and for the same 10 000: what a pass through all of them at once could save   ceiling: one model of 300 trees, which is such a pass
  *
  * Medians of RUNS, the two sides taking turns. The clock is read around every single call: what reading it costs (some 25 ns) is part of the figures. */
@@ -42,13 +43,12 @@ static void fill(double *values, double *label, int rows, uint64_t random) {
     }
 }
 
-static weir_model *fit(int trees, const double *values, const double *label) {
-    char params_text[128], names[COLUMNS][16];
+static weir_model *fit_by(const char *algorithm, const char *params_text, const double *values, const double *label) {
+    char names[COLUMNS][16];
     const char *pointers[COLUMNS];
     weir_buf artifact = {0};
     weir_model *model = NULL;
     weir_err err;
-    snprintf(params_text, sizeof params_text, "{\"rounds\": %d, \"max_depth\": 6, \"eta\": 0.1}", trees);
     cJSON *params = cJSON_Parse(params_text);
     for (int c = 0; c < COLUMNS; c++) {
         snprintf(names[c], sizeof names[c], "c%d", c);
@@ -56,11 +56,17 @@ static weir_model *fit(int trees, const double *values, const double *label) {
     }
     const weir_matrix train = {
         .row_count = FIT_ROWS, .column_count = COLUMNS, .values = values, .label = label, .column_names = pointers, .task = WEIR_TASK_BINARY};
-    die_on(weir_model_fit("xgboost", params, NULL, &train, NULL, 1, 2, &artifact, &err), &err);
+    die_on(weir_model_fit(algorithm, params, NULL, &train, NULL, 1, 2, &artifact, &err), &err);
     die_on(weir_model_load(artifact.data, artifact.len, &model, &err), &err);
     cJSON_Delete(params);
     weir_buf_done(&artifact);
     return model;
+}
+
+static weir_model *fit(int trees, const double *values, const double *label) {
+    char params[128];
+    snprintf(params, sizeof params, "{\"rounds\": %d, \"max_depth\": 6, \"eta\": 0.1}", trees);
+    return fit_by("xgboost", params, values, label);
 }
 
 typedef struct side {
@@ -128,16 +134,13 @@ static void show_all(const char *what, side *own, const char *of, side *ceiling)
     show(line, own->rate, "rows/s", of, ceiling->rate);
 }
 
-static void compare(int trees, const double *values, const double *label, const double *rows) {
-    weir_model *model = fit(trees, values, label);
+static void compare(weir_model *model, const char *what, const char *of, const double *rows) {
     side own, library;
-    char what[64];
     for (int run = 0; run < RUNS; run++) {
         measure(by_scorer, &model, rows, &own, run);
         measure(by_library, &model, rows, &library, run);
     }
-    snprintf(what, sizeof what, "%d trees", trees);
-    show_all(what, &own, "XGBoost's C API", &library);
+    show_all(what, &own, of, &library);
     weir_model_free(model);
 }
 
@@ -160,8 +163,9 @@ int main(void) {
     if (!values || !label || !rows || !unused) return 1;
     fill(values, label, FIT_ROWS, 7);
     fill(rows, unused, ROWS, 11);
-    compare(100, values, label, rows);
-    compare(500, values, label, rows);
+    compare(fit(100, values, label), "100 trees", "XGBoost's C API", rows);
+    compare(fit(500, values, label), "500 trees", "XGBoost's C API", rows);
+    compare(fit_by("hoeffding_tree", "{\"grace_period\": 100, \"tie_threshold\": 0.2}", values, label), "Hoeffding tree", "its own code", rows);
     compare_three(values, label, rows);
     free(values);
     free(label);

@@ -85,6 +85,14 @@ static void add_trees(cJSON *params, bool forest, weir_task task) {
     if (task == WEIR_TASK_REGRESSION) cJSON_AddStringToObject(params, "objective", objectives[below(7)]);
 }
 
+/* Splits that hardly have to be proved: there are few rows. */
+static void add_hoeffding(cJSON *params) {
+    cJSON_AddNumberToObject(params, "grace_period", 5 + below(60));
+    cJSON_AddNumberToObject(params, "tie_threshold", uniform(&random_state));
+    cJSON_AddNumberToObject(params, "delta", 0.01 + 0.5 * uniform(&random_state));
+    cJSON_AddNumberToObject(params, "max_depth", below(12));
+}
+
 static cJSON *random_chain(void) {
     static const char *const imputations[] = {"{\"impute\": \"median\"}", "{\"impute\": \"mean\", \"indicator\": true}",
                                               "{\"impute\": \"constant\", \"value\": -3}"};
@@ -99,14 +107,15 @@ static cJSON *random_chain(void) {
 }
 
 static cJSON *random_single(weir_task task) {
-    static const char *const names[WEIR_TASK_COUNT][8] = {[WEIR_TASK_BINARY] = {"xgboost", "random_forest", "logistic", "sgd", "ftrl"},
-                                                          [WEIR_TASK_MULTICLASS] = {"xgboost", "random_forest", "logistic", "sgd", "ftrl"},
+    static const char *const names[WEIR_TASK_COUNT][8] = {[WEIR_TASK_BINARY] = {"xgboost", "random_forest", "logistic", "sgd", "ftrl", "hoeffding_tree"},
+                                                          [WEIR_TASK_MULTICLASS] = {"xgboost", "random_forest", "logistic", "sgd", "ftrl", "hoeffding_tree"},
                                                           [WEIR_TASK_REGRESSION] = {"xgboost", "random_forest", "ridge", "lasso", "svr", "sgd", "elastic_net"}};
     cJSON *spec = cJSON_CreateObject(), *chain = chance(0.5) ? random_chain() : NULL;
-    int count = task == WEIR_TASK_REGRESSION ? 7 : 5, which = chance(0.6) ? below(2) : below(count);
+    int count = task == WEIR_TASK_REGRESSION ? 7 : 6, which = chance(0.6) ? below(2) : below(count);
     const char *name = names[task][which];
     cJSON_AddStringToObject(spec, "algorithm", name);
     if (which < 2) add_trees(cJSON_AddObjectToObject(spec, "params"), which == 1, task);
+    if (!strcmp(name, "hoeffding_tree")) add_hoeffding(cJSON_AddObjectToObject(spec, "params"));
     if (cJSON_GetArraySize(chain)) {
         cJSON_AddItemToObject(spec, "preprocessing", chain);
     } else {
