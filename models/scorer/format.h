@@ -174,11 +174,9 @@ typedef struct score_model {
     uint32_t member_count, first_member; /* of STACK the last member is the meta model */
     score_span steps, step_outputs; /* score_step, uint32_t [fitted_count]; none: rows are taken as they are */
     score_span level_values, level_codes; /* double ascending within each list, uint32_t */
-    score_span
-        columns; /* uint32_t: TREES: those that any tree splits; slots 2i and 2i + 1 are those of columns[i]; BAYES: those of the first leaf, then those of the next, … */
+    score_span columns; /* uint32_t: TREES: those that any tree splits; slots 2i and 2i + 1 are those of columns[i]; BAYES: leaf by leaf */
     score_span trees; /* score_tree */
-    score_span nodes,
-        leaves; /* score_node and float, or score_link_node and none; WIDE: score_wide_node and none; BAYES: score_bayes_node and score_bayes_leaf */
+    score_span nodes, leaves; /* score_node and float, or score_link_node and none; WIDE: score_wide_node and none; BAYES: nodes and leaves of its own */
     score_span slots, words; /* WIDE: score_slot, uint32_t; linked TREES: a SCORE_SLOT_SET for each split by a set */
     score_span slices, ranks; /* score_slice, score_ranks: slots 2i and 2i + 1 of slices are those of ranks[i]; none: not sliced */
     score_span

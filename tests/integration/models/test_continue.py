@@ -92,6 +92,7 @@ def check_step(p, table, detail, parent, start, end):
     assert made["metrics"] == detail["prequential"] and detail["prequential"]["rows"] == count
     ((lineage, metrics, signature),) = query("SELECT lineage, metrics, signature FROM weir.model_versions WHERE pipeline = '%s' AND model = '%s' AND version = %d" % (p.name, made["name"], made["version"]))
     assert lineage["continues"] == of and lineage["window"]["train_to"] == of["to"] and lineage["window"]["train_from"] == START + "T00:00:00.000000Z", lineage
+    assert lineage["gate"]["training_rows"] > 0 and lineage["gate"]["random_rows"] > 0, "the version has a compiled form, and it was compared"
     assert metrics == detail["prequential"] and lineage["spec"]["algorithm"] == of["algorithm"]
     ((before,),) = query("SELECT signature FROM weir.model_versions WHERE pipeline = '%s' AND model = '%s' AND version = %d" % (p.name, parent[0], parent[1]))
     assert signature == before, "the threshold and the inputs stay"
@@ -163,6 +164,14 @@ def test_nothing_new(p):
     assert (versions(p), runs(p)) == before, "something was registered"
 
 
+def test_exported(p):
+    for model in ("sgd", "tree", "ftrl"):
+        out = os.path.join(p.dir, model + ".score")
+        done(p, BINARY, "models", "export", p.name, "%s-%s" % (p.name, model), "--format", "score", "--out", out)
+        with open(out, "rb") as f:
+            assert f.read(12) == b"WEIRSCR1" + (3 if model == "tree" else 1).to_bytes(4, "little")
+
+
 def test_refused(p):
     before = versions(p), runs(p)
     err = run(p, "--continue", p.name + "-logistic:1", code=2)
@@ -220,6 +229,7 @@ def main():
         artifacts = dict(test_two_steps_are_one(p, table, first))
         test_prequential(p, table, first)
         test_nothing_new(p)
+        test_exported(p)
         test_refused(p)
         test_worker(p, artifacts[p.name + "-sgd"])
 

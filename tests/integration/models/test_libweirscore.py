@@ -27,6 +27,44 @@ def numbers(text):
     return lines[0].split(","), np.array([[float(v) for v in line.split(",")] for line in lines[1:]])
 
 
+HOEFFDING = {"grace_period": 20, "tie_threshold": 0.9}
+
+
+class HoeffdingTree:
+    """The tree of an artifact's body, scored as models/hoeffding.c describes it and not as its code does."""
+
+    def __init__(self, artifact, p, k):
+        body = np.frombuffer(artifact[24 + int.from_bytes(artifact[12:16], "little"):-32][8:], dtype="<f8")
+        count, self.p, self.k = int(body[0]), p, k
+        self.nodes = body[1:1 + 6 * count].reshape(count, 6)
+        leaves = iter(body[1 + 6 * count:].reshape(-1, 3 + 2 * k + 2 * p + 3 * p * k))
+        self.leaves = {i: next(leaves) for i in range(count) if not self.nodes[i, 2]}
+        self.bayes = sum(leaf[2] > leaf[1] for leaf in self.leaves.values())
+
+    def score(self, row):
+        at = 0
+        while self.nodes[at, 2]:
+            column, threshold, left, right, missing_left, _ = self.nodes[at]
+            x = row[int(column)]
+            at = int(left if (missing_left if np.isnan(x) else x <= threshold) else right)
+        leaf, p, k = self.leaves[at], self.p, self.k
+        weights = leaf[3:3 + k] + leaf[3 + k:3 + 2 * k]
+        shares = weights / weights.sum() if weights.sum() else np.full(k, 1 / k)
+        if leaf[2] <= leaf[1]:
+            return shares
+        low, high = leaf[3 + 2 * k:3 + 2 * k + 2 * p].reshape(p, 2).T
+        weight, mean, squares = leaf[3 + 2 * k + 2 * p:].reshape(p, k, 3).transpose(2, 0, 1)
+        used = ~np.isnan(row) & (low < high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance, away = np.where(weight > 1, squares / (weight - 1), 0), row[:, None] - mean
+            density = np.where(variance > 0, -(np.log(variance) + away**2 / variance) / 2, np.where(away == 0, 0, -np.inf))
+            likely = np.log(shares) + np.where(weight > 0, density, -np.inf)[used].sum(axis=0)
+        if not np.isfinite(likely.max()):
+            return shares
+        e = np.exp(likely - likely.max())
+        return e / e.sum()
+
+
 class Embedded(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -70,6 +108,19 @@ class Embedded(unittest.TestCase):
                     for found in (self.by_c(model, x), self.by_python(model, x)):
                         np.testing.assert_array_equal(found[1], expected)
                     self.assertEqual(len(found[0]), 3 if task == "multiclass" else 1)
+
+    def test_hoeffding_trees_score_as_they_are_described(self):
+        for task, k in (("binary", 2), ("multiclass", 3)):
+            with self.subTest(task=task):
+                fitted = Fitted("hoeffding_tree", task, HOEFFDING, None, [{"name": n, "kind": "number"} for n in self.names], self.train, make_labels(self.train, task))
+                tree = HoeffdingTree(fitted.path("artifact").read_bytes(), len(self.names), k)
+                self.assertTrue(len(tree.leaves) > 4 and 0 < tree.bayes < len(tree.leaves))
+                x = np.vstack([self.x, self.extreme()])
+                expected, model = fitted.predict(x), fitted.export("score")
+                own = np.array([tree.score(row) for row in x])
+                np.testing.assert_allclose(expected, own[:, 1:] if k == 2 else own, rtol=1e-9, atol=1e-300)
+                for found in (self.by_c(model, x), self.by_python(model, x)):
+                    np.testing.assert_array_equal(found[1], expected)
 
     def test_several_in_one(self):
         members = [self.fit("xgboost", "regression", {"rounds": 5}, CHAINS["one_hot"]), self.fit("ridge", "regression", {}, CHAINS["ordinal"])]
