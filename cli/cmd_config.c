@@ -95,9 +95,11 @@ static weir_status run_config(const weir_settings *settings, const void *options
 const weir_command weir_command_config = {
     .name = "config",
     .args = "schema|docs|operators|operators_schema",
-    .doc = "Prints the JSON Schema of the settings, the reference of settings, commands, algorithms and metrics, the reference of operators and functions of "
-           "features, or the JSON\n"
-           "Schema of features with an operator.",
+    .doc = "Prints what the program knows of itself: schemas and references.\n"
+           "schema: the JSON Schema of the settings; docs: the reference of settings, commands, algorithms and metrics; operators: that of operators and "
+           "functions "
+           "of\n"
+           "features; operators_schema: the JSON Schema of features with an operator.",
     .options = config_table,
     .options_size = sizeof(config_options),
     .run = run_config,

@@ -45,9 +45,9 @@ static weir_status run_rebuild(const weir_settings *settings, const void *option
 const weir_command weir_command_features_rebuild = {
     .name = "features rebuild",
     .args = "PIPELINE",
-    .doc = "After features were added or changed: makes states and stored values of the whole history anew by the live operators, as if the definition of now "
-           "had always held.\n"
-           "Ingest must be stopped; records wait in their topics, and it goes on from where it was. Run it again when it was killed.",
+    .doc = "Makes states and stored values of the whole history anew, after features were added or changed.\n"
+           "The live operators make them, as if the definition of now had always held. Ingest must be stopped; records wait in their topics, and it goes on "
+           "from where it was. Run it again when it was killed.",
     .options = rebuild_table,
     .options_size = sizeof(rebuild_options),
     .run = run_rebuild,

@@ -42,8 +42,8 @@ static weir_status infer(const weir_settings *settings, const void *object, int 
 const weir_command weir_command_infer = {
     .name = "infer",
     .args = "DIR MODEL --file F --out G [--version V]",
-    .doc = "Predictions for a file by a version of a folder of models: larger than memory, on all processors; a job that was stopped or killed goes on with\n"
-           "the same command. Exit code 1: some rows were not predicted, and are in --errors.",
+    .doc = "Predictions for a file by a version of a folder of models: larger than memory, on all processors.\n"
+           "A job that was stopped or killed goes on with the same command. Exit code 1: some rows were not predicted, and are in --errors.",
     .options = infer_table,
     .options_size = sizeof(infer_options),
     .run = infer,

@@ -176,7 +176,7 @@ static weir_status run_lineage(const weir_settings *settings, const void *option
 const weir_command weir_command_lineage = {
     .name = "lineage",
     .args = "track|get|visualize|reproduce PIPELINE [--run R | --version MODEL/V | --prediction ID] [--out F.svg]",
-    .doc = "From data to predictions: what each model version was made from and what it was used for, as text, JSON or a picture;\n"
+    .doc = "From data to predictions: what each model version was made from and what it was used for, as text, JSON or a picture.\n"
            "track writes runs and deployments to weir.lineage as events of OpenLineage, reproduce makes a run again and compares digests.\n"
            "Exit code 1: a run gave other digests. docs/lineage.md tells more.",
     .options = lineage_table,

@@ -310,9 +310,8 @@ const weir_command weir_command_rollout = {
     .args = "PIPELINE [--status] [--start MODEL:VERSION[,…] [--shadow] | --pause | --resume | --promote [--version MODEL:VERSION] | --abort | --rollback "
             "[--version "
             "MODEL:VERSION]] [--reason TEXT]",
-    .doc =
-        "Runs the rollout worker: gives challengers their traffic step by step, promotes one or takes it back by evidence. With --status or a request: shows, "
-        "or asks.",
+    .doc = "Runs the rollout worker: gives challengers their traffic step by step, promotes one or takes it back by evidence.\n"
+           "With --status or a request: shows, or asks.",
     .options = rollout_table,
     .options_size = sizeof(rollout_options),
     .is_service = true,

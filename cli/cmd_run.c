@@ -185,9 +185,10 @@ static weir_status run_all(const weir_settings *settings, const void *options, i
 const weir_command weir_command_run = {
     .name = "run",
     .args = "PIPELINE",
-    .doc = "Runs all workers of a pipeline in this process: ingest, store, train, score, serve, experiment, rollout, parity; mlflow where "
-           "--mlflow-tracking-uri names a "
-           "server; schedule and trigger where the pipeline has triggers, drift where it has triggers.drift.",
+    .doc =
+        "Runs all workers of a pipeline in this process.\n"
+        "These are ingest, store, train, score, serve, experiment, rollout, parity; mlflow where --mlflow-tracking-uri names a server; schedule and trigger\n"
+        "where the pipeline has triggers, drift where it has triggers.drift.",
     .options = run_table,
     .options_size = sizeof(run_options),
     .is_service = true,

@@ -99,8 +99,9 @@ static bool is_once(const void *options) {
 const weir_command weir_command_score = {
     .name = "score",
     .args = "PIPELINE [--file F --out G [--model M --version V | --model-file M]]",
-    .doc = "Runs the score worker: scores feature records with champion and challenger. With --file it scores the rows of a file and ends: larger than\n"
-           "memory, on all processors; a job that was stopped or killed goes on with the same command. Exit code 1: some rows could not be scored.",
+    .doc = "Runs the score worker: scores feature records with champion and challenger; or scores the rows of a file.\n"
+           "With --file it ends with the file: larger than memory, on all processors; a job that was stopped or killed goes on with the same command. Exit "
+           "code 1: some rows could not be scored.",
     .options = score_table,
     .options_size = sizeof(score_options),
     .is_service = true,

@@ -87,7 +87,8 @@ const weir_command weir_command_simulate = {
     .name = "simulate",
     .args = "PIPELINE [--entities N] [--days N] [--seed S] [--start DATE] [--drift X] [--faults P] [--missing P] [--duplicates P] [--late P] [--rate N | "
             "--speed X | --out FILE]",
-    .doc = "Publishes simulated events and their labels, or writes them to a file. What goes wrong on the way can be put in: drift, faulty readings, missing "
+    .doc = "Publishes simulated events and their labels, or writes them to a file.\n"
+           "What goes wrong on the way can be put in: drift, faulty readings, missing "
            "values, duplicates, late events.\n\n"
            "fraud: card payments of customers (--entities) at terminals with the three frauds of the Fraud Detection Handbook.",
     .options = simulate_table,

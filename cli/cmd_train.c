@@ -563,8 +563,9 @@ const weir_command weir_command_train = {
             "       --workers N [--remote M --listen ADDRESS:PORT]] [--use-case NAME]\n"
             "       weir train --join ADDRESS:PORT\n"
             "       weir train FILE.json [--environment NAME] [--out DIR] [--resume JOB]",
-    .doc = "Runs the train worker; with --now or --train-from asks it for one run; with --budget searches for the best model here;\n"
-           "with --compare-tenants compares one model for all tenants with one for each; with --continue a version\n"
+    .doc = "Runs the train worker, asks it for a run, or trains here.\n"
+           "With --now or --train-from it asks the worker for one run; with --budget it searches for the best model here;\n"
+           "with --compare-tenants it compares one model for all tenants with one for each; with --continue a version\n"
            "of an online learner goes on learning; with --workers several processes fit one model. Of a training file trains what it says.",
     .options = train_table,
     .options_size = sizeof(train_options),

@@ -53,7 +53,7 @@ const char weir_page_style[] =
     "svg .whisker{stroke-width:2.4}svg "
     ".dot{opacity:.32}.s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}.s4{stroke:var(--c4)}.s5{stroke:var(--c5)}.sn{stroke:"
     "var(--cn)}"
-    "svg .f2{fill:var(--c2)}svg .f3{fill:var(--c3)}svg .f4{fill:var(--c4)}svg .f5{fill:var(--c5)}svg .band{opacity:.2}"
+    "svg .f2{fill:var(--c2)}svg .f3{fill:var(--c3)}svg .f4{fill:var(--c4)}svg .f5{fill:var(--c5)}svg polygon.band{opacity:.2}"
     "svg .f0{fill:var(--c0)}svg "
     ".f1{fill:var(--c1)}svg .fn{fill:var(--cn)}"
     "svg .before{fill:var(--before)}svg .train{fill:var(--train)}svg .delay{fill:var(--delay)}svg .test{fill:var(--test)}svg .after{fill:var(--after)}"

@@ -9,6 +9,7 @@
 
 enum {
     SCORE_BLOCK_ROWS = 64, /* rows that are worked on together */
+    SCORE_ALONE_ROWS = 6, /* so many go down trees sooner one by one than eight abreast */
     SCORE_SCRATCH_NUMBERS = 8192, /* doubles on the stack a model deep: what a block of rows is made into must fit, or there are fewer of them */
 };
 

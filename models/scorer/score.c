@@ -135,12 +135,12 @@ static void score_one_by_trees(const weirscore *s, const score_model *m, const d
 }
 
 /* Rows of many classes go one by one: their sums would not fit the first cache. */
-enum { BLOCK_OUTPUTS_MAX = 64, ROWS_ALONE = 4 };
+enum { BLOCK_OUTPUTS_MAX = 64 };
 
 static void score_by_trees(const weirscore *s, const score_model *m, const double *rows, size_t n, double *out) {
     float sums[BLOCK_OUTPUTS_MAX * SCORE_BLOCK_ROWS], one[BLOCK_OUTPUTS_MAX];
     uint32_t outputs = m->output_count;
-    if (n < ROWS_ALONE || outputs > BLOCK_OUTPUTS_MAX) {
+    if (n <= SCORE_ALONE_ROWS || outputs > BLOCK_OUTPUTS_MAX) {
         for (size_t r = 0; r < n; r++) score_one_by_trees(s, m, rows + r * m->fitted_count, out + r * outputs);
         return;
     }

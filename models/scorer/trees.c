@@ -207,11 +207,12 @@ static void add_sliced(const weirscore *s, const score_model *m, const double *r
     s->kernels->add_sliced(s, m, bytes, sums);
 }
 
-enum { SLICED_FROM_ROWS = 16 }; /* fewer are done sooner without */
+/* Fewer rows are done sooner without; those of a few trees, too, which do not make up for finding the ranks of values. */
+enum { FEW_TREES = 80, SLICED_FROM_ROWS = 16, SLICED_FROM_ROWS_OF_FEW = 32 };
 
 void score_trees_block(const weirscore *s, const score_model *m, const double *rows, size_t n, float *sums) {
     for (size_t i = 0; i < (size_t)m->output_count * SCORE_BLOCK_ROWS; i++) sums[i] = m->base;
-    if (s->kernels && m->slices.count && n >= SLICED_FROM_ROWS) {
+    if (s->kernels && m->slices.count && n >= (m->trees.count < FEW_TREES ? SLICED_FROM_ROWS_OF_FEW : SLICED_FROM_ROWS)) {
         add_sliced(s, m, rows, n, sums);
         return;
     }
@@ -219,5 +220,11 @@ void score_trees_block(const weirscore *s, const score_model *m, const double *r
         add_one_by_one(s, m, rows, n, sums);
         return;
     }
-    for (size_t r = 0; r < n; r += ABREAST) add_eight(s, m, rows + r * m->fitted_count, n - r < ABREAST ? n - r : ABREAST, sums + r);
+    for (size_t r = 0, left; r < n; r += ABREAST) {
+        left = n - r < ABREAST ? n - r : ABREAST;
+        if (left <= SCORE_ALONE_ROWS)
+            add_one_by_one(s, m, rows + r * m->fitted_count, left, sums + r);
+        else
+            add_eight(s, m, rows + r * m->fitted_count, left, sums + r);
+    }
 }

@@ -63,10 +63,19 @@ def wait_for_none(what, difference, timeout_s=60, every_s=0.1):
         time.sleep(every_s)
 
 
+PORTS = random.SystemRandom()  # a test may seed the common generator
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on. Below those that the kernel gives to connections: one of these may be anybody's a moment later."""
+    while True:
+        port = PORTS.randrange(20000, 27000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Pipeline:

@@ -206,6 +206,8 @@ static void every_command_explains_itself(void **state) {
     (void)state;
     for (const weir_command *const *c = weir_commands(); *c; c++) {
         assert_true((*c)->name && *(*c)->name && (*c)->doc && *(*c)->doc && (*c)->args && (*c)->run);
+        size_t sentence = strcspn((*c)->doc, "\n"); /* all that the list of commands shows */
+        if ((*c)->doc[sentence - 1] != '.' || sentence > 150) fail_msg("%s: the first line of its doc is no short sentence", (*c)->name);
         for (const weir_command *const *d = weir_commands(); d != c; d++) assert_string_not_equal((*c)->name, (*d)->name);
         char *argv[] = {"weir", (char *)(*c)->name, "--help", NULL};
         memset(out, 0, sizeof out);
