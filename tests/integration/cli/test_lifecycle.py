@@ -404,7 +404,7 @@ class Lifecycle(unittest.TestCase):
                     FROM (SELECT random() AS x, random() * 2 AS y FROM generate_series(1, 3000)) rows""".format(space))
         at = self.at("several")
         self.works("prepare_data", *at, "--source-table", "ships")
-        done = self.works("train_model", *at, "--model-name", "ship", "--max-depth", "6", "--n-estimators", "150", "--learning-rate", "0.08", "--baseline-f1", "0.7")
+        done = self.works("train_model", *at, "--model-name", "ship", "--max-depth", "6", "--n-estimators", "150", "--learning-rate", "0.08", "--baseline-f1", "0.5")
         run_id = self.run_of(done)[0]
         self.check_metrics(run_id, space, "test_set", done)
         ((signature,),) = self.sql("SELECT signature FROM weir.experiment_runs WHERE run_id = %s", (run_id,))
